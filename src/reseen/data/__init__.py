@@ -1,0 +1,1 @@
+"""From folders to records, and from records to pixels."""

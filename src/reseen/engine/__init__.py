@@ -1,0 +1,1 @@
+"""The mechanism that methods share: extract, step, run, evaluate."""

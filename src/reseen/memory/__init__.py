@@ -1,0 +1,1 @@
+"""Memories that training reads from and writes to, explicitly."""

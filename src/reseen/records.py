@@ -1,0 +1,121 @@
+"""The frozen records that travel between the parts.
+
+One letter legend, used everywhere: N images, B batch, D feature size, K clusters, Q queries,
+G gallery, C, H, W channels, height, width, P people and V views in a batch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+NOISE = -1
+"""The pseudo-label of a point that belongs to no cluster."""
+
+JUNK = -1
+"""The person of an image that evaluation must ignore (Market-1501's own convention)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One crop of one person: where it lies, and what is known about it."""
+
+    path: Path
+    person: int | None = None
+    """Identity, or JUNK, or None where it is unknown or withheld."""
+    camera: int | None = None
+    """Camera, or None where it is unknown."""
+    time: float | None = None
+    """Time stamp in the data set's own unit (seconds or frames), or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Images to learn from, and, where people are known, queries and a gallery to judge by."""
+
+    name: str
+    root: Path
+    train: tuple[Image, ...]
+    query: tuple[Image, ...] = ()
+    gallery: tuple[Image, ...] = ()
+    cameras: Mapping[int, str] = field(default_factory=dict)
+    """Names of the cameras, where the folder gives them."""
+
+    def unlabelled(self, seed: int) -> tuple[Image, ...]:
+        """Give the training images without people, in an order that says nothing about them.
+
+        The images are put in the order of their paths and then shuffled by `seed`, so the result
+        depends neither on the order in which a disk lists files nor on who is seen where.
+        """
+        ordered = sorted(self.train, key=lambda image: image.path.as_posix())
+        order = np.random.default_rng(seed).permutation(len(ordered))
+        return tuple(replace(ordered[i], person=None) for i in order)
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabels:
+    """One round's answer to "who is who": a cluster for each image, or NOISE.
+
+    Args:
+        ids: (N,) int64, every value 0..K-1 at least once, or NOISE.
+    """
+
+    ids: np.ndarray
+
+    def __post_init__(self):
+        found = np.unique(self.ids[self.ids != NOISE])
+        if not np.array_equal(found, np.arange(len(found))):
+            raise ValueError(f"cluster ids must be 0..K-1 without gaps, found {found[:10]} ...")
+
+    @property
+    def clusters(self) -> int:
+        """The number of clusters, K."""
+        return int(self.ids.max(initial=NOISE)) + 1
+
+    @property
+    def noise(self) -> float:
+        """The share of images in no cluster, 0 to 1."""
+        return float(np.mean(self.ids == NOISE)) if len(self.ids) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How well each query found its person: what metrics, plots and tables share.
+
+    Args:
+        queries: (V,) positions of the queries that have a match and so can be judged.
+        skipped: number of queries without a match, left out of every mean.
+        average_precision: (V,) in 0..1.
+        first_match: (V,) rank of the first right image, counted from 1.
+        inverse_penalty: (V,) matches / rank of the last match (INP, Ye et al., TPAMI 2021).
+        top: (V, k) gallery positions of the nearest images that count, -1 where there are fewer.
+        right: (V, k) whether each of them shows the query's person.
+    """
+
+    queries: np.ndarray
+    skipped: int
+    average_precision: np.ndarray
+    first_match: np.ndarray
+    inverse_penalty: np.ndarray
+    top: np.ndarray
+    right: np.ndarray
+
+    @property
+    def mean_ap(self) -> float:
+        """Mean average precision, mAP, 0 to 1."""
+        return float(self.average_precision.mean())
+
+    @property
+    def mean_inp(self) -> float:
+        """Mean inverse negative penalty, mINP, 0 to 1."""
+        return float(self.inverse_penalty.mean())
+
+    def cmc(self, rank: int) -> float:
+        """Share of queries with a right image among the first `rank` (CMC), 0 to 1."""
+        return float(np.mean(self.first_match <= rank))
+
+    def summary(self) -> dict[str, float]:
+        """Give the numbers a table shows, each 0 to 1: mAP, rank-1, rank-5, rank-10, mINP."""
+        ranks = {f"rank{k}": self.cmc(k) for k in (1, 5, 10)}
+        return {"mAP": self.mean_ap, **ranks, "mINP": self.mean_inp}
