@@ -1,0 +1,113 @@
+"""`reseen train METHOD DATA --out RUN`: one command a method, its options are its settings."""
+
+from collections.abc import Callable
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from reseen.cli import NOTHING
+from reseen.data.loading import Loading
+from reseen.data.reading import read
+from reseen.engine.device import Device
+from reseen.engine.run import read_metrics
+from reseen.methods import METHODS
+from reseen.training import train
+
+app = App(
+    name="train",
+    help="Learn from unlabelled crops. The same command on the same folder goes on with it.",
+    default_parameter=NOTHING,
+)
+
+
+def _command(method: type) -> Callable[..., None]:
+    def run(
+        data: Path,
+        *,
+        out: Path,
+        config: Path | None = None,
+        seed: int = 0,
+        evaluate_every: int = 5,
+        format: str = "auto",
+        pattern: str | None = None,
+        quiet: bool = False,
+        device: Device = Device(),  # noqa: B008 (frozen)
+        loading: Loading = Loading(),  # noqa: B008 (frozen)
+        settings: Annotated[Any, Parameter(name="*")] = method(),
+    ) -> None:
+        dataset = read(data, format=format, pattern=pattern)
+        train(
+            settings,
+            dataset,
+            out,
+            seed=seed,
+            device=device,
+            evaluate_every=evaluate_every,
+            loading=loading,
+            quiet=quiet,
+        )
+        Console(soft_wrap=True).print(_results(read_metrics(out)))
+
+    run.__annotations__["settings"] = Annotated[method, Parameter(name="*")]
+    run.__doc__ = f"""{method.__doc__}
+
+    Parameters
+    ----------
+    data
+        Folder or manifest of crops; `reseen data check` says how it is understood.
+    out
+        Folder of the run; one that holds the same run is gone on with.
+    config
+        A .toml, .yaml or .json file of these settings; the command line wins over it.
+    seed
+        Root of every random draw.
+    evaluate_every
+        Rounds between two searches of the gallery; 0 searches after the last only.
+    format
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03 or folder.
+    pattern
+        How file names are made, for a plain folder: {{camera}}_{{person}}_{{_}}.jpg.
+    quiet
+        Say nothing but the result.
+    """
+    return run
+
+
+for _name, _method in METHODS.items():
+    app.command(_command(_method), name=_name)
+
+
+def _results(rows: list[dict[str, float]]) -> Table:
+    """Lay out what a run measured: untrained, last, and best on the test set, named as such."""
+    table = Table(title="Results", title_justify="left")
+    judged = [row for row in rows if "mAP" in row]
+    trained = [row for row in judged if row["round"] > 0]
+    shown = {"last": rows[-1]}
+    if trained:
+        best = max(trained, key=lambda row: row["mAP"])
+        shown = {"untrained": judged[0], **shown, "best on the test set": best}
+    names = [n for n in COLUMNS if any(n in row for row in shown.values())]
+    for name in ("", "round", *names):
+        table.add_column(name, justify="left" if not name else "right")
+    for title, row in shown.items():
+        cells = (COLUMNS[n].format(row[n]) if n in row else "" for n in names)
+        table.add_row(title, str(row["round"]), *cells)
+    return table
+
+
+COLUMNS = {
+    "mAP": "{:.1%}",
+    "rank1": "{:.1%}",
+    "rank5": "{:.1%}",
+    "rank10": "{:.1%}",
+    "mINP": "{:.1%}",
+    "clusters": "{}",
+    "noise": "{:.1%}",
+    "nmi": "{:.3f}",
+    "stability": "{:.3f}",
+    "loss": "{:.3f}",
+}

@@ -1,0 +1,113 @@
+"""Commands that use what was trained: `reseen evaluate`, `reseen extract`, `reseen methods`."""
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from reseen.data.loading import Loading
+from reseen.data.reading import read
+from reseen.engine import extract as extraction
+from reseen.engine.device import Device
+from reseen.engine.evaluate import Judge
+from reseen.engine.progress import Screen
+from reseen.engine.run import last_checkpoint
+from reseen.methods import METHODS
+from reseen.nets.encoder import Encoder, load
+
+
+def evaluate(
+    run: Path,
+    data: Path,
+    *,
+    rerank: bool = False,
+    best: bool = False,
+    format: str = "auto",
+    pattern: str | None = None,
+    device: Device = Device(),  # noqa: B008 (frozen)
+    loading: Loading = Loading(),  # noqa: B008 (frozen)
+) -> None:
+    """Search the gallery of a data set with the encoder of a run and print how well it went.
+
+    Parameters
+    ----------
+    run
+        Folder of a run, or one of its checkpoints.
+    data
+        Folder with queries and a gallery.
+    rerank
+        Re-rank by k-reciprocal encoding (slower, usually higher mAP).
+    best
+        Use the round that was best on the test set instead of the last one.
+    format
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03 or folder.
+    pattern
+        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+    """
+    encoder = device.place(_encoder(run, best))
+    dataset = read(data, format=format, pattern=pattern)
+    ranking = Judge(dataset, loading, Screen()).search(encoder, rerank=rerank)
+    table = Table(title=f"{run} on {dataset.name}", title_justify="left")
+    numbers = ranking.summary()
+    for name in numbers:
+        table.add_column(name, justify="right")
+    table.add_row(*(f"{number:.1%}" for number in numbers.values()))
+    console = Console(soft_wrap=True)
+    console.print(table)
+    if ranking.skipped:
+        console.print(f"{ranking.skipped} queries have no match and are left out.")
+
+
+def extract(
+    run: Path,
+    images: Path,
+    *,
+    out: Path,
+    best: bool = False,
+    format: str = "auto",
+    pattern: str | None = None,
+    device: Device = Device(),  # noqa: B008 (frozen)
+    loading: Loading = Loading(),  # noqa: B008 (frozen)
+) -> None:
+    """Write the features of all images of a folder: a .npz with `features` and `paths`.
+
+    Parameters
+    ----------
+    run
+        Folder of a run, or one of its checkpoints.
+    images
+        Folder or manifest of crops.
+    out
+        The .npz file to write: features (N, D) float32 unit rows, paths (N,).
+    best
+        Use the round that was best on the test set instead of the last one.
+    format
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03 or folder.
+    pattern
+        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+    """
+    encoder = device.place(_encoder(run, best))
+    dataset = read(images, format=format, pattern=pattern)
+    parts = (*dataset.train, *dataset.query, *dataset.gallery)
+    unique = tuple({image.path: image for image in parts}.values())
+    crops = extraction.load(unique, encoder, loading, Screen())
+    features = extraction.extract(encoder, crops, screen=Screen())
+    paths = np.array([str(image.path) for image in crops.images])
+    beside = out.with_name(out.name + ".tmp")
+    with beside.open("wb") as file:
+        np.savez(file, features=features, paths=paths)
+    beside.replace(out)
+    print(f"{len(features)} features of {features.shape[1]} numbers each in {out}")
+
+
+def methods() -> None:
+    """List the methods that `reseen train` knows."""
+    for name, method in METHODS.items():
+        print(f"{name:20} {(method.__doc__ or '').splitlines()[0]}")
+
+
+def _encoder(run: Path, best: bool) -> Encoder:
+    if run.is_dir():
+        run = run / "checkpoints" / "best.pt" if best else last_checkpoint(run)
+    return load(run)

@@ -1,0 +1,111 @@
+"""Augmentation of a whole batch at once, on uint8 pixels, wherever they lie."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reseen.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """What is done to a crop before the network sees it; the defaults are the family's."""
+
+    flip: float = 0.5
+    """Chance to mirror left and right."""
+    pad: int = 10
+    """Black pixels added on each side before a crop of the old size is cut; 0 is off."""
+    erase: float = 0.5
+    """Chance to paint over a rectangle (random erasing)."""
+    erase_area: tuple[float, float] = (0.02, 0.4)
+    """Smallest and largest share of the picture that is painted over."""
+    erase_aspect: float = 0.3
+    """Rectangles are between this and 1 over this as high as wide."""
+
+    def __post_init__(self):
+        for name in ("flip", "erase"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"augment.{name} is {getattr(self, name)}. Use 0 to 1.")
+        low, high = self.erase_area
+        if not 0 < low <= high < 1 or not 0 < self.erase_aspect <= 1 or self.pad < 0:
+            raise SettingsError(
+                f"augment has erase_area {self.erase_area}, erase_aspect {self.erase_aspect} and "
+                f"pad {self.pad}. Use 0 < low <= high < 1, 0 < aspect <= 1 and pad >= 0."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What chance decided for each of B crops; boxes are empty where nothing is erased."""
+
+    flip: np.ndarray
+    """(B,) bool."""
+    top: np.ndarray
+    """(B,) int, first row of the crop in the padded picture."""
+    left: np.ndarray
+    """(B,) int, first column of the crop in the padded picture."""
+    box: np.ndarray
+    """(B, 4) int: first row, first column, height, width of the erased rectangle."""
+
+
+def draw(
+    rng: np.random.Generator, count: int, height: int, width: int, settings: AugmentSettings
+) -> Draws:
+    """Let `rng` decide what happens to `count` crops of height x width pixels.
+
+    Source of random erasing: Zhong et al., AAAI 2020, Algorithm 1; of up to 10 rectangles the
+    first that fits is taken.
+    """
+    flip = rng.random(count) < settings.flip
+    top, left = rng.integers(0, 2 * settings.pad + 1, (2, count))
+    area = rng.uniform(*settings.erase_area, (count, 10)) * height * width
+    aspect = rng.uniform(settings.erase_aspect, 1 / settings.erase_aspect, (count, 10))
+    h, w = np.rint(np.sqrt(area * aspect)).astype(int), np.rint(np.sqrt(area / aspect)).astype(int)
+    fits = (h < height) & (w < width)
+    first = np.arange(count), fits.argmax(1)
+    h, w = h[first], w[first]
+    erased = (rng.random(count) < settings.erase) & fits.any(1)
+    y = np.floor(rng.random(count) * (height - h + 1)).astype(int)
+    x = np.floor(rng.random(count) * (width - w + 1)).astype(int)
+    box = np.stack([y, x, h, w], 1) * erased[:, None]
+    return Draws(flip, top, left, box)
+
+
+def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
+    """Flip, pad, crop and erase a batch as `draws` says.
+
+    The same pixels as torchvision's v2 horizontal_flip, pad, crop and erase give, one picture at
+    a time.
+
+    Args:
+        pixels: (B, 3, H, W) uint8.
+        draws: B decisions.
+        pad: black pixels a side.
+        fill: (3, 1, 1) in 0 to 255, colour of erased rectangles.
+
+    Returns:
+        (B, 3, H, W) uint8 on the same device.
+    """
+    height, width = pixels.shape[2:]
+    each = torch.arange(len(pixels))
+    turned = torch.from_numpy(np.flatnonzero(draws.flip))
+    out = pixels.clone()
+    out[turned] = pixels[turned].flip(3)
+    if pad:
+        windows = F.pad(out, (pad, pad, pad, pad)).unfold(2, height, 1).unfold(3, width, 1)
+        out = windows[each, :, torch.from_numpy(draws.top), torch.from_numpy(draws.left)]
+    for i in np.flatnonzero(draws.box[:, 2]):
+        y, x, h, w = draws.box[i]
+        out[i, :, y : y + h, x : x + w] = fill
+    return out
+
+
+def augment(
+    pixels: Tensor, rng: np.random.Generator, settings: AugmentSettings, fill: Tensor
+) -> Tensor:
+    """Draw and apply: (B, 3, H, W) uint8 in and out; see `draw` and `apply`."""
+    draws = draw(rng, len(pixels), *pixels.shape[2:], settings)
+    return apply(pixels, draws, settings.pad, fill)

@@ -1,0 +1,83 @@
+"""How well an encoder finds people again; the only place of training that sees who is who."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from reseen.data.loading import Crops, Loading
+from reseen.engine.extract import extract, load
+from reseen.engine.progress import QUIET, Screen
+from reseen.errors import DataError
+from reseen.metrics.agreement import agreement
+from reseen.metrics.ranking import cosine_blocks, rank
+from reseen.metrics.rerank import rerank_blocks
+from reseen.nets.encoder import Encoder
+from reseen.records import JUNK, Dataset, Image, PseudoLabels, Ranking
+
+
+class Judge:
+    """Knows the truth of a data set and tells numbers, never labels.
+
+    Args:
+        dataset: its query and gallery are searched; its training people judge pseudo-labels.
+        loading: how its pictures are read; they are kept from one search to the next.
+        screen: where to show progress.
+    """
+
+    def __init__(self, dataset: Dataset, loading: Loading | None = None, screen: Screen = QUIET):
+        self._dataset = dataset
+        self._loading = loading
+        self._screen = screen
+        self._person = {image.path: image.person for image in dataset.train}
+        self._crops: Crops | None = None
+
+    @property
+    def can_search(self) -> bool:
+        """Whether the data set has queries and a gallery."""
+        return bool(self._dataset.query and self._dataset.gallery)
+
+    def labels(self, images: Iterable[Image], labels: PseudoLabels) -> dict[str, float]:
+        """Hold pseudo-labels (N,) of N training images against the truth, where it is known."""
+        person = [self._person[image.path] for image in images]
+        if not all(p is not None for p in person):
+            return {}
+        return agreement(labels, np.array(person, np.int64))
+
+    def search(self, encoder: Encoder, *, rerank: bool = False) -> Ranking:
+        """Search the gallery for every query (Market-1501 protocol, see `metrics.ranking.rank`).
+
+        Raises:
+            DataError: there is nothing to search, or no query has a match.
+        """
+        data = self._dataset
+        if not self.can_search:
+            raise DataError(
+                f"{data.root} has {len(data.query)} queries and {len(data.gallery)} gallery "
+                "images. Searching needs both: images whose people are known."
+            )
+        if self._crops is None:  # a picture that is both query and gallery is read once
+            images = tuple({image.path: image for image in (*data.query, *data.gallery)}.values())
+            self._crops = load(images, encoder, self._loading, self._screen)
+        features = extract(encoder, self._crops, screen=self._screen)
+        row = {image.path: i for i, image in enumerate(self._crops.images)}
+        query = [image for image in data.query if image.path in row and image.person is not None]
+        gallery = [image for image in data.gallery if image.path in row]
+        place = {image.path: i for i, image in enumerate(gallery)}
+        vectors = [features[[row[image.path] for image in part]] for part in (query, gallery)]
+        blocks = rerank_blocks(*vectors) if rerank else cosine_blocks(*vectors)
+        return rank(
+            blocks,
+            query_person=_people(query),
+            gallery_person=_people(gallery),
+            query_camera=_cameras(query),
+            gallery_camera=_cameras(gallery),
+            query_itself=np.array([place.get(image.path, -1) for image in query], np.int64),
+        )
+
+
+def _people(images: list[Image]) -> np.ndarray:
+    return np.array([JUNK if i.person is None else i.person for i in images], np.int64)
+
+
+def _cameras(images: list[Image]) -> np.ndarray:
+    return np.array([-1 if i.camera is None else i.camera for i in images], np.int64)

@@ -1,0 +1,64 @@
+"""From records to crops, and from crops to features."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from reseen.data.loading import Crops, Loading, decoded_bytes
+from reseen.engine.progress import QUIET, Screen
+from reseen.nets.encoder import Encoder
+from reseen.records import Image
+
+
+def load(
+    images: Sequence[Image],
+    encoder: Encoder,
+    loading: Loading | None = None,
+    screen: Screen = QUIET,
+) -> Crops:
+    """Read images at the size of an encoder and keep them near it; say what that takes.
+
+    Raises:
+        DataError: pictures cannot be read.
+    """
+    loading = loading or Loading()
+    height, width = encoder.settings.height, encoder.settings.width
+    size = decoded_bytes(len(images), height, width) / 1e9
+    kept = loading.fits(len(images), height, width)
+    how = "kept in memory" if kept else f"read anew each time (over {loading.memory:g} GB)"
+    screen.say(f"{len(images)} images, {size:.2f} GB at {height} x {width}, {how}")
+    crops = Crops(images, height, width, loading, track=screen.track("reading"))
+    for line in crops.broken:
+        screen.say(f"  left out, cannot be read: {line}")
+    return crops.to(encoder.device)
+
+
+@torch.inference_mode()
+def extract(
+    encoder: Encoder,
+    crops: Crops,
+    *,
+    batch: int = 256,
+    screen: Screen = QUIET,
+) -> np.ndarray:
+    """Give the features of all crops as unit rows.
+
+    Args:
+        encoder: used in evaluation mode, and left in the mode it came in.
+        crops: N crops of the encoder's size.
+        batch: crops at a time.
+        screen: where to show progress.
+
+    Returns:
+        (N, D) float32, in the order of the crops.
+    """
+    training = encoder.training
+    encoder.eval()
+    out = torch.empty(len(crops), encoder.dimensions, device=encoder.device)
+    starts = range(0, len(crops), batch)
+    order = (np.arange(start, min(start + batch, len(crops))) for start in starts)
+    for positions, pixels in screen.track("extracting")(crops.batches(order), len(starts)):
+        out[positions[0] : positions[-1] + 1] = encoder(pixels.to(encoder.device, non_blocking=True))
+    encoder.train(training)
+    return out.cpu().numpy()

@@ -1,0 +1,315 @@
+"""The folder of a run: what it was asked, what it measured, and where to go on from.
+
+    run.json           method, settings, seed, data, device, environment
+    images.txt         the training images, in the order of the pseudo-labels
+    metrics.jsonl      one line a round; round 0 is the untrained encoder
+    labels/0001.npy    the pseudo-labels of round 1 (int64, -1 is noise)
+    checkpoints/last.pt, best.pt
+
+A round counts once `last.pt` holds it. Everything a round writes before that is written again by
+the run that resumes, so a run may be killed at any moment.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reseen.data.loading import Crops, Loading
+from reseen.engine.device import Device
+from reseen.engine.evaluate import Judge
+from reseen.engine.extract import load
+from reseen.engine.progress import QUIET, Screen, duration
+from reseen.errors import CheckpointError, ClusteringError, SettingsError
+from reseen.metrics.agreement import stability
+from reseen.nets import encoder as encoders
+from reseen.nets.encoder import Encoder
+from reseen.records import Image, PseudoLabels
+
+METRICS = "metrics.jsonl"
+
+
+class Run:
+    """A run folder at work; a method asks it for crops, chance, rounds and a place to write.
+
+    Args:
+        folder: made if it is not there; one that holds the same run is gone on with.
+        facts: what makes the run what it is (method, settings, data); JSON values.
+        seed: root of every random draw.
+        device: where to compute.
+        judge: tells how good encoders and labels are; None where no truth is known.
+        evaluate_every: rounds between two searches; 0 searches only after the last.
+        loading: how pictures are read.
+        screen: where to say how it goes.
+
+    Raises:
+        SettingsError: the folder holds another run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        facts: dict[str, Any] | None = None,
+        *,
+        seed: int = 0,
+        device: Device | None = None,
+        judge: Judge | None = None,
+        evaluate_every: int = 5,
+        loading: Loading | None = None,
+        screen: Screen = QUIET,
+    ):
+        self.folder = folder
+        self.seed = seed
+        self.device = (device or Device()).resolve()
+        self.screen = screen
+        self.round = 0
+        self._judge = judge
+        self._evaluate_every = evaluate_every
+        self._loading = loading
+        self._images: tuple[Image, ...] = ()
+        self._labels: PseudoLabels | None = None
+        self._numbers: dict[str, float] = {}
+        facts = {**(facts or {}), "seed": seed, "precision": self.device.precision}
+        self._claim(json.loads(json.dumps(facts, default=str)))
+
+    def load(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
+        """Read the training images at the size of the encoder, and note their order."""
+        crops = load(images, encoder, self._loading, self.screen)
+        self._images = crops.images
+        _write(self.folder / "images.txt", "".join(f"{i.path}\n" for i in crops.images))
+        return crops
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Give the generator of one purpose in this round: the same in every run of this seed."""
+        return np.random.default_rng([self.seed, self.round, *purpose.encode()])
+
+    def build(self, settings: encoders.EncoderSettings) -> Encoder:
+        """Make an encoder, its random weights drawn from the run's seed, and place it."""
+        torch.manual_seed(self.seed)
+        return self.device.place(encoders.build(settings))
+
+    def rounds(self, total: int, *, encoder: Encoder, **parts: Any) -> Iterator[int]:
+        """Count the rounds that are still to do, 0-based, keeping all parts after each.
+
+        Args:
+            total: rounds in all.
+            encoder: what the run results in; it is what is judged.
+            parts: everything else that the next round depends on; each with `state_dict` and
+                `load_state_dict`.
+
+        Yields:
+            The number of rounds already done.
+        """
+        parts = {"encoder": encoder, **parts}
+        done = self._restore(parts)
+        if not done and self._judge and self._judge.can_search:
+            self._numbers = {"round": 0}
+            self.log(**self._search(encoder))
+            self._record()
+            self.screen.say(_sentence(self._numbers, total, None))
+        began = time.monotonic()
+        for self.round in range(done + 1, total + 1):
+            self._numbers = {"round": self.round}
+            torch.manual_seed(int(self.rng("torch").integers(2**62)))
+            started = time.monotonic()
+            yield self.round - 1
+            self.log(train_seconds=time.monotonic() - started)
+            self._finish(parts, last=self.round == total)
+            left = (time.monotonic() - began) / (self.round - done) * (total - self.round)
+            self.screen.say(_sentence(self._numbers, total, left))
+
+    def label(self, labels: PseudoLabels, explain: Callable[[], str]) -> PseudoLabels:
+        """Keep the pseudo-labels of this round and measure them.
+
+        Args:
+            labels: (N,) in the order of the training images.
+            explain: says what the distances look like, for a round without two clusters.
+
+        Raises:
+            ClusteringError: there are fewer than two clusters; nothing that was kept is lost.
+        """
+        (self.folder / "labels").mkdir(exist_ok=True)
+        path = self._label_file(self.round)
+        with (beside := path.with_suffix(".tmp")).open("wb") as file:
+            np.save(file, labels.ids)
+        beside.replace(path)
+        self.log(clusters=labels.clusters, noise=labels.noise)
+        if self._judge:
+            self.log(**self._judge.labels(self._images, labels))
+        before = self._labels_before()
+        if before is not None:
+            self.log(stability=stability(before, labels))
+        self._labels = labels
+        if labels.clusters < 2:
+            self._record()
+            raise ClusteringError(
+                f"Round {self.round} found {labels.clusters} clusters among {len(labels.ids)} "
+                f"images ({labels.noise:.0%} noise), too few to learn from. {explain()} "
+                f"Everything up to round {self.round - 1} is kept in {self.folder}."
+            )
+        return labels
+
+    def log(self, **numbers: float) -> None:
+        """Add numbers to this round's line in metrics.jsonl; what is not a number is left out."""
+        for name, number in numbers.items():
+            if number == number:  # not NaN
+                self._numbers[name] = number if isinstance(number, int) else round(float(number), 6)
+
+    def _search(self, encoder: Encoder) -> dict[str, float]:
+        began = time.monotonic()
+        assert self._judge is not None
+        ranking = self._judge.search(encoder)
+        return {**ranking.summary(), "search_seconds": time.monotonic() - began}
+
+    def _finish(self, parts: dict[str, Any], last: bool) -> None:
+        due = self._evaluate_every and self.round % self._evaluate_every == 0
+        if self._judge and self._judge.can_search and (due or last):
+            self.log(**self._search(parts["encoder"]))
+            rows = [row for row in read_metrics(self.folder) if 0 < row["round"] < self.round]
+            if self._numbers["mAP"] > max((row.get("mAP", -1) for row in rows), default=-1):
+                self._save("best.pt", encoders.save(parts["encoder"]))
+        self._record()
+        state = {name: part.state_dict() for name, part in parts.items()}
+        self._save("last.pt", {**state, **encoders.save(parts["encoder"])})
+
+    def _record(self) -> None:
+        rows = [row for row in read_metrics(self.folder) if row["round"] < self._numbers["round"]]
+        lines = (json.dumps(row) + "\n" for row in [*rows, self._numbers])
+        _write(self.folder / METRICS, "".join(lines))
+
+    def _save(self, name: str, state: dict[str, Any]) -> None:
+        (self.folder / "checkpoints").mkdir(exist_ok=True)
+        path = self.folder / "checkpoints" / name
+        beside = path.with_suffix(".tmp")
+        with beside.open("wb") as file:
+            torch.save({"round": self.round, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+
+    def _restore(self, parts: dict[str, Any]) -> int:
+        path = last_checkpoint(self.folder)
+        if not path.exists():
+            return 0
+        state = encoders.read_checkpoint(path)
+        for name, part in parts.items():
+            if name not in state:
+                raise CheckpointError(f"{path} holds no {name}. It belongs to another method.")
+            part.load_state_dict(state[name])
+        self.screen.say(f"going on after round {state['round']}")
+        return state["round"]
+
+    def _labels_before(self) -> PseudoLabels | None:
+        if self._labels is None and self._label_file(self.round - 1).exists():
+            ids = np.load(self._label_file(self.round - 1))
+            self._labels = PseudoLabels(ids) if len(ids) == len(self._images) else None
+        return self._labels
+
+    def _label_file(self, number: int) -> Path:
+        return self.folder / "labels" / f"{number:04d}.npy"
+
+    def _claim(self, facts: dict[str, Any]) -> None:
+        path = self.folder / "run.json"
+        if path.exists():
+            before = read_facts(self.folder)
+            wrong = [key for key in facts if before.get(key) != facts[key]]
+            if wrong:
+                raise SettingsError(_difference(self.folder, wrong, before, facts))
+        elif self.folder.exists() and any(self.folder.iterdir()):
+            raise SettingsError(f"{self.folder} is not empty and holds no run. Give a new folder.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            facts = {**facts, "device": asdict(self.device), "environment": environment()}
+            _write(path, json.dumps(facts, indent=2) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Say what a result may depend on besides its settings."""
+    packages = ("reseen", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "numba")
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "cuda": cuda,
+        **{name: version(name) for name in packages},
+    }
+
+
+def digest(images: tuple[Image, ...], root: Path) -> str:
+    """Give a short name to a set of images, whatever their order and wherever the root lies."""
+    names = sorted(os.path.relpath(image.path, root) for image in images)
+    return sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read what a run was asked.
+
+    Raises:
+        CheckpointError: the folder holds no run.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} holds no run (no run.json). Give a folder made by train.")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Read the lines of a run's metrics, one a round, in order."""
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def last_checkpoint(folder: Path) -> Path:
+    """Give the file that holds the result of a run: its last round."""
+    return folder / "checkpoints" / "last.pt"
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def _difference(folder: Path, keys: list[str], before: dict, now: dict) -> str:
+    lines = []
+    for key in keys:
+        old, new = before.get(key), now[key]
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys_inside = sorted(k for k in old | new if old.get(k) != new.get(k))
+            lines += [f"{key}.{k}: {old.get(k)} there, {new.get(k)} now" for k in keys_inside]
+        else:
+            lines.append(f"{key}: {old} there, {new} now")
+    return (
+        f"{folder} holds another run:\n  " + "\n  ".join(lines) + "\n"
+        "Ask for the same to go on with it, or give a new folder."
+    )
+
+
+_SHOWN = (
+    ("loss", "{:.3f}"),
+    ("clusters", "{}"),
+    ("noise", "{:.0%}"),
+    ("nmi", "{:.3f}"),
+    ("stability", "{:.2f}"),
+    ("mAP", "{:.1%}"),
+    ("rank1", "{:.1%}"),
+)
+
+
+def _sentence(numbers: dict[str, float], total: int, left: float | None) -> str:
+    parts = [f"{name} {form.format(numbers[name])}" for name, form in _SHOWN if name in numbers]
+    if left:
+        parts.append(f"{duration(left)} left")
+    return f"round {numbers['round']}/{total}: " + ", ".join(parts)

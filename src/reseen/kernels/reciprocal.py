@@ -1,0 +1,187 @@
+"""k-reciprocal encoding: each point as a few weights on the points that know it back.
+
+Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017,
+Sections 3.2 to 3.4.
+"""
+
+import numba
+import numpy as np
+from numba import njit, prange
+from scipy import sparse
+
+from reseen.errors import SettingsError
+
+
+def encode(
+    features: np.ndarray,
+    ranks: np.ndarray,
+    k: int,
+    k_half: int,
+    k2: int,
+    *,
+    scale: np.ndarray | None = None,
+) -> sparse.csr_matrix:
+    """Encode each point by its expanded k-reciprocal neighbours, averaged over its k2 nearest.
+
+    Published clustering code calls this with k = k1 and k_half = round(k1 / 2) + 1, re-ranking
+    with k = k1 + 1; all three numbers count the point itself. A point always belongs to its own
+    set, even where so many exact copies stand before it that `ranks` has lost it.
+
+    Args:
+        features: (N, D) float32 unit rows.
+        ranks: (N, R) int32, the nearest points of each, nearest first (see `nearest`).
+        k: columns of `ranks` that make R(i, k); R where that is smaller.
+        k_half: columns that make the narrow sets which may join (Eq. 5).
+        k2: columns to average over (local query expansion, Eq. 11); 1 leaves the rows alone.
+        scale: (N,) float32, what to divide the squared distances of each row by; nothing if None.
+
+    Returns:
+        (N, N) sparse, float32, positive entries, sorted indices, rows that sum to 1.
+
+    Raises:
+        SettingsError: k, k_half or k2 is below 1.
+
+    Source: Eqs. 3, 5, 7 and 11; weights exp(-d) over their sum, d = (2 - 2 cos) / scale.
+    Memory: O(N k) in practice; at most N (k + 1) (k_half + 1) entries before the average.
+    """
+    for name, value in (("k", k), ("k_half", k_half), ("k2", k2)):
+        if value < 1:
+            raise SettingsError(f"{name} is {value}; it counts the point itself: give 1 or more.")
+    rows = np.ascontiguousarray(features, np.float32)
+    ranks = np.ascontiguousarray(ranks, np.int32)
+    if scale is None:
+        scale = np.ones(len(rows), np.float32)
+    wide, narrow = reciprocal_sets(ranks, k), reciprocal_sets(ranks, k_half)
+    threads = numba.get_num_threads()
+    indptr = np.cumsum(_expanded_sizes(wide, narrow, threads))
+    indices, weights = _weigh(rows, scale, wide, narrow, indptr, threads)
+    encoding = sparse.csr_matrix((weights, indices, indptr), shape=(len(rows), len(rows)))
+    return _average(encoding, ranks[:, :k2])
+
+
+def reciprocal_sets(ranks: np.ndarray, k: int) -> np.ndarray:
+    """Collect R(i, k): the points among i's first k that have i among their own first k.
+
+    Args:
+        ranks: (N, R) int32, the nearest points of each, nearest first.
+        k: columns to look at; R where that is smaller.
+
+    Returns:
+        (N, k + 1) int32: the point itself, then the others in the order of `ranks`, then -1.
+
+    Source: Zhong et al., CVPR 2017, Eq. 3. Memory: O(N k).
+    """
+    return _reciprocal_sets(np.ascontiguousarray(ranks[:, :k], np.int32))
+
+
+def _average(encoding, ranks):
+    n, k2 = ranks.shape
+    if k2 == 1:
+        return encoding
+    shares = np.full(n * k2, 1 / k2, np.float32)
+    mean = sparse.csr_matrix((shares, ranks.ravel(), np.arange(0, n * k2 + 1, k2)), shape=(n, n))
+    averaged = mean @ encoding
+    averaged.sort_indices()
+    return averaged
+
+
+@njit(parallel=True, cache=True)
+def _reciprocal_sets(ranks):
+    n, k = ranks.shape
+    sets = np.full((n, k + 1), -1, np.int32)
+    for i in prange(n):
+        sets[i, 0] = i
+        size = 1
+        for j in ranks[i]:
+            if j != i and _holds(ranks[j], i):
+                sets[i, size] = j
+                size += 1
+    return sets
+
+
+@njit(cache=True)
+def _holds(row, wanted):
+    for value in row:  # noqa: SIM110, numba has no any() over a generator
+        if value == wanted:
+            return True
+    return False
+
+
+@njit(cache=True)
+def _expand(i, wide, narrow, mark, members):
+    """Write the expanded set of i into members; give its size. Marks: 2i core, 2i + 1 joined."""
+    core, joined = 2 * i, 2 * i + 1
+    size = 0
+    for j in wide[i]:
+        if j < 0:
+            break
+        mark[j] = core
+        members[size] = j
+        size += 1
+    for a in range(size):
+        if not _mostly_inside(narrow[members[a]], mark, core):
+            continue
+        for j in narrow[members[a]]:
+            if j < 0:
+                break
+            if mark[j] < core:
+                mark[j] = joined
+                members[size] = j
+                size += 1
+    return size
+
+
+@njit(cache=True)
+def _mostly_inside(candidates, mark, core):
+    """Tell whether more than two thirds of a narrow set lie in the set that carries the mark."""
+    size = inside = 0
+    for j in candidates:
+        if j < 0:
+            break
+        size += 1
+        inside += mark[j] == core
+    return 3 * inside > 2 * size
+
+
+@njit(cache=True)
+def _scratch(wide, narrow):
+    n = len(wide)
+    room = min(n, wide.shape[1] * (1 + narrow.shape[1]))
+    return np.full(n, -1, np.int64), np.empty(room, np.int32)
+
+
+@njit(parallel=True, cache=True)
+def _expanded_sizes(wide, narrow, threads):
+    n = len(wide)
+    sizes = np.zeros(n + 1, np.int64)
+    for t in prange(threads):
+        mark, members = _scratch(wide, narrow)
+        for i in range(t, n, threads):
+            sizes[i + 1] = _expand(i, wide, narrow, mark, members)
+    return sizes
+
+
+@njit(parallel=True, cache=True)
+def _weigh(rows, scale, wide, narrow, indptr, threads):
+    n = len(wide)
+    indices = np.empty(indptr[n], np.int32)
+    weights = np.empty(indptr[n], np.float32)
+    for t in prange(threads):
+        mark, members = _scratch(wide, narrow)
+        for i in range(t, n, threads):
+            size = _expand(i, wide, narrow, mark, members)
+            part = slice(indptr[i], indptr[i + 1])
+            indices[part] = np.sort(members[:size])
+            _soften(rows, i, scale[i], indices[part], weights[part])
+    return indices, weights
+
+
+@njit(cache=True)
+def _soften(rows, i, scale, members, weights):
+    total = 0.0
+    for a in range(len(members)):
+        distance = 2 - 2 * np.dot(rows[i], rows[members[a]])
+        weights[a] = np.exp(-distance / scale)
+        total += weights[a]
+    for a in range(len(members)):
+        weights[a] /= total

@@ -1,0 +1,126 @@
+"""One vector a cluster, started from features and moved by what training sees."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reseen.errors import SettingsError
+from reseen.records import NOISE
+
+
+def start_mean(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Start each cluster (K, D) from the mean of its members' features (N, D)."""
+    kept = ids != NOISE
+    centres = np.zeros((ids.max() + 1, features.shape[1]), np.float64)
+    np.add.at(centres, ids[kept], features[kept])
+    return centres.astype(np.float32)
+
+
+def start_random(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Start each cluster (K, D) from one of its members, drawn by `rng`."""
+    order = rng.permutation(len(ids))
+    _, first = np.unique(ids[order], return_index=True)
+    members = order[first]
+    return features[members[ids[members] != NOISE]]
+
+
+def start_hard(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Start each cluster (K, D) from the member least similar to the cluster's mean."""
+    centres = start_mean(features, ids, rng)
+    kept = np.flatnonzero(ids != NOISE)
+    similarity = np.einsum("nd,nd->n", features[kept], centres[ids[kept]])
+    order = kept[np.lexsort((kept, similarity, ids[kept]))]
+    _, first = np.unique(ids[order], return_index=True)
+    return features[order[first]]
+
+
+STARTS: dict[str, Callable] = {"mean": start_mean, "random": start_random, "hard": start_hard}
+
+
+class ClusterMemory:
+    """The centres (K, D) that a contrastive loss compares with.
+
+    Source: Dai et al., Cluster Contrast, ACCV 2022: start by the mean, Eq. 5; momentum update,
+    Eq. 6; batch-hard update and random start from the first edition, arXiv:2103.11568v1, Sec. 3.3.
+
+    Args:
+        features: (N, D) unit rows of all training images.
+        ids: (N,) clusters, 0..K-1 or NOISE.
+        start: mean, random or hard.
+        update: `momentum` moves a centre by each of its images in turn; `hard` moves it once, by
+            the image of the batch least similar to it.
+        momentum: share of a centre that stays, 0 to 1.
+        rng: draws the members of a random start.
+        device: where the centres live.
+    """
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        ids: np.ndarray,
+        *,
+        start: str,
+        update: str,
+        momentum: float,
+        rng: np.random.Generator,
+        device: torch.device | str = "cpu",
+    ):
+        check_memory(start, update, momentum)
+        self.centres = F.normalize(torch.from_numpy(STARTS[start](features, ids, rng)).to(device))
+        self.momentum = momentum
+        self._update = UPDATES[update]
+
+    def update(self, vectors: Tensor, targets: Tensor) -> None:
+        """Move the centres towards the images of a batch, after the step.
+
+        Args:
+            vectors: (B, D) unit rows, without gradient.
+            targets: (B,) int64, their clusters.
+        """
+        self._update(self.centres, vectors, targets, self.momentum)
+
+
+def check_memory(start: str, update: str, momentum: float) -> None:
+    """Refuse unknown names and an impossible momentum.
+
+    Raises:
+        SettingsError: naming the setting and what it may be.
+    """
+    if start not in STARTS:
+        raise SettingsError(f"memory_start is {start!r}. Use one of: {', '.join(STARTS)}.")
+    if update not in UPDATES:
+        raise SettingsError(f"memory_update is {update!r}. Use one of: {', '.join(UPDATES)}.")
+    if not 0 <= momentum < 1:
+        raise SettingsError(f"memory_momentum is {momentum}. Use 0 (replace) up to below 1.")
+
+
+def _move(centres: Tensor, clusters: Tensor, vectors: Tensor, momentum: float) -> None:
+    moved = momentum * centres[clusters] + (1 - momentum) * vectors
+    centres[clusters] = F.normalize(moved)
+
+
+def _update_momentum(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
+    for turn in _turns(targets):  # the n-th image of every cluster at once: no cluster twice
+        _move(centres, targets[turn], vectors[turn], momentum)
+
+
+def _update_hard(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
+    similarity = (vectors * centres[targets]).sum(1)
+    order = torch.sort(similarity, stable=True).indices
+    hardest = order[_turns(targets[order])[0]]
+    _move(centres, targets[hardest], vectors[hardest], momentum)
+
+
+UPDATES: dict[str, Callable] = {"momentum": _update_momentum, "hard": _update_hard}
+
+
+def _turns(targets: Tensor) -> list[Tensor]:
+    """Split positions so that the n-th part holds every cluster's n-th image, in order."""
+    order = torch.sort(targets, stable=True).indices
+    counts = torch.unique_consecutive(targets[order], return_counts=True)[1]
+    starts = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+    turn = torch.arange(len(targets), device=targets.device) - starts
+    return [order[turn == n] for n in range(int(counts.max()))]

@@ -1,0 +1,120 @@
+"""How well pseudo-labels agree with people, and with the round before."""
+
+import numpy as np
+
+from reseen.errors import DataError
+from reseen.records import NOISE, PseudoLabels
+
+
+def agreement(labels: PseudoLabels, person: np.ndarray) -> dict[str, float]:
+    """Compare clusters with people.
+
+    Every noise point counts as a cluster of its own, throughout: NMI and ARI see it as a
+    singleton, and it is in no predicted pair, so its pairs with its own person are missed.
+
+    Args:
+        labels: pseudo-labels of N images.
+        person: (N,) int, who they show.
+
+    Returns:
+        nmi (arithmetic mean of the entropies below the line), ari, pairwise_f, precision and
+        recall (over pairs of images; 0 where there is no pair to count), clusters, and noise
+        (share of images).
+
+    Raises:
+        DataError: persons and labels differ in number.
+
+    Source: Strehl & Ghosh, JMLR 2002 (NMI); Hubert & Arabie, 1985 (ARI).
+    """
+    if np.shape(person) != labels.ids.shape:
+        raise DataError(
+            f"{len(labels.ids)} images have labels and {len(person)} have persons: "
+            "give both for the same images in the same order."
+        )
+    table = _Table(_alone(labels.ids), np.asarray(person))
+    precision = _share(table.both, table.left)
+    recall = _share(table.both, table.right)
+    return {
+        "nmi": table.nmi(),
+        "ari": table.ari(),
+        "pairwise_f": _share(2 * precision * recall, precision + recall),
+        "precision": precision,
+        "recall": recall,
+        "clusters": labels.clusters,
+        "noise": labels.noise,
+    }
+
+
+def stability(before: PseudoLabels, after: PseudoLabels) -> float:
+    """Tell how much of the last round's clustering survives: ARI, no truth needed.
+
+    Only images that are in clusters both times count.
+
+    Args:
+        before: pseudo-labels of N images.
+        after: pseudo-labels of the same images in the same order, a round later.
+
+    Returns:
+        1 for the same clusters, about 0 for unrelated ones; NaN if fewer than 2 images count.
+
+    Raises:
+        DataError: the rounds label different numbers of images.
+
+    Source: Hubert & Arabie, Comparing partitions, Journal of Classification 1985.
+    """
+    if before.ids.shape != after.ids.shape:
+        raise DataError(
+            f"One round labels {len(before.ids)} images and the other {len(after.ids)}: "
+            "compare rounds over the same images."
+        )
+    kept = (before.ids != NOISE) & (after.ids != NOISE)
+    if kept.sum() < 2:
+        return float("nan")
+    return _Table(before.ids[kept], after.ids[kept]).ari()
+
+
+class _Table:
+    """Counts of two labellings against each other: a sparse contingency table, O(N)."""
+
+    def __init__(self, left, right):
+        _, left = np.unique(left, return_inverse=True)
+        _, right = np.unique(right, return_inverse=True)
+        width = right.max(initial=0) + 1
+        cells, self._counts = np.unique(left * width + right, return_counts=True)
+        self._lefts = np.bincount(left)[cells // width]
+        self._rights = np.bincount(right)[cells % width]
+        self._sizes = np.bincount(left), np.bincount(right)
+        self.left, self.right = map(_pairs, self._sizes)
+        self.both = _pairs(self._counts)
+        self.all = _pairs(np.array([len(left)]))
+
+    def ari(self):
+        """Hubert & Arabie 1985: (index - expected) / (largest - expected)."""
+        expected = self.left * self.right / max(self.all, 1)
+        largest = (self.left + self.right) / 2
+        return (self.both - expected) / (largest - expected) if largest != expected else 1.0
+
+    def nmi(self):
+        """Mutual information over the mean entropy; 1 if both labellings are one cluster."""
+        n = max(self._counts.sum(), 1)
+        share = self._counts / n
+        mutual = float(np.sum(share * np.log(self._counts * n / (self._lefts * self._rights))))
+        entropy = sum(-np.sum(s / n * np.log(s / n)) for s in self._sizes) / 2
+        return min(1.0, max(0.0, mutual / float(entropy))) if entropy > 0 else 1.0
+
+
+def _alone(ids: np.ndarray) -> np.ndarray:
+    """Give every noise point a cluster of its own."""
+    ids = ids.copy()
+    noise = ids == NOISE
+    ids[noise] = ids.max(initial=NOISE) + 1 + np.arange(noise.sum())
+    return ids
+
+
+def _pairs(sizes: np.ndarray) -> int:
+    sizes = sizes.astype(np.int64)
+    return int(np.sum(sizes * (sizes - 1) // 2))
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,198 @@
+"""CMC, mAP and mINP from blocks of distances: one pass per query, no sort of the gallery.
+
+Protocol of Zheng et al., Scalable Person Re-identification: A Benchmark (Market-1501), ICCV 2015.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numba import njit, prange
+
+from reseen.errors import DataError, SettingsError
+from reseen.kernels.neighbours import BLOCK_BYTES, check_rows, similarity_blocks
+from reseen.records import JUNK, Ranking
+
+
+def cosine_blocks(
+    query: np.ndarray, gallery: np.ndarray, block_bytes: int = BLOCK_BYTES
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Walk through the cosine distances of all queries to the gallery, in blocks of queries.
+
+    Args:
+        query: (Q, D) unit rows.
+        gallery: (G, D) unit rows.
+        block_bytes: memory for one block, in bytes; one query is the least.
+
+    Yields:
+        start, and (b, G) float32 distances 1 - cos of queries start .. start + b.
+
+    Raises:
+        DataError: features are not finite unit rows, or differ in D.
+
+    Memory: O(block_bytes).
+    """
+    query, gallery = check_rows(query, "query"), check_rows(gallery, "gallery")
+    for start, similarities in similarity_blocks(query, gallery, block_bytes):
+        yield start, 1 - similarities
+
+
+def rank(
+    blocks: Iterable[tuple[int, np.ndarray]],
+    *,
+    query_person: np.ndarray,
+    gallery_person: np.ndarray,
+    query_camera: np.ndarray | None = None,
+    gallery_camera: np.ndarray | None = None,
+    query_itself: np.ndarray | None = None,
+    top: int = 10,
+) -> Ranking:
+    """Judge each query by where its person stands in the gallery.
+
+    Three kinds of gallery images are taken out first: those of JUNK, those of the query's person
+    from the query's camera, and the query image itself. A wrong image at the same distance as a
+    right one stands before it, so the order of files cannot help.
+
+    Args:
+        blocks: (start, (b, G) distances) in the order of the queries (see `cosine_blocks`).
+        query_person: (Q,) int, who is on each query.
+        gallery_person: (G,) int, or JUNK. Give unknown people a number that no query has: they
+            count as wrong.
+        query_camera: (Q,) int, -1 where unknown; an unknown camera equals no other. None: all
+            unknown.
+        gallery_camera: (G,) int, likewise.
+        query_itself: (Q,) int, gallery position of the query image itself, -1 for none.
+        top: how many of the nearest images to list for each query.
+
+    Returns:
+        A `Ranking`; queries without a right image are skipped and counted. AP is the mean over
+        right images of (right images up to it) / (its rank), in float64.
+
+    Raises:
+        DataError: no query can be judged, distances hold NaN, or sizes do not fit.
+        SettingsError: top is below 1.
+
+    Source: Zheng et al., ICCV 2015, Sec. 4; INP of Ye et al., TPAMI 2021, Sec. 2.4.
+    Memory: O(Q top) and one block.
+    """
+    if top < 1:
+        raise SettingsError(f"top is {top}; at least one image must be listed: give 1 or more.")
+    queries, images = len(query_person), len(gallery_person)
+    asked = _numbers(
+        queries, query_person=query_person, query_camera=query_camera, query_itself=query_itself
+    )
+    shown = _numbers(images, gallery_person=gallery_person, gallery_camera=gallery_camera)
+    scores = np.zeros((queries, 3))
+    listed = np.full((queries, top), -1, np.int64)
+    right = np.zeros((queries, top), np.bool_)
+    seen = 0
+    for start, distances in blocks:
+        part = slice(start, start + len(distances))
+        if start != seen or part.stop > queries or distances.shape[1:] != (images,):
+            raise DataError(
+                f"A block of distances starts at query {start} with shape {distances.shape}, "
+                f"where query {seen} of {queries} and {images} gallery images come next: give one "
+                "row a query, in order, with one distance for each gallery image."
+            )
+        block = np.ascontiguousarray(distances, np.float32)
+        _judge(block, *(a[part] for a in asked), *shown, scores[part], listed[part], right[part])
+        seen = part.stop
+    _check(seen, queries, scores)
+    judged = np.flatnonzero(scores[:, 1])
+    precision, first, penalty = scores[judged].T
+    return Ranking(
+        queries=judged,
+        skipped=queries - len(judged),
+        average_precision=precision.copy(),
+        first_match=first.astype(np.int64),
+        inverse_penalty=penalty.copy(),
+        top=listed[judged],
+        right=right[judged],
+    )
+
+
+def _numbers(size: int, **columns: np.ndarray | None) -> list[np.ndarray]:
+    """Give each column as int64, -1 throughout where it is None."""
+    for name, column in columns.items():
+        if column is not None and np.shape(column) != (size,):
+            raise DataError(f"{name} has shape {np.shape(column)}: give one number each, ({size},)")
+    return [
+        np.full(size, -1, np.int64) if column is None else np.ascontiguousarray(column, np.int64)
+        for column in columns.values()
+    ]
+
+
+def _check(seen: int, queries: int, scores: np.ndarray) -> None:
+    if seen != queries:
+        raise DataError(f"Distances of {seen} queries came, {queries} are to be judged: give all.")
+    if np.isnan(scores).any():
+        lost = int(np.isnan(scores).any(1).sum())
+        raise DataError(f"Distances of {lost} queries hold NaN: look for a diverged training.")
+    if not scores[:, 1].any():
+        raise DataError(
+            f"None of the {queries} queries has its person in the gallery on another camera: "
+            "check that persons and cameras are read from the right part of the file names."
+        )
+
+
+@njit(parallel=True, cache=True)
+def _judge(distances, person, camera, itself, persons, cameras, scores, listed, right):
+    for q in prange(len(distances)):
+        kind = _sort_out(person[q], camera[q], itself[q], persons, cameras)
+        scores[q] = _score(distances[q], kind)
+        _list_nearest(distances[q], kind, listed[q], right[q])
+
+
+@njit(cache=True)
+def _sort_out(person, camera, itself, persons, cameras):
+    """Tell for each gallery image: 1 right, 0 wrong, -1 taken out."""
+    kind = np.zeros(len(persons), np.int8)
+    for g in range(len(persons)):
+        if persons[g] == JUNK or g == itself:
+            kind[g] = -1
+        elif persons[g] == person:
+            kind[g] = -1 if camera == cameras[g] and camera != -1 else 1
+    return kind
+
+
+@njit(cache=True)
+def _score(row, kind):
+    """Give AP, rank of the first match and INP; zeros without a match, NaN if a distance is."""
+    if np.isnan(row).any():
+        return np.full(3, np.nan)
+    matches = np.sort(row[kind == 1])
+    if len(matches) == 0:
+        return np.zeros(3)
+    before = np.zeros(len(matches) + 1, np.int64)
+    for g in range(len(row)):
+        if kind[g] == 0 and row[g] <= matches[-1]:
+            before[np.searchsorted(matches, row[g])] += 1
+    ranks = np.cumsum(before[:-1]) + np.arange(1, len(matches) + 1)
+    precision = (np.arange(1, len(matches) + 1) / ranks).mean()
+    return np.array([precision, ranks[0], len(matches) / ranks[-1]])
+
+
+@njit(cache=True)
+def _list_nearest(row, kind, listed, right):
+    """Keep the nearest images in order of distance, wrong before right, index."""
+    nearest = np.full(len(listed), np.inf, np.float32)
+    size = 0
+    for g in range(len(row)):
+        full = size == len(listed)
+        if kind[g] < 0 or (full and row[g] > nearest[-1]):
+            continue
+        place = size
+        while place > 0 and _precedes(row[g], kind[g], nearest[place - 1], right[place - 1]):
+            place -= 1
+        if place == len(listed):
+            continue
+        size = min(size + 1, len(listed))
+        for other in range(size - 1, place, -1):
+            nearest[other] = nearest[other - 1]
+            listed[other] = listed[other - 1]
+            right[other] = right[other - 1]
+        nearest[place], listed[place], right[place] = row[g], g, kind[g] == 1
+
+
+@njit(cache=True)
+def _precedes(distance, kind, other, other_right):
+    return distance < other or (distance == other and kind == 0 and other_right)

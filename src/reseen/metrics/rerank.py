@@ -1,0 +1,72 @@
+"""k-reciprocal re-ranking through sparse encodings, in blocks of queries.
+
+Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from reseen.errors import SettingsError
+from reseen.kernels.jaccard import jaccard_rows
+from reseen.kernels.neighbours import (
+    BLOCK_BYTES,
+    check_rows,
+    nearest_and_lowest,
+    similarity_blocks,
+)
+from reseen.kernels.reciprocal import encode
+
+
+def rerank_blocks(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    *,
+    k1: int = 20,
+    k2: int = 6,
+    lam: float = 0.3,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Walk through the re-ranked distances of all queries to the gallery, in blocks of queries.
+
+    Queries help each other here: the neighbourhoods are those of queries and gallery together.
+
+    Args:
+        query: (Q, D) unit rows.
+        gallery: (G, D) unit rows.
+        k1: neighbours a point is encoded by, itself not counted (paper: 20).
+        k2: nearest points whose encodings are averaged, itself counted (paper: 6).
+        lam: share of the original distance, 0 to 1 (paper: lambda = 0.3).
+        block_bytes: memory for one block of similarities, in bytes.
+
+    Yields:
+        start, and (b, G) float32 distances of queries start .. start + b:
+        (1 - lam) * Jaccard + lam * original, the original being the squared Euclidean distance
+        over the largest one of that query.
+
+    Raises:
+        DataError: features are not finite unit rows, or differ in D.
+        SettingsError: a setting is outside its range.
+
+    Source: Zhong et al., CVPR 2017, Eq. 12.
+    Memory: O((Q + G) (D + k1 k2)) and two blocks.
+    """
+    _check(k1, k2, lam)
+    query, gallery = check_rows(query, "query"), check_rows(gallery, "gallery")
+    everyone = np.concatenate([query, gallery])
+    ranks, _, lowest = nearest_and_lowest(everyone, k1 + 1, block_bytes=block_bytes)
+    farthest = np.maximum(2 - 2 * lowest, np.finfo(np.float32).tiny)
+    encoding = encode(everyone, ranks, k1 + 1, round(k1 / 2) + 1, k2, scale=farthest)
+    for start, similarities in similarity_blocks(query, gallery, block_bytes):
+        rows = np.arange(start, start + len(similarities))
+        jaccard = jaccard_rows(encoding, rows)[:, len(query) :]
+        original = (2 - 2 * similarities) / farthest[rows, None]
+        yield start, (1 - lam) * jaccard + lam * original
+
+
+def _check(k1: int, k2: int, lam: float) -> None:
+    for name, value in (("k1", k1), ("k2", k2)):
+        if value < 1:
+            raise SettingsError(f"{name} is {value}; it counts neighbours: give 1 or more.")
+    if not 0 <= lam <= 1:
+        raise SettingsError(f"lam is {lam}; it is the share of the original distance: give 0..1.")

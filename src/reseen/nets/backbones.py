@@ -1,0 +1,218 @@
+"""Backbones: pixels (B, 3, H, W) in, a map (B, C, h, w) out, with weights from a file or timm."""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import huggingface_hub
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from reseen.errors import CheckpointError, SettingsError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """A timm or torchvision network without its classifier.
+
+    Args:
+        net: the network; has `forward_features` (timm) or is a plain stack (torchvision).
+        height, width: size of its input in pixels.
+    """
+
+    def __init__(self, net: nn.Module, height: int, width: int):
+        super().__init__()
+        self.net = net
+        self.channels = _probe(self, height, width).shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised pixels (B, 3, H, W) to features (B, C, h, w)."""
+        y = getattr(self.net, "forward_features", self.net)(x)
+        if y.ndim == 3:  # tokens of a transformer: leave out class and register tokens
+            y = y[:, getattr(self.net, "num_prefix_tokens", 0) :].transpose(1, 2)
+            return y.unflatten(2, self.net.patch_embed.dynamic_feat_size(x.shape[2:]))
+        channels = getattr(self.net, "num_features", y.shape[1])
+        return y if y.shape[1] == channels else y.permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def _probe(net: nn.Module, height: int, width: int) -> Tensor:
+    training = net.training
+    y = net.eval()(torch.zeros(1, 3, height, width))
+    net.train(training)
+    return y
+
+
+def create(
+    name: str,
+    weights: str,
+    height: int,
+    width: int,
+    last_stride: int,
+    options: Mapping[str, str],
+) -> Backbone:
+    """Make a backbone by name and load its weights.
+
+    Args:
+        name: any timm model (`resnet50.tv_in1k`), or a torchvision one with a `features` stack
+            (`squeezenet1_1`).
+        weights: `timm` for timm's own pre-trained weights (fetched if this machine has them not),
+            `none` for random ones, else a file with a state dict or a checkpoint of this package.
+        height, width: size of the pixels it will see.
+        last_stride: 1 undoes the last halving of the map, as re-identification does; 2 keeps it.
+        options: extra arguments of `timm.create_model`.
+
+    Raises:
+        SettingsError: no such backbone, or it cannot do what is asked.
+        CheckpointError: the weights cannot be had or do not fit.
+    """
+    net = _network(name, weights == "timm", height, width, options)
+    if weights not in ("timm", "none"):
+        load_weights(net, Path(weights))
+    backbone = Backbone(net, height, width)
+    if last_stride == 1:
+        keep_last_resolution(backbone, height, width)
+    return backbone
+
+
+def _network(name: str, pretrained: bool, height: int, width: int, options) -> nn.Module:
+    if timm.is_model(name):
+        return _timm(name, pretrained, height, width, options)
+    if name in torchvision.models.list_models():
+        if pretrained:
+            raise SettingsError(
+                f"weights is 'timm' but {name} comes from torchvision. Give a file of weights, "
+                "or 'none' to start from random ones."
+            )
+        net = getattr(torchvision.models.get_model(name), "features", None)
+        if net is not None:
+            return net
+    near = timm.list_models(f"*{name}*")[:5]
+    hint = f" Near it: {', '.join(near)}." if near else ""
+    raise SettingsError(f"No backbone is called {name!r}. Use the name of a timm model.{hint}")
+
+
+def _timm(name: str, pretrained: bool, height: int, width: int, options) -> nn.Module:
+    options = {key: _plain(value) for key, value in options.items()}
+    sized = {"img_size": (height, width)} if timm.is_model_in_modules(name, _TOKENS) else {}
+    if pretrained and _offline():
+        huggingface_hub.constants.HF_HUB_OFFLINE = True  # look in the cache, do not wait
+    try:
+        return timm.create_model(
+            name, pretrained=pretrained, num_classes=0, global_pool="", **sized, **options
+        )
+    except TypeError as error:
+        raise SettingsError(f"{name} does not take these options: {error}.") from error
+    except Exception as error:
+        if not pretrained:
+            raise
+        raise CheckpointError(
+            f"timm could not give its weights for {name} ({type(error).__name__}: no network?). "
+            "Give a file (--encoder.weights FILE), or 'none' to start from random weights."
+        ) from error
+
+
+def _offline() -> bool:
+    try:
+        socket.getaddrinfo(urlsplit(huggingface_hub.constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return True
+    return False
+
+
+_TOKENS = {"vision_transformer", "deit", "eva", "swin_transformer", "swin_transformer_v2"}
+
+
+def _plain(value: str) -> object:
+    return {"true": True, "false": False}.get(value, int(value) if value.isdigit() else value)
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Load a file of backbone weights into `net`; a classifier in the file is left out.
+
+    Takes a plain state dict, one under the key `state_dict` or `model`, with or without a
+    `module.` prefix, or the encoder of a checkpoint that this package wrote.
+
+    Raises:
+        CheckpointError: not readable, or a weight is missing or has another shape.
+    """
+    found = _backbone_part(read_weights(path))
+    wanted = net.state_dict()
+    spare = [key for key in found if key not in wanted]
+    found = {key: value for key, value in found.items() if key in wanted}
+    missing = [key for key in wanted if key not in found]
+    unequal = [key for key, value in found.items() if value.shape != wanted[key].shape]
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing or unequal:
+        wrong = (missing or unequal)[0]
+        raise CheckpointError(
+            f"{path} does not fit: {len(missing)} weights are missing and {len(unequal)} have "
+            f"another shape, first {wrong} (the file has {len(found) + len(spare)} entries, "
+            f"{len(spare)} without a place). Check the name of the backbone and its options."
+        )
+    net.load_state_dict(found, strict=False)
+
+
+def read_weights(path: Path) -> dict:
+    """Read a file written by torch, as weights only, onto the CPU.
+
+    Raises:
+        CheckpointError: there is no such file, or it holds more than weights.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file. Give a file of weights, 'timm' or 'none'.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{path} is not a file of weights ({type(error).__name__}).") from error
+
+
+def _backbone_part(state: dict) -> dict[str, Tensor]:
+    for key in ("encoder", "state_dict", "model"):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    for prefix in ("module.", "backbone.net.", "features."):
+        if any(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def keep_last_resolution(net: nn.Module, height: int, width: int) -> None:
+    """Undo the last halving of the map: every stride at the lowest resolution becomes 1.
+
+    Source: Sun et al., Beyond Part Models, ECCV 2018, Sec. 3.2 (last spatial down-sampling
+    removed); found by watching the sizes, so it holds for any network of convolutions and pools.
+
+    Raises:
+        SettingsError: nothing is strided, or the network does not work without it.
+    """
+    sizes: dict[nn.Module, int] = {}
+
+    def watch(module: nn.Module, inputs: tuple, _output: object) -> None:
+        sizes[module] = inputs[0].shape[-2] * inputs[0].shape[-1]
+
+    strided = [m for m in net.modules() if _stride(m) > 1]
+    hooks = [m.register_forward_hook(watch) for m in strided]
+    before = _probe(net, height, width).shape
+    for hook in hooks:
+        hook.remove()
+    last = [m for m in strided if sizes.get(m) == min(sizes.values(), default=0)]
+    for module in last:
+        module.stride = 1 if isinstance(module.stride, int) else (1,) * len(module.stride)
+    try:
+        grown = _probe(net, height, width).shape > before
+    except RuntimeError:
+        grown = False
+    if not grown:
+        raise SettingsError("last_stride is 1, but this backbone has no last halving to undo. Use 2.")
+
+
+def _stride(module: nn.Module) -> int:
+    stride = getattr(module, "stride", 1)
+    return stride if isinstance(stride, int) else max(stride)
+

@@ -1,0 +1,154 @@
+"""The encoder: pixels in, one unit vector an image out."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reseen.errors import CheckpointError, SettingsError
+from reseen.nets import backbones
+from reseen.nets.ghost_norm import ghost_batch_norm
+from reseen.nets.pooling import pooling
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSettings:
+    """What the network is made of."""
+
+    backbone: str = "resnet50.tv_in1k"
+    """Any timm model, or torchvision's squeezenet1_1; the default is ResNet-50 with the ImageNet
+    weights that the published methods started from."""
+    weights: str = "timm"
+    """A file of weights, `timm` for its pre-trained ones (fetched when they are not here yet), or
+    `none`."""
+    height: int = 256
+    """Height of the pixels in."""
+    width: int = 128
+    """Width of the pixels in."""
+    last_stride: int = 1
+    """1 undoes the last halving of the map, 2 keeps it."""
+    pooling: str = "gem"
+    """mean, max, mean+max or gem."""
+    ghost_group: int = 0
+    """Images that share batch-norm statistics; 0 is the whole batch. Set 64 for a batch of 256 to
+    learn as four GPUs did."""
+    mean: tuple[float, float, float] = backbones.IMAGENET_MEAN
+    """Mean of the pixels the backbone expects, on a scale of 0 to 1."""
+    std: tuple[float, float, float] = backbones.IMAGENET_STD
+    """Spread of the pixels the backbone expects."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Extra arguments of timm.create_model, such as pad_type=same."""
+
+    def __post_init__(self):
+        if self.last_stride not in (1, 2):
+            raise SettingsError(f"last_stride is {self.last_stride}. Use 1 (finer map) or 2.")
+        if min(self.height, self.width) < 16:
+            raise SettingsError(
+                f"The encoder is to see {self.height} x {self.width} pixels. Use 16 x 16 or more."
+            )
+        if self.ghost_group < 0:
+            raise SettingsError(f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size.")
+
+
+class Encoder(nn.Module):
+    """Backbone, pooling, batch-norm neck, unit length.
+
+    Source: the neck is that of Luo et al., Bag of Tricks, CVPRW 2019, Sec. 3.5: batch norm whose
+    bias stays 0; the vector behind it serves clustering, loss and search alike.
+
+    Args:
+        settings: what it is made of; kept as `encoder.settings`.
+        backbone: the network, when it is already at hand.
+    """
+
+    mean: Tensor
+    std: Tensor
+    bfloat16 = False
+    """Whether the backbone computes in bfloat16; everything behind it is float32."""
+
+    def __init__(self, settings: EncoderSettings, backbone: backbones.Backbone):
+        super().__init__()
+        self.settings = settings
+        self.backbone = backbone
+        self.pooling = pooling(settings.pooling)
+        self.neck = nn.BatchNorm1d(backbone.channels)
+        self.neck.bias.requires_grad_(False)
+        ghost_batch_norm(self, settings.ghost_group)
+        for name in ("mean", "std"):
+            values = 255 * torch.tensor(getattr(settings, name)).view(3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors it gives, D."""
+        return self.backbone.channels
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.mean.device
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Bring pixels (B, 3, H, W), 0 to 255, to the scale the backbone was trained on."""
+        pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
+        return (pixels - self.mean) / self.std
+
+    def map(self, pixels: Tensor) -> Tensor:
+        """Give the last map of pixels (B, 3, H, W), 0 to 255: (B, C, h, w)."""
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return self.backbone(self.normalise(pixels))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
+        return F.normalize(self.neck(self.pooling(self.map(pixels)).float()))
+
+
+def build(settings: EncoderSettings) -> Encoder:
+    """Make an encoder and load the weights its settings name.
+
+    Raises:
+        SettingsError: no such backbone or pooling, or an impossible combination.
+        CheckpointError: the weights cannot be had or do not fit.
+    """
+    backbone = backbones.create(
+        settings.backbone,
+        settings.weights,
+        settings.height,
+        settings.width,
+        settings.last_stride,
+        settings.options,
+    )
+    return Encoder(settings, backbone)
+
+
+def save(encoder: Encoder) -> dict:
+    """Give what `load` needs to make this encoder again: its settings and weights."""
+    return {"encoder_settings": asdict(encoder.settings), "encoder": encoder.state_dict()}
+
+
+def load(path: Path) -> Encoder:
+    """Make an encoder again from a file that holds what `save` gave.
+
+    Raises:
+        CheckpointError: the file is missing, is not one of ours, or does not fit this version.
+    """
+    state = read_checkpoint(path)
+    settings = EncoderSettings(**state["encoder_settings"])
+    encoder = build(replace(settings, weights="none"))
+    encoder.settings = settings
+    encoder.load_state_dict(state["encoder"])
+    return encoder
+
+
+def read_checkpoint(path: Path) -> dict:
+    """Read a file that holds what `save` gave, and maybe more.
+
+    Raises:
+        CheckpointError: the file is missing or was not written by this package.
+    """
+    state = backbones.read_weights(path)
+    if "encoder_settings" not in state:
+        raise CheckpointError(f"{path} holds no encoder of this package. Give a run's checkpoint.")
+    return state

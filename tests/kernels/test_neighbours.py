@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reseen.errors import DataError, SettingsError
+from reseen.kernels.neighbours import check_rows, nearest, nearest_and_lowest, similarity_blocks
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def random_rows(n, d, seed):
+    return unit(np.random.default_rng(seed).standard_normal((n, d)))
+
+
+def corners(n, seed):
+    """Rows of +-1/2 in 4 dimensions: their products are exact, and most of them tie."""
+    return np.random.default_rng(seed).choice([-0.5, 0.5], (n, 4)).astype(np.float32)
+
+
+def plain(rows, k, pool):
+    """Sort every row in full, by similarity and then index."""
+    similarities = rows @ pool.T
+    order = [sorted(range(len(pool)), key=lambda j: (-row[j], j))[:k] for row in similarities]
+    return np.array(order), np.take_along_axis(similarities, np.array(order), 1)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 3000, 1 << 20])
+@pytest.mark.parametrize("k", [1, 7, 150])
+def test_equals_a_full_sort(k, block_bytes):
+    rows, pool = random_rows(60, 16, 1), random_rows(150, 16, 2)
+    indices, similarities = nearest(rows, k, pool, block_bytes=block_bytes)
+    order, values = plain(rows, k, pool)
+    np.testing.assert_array_equal(indices, order)
+    np.testing.assert_allclose(similarities, values, atol=1e-6)
+    assert (indices.dtype, similarities.dtype) == (np.int32, np.float32)
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.integers(0, 1000))
+@settings(deadline=None, max_examples=30)
+def test_ties_go_to_the_lower_index(n, k, seed):
+    rows = corners(n, seed)
+    indices, _ = nearest(rows, k, block_bytes=8 * 13 * 13)
+    np.testing.assert_array_equal(indices, plain(rows, k, rows)[0])
+
+
+@pytest.mark.parametrize("block_bytes", [1, 8 * 20 * 20, 1 << 20])
+def test_searching_among_themselves_equals_searching_the_same_rows_as_a_pool(block_bytes):
+    rows = random_rows(130, 16, 10)
+    among = nearest_and_lowest(rows, 9, block_bytes=block_bytes)
+    for found, expected in zip(among, nearest_and_lowest(rows, 9, rows), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_copies_tie_exactly_in_real_features():
+    rows = random_rows(337, 100, 3)
+    indices, _ = nearest(np.concatenate([rows] * 3), 3, block_bytes=8 * 300 * 300)
+    expected = np.arange(337)[:, None] + [0, 337, 674]
+    np.testing.assert_array_equal(indices, np.concatenate([expected] * 3))
+
+
+def test_a_point_is_its_own_first_neighbour_and_k_is_clipped():
+    rows = random_rows(9, 8, 4)
+    indices, similarities = nearest(rows, 30)
+    assert indices.shape == similarities.shape == (9, 9)
+    np.testing.assert_array_equal(indices[:, 0], np.arange(9))
+
+
+def test_lowest_is_the_smallest_similarity_of_each_row():
+    rows = random_rows(200, 5, 5)
+    lowest = nearest_and_lowest(rows, 2, block_bytes=9000)[2]
+    np.testing.assert_allclose(lowest, (rows @ rows.T).min(1), atol=1e-6)
+
+
+def test_blocks_cover_every_row_within_their_memory():
+    rows = random_rows(50, 6, 6)
+    blocks = [(start, block.copy()) for start, block in similarity_blocks(rows, rows, 4 * 50 * 8)]
+    assert [start for start, _ in blocks] == list(range(0, 50, 8))
+    np.testing.assert_allclose(np.concatenate([b for _, b in blocks]), rows @ rows.T, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [(np.nan, "NaN or inf"), (np.inf, "NaN or inf"), (0.0, "zero"), (3.0, "not of length 1")],
+)
+def test_unusable_rows_are_named(value, what):
+    rows = random_rows(6, 4, 7)
+    rows[[1, 4]] = value
+    with pytest.raises(DataError, match=rf"2 rows of gallery .*{what}.*rows 1, 4"):
+        check_rows(rows, "gallery")
+    with pytest.raises(DataError, match=what):
+        nearest(random_rows(3, 4, 8), 2, rows)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4,), (4, 0)])
+def test_an_array_that_is_no_list_of_rows_is_refused(shape):
+    with pytest.raises(DataError, match=r"\(N, D\)"):
+        check_rows(np.zeros(shape, np.float32))
+
+
+def test_other_types_become_float32_and_float32_is_not_copied():
+    rows = random_rows(5, 4, 9)
+    assert check_rows(rows) is rows
+    assert check_rows(rows.astype(np.float64)).dtype == np.float32
+
+
+def test_a_pool_of_another_size_and_k_below_one_are_refused():
+    with pytest.raises(DataError, match=r"4 numbers .* 5"):
+        nearest(random_rows(3, 4, 0), 1, random_rows(3, 5, 0))
+    with pytest.raises(SettingsError, match="k is 0"):
+        nearest(random_rows(3, 4, 0), 0)
