@@ -1,18 +1,24 @@
-"""The one call that joins a method, data and a folder."""
+"""The calls that join a method, data and a folder."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from reseen.data.loading import Loading
 from reseen.data.reading import read
+
+import numpy as np
+
+from reseen.data.loading import Loading
+from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.progress import Screen
-from reseen.engine.run import Run, digest
+from reseen.engine.run import Run, checkpoint, digest, read_facts
 from reseen.errors import DataError
+from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
-from reseen.records import Dataset, Image
+from reseen.records import Dataset, Image, Ranking
 
 
 class Method(Protocol):
@@ -55,7 +61,7 @@ def train(
     Raises:
         DataError, SettingsError, ClusteringError, CheckpointError: see each.
     """
-    dataset = data if isinstance(data, Dataset) else read(Path(data))
+    dataset = _dataset(data)
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
     facts: dict[str, Any] = {
@@ -79,3 +85,76 @@ def train(
         screen=screen,
     )
     return method.fit(dataset.unlabelled(seed), run)
+
+
+def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:
+    """Give the trained encoder of a run.
+
+    Args:
+        run: folder of a run, or one of its checkpoints.
+        best: the round that was best on the test set instead of the last one.
+        device: where it computes.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path = Path(run)
+    if path.is_dir():
+        read_facts(path)
+        path = checkpoint(path, "best" if best else "last")
+    return (device or Device()).place(encoders.load(path))
+
+
+def evaluate(
+    encoder: Encoder,
+    data: Dataset | Path | str,
+    *,
+    rerank: bool = False,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> Ranking:
+    """Search the gallery of a data set for every query (Market-1501 protocol).
+
+    Args:
+        encoder: as `load` or `train` gives it.
+        data: a data set with queries and a gallery, or its folder.
+        rerank: re-rank by k-reciprocal encoding.
+        loading: how pictures are read.
+        quiet: say nothing.
+
+    Raises:
+        DataError: there is nothing to search, or pictures cannot be read.
+    """
+    judge = Judge(_dataset(data), loading, Screen(quiet))
+    return judge.search(encoder, rerank=rerank)
+
+
+def extract(
+    encoder: Encoder,
+    images: Sequence[Image],
+    *,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> tuple[np.ndarray, tuple[Image, ...]]:
+    """Give the features of images.
+
+    Args:
+        encoder: as `load` or `train` gives it.
+        images: N records, such as `read(folder).train`.
+        loading: how pictures are read.
+        quiet: say nothing.
+
+    Returns:
+        (N, D) float32 unit rows, and the images they belong to: all that came in, less those left
+        out because they cannot be read.
+
+    Raises:
+        DataError: pictures cannot be read.
+    """
+    screen = Screen(quiet)
+    crops = extraction.load(images, encoder, loading, screen)
+    return extraction.extract(encoder, crops, screen=screen), crops.images
+
+
+def _dataset(data: Dataset | Path | str) -> Dataset:
+    return data if isinstance(data, Dataset) else read(Path(data))

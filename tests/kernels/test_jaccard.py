@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from reseen.errors import SettingsError
-from reseen.kernels.jaccard import ZERO, jaccard_graph, jaccard_rows
+from reseen.kernels.jaccard import ZERO, jaccard_graph, jaccard_kth, jaccard_rows
 
 
 def random_encoding(n, entries, seed):
@@ -64,6 +64,15 @@ def test_rows_equal_the_plain_loop():
     rows = np.array([7, 0, 49, 7])
     np.testing.assert_allclose(jaccard_rows(encoding, rows), plain(encoding)[rows], atol=1e-6)
     assert jaccard_rows(encoding, rows).dtype == np.float32
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 50, 51])
+def test_kth_is_the_kth_of_each_sorted_row(k):
+    encoding = random_encoding(50, 9, 5)
+    distances = plain(encoding)
+    np.fill_diagonal(distances, 0)
+    expected = np.sort(distances, axis=1)[:, k - 1] if k <= 50 else np.ones(50)
+    np.testing.assert_allclose(jaccard_kth(encoding, k), expected, atol=1e-6)
 
 
 def test_a_hand_worked_pair():

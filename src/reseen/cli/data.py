@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from reseen.data import check as checks
 from reseen.data.reading import read
-from reseen.engine.progress import Screen
+
+from reseen.data import check as checks
 
 
 def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> None:

@@ -1,17 +1,16 @@
 """`reseen train METHOD DATA --out RUN`: one command a method, its options are its settings."""
 
 from collections.abc import Callable
-from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from reseen.data.reading import read
 from rich.console import Console
 from rich.table import Table
 
 from reseen.cli import NOTHING
 from reseen.data.loading import Loading
-from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.engine.run import read_metrics
 from reseen.methods import METHODS
@@ -37,7 +36,7 @@ def _command(method: type) -> Callable[..., None]:
         quiet: bool = False,
         device: Device = Device(),  # noqa: B008 (frozen)
         loading: Loading = Loading(),  # noqa: B008 (frozen)
-        settings: Annotated[Any, Parameter(name="*")] = method(),
+        settings: Annotated[Any, Parameter(name="*")] = method(),  # noqa: B008 (frozen)
     ) -> None:
         dataset = read(data, format=format, pattern=pattern)
         train(

@@ -6,15 +6,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from reseen import training
 from reseen.data.loading import Loading
 from reseen.data.reading import read
-from reseen.engine import extract as extraction
 from reseen.engine.device import Device
-from reseen.engine.evaluate import Judge
-from reseen.engine.progress import Screen
-from reseen.engine.run import last_checkpoint
 from reseen.methods import METHODS
-from reseen.nets.encoder import Encoder, load
 
 
 def evaluate(
@@ -45,9 +41,9 @@ def evaluate(
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
-    encoder = device.place(_encoder(run, best))
     dataset = read(data, format=format, pattern=pattern)
-    ranking = Judge(dataset, loading, Screen()).search(encoder, rerank=rerank)
+    encoder = training.load(run, best=best, device=device)
+    ranking = training.evaluate(encoder, dataset, rerank=rerank, loading=loading)
     table = Table(title=f"{run} on {dataset.name}", title_justify="left")
     numbers = ranking.summary()
     for name in numbers:
@@ -87,16 +83,14 @@ def extract(
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
-    encoder = device.place(_encoder(run, best))
     dataset = read(images, format=format, pattern=pattern)
+    encoder = training.load(run, best=best, device=device)
     parts = (*dataset.train, *dataset.query, *dataset.gallery)
     unique = tuple({image.path: image for image in parts}.values())
-    crops = extraction.load(unique, encoder, loading, Screen())
-    features = extraction.extract(encoder, crops, screen=Screen())
-    paths = np.array([str(image.path) for image in crops.images])
+    features, kept = training.extract(encoder, unique, loading=loading)
     beside = out.with_name(out.name + ".tmp")
     with beside.open("wb") as file:
-        np.savez(file, features=features, paths=paths)
+        np.savez(file, features=features, paths=np.array([str(image.path) for image in kept]))
     beside.replace(out)
     print(f"{len(features)} features of {features.shape[1]} numbers each in {out}")
 
@@ -105,9 +99,3 @@ def methods() -> None:
     """List the methods that `reseen train` knows."""
     for name, method in METHODS.items():
         print(f"{name:20} {(method.__doc__ or '').splitlines()[0]}")
-
-
-def _encoder(run: Path, best: bool) -> Encoder:
-    if run.is_dir():
-        run = run / "checkpoints" / "best.pt" if best else last_checkpoint(run)
-    return load(run)

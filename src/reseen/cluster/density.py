@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.cluster import DBSCAN
 
 from reseen.errors import SettingsError
-from reseen.kernels.jaccard import jaccard_graph
+from reseen.kernels.jaccard import jaccard_graph, jaccard_kth
 from reseen.kernels.neighbours import nearest
 from reseen.kernels.reciprocal import encode
 from reseen.records import NOISE, PseudoLabels
@@ -70,15 +70,10 @@ def core_distances(
         SettingsError: a setting is outside its range.
 
     Source: Ankerst et al., OPTICS, SIGMOD 1999, Def. 5.
-    Memory: O(pairs that share a neighbour).
+    Memory: O(N k1); N x N is never held.
     """
     check_density(k1, k2, 0.5, min_samples)
-    graph = jaccard_graph(_encoding(features, k1, k2), 1.0)
-    last = graph.indptr[:-1] + min_samples - 1
-    known = last < graph.indptr[1:]
-    distances = np.ones(len(last), np.float32)
-    distances[known] = graph.data[last[known]]
-    return distances
+    return jaccard_kth(_encoding(features, k1, k2), min_samples)
 
 
 def explain(features: np.ndarray, *, k1: int, k2: int, eps: float, min_samples: int) -> str:

@@ -107,5 +107,5 @@ def augment(
     pixels: Tensor, rng: np.random.Generator, settings: AugmentSettings, fill: Tensor
 ) -> Tensor:
     """Draw and apply: (B, 3, H, W) uint8 in and out; see `draw` and `apply`."""
-    draws = draw(rng, len(pixels), *pixels.shape[2:], settings)
+    draws = draw(rng, len(pixels), pixels.shape[2], pixels.shape[3], settings)
     return apply(pixels, draws, settings.pad, fill)

@@ -51,8 +51,8 @@ class Device:
     def place(self, encoder: Encoder) -> Encoder:
         """Move an encoder here, channels last, in this precision; changes and returns it."""
         here = self.resolve()
-        encoder.to(here.name, memory_format=torch.channels_last)
-        encoder.bfloat16 = here.precision == "bfloat16"
+        encoder.to(torch.device(here.name)).to(memory_format=torch.channels_last)
+        encoder.precision = here.precision
         if here.compile:
             encoder.backbone.compile()
         return encoder

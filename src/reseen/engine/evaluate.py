@@ -63,8 +63,10 @@ class Judge:
         query = [image for image in data.query if image.path in row and image.person is not None]
         gallery = [image for image in data.gallery if image.path in row]
         place = {image.path: i for i, image in enumerate(gallery)}
-        vectors = [features[[row[image.path] for image in part]] for part in (query, gallery)]
-        blocks = rerank_blocks(*vectors) if rerank else cosine_blocks(*vectors)
+        blocks = (rerank_blocks if rerank else cosine_blocks)(
+            features[[row[image.path] for image in query]],
+            features[[row[image.path] for image in gallery]],
+        )
         return rank(
             blocks,
             query_person=_people(query),

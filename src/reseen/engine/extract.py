@@ -59,6 +59,7 @@ def extract(
     starts = range(0, len(crops), batch)
     order = (np.arange(start, min(start + batch, len(crops))) for start in starts)
     for positions, pixels in screen.track("extracting")(crops.batches(order), len(starts)):
-        out[positions[0] : positions[-1] + 1] = encoder(pixels.to(encoder.device, non_blocking=True))
+        rows = slice(positions[0], positions[-1] + 1)
+        out[rows] = encoder(pixels.to(encoder.device, non_blocking=True))
     encoder.train(training)
     return out.cpu().numpy()

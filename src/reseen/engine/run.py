@@ -127,7 +127,7 @@ class Run:
             left = (time.monotonic() - began) / (self.round - done) * (total - self.round)
             self.screen.say(_sentence(self._numbers, total, left))
 
-    def label(self, labels: PseudoLabels, explain: Callable[[], str]) -> PseudoLabels:
+    def label(self, labels: PseudoLabels, explain: Callable[[], str]) -> None:
         """Keep the pseudo-labels of this round and measure them.
 
         Args:
@@ -156,7 +156,6 @@ class Run:
                 f"images ({labels.noise:.0%} noise), too few to learn from. {explain()} "
                 f"Everything up to round {self.round - 1} is kept in {self.folder}."
             )
-        return labels
 
     def log(self, **numbers: float) -> None:
         """Add numbers to this round's line in metrics.jsonl; what is not a number is left out."""
@@ -176,19 +175,19 @@ class Run:
             self.log(**self._search(parts["encoder"]))
             rows = [row for row in read_metrics(self.folder) if 0 < row["round"] < self.round]
             if self._numbers["mAP"] > max((row.get("mAP", -1) for row in rows), default=-1):
-                self._save("best.pt", encoders.save(parts["encoder"]))
+                self._save("best", encoders.save(parts["encoder"]))
         self._record()
         state = {name: part.state_dict() for name, part in parts.items()}
-        self._save("last.pt", {**state, **encoders.save(parts["encoder"])})
+        self._save("last", {**state, **encoders.save(parts["encoder"])})
 
     def _record(self) -> None:
         rows = [row for row in read_metrics(self.folder) if row["round"] < self._numbers["round"]]
         lines = (json.dumps(row) + "\n" for row in [*rows, self._numbers])
         _write(self.folder / METRICS, "".join(lines))
 
-    def _save(self, name: str, state: dict[str, Any]) -> None:
-        (self.folder / "checkpoints").mkdir(exist_ok=True)
-        path = self.folder / "checkpoints" / name
+    def _save(self, which: str, state: dict[str, Any]) -> None:
+        path = checkpoint(self.folder, which)
+        path.parent.mkdir(exist_ok=True)
         beside = path.with_suffix(".tmp")
         with beside.open("wb") as file:
             torch.save({"round": self.round, **state}, file)
@@ -197,7 +196,7 @@ class Run:
         beside.replace(path)
 
     def _restore(self, parts: dict[str, Any]) -> int:
-        path = last_checkpoint(self.folder)
+        path = checkpoint(self.folder, "last")
         if not path.exists():
             return 0
         state = encoders.read_checkpoint(path)
@@ -271,9 +270,9 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def last_checkpoint(folder: Path) -> Path:
-    """Give the file that holds the result of a run: its last round."""
-    return folder / "checkpoints" / "last.pt"
+def checkpoint(folder: Path, which: str) -> Path:
+    """Give the file of a run's `last` round, which is its result, or of its `best` one."""
+    return folder / "checkpoints" / f"{which}.pt"
 
 
 def _write(path: Path, text: str) -> None:

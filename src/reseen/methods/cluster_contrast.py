@@ -14,6 +14,7 @@ Each round:
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -100,9 +101,8 @@ class ClusterContrast:
             set_rate(optimizer, self.rate * 0.1 ** (epoch // self.rate_step))
 
             features = extract(encoder, crops, screen=run.screen)
-            labels = run.label(
-                jaccard_dbscan(features, **self._density), partial(explain, features, **self._density)
-            )
+            labels = jaccard_dbscan(features, **self._density)
+            run.label(labels, partial(explain, features, **self._density))
             memory = ClusterMemory(
                 features,
                 labels.ids,
@@ -131,5 +131,5 @@ class ClusterContrast:
         return encoder
 
     @property
-    def _density(self) -> dict[str, float]:
+    def _density(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("k1", "k2", "eps", "min_samples")}

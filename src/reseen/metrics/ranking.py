@@ -94,7 +94,8 @@ def rank(
                 "row a query, in order, with one distance for each gallery image."
             )
         block = np.ascontiguousarray(distances, np.float32)
-        _judge(block, *(a[part] for a in asked), *shown, scores[part], listed[part], right[part])
+        answers = [scores[part], listed[part], right[part]]
+        _judge(block, *(column[part] for column in asked), *shown, *answers)
         seen = part.stop
     _check(seen, queries, scores)
     judged = np.flatnonzero(scores[:, 1])

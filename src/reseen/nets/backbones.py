@@ -2,7 +2,9 @@
 
 import socket
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import huggingface_hub
@@ -35,7 +37,7 @@ class Backbone(nn.Module):
         y = getattr(self.net, "forward_features", self.net)(x)
         if y.ndim == 3:  # tokens of a transformer: leave out class and register tokens
             y = y[:, getattr(self.net, "num_prefix_tokens", 0) :].transpose(1, 2)
-            return y.unflatten(2, self.net.patch_embed.dynamic_feat_size(x.shape[2:]))
+            return y.unflatten(2, self.net.get_submodule("patch_embed").dynamic_feat_size(x.shape[2:]))
         channels = getattr(self.net, "num_features", y.shape[1])
         return y if y.shape[1] == channels else y.permute(0, 3, 1, 2)
 
@@ -92,14 +94,14 @@ def _network(name: str, pretrained: bool, height: int, width: int, options) -> n
         net = getattr(torchvision.models.get_model(name), "features", None)
         if net is not None:
             return net
-    near = timm.list_models(f"*{name}*")[:5]
-    hint = f" Near it: {', '.join(near)}." if near else ""
-    raise SettingsError(f"No backbone is called {name!r}. Use the name of a timm model.{hint}")
+    near = get_close_matches(name, timm.list_models(), 3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise SettingsError(f"No backbone is called {name!r}: use the name of a timm model.{hint}")
 
 
 def _timm(name: str, pretrained: bool, height: int, width: int, options) -> nn.Module:
     options = {key: _plain(value) for key, value in options.items()}
-    sized = {"img_size": (height, width)} if timm.is_model_in_modules(name, _TOKENS) else {}
+    sized = {"img_size": (height, width)} if timm.models.is_model_in_modules(name, _TOKENS) else {}
     if pretrained and _offline():
         huggingface_hub.constants.HF_HUB_OFFLINE = True  # look in the cache, do not wait
     try:
@@ -128,7 +130,7 @@ def _offline() -> bool:
 _TOKENS = {"vision_transformer", "deit", "eva", "swin_transformer", "swin_transformer_v2"}
 
 
-def _plain(value: str) -> object:
+def _plain(value: str) -> Any:
     return {"true": True, "false": False}.get(value, int(value) if value.isdigit() else value)
 
 
@@ -169,7 +171,9 @@ def read_weights(path: Path) -> dict:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(f"{path} is not a file of weights ({type(error).__name__}).") from error
+        raise CheckpointError(
+            f"{path} is not a file of weights ({type(error).__name__})."
+        ) from error
 
 
 def _backbone_part(state: dict) -> dict[str, Tensor]:
@@ -203,16 +207,18 @@ def keep_last_resolution(net: nn.Module, height: int, width: int) -> None:
         hook.remove()
     last = [m for m in strided if sizes.get(m) == min(sizes.values(), default=0)]
     for module in last:
-        module.stride = 1 if isinstance(module.stride, int) else (1,) * len(module.stride)
+        stride = module.__dict__["stride"]
+        module.__dict__["stride"] = 1 if isinstance(stride, int) else (1,) * len(stride)
     try:
         grown = _probe(net, height, width).shape > before
     except RuntimeError:
         grown = False
     if not grown:
-        raise SettingsError("last_stride is 1, but this backbone has no last halving to undo. Use 2.")
+        raise SettingsError(
+            "last_stride is 1, but this backbone has no last halving to undo. Use 2."
+        )
 
 
 def _stride(module: nn.Module) -> int:
     stride = getattr(module, "stride", 1)
     return stride if isinstance(stride, int) else max(stride)
-

@@ -49,7 +49,9 @@ class EncoderSettings:
                 f"The encoder is to see {self.height} x {self.width} pixels. Use 16 x 16 or more."
             )
         if self.ghost_group < 0:
-            raise SettingsError(f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size.")
+            raise SettingsError(
+                f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size."
+            )
 
 
 class Encoder(nn.Module):
@@ -65,8 +67,8 @@ class Encoder(nn.Module):
 
     mean: Tensor
     std: Tensor
-    bfloat16 = False
-    """Whether the backbone computes in bfloat16; everything behind it is float32."""
+    precision: str = "float32"
+    """Of the backbone: float32 or bfloat16; everything behind it is float32."""
 
     def __init__(self, settings: EncoderSettings, backbone: backbones.Backbone):
         super().__init__()
@@ -97,7 +99,8 @@ class Encoder(nn.Module):
 
     def map(self, pixels: Tensor) -> Tensor:
         """Give the last map of pixels (B, 3, H, W), 0 to 255: (B, C, h, w)."""
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bfloat16):
+        half = self.precision == "bfloat16"
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
             return self.backbone(self.normalise(pixels))
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -9,15 +9,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class _Grouped(_BatchNorm):
     group: int
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Normalise each group by its own statistics (training), or as usual (evaluation)."""
-        groups = len(x) // self.group
+        groups = len(input) // self.group
         if not self.training or groups < 2:
-            return super().forward(x)
+            return super().forward(input)
         momentum = self.momentum
         try:
             self.momentum = None if momentum is None else momentum / groups
-            return cat([super(_Grouped, self).forward(part) for part in x.tensor_split(groups)])
+            return cat([super(_Grouped, self).forward(part) for part in input.tensor_split(groups)])
         finally:
             self.momentum = momentum
 
@@ -49,5 +49,5 @@ def ghost_batch_norm(net: nn.Module, group: int) -> nn.Module:
         for module in net.modules():
             if isinstance(module, _BatchNorm):
                 module.__class__ = _grouped(type(module))
-                module.group = group
+                module.__dict__["group"] = group
     return net

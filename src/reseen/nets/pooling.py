@@ -69,4 +69,3 @@ def pooling(name: str) -> nn.Module:
     if name not in POOLINGS:
         raise SettingsError(f"pooling is {name!r}. Use one of: {', '.join(POOLINGS)}.")
     return POOLINGS[name]()
-

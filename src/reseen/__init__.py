@@ -1,0 +1,80 @@
+"""Person re-identification without labels.
+
+    import reseen
+
+    settings = reseen.ClusterContrast(epochs=20)
+    encoder = reseen.train(settings, "crops/", "runs/first")
+
+Every name below is public and stays; everything else may change between versions.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from reseen.errors import (
+    CheckpointError,
+    ClusteringError,
+    DataError,
+    ReseenError,
+    SettingsError,
+)
+from reseen.records import JUNK, NOISE, Dataset, Image, PseudoLabels, Ranking
+
+if TYPE_CHECKING:
+    from reseen.data.augment import AugmentSettings
+    from reseen.data.loading import Loading
+    from reseen.data.reading import read
+    from reseen.engine.device import Device
+    from reseen.methods.cluster_contrast import ClusterContrast
+    from reseen.nets.encoder import Encoder, EncoderSettings
+    from reseen.training import evaluate, extract, load, train
+
+_ELSEWHERE = {
+    "AugmentSettings": "reseen.data.augment",
+    "ClusterContrast": "reseen.methods.cluster_contrast",
+    "Device": "reseen.engine.device",
+    "Encoder": "reseen.nets.encoder",
+    "EncoderSettings": "reseen.nets.encoder",
+    "Loading": "reseen.data.loading",
+    "evaluate": "reseen.training",
+    "extract": "reseen.training",
+    "load": "reseen.training",
+    "read": "reseen.data.reading",
+    "train": "reseen.training",
+}
+"""Names that need torch: fetched when they are first used, so that importing stays quick."""
+
+__all__ = [
+    "train",
+    "evaluate",
+    "extract",
+    "load",
+    "read",
+    "ClusterContrast",
+    "AugmentSettings",
+    "Device",
+    "Encoder",
+    "EncoderSettings",
+    "Loading",
+    "Dataset",
+    "Image",
+    "PseudoLabels",
+    "Ranking",
+    "JUNK",
+    "NOISE",
+    "ReseenError",
+    "CheckpointError",
+    "ClusteringError",
+    "DataError",
+    "SettingsError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module 'reseen' has no attribute {name!r}")
+    return getattr(import_module(_ELSEWHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

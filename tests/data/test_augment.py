@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms.v2 import functional as v2
+
+from reseen.data.augment import AugmentSettings, apply, augment, draw
+from reseen.errors import SettingsError
+
+FILL = torch.tensor([124.0, 116.0, 104.0]).view(3, 1, 1)
+
+
+def pixels(count=32, height=24, width=12, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def slow(picture, draws, i, pad):
+    height, width = picture.shape[1:]
+    if draws.flip[i]:
+        picture = v2.horizontal_flip(picture)
+    picture = v2.pad(picture, [pad])
+    picture = v2.crop(picture, int(draws.top[i]), int(draws.left[i]), height, width)
+    y, x, h, w = (int(n) for n in draws.box[i])
+    return v2.erase(picture, y, x, h, w, FILL.to(torch.uint8)) if h else picture
+
+
+@pytest.mark.parametrize("pad", [0, 4])
+def test_same_pixels_as_torchvision_one_by_one(pad):
+    settings = AugmentSettings(pad=pad)
+    batch = pixels()
+    draws = draw(np.random.default_rng(3), len(batch), 24, 12, settings)
+    assert draws.flip.any() and draws.box[:, 2].any() and not draws.box[:, 2].all()
+    fast = apply(batch, draws, pad, FILL)
+    for i, picture in enumerate(batch):
+        assert torch.equal(fast[i], slow(picture, draws, i, pad))
+
+
+def test_the_batch_that_came_in_is_not_changed():
+    batch = pixels()
+    before = batch.clone()
+    augment(batch, np.random.default_rng(0), AugmentSettings(flip=1, erase=1), FILL)
+    assert torch.equal(batch, before)
+
+
+def test_nothing_is_done_when_all_is_off():
+    batch = pixels()
+    off = AugmentSettings(flip=0, pad=0, erase=0)
+    assert torch.equal(augment(batch, np.random.default_rng(0), off, FILL), batch)
+
+
+def test_draws_follow_the_settings():
+    settings = AugmentSettings(flip=0.25, pad=5, erase=0.75, erase_area=(0.1, 0.3))
+    draws = draw(np.random.default_rng(0), 20_000, 128, 64, settings)
+    assert np.mean(draws.flip) == pytest.approx(0.25, abs=0.01)
+    assert set(draws.top) == set(draws.left) == set(range(11))
+    y, x, h, w = draws.box[draws.box[:, 2] > 0].T
+    assert len(h) / 20_000 == pytest.approx(0.75, abs=0.01)
+    share = h * w / (128 * 64)
+    assert 0.09 < share.min() and share.max() < 0.31
+    assert (y >= 0).all() and (y + h).max() == 128 and (x >= 0).all() and (x + w).max() == 64
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"flip": 1.5}, {"erase": -0.1}, {"pad": -1}, {"erase_area": (0.5, 0.2)}]
+)
+def test_refuses_impossible_settings(wrong):
+    with pytest.raises(SettingsError, match=r"augment"):
+        AugmentSettings(**wrong)

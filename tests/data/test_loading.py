@@ -1,0 +1,85 @@
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from reseen.data.loading import Crops, Loading, decode
+from reseen.errors import DataError
+from reseen.records import Image
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(11):
+        pixels = rng.integers(0, 256, (16, 8, 3), np.uint8)
+        PIL.Image.fromarray(pixels).save(tmp_path / f"{i:02d}.png")
+    return tuple(Image(p, camera=None if i else 3) for i, p in enumerate(sorted(tmp_path.iterdir())))
+
+
+def order(count=11, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.permutation(count)[:5] for _ in range(9)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_kept_and_read_anew_give_the_same_pixels(images, workers):
+    kept = Crops(images, 16, 8)
+    anew = Crops(images, 16, 8, Loading(memory=0, workers=workers))
+    assert kept.pixels is not None and anew.pixels is None
+    for (p, x), (q, y), want in zip(
+        kept.batches(order()), anew.batches(order()), order(), strict=True
+    ):
+        assert np.array_equal(p, want) and np.array_equal(q, want)
+        assert x.dtype == y.dtype == torch.uint8
+        assert torch.equal(x, y)
+        assert torch.equal(x[0], torch.from_numpy(decode(images[want[0]].path, 16, 8)))
+
+
+def test_decode_gives_what_lies_in_the_file(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 8, 3), np.uint8)
+    PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert np.array_equal(decode(tmp_path / "a.png", 16, 8), pixels.transpose(2, 0, 1))
+
+
+def test_decode_resizes_turns_upright_and_makes_colour(tmp_path):
+    grey = PIL.Image.new("L", (8, 16), 7)
+    grey.save(tmp_path / "grey.png")
+    assert np.array_equal(decode(tmp_path / "grey.png", 4, 6), np.full((3, 4, 6), 7))
+    wide = PIL.Image.new("RGB", (16, 8))
+    wide.paste((255, 0, 0), (0, 0, 8, 8))  # left half red
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise: left becomes top
+    wide.save(tmp_path / "turned.png", exif=exif)
+    red = decode(tmp_path / "turned.png", 16, 8)[0]
+    assert (red[:8] == 255).all() and (red[8:] == 0).all()
+
+
+@pytest.mark.parametrize("memory", [8.0, 0.0])
+def test_broken_pictures_are_named_all_at_once(images, memory):
+    images[2].path.write_bytes(images[2].path.read_bytes()[:60])
+    images[5].path.write_text("no picture")
+    images[7].path.unlink()
+    with pytest.raises(DataError) as error:
+        Crops(images, 16, 8, Loading(memory=memory))
+    text = str(error.value)
+    assert text.startswith("3 of 11 pictures cannot be read")
+    assert all(images[i].path.name in text for i in (2, 5, 7))
+    assert "--loading.skip-broken" in text
+
+    crops = Crops(images, 16, 8, Loading(memory=memory, skip_broken=True))
+    assert [i.path.name for i in crops.images] == [f"{i:02d}.png" for i in (0, 1, 3, 4, 6, 8, 9, 10)]
+    assert len(crops.broken) == 3
+    (_, pixels), *_ = crops.batches([np.array([2])])
+    assert torch.equal(pixels[0], torch.from_numpy(decode(images[3].path, 16, 8)))
+
+
+def test_nothing_but_broken_pictures_is_an_error_all_the_same(images):
+    for image in images:
+        image.path.write_text("")
+    with pytest.raises(DataError, match="11 of 11"):
+        Crops(images, 16, 8, Loading(skip_broken=True))
+
+
+def test_cameras_are_minus_one_where_unknown(images):
+    assert Crops(images, 16, 8).cameras.tolist() == [3] + [-1] * 10

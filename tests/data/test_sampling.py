@@ -1,0 +1,55 @@
+from itertools import islice
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reseen.data.sampling import identity_batches
+
+
+def batches(ids, cameras=None, people=2, views=3, count=12, seed=0):
+    ids = np.asarray(ids)
+    cameras = np.full(len(ids), -1) if cameras is None else np.asarray(cameras)
+    rng = np.random.default_rng(seed)
+    return list(islice(identity_batches(ids, cameras, people, views, rng), count))
+
+
+@given(st.lists(st.integers(0, 6), min_size=4, max_size=60), st.integers(1, 5), st.integers(1, 5))
+def test_p_clusters_with_v_images_each(raw, people, views):
+    ids = np.unique(raw, return_inverse=True)[1]
+    clusters = ids.max() + 1
+    for batch in batches(ids, people=people, views=views):
+        found = ids[batch].reshape(-1, views)
+        assert (found == found[:, :1]).all()
+        assert len(set(found[:, 0])) == len(found) == min(people, clusters)
+
+
+def test_noise_is_never_drawn_and_every_image_of_a_cluster_is():
+    ids = np.array([-1, 0, 1, -1, 0, 1, 2, 2, 0])
+    drawn = set(np.concatenate(batches(ids, count=30)).tolist())
+    assert drawn == set(np.flatnonzero(ids >= 0).tolist())
+
+
+def test_every_cluster_comes_once_before_any_comes_again():
+    ids = np.repeat(np.arange(5), 3)
+    order = np.concatenate([ids[b][::3] for b in batches(ids, count=25)])
+    for turn in order.reshape(-1, 5)[:10]:
+        assert len(set(turn)) == 5
+
+
+def test_other_cameras_come_first():
+    ids = np.zeros(12, int)
+    cameras = np.array([0] * 8 + [1, 2, 3, 3])
+    for batch in batches(ids, cameras, people=1, views=4, count=20):
+        assert sorted(cameras[batch]) == [0, 1, 2, 3]
+
+
+def test_small_clusters_repeat_their_images_evenly():
+    (batch,) = batches([0, 0], people=1, views=5, count=1)
+    assert sorted(np.bincount(batch)) == [2, 3]
+
+
+def test_same_generator_same_batches():
+    ids = np.repeat(np.arange(9), 4)
+    one, two, other = (batches(ids, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(one, two) and not np.array_equal(one, other)

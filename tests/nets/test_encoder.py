@@ -1,0 +1,157 @@
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+import torchvision
+
+from reseen.errors import CheckpointError, SettingsError
+from reseen.nets import encoder as encoders
+from reseen.nets.encoder import EncoderSettings, build
+
+SMALL = EncoderSettings(backbone="resnet18", weights="none", height=64, width=32)
+SQUEEZE = replace(SMALL, backbone="squeezenet1_1", last_stride=2)
+
+
+def pixels(count=4, height=64, width=32):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("name", "dimensions"),
+    [("resnet18", 512), ("squeezenet1_1", 512), ("mobilenetv2_100", 1280), ("convnext_atto", 320)],
+)
+def test_unit_float32_rows_of_any_backbone(name, dimensions):
+    encoder = build(replace(SMALL, backbone=name, last_stride=2)).eval()
+    vectors = encoder(pixels())
+    assert vectors.shape == (4, dimensions) and encoder.dimensions == dimensions
+    assert vectors.dtype == torch.float32
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4))
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "deit3_small_patch16_224"]
+)
+def test_transformers_give_a_map_too(name):
+    encoder = build(replace(SMALL, backbone=name, last_stride=2, height=64, width=32))
+    assert encoder.map(pixels(2)).shape[2] == 2 * encoder.map(pixels(2)).shape[3]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenetv2_100", "squeezenet1_1"])
+def test_last_stride_one_doubles_the_map(name):
+    coarse = build(replace(SMALL, backbone=name, last_stride=2)).map(pixels(1)).shape
+    fine = build(replace(SMALL, backbone=name, last_stride=1)).map(pixels(1)).shape
+    assert coarse[1] == fine[1]
+    assert abs(fine[2] - 2 * coarse[2]) <= 1 and abs(fine[3] - 2 * coarse[3]) <= 1
+
+
+def test_last_stride_of_a_transformer_cannot_be_one():
+    with pytest.raises(SettingsError, match="last_stride is 1"):
+        build(replace(SMALL, backbone="vit_tiny_patch16_224"))
+
+
+def test_neck_bias_never_learns():
+    encoder = build(SMALL)
+    learnt = {name for name, weight in encoder.named_parameters() if weight.requires_grad}
+    assert "neck.weight" in learnt and "neck.bias" not in learnt
+
+
+def test_pixels_are_scaled_as_the_backbone_was_trained():
+    encoder = build(replace(SMALL, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))
+    white = torch.full((1, 3, 64, 32), 255, dtype=torch.uint8)
+    assert torch.equal(encoder.normalise(white), torch.ones(1, 3, 64, 32))
+    assert torch.equal(encoder.normalise(white * 0), -torch.ones(1, 3, 64, 32))
+
+
+def test_bfloat16_is_close_to_float32_and_its_output_is_float32():
+    encoder = build(SMALL).eval()
+    exact = encoder(pixels())
+    encoder.precision = "bfloat16"
+    fast = encoder(pixels())
+    assert fast.dtype == torch.float32 and not torch.equal(fast, exact)
+    assert ((fast * exact).sum(1) > 0.999).all()
+
+
+def test_save_and_load_give_the_same_vectors(tmp_path):
+    settings = replace(SMALL, ghost_group=2, pooling="mean+max", options={"drop_path_rate": "0"})
+    encoder = build(settings)
+    encoder(pixels())  # moves the running statistics
+    torch.save(encoders.save(encoder), tmp_path / "e.pt")
+    again = encoders.load(tmp_path / "e.pt")
+    assert again.settings == settings
+    assert torch.equal(again.eval()(pixels()), encoder.eval()(pixels()))
+
+
+@pytest.mark.parametrize("kind", ["plain", "classifier", "module", "wrapped", "checkpoint"])
+def test_weights_from_a_file(tmp_path, kind):
+    source = build(SQUEEZE)
+    state = source.backbone.net.state_dict()
+    if kind == "classifier":
+        whole = torchvision.models.squeezenet1_1()
+        whole.features.load_state_dict(state)
+        state = whole.state_dict()
+    elif kind == "module":
+        state = {f"module.{key}": value for key, value in state.items()}
+    elif kind == "wrapped":
+        state = {"state_dict": state, "epoch": 3}
+    elif kind == "checkpoint":
+        state = encoders.save(source)
+    torch.save(state, tmp_path / "w.pth")
+    encoder = build(replace(SQUEEZE, weights=str(tmp_path / "w.pth")))
+    want = source.backbone.net.state_dict()
+    for key, value in encoder.backbone.net.state_dict().items():
+        assert torch.equal(value, want[key])
+
+
+def test_weights_that_do_not_fit_are_refused_with_the_first_name(tmp_path):
+    state = build(SQUEEZE).backbone.net.state_dict()
+    del state["0.weight"]
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"1 weights are missing .* first 0\.weight"):
+        build(replace(SQUEEZE, weights=str(tmp_path / "w.pth")))
+
+
+@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_files_without_weights_are_refused(tmp_path, content):
+    if content:
+        (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"w\.pth is not a file"):
+        build(replace(SQUEEZE, weights=str(tmp_path / "w.pth")))
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match="holds no encoder"):
+        encoders.load(tmp_path / "w.pt")
+
+
+def test_without_a_network_timm_weights_are_one_clear_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr("reseen.nets.backbones._offline", lambda: True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with warnings.catch_warnings(), pytest.raises(CheckpointError) as error:
+        warnings.simplefilter("ignore")
+        build(replace(SMALL, backbone="resnet18.tv_in1k", weights="timm"))
+    assert "could not give its weights for resnet18.tv_in1k" in str(error.value)
+    assert "--encoder.weights FILE" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"backbone": "resnet5"}, r"No backbone .*'resnet5'.*Did you mean .*resnet"),
+        ({"backbone": "squeezenet1_1", "weights": "timm"}, "comes from torchvision"),
+        ({"options": {"colour": "red"}}, "does not take these options.*colour"),
+        ({"pooling": "soft"}, "pooling is 'soft'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(wrong, says):
+    with pytest.raises(SettingsError, match=says):
+        build(replace(SMALL, **wrong))
+
+
+@pytest.mark.parametrize("wrong", [{"last_stride": 3}, {"height": 8}, {"ghost_group": -1}])
+def test_settings_out_of_range_are_refused_at_once(wrong):
+    with pytest.raises(SettingsError):
+        replace(SMALL, **wrong)
