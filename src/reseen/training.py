@@ -5,11 +5,10 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from reseen.data.reading import read
-
 import numpy as np
 
 from reseen.data.loading import Loading
+from reseen.data.reading import read
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge

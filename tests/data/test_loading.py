@@ -14,7 +14,8 @@ def images(tmp_path):
     for i in range(11):
         pixels = rng.integers(0, 256, (16, 8, 3), np.uint8)
         PIL.Image.fromarray(pixels).save(tmp_path / f"{i:02d}.png")
-    return tuple(Image(p, camera=None if i else 3) for i, p in enumerate(sorted(tmp_path.iterdir())))
+    paths = sorted(tmp_path.iterdir())
+    return tuple(Image(path, camera=None if i else 3) for i, path in enumerate(paths))
 
 
 def order(count=11, seed=0):
@@ -68,7 +69,7 @@ def test_broken_pictures_are_named_all_at_once(images, memory):
     assert "--loading.skip-broken" in text
 
     crops = Crops(images, 16, 8, Loading(memory=memory, skip_broken=True))
-    assert [i.path.name for i in crops.images] == [f"{i:02d}.png" for i in (0, 1, 3, 4, 6, 8, 9, 10)]
+    assert [int(image.path.stem) for image in crops.images] == [0, 1, 3, 4, 6, 8, 9, 10]
     assert len(crops.broken) == 3
     (_, pixels), *_ = crops.batches([np.array([2])])
     assert torch.equal(pixels[0], torch.from_numpy(decode(images[3].path, 16, 8)))

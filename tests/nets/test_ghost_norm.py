@@ -10,7 +10,8 @@ from reseen.nets.ghost_norm import ghost_batch_norm
 
 def net():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), BatchNormAct2d(4), nn.Conv2d(4, 2, 1))
+    norms = nn.BatchNorm2d(4), BatchNormAct2d(4)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), *norms, nn.Conv2d(4, 2, 1))
 
 
 def slow(norm, x, group):

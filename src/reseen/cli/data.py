@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from reseen.data.reading import read
-
 from reseen.data import check as checks
+from reseen.data.reading import read
+from reseen.engine.progress import Screen
 
 
 def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> None:
@@ -20,4 +20,4 @@ def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> 
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
     dataset = read(folder, format=format, pattern=pattern)
-    print(checks.check(dataset))
+    print(checks.check(dataset, track=Screen().track("reading")))

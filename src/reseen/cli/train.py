@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from reseen.data.reading import read
 from rich.console import Console
 from rich.table import Table
 
 from reseen.cli import NOTHING
 from reseen.data.loading import Loading
+from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.engine.run import read_metrics
 from reseen.methods import METHODS

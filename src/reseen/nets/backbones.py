@@ -37,7 +37,8 @@ class Backbone(nn.Module):
         y = getattr(self.net, "forward_features", self.net)(x)
         if y.ndim == 3:  # tokens of a transformer: leave out class and register tokens
             y = y[:, getattr(self.net, "num_prefix_tokens", 0) :].transpose(1, 2)
-            return y.unflatten(2, self.net.get_submodule("patch_embed").dynamic_feat_size(x.shape[2:]))
+            patches: Any = self.net.get_submodule("patch_embed")
+            return y.unflatten(2, patches.dynamic_feat_size(x.shape[2:]))
         channels = getattr(self.net, "num_features", y.shape[1])
         return y if y.shape[1] == channels else y.permute(0, 3, 1, 2)
 

@@ -1,0 +1,18 @@
+"""Market-1501.
+
+Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015. 1,501 people, 6 cameras.
+"""
+
+from pathlib import Path
+
+from reseen.data import market_like
+from reseen.records import Dataset
+
+
+def read(root: Path) -> Dataset:
+    """Read the folder that holds bounding_box_train, query and bounding_box_test.
+
+    Raises:
+        DataError: a folder is missing or empty, or a file has another kind of name.
+    """
+    return market_like.read(root, "Market-1501")

@@ -1,0 +1,54 @@
+"""Invented people for every test that needs pictures, and small settings that learn in seconds."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from reseen.data.invented import invent
+
+from reseen.data.reading import read
+from reseen.methods import METHODS
+from reseen.nets.encoder import EncoderSettings
+from reseen.records import Dataset
+
+torch.set_num_threads(1)  # tests run side by side; one thread each is quickest
+
+TINY = EncoderSettings(
+    backbone="squeezenet1_1", weights="none", height=48, width=24, last_stride=2, pooling="mean"
+)
+"""An encoder that a test can train."""
+
+
+@pytest.fixture(scope="session")
+def town_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Market-1501-like folder of a few invented people."""
+    folder = tmp_path_factory.mktemp("town")
+    invent(folder, people=8, cameras=3, views=3, seed=1, height=48, width=24)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def town(town_folder: Path) -> Dataset:
+    """The records of `town_folder`."""
+    return read(town_folder)
+
+
+@pytest.fixture
+def quick():
+    """Make a method with settings small enough for a test."""
+
+    def make(name: str = "cluster-contrast", **changes):
+        small = dict(encoder=TINY, epochs=3, iterations=4, people=4, views=4)
+        small |= dict(k1=8, k2=2, eps=0.7, min_samples=2)
+        return METHODS[name](**(small | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real pictures, where there is one."""
+    if "RESEEN_DATA" not in os.environ:
+        pytest.skip("RESEEN_DATA names no folder of real pictures")
+    return Path(os.environ["RESEEN_DATA"])

@@ -1,0 +1,125 @@
+import pytest
+
+from reseen.data import cuhk03, dukemtmc, market1501, personx
+from reseen.data import msmt17 as msmt
+from reseen.data.check import check
+from reseen.data.reading import read
+from reseen.errors import DataError
+from reseen.records import JUNK
+from tests.data.trees import DUKE, MARKET, PERSONX, msmt17, tree
+
+
+def facts(part):
+    return [(image.person, image.camera) for image in part]
+
+
+def test_market1501_with_distractors_and_junk(tmp_path):
+    data = market1501.read(tree(tmp_path / "Market", MARKET))
+    assert data.name == "Market"
+    assert facts(data.train) == [(2, 1), (2, 2), (7, 3)]  # junk does not train
+    assert facts(data.query) == [(1, 1)]
+    assert sorted(facts(data.gallery)) == [(JUNK, 1), (0, 1), (1, 2)]
+    assert all(image.path.is_file() and image.time is None for image in data.gallery)
+
+
+def test_dukemtmc_frames_are_times(tmp_path):
+    data = dukemtmc.read(tree(tmp_path, DUKE))
+    assert (data.train[0].person, data.train[0].camera, data.train[0].time) == (1, 2, 46182)
+    assert facts(data.gallery) == [(5, 8)]
+    assert "withdrew" in (dukemtmc.__doc__ or "")
+
+
+def test_personx_cameras_keep_their_numbers(tmp_path):
+    data = personx.read(tree(tmp_path, PERSONX))
+    assert facts(data.train + data.query + data.gallery) == [(1, 3), (411, 12), (411, 10)]
+
+
+def test_cuhk03_may_be_a_source_without_test_images(tmp_path):
+    data = cuhk03.read(tree(tmp_path, MARKET[:3]))
+    assert len(data.train) == 3 and not data.query and not data.gallery
+
+
+@pytest.mark.parametrize("folders", [("train", "test"), ("mask_train_v2", "mask_test_v2")])
+def test_msmt17_lists(tmp_path, folders):
+    data = msmt.read(msmt17(tmp_path, folders))
+    assert facts(data.train) == [(0, 1), (0, 5)]  # train and val
+    assert facts(data.query) == [(0, 2)]
+    assert facts(data.gallery) == [(0, 14), (1, 2)]
+    assert all(image.path.is_file() for image in data.train + data.query + data.gallery)
+
+
+def test_msmt17_renamed(tmp_path):
+    names = ["bounding_box_train/0000_c1_0000.jpg", "query/0000_c15_0000.jpg"]
+    data = msmt.read(tree(tmp_path, [*names, "bounding_box_test/0000_c2_0001.jpg"]))
+    assert facts(data.train + data.query + data.gallery) == [(0, 1), (0, 15), (0, 2)]
+
+
+@pytest.mark.parametrize("line", ["0000/short.jpg 0", "0000/0000_000_01_a_b_0.jpg zero", "alone"])
+def test_msmt17_lines_that_are_not_understood_are_numbered(tmp_path, line):
+    path = msmt17(tmp_path) / "list_val.txt"
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(DataError, match=r"list_val\.txt, line 2: .* is not understood"):
+        msmt.read(tmp_path)
+
+
+def test_msmt17_without_a_list_or_folder(tmp_path):
+    root = msmt17(tmp_path)
+    (root / "list_query.txt").unlink()
+    with pytest.raises(DataError, match=r"list_query\.txt is not there"):
+        msmt.read(root)
+    (root / "test").rename(root / "elsewhere")
+    with pytest.raises(DataError, match="no folder test or mask_test_v2"):
+        msmt.read(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "tree_of", "says"),
+    [
+        ("market1501", MARKET[:4], "query is not a folder. Market-1501 has bounding_box_train"),
+        ("cuhk03", MARKET[:5], "bounding_box_test is not a folder. CUHK03"),
+        ("dukemtmc", MARKET[4:], "bounding_box_train is not a folder. DukeMTMC-reID"),
+    ],
+)
+def test_missing_folders_are_named(tmp_path, name, tree_of, says):
+    with pytest.raises(DataError, match=says):
+        read(tree(tmp_path, tree_of), format=name)
+
+
+def test_the_parent_folder_is_told_where_to_look(tmp_path):
+    tree(tmp_path / "Market-1501-v15.09.15", MARKET)
+    with pytest.raises(DataError, match=r"That seems to be .*Market-1501-v15\.09\.15"):
+        market1501.read(tmp_path)
+
+
+def test_files_with_other_names_are_counted_and_other_files_ignored(tmp_path):
+    root = tree(tmp_path, MARKET)
+    for name in ("Thumbs.db", ".hidden.jpg", "notes.txt"):
+        (root / "query" / name).write_text("x")
+    assert len(market1501.read(root).query) == 1
+    tree(root, ["query/holiday.jpg", "query/beach.jpg"])
+    with pytest.raises(DataError, match=r"2 pictures are not named as expected, first .*beach"):
+        market1501.read(root)
+
+
+def test_auto_recognises_every_layout(tmp_path):
+    assert facts(read(msmt17(tmp_path / "m")).query) == [(0, 2)]
+    assert facts(read(tree(tmp_path / "d", DUKE)).query) == [(5, 1)]
+    assert len(read(tree(tmp_path / "c", MARKET[:3])).train) == 3
+    assert read(tree(tmp_path / "f", ["a/1.jpg", "b/2.jpg"])).cameras == {0: "a", 1: "b"}
+
+
+def test_unknown_format_or_place(tmp_path):
+    with pytest.raises(DataError, match="format is 'market'"):
+        read(tmp_path, format="market")
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        read(tmp_path / "nowhere")
+
+
+def test_the_real_halves(real_data):
+    half = read(real_data / "market-half")
+    assert [len(part) for part in (half.train, half.query, half.gallery)] == [6338, 1607, 4991]
+    assert len({image.person for image in half.train}) == 376
+    assert {image.camera for image in half.train} == {1, 2, 3, 4, 5, 6}
+    source = read(real_data / "cuhk03-source", format="cuhk03")
+    assert len(source.train) == 7239 and len({image.person for image in source.train}) == 743
+    assert check(half).problems == ()

@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from reseen.data.loading import Loading
+from reseen.engine.evaluate import Judge
+from reseen.errors import DataError
+from reseen.nets.encoder import build
+from reseen.records import Dataset, PseudoLabels
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return build(TINY).eval()
+
+
+def slow_map(encoder, town):
+    """Mean average precision, one query and one gallery image after the other."""
+    vectors = {}
+    from reseen.data.loading import decode
+
+    for image in (*town.query, *town.gallery):
+        pixels = torch.from_numpy(decode(image.path, 48, 24))[None]
+        with torch.no_grad():
+            vectors[image.path] = encoder(pixels)[0]
+    precisions = []
+    for query in town.query:
+        scored = []
+        for image in town.gallery:
+            if image.person == -1 or (image.person, image.camera) == (query.person, query.camera):
+                continue
+            similarity = float(vectors[query.path] @ vectors[image.path])
+            scored.append((-similarity, image.person == query.person))
+        right = [same for _, same in sorted(scored)]
+        hits = [sum(right[: i + 1]) / (i + 1) for i, same in enumerate(right) if same]
+        if hits:
+            precisions.append(sum(hits) / len(hits))
+    return float(np.mean(precisions))
+
+
+def test_search_equals_the_loop(encoder, town):
+    ranking = Judge(town).search(encoder)
+    assert 0.05 < ranking.mean_ap < 0.99
+    assert ranking.mean_ap == pytest.approx(slow_map(encoder, town), abs=1e-4)
+
+
+def test_the_order_of_files_changes_nothing(encoder, town):
+    turned = replace(town, query=town.query[::-1], gallery=town.gallery[::-1])
+    assert Judge(turned).search(encoder).mean_ap == pytest.approx(
+        Judge(town).search(encoder).mean_ap, abs=1e-9
+    )
+
+
+def test_images_that_are_query_and_gallery_do_not_find_themselves(encoder, town):
+    images = tuple(replace(image, camera=None) for image in town.gallery if image.person != -1)
+    both = Dataset("both", town.root, (), images, images)
+    ranking = Judge(both).search(encoder)
+    place = {image.path: i for i, image in enumerate(images)}
+    mine = np.array([place[images[q].path] for q in ranking.queries])
+    assert not (ranking.top == mine[:, None]).any()
+    assert ranking.mean_ap < 1
+
+
+def test_reranking_gives_another_order(encoder, town):
+    judge = Judge(town)
+    assert judge.search(encoder, rerank=True).mean_ap != judge.search(encoder).mean_ap
+
+
+def test_nothing_to_search_is_said(encoder, town):
+    with pytest.raises(DataError, match="0 queries and 0 gallery"):
+        Judge(Dataset("half", town.root, town.train)).search(encoder)
+
+
+def test_broken_gallery_pictures_are_left_out_when_asked(encoder, town, tmp_path):
+    bad = tmp_path / "0001_c1s1_000000_00.jpg"
+    bad.write_text("no picture")
+    broken = replace(town, gallery=(replace(town.gallery[0], path=bad), *town.gallery))
+    with pytest.raises(DataError, match="1 of"):
+        Judge(broken).search(encoder)
+    skipped = Judge(broken, Loading(skip_broken=True)).search(encoder)
+    assert skipped.mean_ap == Judge(town).search(encoder).mean_ap
+
+
+def test_labels_are_judged_in_the_order_of_the_images(town):
+    judge = Judge(town)
+    images = town.unlabelled(3)
+    truth = {image.path: image.person for image in town.train}
+    ids = np.unique([truth[image.path] for image in images], return_inverse=True)[1]
+    assert judge.labels(images, PseudoLabels(ids))["nmi"] == pytest.approx(1)
+    assert judge.labels(images[::-1], PseudoLabels(ids))["nmi"] < 0.9
+
+
+def test_labels_without_truth_are_not_judged(town):
+    unknown = replace(town, train=town.unlabelled(0))
+    ids = PseudoLabels(np.zeros(len(town.train), np.int64))
+    assert Judge(unknown).labels(unknown.train, ids) == {}

@@ -1,0 +1,128 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reseen.engine.device import Device
+from reseen.engine.run import Run, digest, read_metrics
+from reseen.errors import CheckpointError, ClusteringError, SettingsError
+from reseen.nets import encoder as encoders
+from reseen.records import PseudoLabels
+from tests.conftest import TINY
+
+CPU = Device(name="cpu", precision="float32")
+
+
+def new_run(folder, **options):
+    return Run(folder, {"method": "Nothing", "settings": {"a": 1}}, device=CPU, **options)
+
+
+def grow(run, rounds, stop_in=None):
+    """A method that only adds chance to one weight; its optimiser counts the rounds."""
+    encoder = run.build(TINY)
+    counter = nn.Linear(1, 1)
+    for epoch in run.rounds(rounds, encoder=encoder, counter=counter):
+        assert run.round == epoch + 1
+        with torch.no_grad():
+            encoder.neck.weight += torch.randn(1)
+            counter.weight += float(run.rng("weight").normal())
+        if run.round == stop_in:
+            raise KeyboardInterrupt
+        run.log(weight=float(counter.weight))
+    return encoder, counter
+
+
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path):
+    whole, counted = grow(new_run(tmp_path / "whole"), 5)
+    with pytest.raises(KeyboardInterrupt):
+        grow(new_run(tmp_path / "parts"), 5, stop_in=3)
+    assert [row["round"] for row in read_metrics(tmp_path / "parts")] == [1, 2]
+    resumed, recounted = grow(new_run(tmp_path / "parts"), 5)
+    assert torch.equal(whole.neck.weight, resumed.neck.weight)
+    assert torch.equal(counted.weight, recounted.weight)
+    weights = [
+        [row["weight"] for row in read_metrics(tmp_path / name)] for name in ("whole", "parts")
+    ]
+    assert weights[0] == weights[1] and len(weights[0]) == 5
+
+
+def test_a_finished_run_is_only_read(tmp_path):
+    first, _ = grow(new_run(tmp_path), 2)
+    stamp = (tmp_path / "checkpoints" / "last.pt").stat().st_mtime_ns
+    again, _ = grow(new_run(tmp_path), 2)
+    assert torch.equal(first.neck.weight, again.neck.weight)
+    assert (tmp_path / "checkpoints" / "last.pt").stat().st_mtime_ns == stamp
+
+
+def test_seeds_differ_and_purposes_differ(tmp_path):
+    runs = [new_run(tmp_path / str(seed), seed=seed) for seed in (0, 1)]
+    draws = {float(run.rng(purpose).random()) for run in runs for purpose in ("a", "b")}
+    assert len(draws) == 4
+    again = new_run(tmp_path / "0", seed=0)
+    assert again.rng("a").random() == runs[0].rng("a").random()
+    again.round = 1
+    assert again.rng("a").random() != runs[0].rng("a").random()
+
+
+def test_another_run_in_the_folder_is_refused_with_what_differs(tmp_path):
+    new_run(tmp_path)
+    with pytest.raises(SettingsError, match=r"settings\.a: 1 there, 2 now"):
+        Run(tmp_path, {"method": "Nothing", "settings": {"a": 2}}, device=CPU)
+    with pytest.raises(SettingsError, match=r"seed: 0 there, 7 now"):
+        new_run(tmp_path, seed=7)
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path):
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(SettingsError, match="is not empty and holds no run"):
+        new_run(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_the_folder_says_what_was_run_where(tmp_path):
+    new_run(tmp_path)
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert facts["settings"] == {"a": 1} and facts["device"]["name"] == "cpu"
+    assert {"torch", "python", "threads", "reseen"} <= set(facts["environment"])
+
+
+def test_a_checkpoint_of_another_method_is_refused(tmp_path):
+    grow(new_run(tmp_path), 1)
+    run = new_run(tmp_path)
+    with pytest.raises(CheckpointError, match="holds no teacher"):
+        next(run.rounds(2, encoder=run.build(TINY), teacher=nn.Linear(1, 1)))
+
+
+def test_the_checkpoint_opens_as_weights_only(tmp_path):
+    encoder, _ = grow(new_run(tmp_path), 1)
+    again = encoders.load(tmp_path / "checkpoints" / "last.pt")
+    assert torch.equal(encoder.neck.weight, again.neck.weight)
+
+
+def test_too_few_clusters_explain_themselves_and_keep_everything(tmp_path):
+    run = new_run(tmp_path)
+    with pytest.raises(ClusteringError) as error:
+        for _ in run.rounds(3, encoder=run.build(TINY)):
+            ids = [0, 0, 1, 1] if run.round == 1 else [0, 0, 0, -1]
+            run.label(PseudoLabels(np.array(ids)), lambda: "Far apart.")
+    assert "Round 2 found 1 clusters among 4 images (25% noise)" in str(error.value)
+    assert "Far apart. Everything up to round 1 is kept" in str(error.value)
+    assert np.load(tmp_path / "labels" / "0002.npy").tolist() == [0, 0, 0, -1]
+    assert [row["clusters"] for row in read_metrics(tmp_path)] == [2, 1]
+    assert (tmp_path / "checkpoints" / "last.pt").exists()
+
+
+def test_numbers_that_are_none_are_left_out(tmp_path):
+    run = new_run(tmp_path)
+    for _ in run.rounds(1, encoder=run.build(TINY)):
+        run.log(a=float("nan"), b=np.float32(0.5), c=3)
+    (row,) = read_metrics(tmp_path)
+    assert "a" not in row and row["b"] == 0.5 and row["c"] == 3
+
+
+def test_digest_knows_files_not_their_order_or_place(town, tmp_path):
+    one = digest(town.train, town.root)
+    assert one == digest(town.train[::-1], town.root)
+    assert one != digest(town.train[1:], town.root)

@@ -1,0 +1,65 @@
+"""A real process is killed in the middle and started again; nothing may be lost or changed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+ROUNDS = 4
+SMALL = (
+    "--encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 "
+    "--encoder.width 24 --encoder.last-stride 2 --people 4 --views 4 --k1 8 --k2 2 --eps 0.7 "
+    f"--min-samples 2 --iterations 6 --epochs {ROUNDS} --device.name cpu --device.precision float32"
+)
+
+
+def start(town, out):
+    command = [sys.executable, "-m", "reseen", "train", "cluster-contrast", str(town)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, "--out", str(out), *SMALL.split()],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    return text
+
+
+def encoder_of(out):
+    return torch.load(out / "checkpoints" / "last.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+def test_killed_and_resumed_is_bit_identical(town_folder, tmp_path, kill):
+    finish(start(town_folder, tmp_path / "whole"))
+    process = start(town_folder, tmp_path / "killed")
+    rounds = tmp_path / "killed" / "labels"
+    while not (rounds / "0003.npy").exists():  # in the middle of the third round
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    process.send_signal(kill)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == (-9 if kill == signal.SIGKILL else 130), text
+    assert "Traceback" not in text
+    assert encoder_of(tmp_path / "killed")["round"] == 2
+
+    text = finish(start(town_folder, tmp_path / "killed"))
+    assert "going on after round 2" in text
+    whole, killed = encoder_of(tmp_path / "whole"), encoder_of(tmp_path / "killed")
+    assert whole["round"] == killed["round"] == ROUNDS
+    assert whole["encoder"].keys() == killed["encoder"].keys()
+    assert all(torch.equal(whole["encoder"][k], killed["encoder"][k]) for k in whole["encoder"])
+    states = whole["optimizer"]["state"], killed["optimizer"]["state"]
+    for key in states[0]:
+        for name in states[0][key]:
+            assert torch.equal(states[0][key][name], states[1][key][name])

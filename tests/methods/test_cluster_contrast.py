@@ -1,0 +1,123 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from reseen.engine.device import Device
+from reseen.engine.run import read_metrics
+from reseen.errors import ClusteringError, SettingsError
+from reseen.records import Dataset
+from reseen.training import train
+
+CPU = Device(name="cpu", precision="float32")
+
+
+def learn(method, data, folder, **options):
+    return train(method, data, folder, device=CPU, quiet=True, **options)
+
+
+def weights(encoder):
+    return torch.cat([value.flatten().float() for value in encoder.state_dict().values()])
+
+
+def test_it_learns(town, tmp_path, quick):
+    learn(quick(epochs=6, iterations=10), town, tmp_path, evaluate_every=0)
+    rows = read_metrics(tmp_path)
+    assert rows[-1]["mAP"] > rows[0]["mAP"]
+    assert rows[-1]["loss"] < rows[1]["loss"]
+
+
+def test_golden_losses(town, tmp_path, quick):
+    """Ten rounds of one seed: a change of any part that changes the numbers shows here."""
+    learn(quick(epochs=10), town, tmp_path, evaluate_every=0)
+    losses = [row["loss"] for row in read_metrics(tmp_path)[1:]]
+    np.testing.assert_allclose(losses, GOLDEN, rtol=1e-3)
+
+
+GOLDEN: list[float] = []
+
+
+@pytest.mark.parametrize("start", ["mean", "random", "hard"])
+@pytest.mark.parametrize("update", ["momentum", "hard"])
+def test_every_memory_runs_and_differs(town, tmp_path, quick, start, update):
+    plain = learn(quick(epochs=1), town, tmp_path / "plain")
+    other = learn(
+        quick(epochs=1, memory_start=start, memory_update=update), town, tmp_path / "other"
+    )
+    same = torch.equal(weights(plain), weights(other))
+    assert same == ((start, update) == ("mean", "momentum"))
+
+
+def test_scrambled_people_change_nothing(town, tmp_path, quick):
+    """The identity barrier: who is who must not reach the method."""
+    people = np.random.default_rng(0).permutation([image.person for image in town.train])
+    scrambled = replace(
+        town,
+        train=tuple(
+            replace(image, person=int(p)) for image, p in zip(town.train, people, strict=True)
+        ),
+    )
+    one = learn(quick(), town, tmp_path / "one")
+    two = learn(quick(), scrambled, tmp_path / "two")
+    assert torch.equal(weights(one), weights(two))
+    nmi = [read_metrics(tmp_path / name)[1]["nmi"] for name in ("one", "two")]
+    assert nmi[0] > nmi[1]  # the judge does see the difference
+
+
+def test_shuffled_files_change_nothing(town, tmp_path, quick):
+    order = np.random.default_rng(1).permutation(len(town.train))
+    shuffled = replace(town, train=tuple(town.train[i] for i in order))
+    one = learn(quick(), town, tmp_path / "one")
+    two = learn(quick(), shuffled, tmp_path / "two")
+    assert torch.equal(weights(one), weights(two))
+
+
+def test_people_do_not_stand_next_to_each_other_in_training(town):
+    person = {image.path: image.person for image in town.train}
+    order = [person[image.path] for image in town.unlabelled(0)]
+    files = [image.person for image in sorted(town.train, key=lambda image: image.path)]
+    neighbours = [np.mean(np.diff(ids) == 0) for ids in (order, files)]
+    assert neighbours[0] < 0.4 < neighbours[1]
+    assert all(image.person is None for image in town.unlabelled(0))
+
+
+def test_neither_workers_nor_memory_change_anything(town, tmp_path, quick):
+    from reseen.data.loading import Loading
+
+    ways = [Loading(), Loading(memory=0, workers=1), Loading(memory=0, workers=3)]
+    results = [
+        weights(learn(quick(epochs=2), town, tmp_path / str(i), loading=way))
+        for i, way in enumerate(ways)
+    ]
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+def test_images_alone_are_enough(town, tmp_path, quick):
+    """No people, no cameras, no queries: the practitioner's folder."""
+    crops = tuple(replace(image, camera=None) for image in town.unlabelled(5))
+    learn(quick(), Dataset("crops", town.root, crops), tmp_path)
+    rows = read_metrics(tmp_path)
+    assert [row["round"] for row in rows] == [1, 2, 3]
+    assert "stability" in rows[1] and "mAP" not in rows[-1] and "nmi" not in rows[-1]
+
+
+def test_no_clusters_explain_themselves(town, tmp_path, quick):
+    with pytest.raises(ClusteringError, match=r"found 0 clusters.*eps 0\.01.*raise eps to about"):
+        learn(quick(eps=0.01, min_samples=6), town, tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["eps"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"eps": 1.5}, "eps is 1.5"),
+        ({"people": 0}, "people is 0"),
+        ({"rate": 0.0}, "rate is 0.0"),
+        ({"memory_start": "first"}, "memory_start is 'first'"),
+    ],
+)
+def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says):
+    with pytest.raises(SettingsError, match=says):
+        quick(**wrong)
