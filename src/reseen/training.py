@@ -152,7 +152,7 @@ def extract(
     """
     screen = Screen(quiet)
     crops = extraction.load(images, encoder, loading, screen)
-    return extraction.extract(encoder, crops, screen=screen), crops.images
+    return extraction.extract(encoder, crops, track=screen.track("extracting")), crops.images
 
 
 def _dataset(data: Dataset | Path | str) -> Dataset:

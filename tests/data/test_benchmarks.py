@@ -4,7 +4,7 @@ from reseen.data import cuhk03, dukemtmc, market1501, personx
 from reseen.data import msmt17 as msmt
 from reseen.data.check import check
 from reseen.data.reading import read
-from reseen.errors import DataError
+from reseen.errors import DataError, SettingsError
 from reseen.records import JUNK
 from tests.data.trees import DUKE, MARKET, PERSONX, msmt17, tree
 
@@ -109,10 +109,43 @@ def test_auto_recognises_every_layout(tmp_path):
 
 
 def test_unknown_format_or_place(tmp_path):
-    with pytest.raises(DataError, match="format is 'market'"):
+    with pytest.raises(SettingsError, match="format is 'market'"):
         read(tmp_path, format="market")
     with pytest.raises(DataError, match="nowhere does not exist"):
         read(tmp_path / "nowhere")
+
+
+def test_auto_does_not_train_on_the_test_images_of_a_benchmark_further_down(tmp_path):
+    market, msmt_root = tmp_path / "a", tmp_path / "b"
+    tree(market / "Market-1501-v15.09.15", MARKET)
+    msmt_root.mkdir()
+    msmt17(msmt_root / "MSMT17_V1")
+    for root, name in ((market, r"Market-1501-v15\.09\.15"), (msmt_root, "MSMT17_V1")):
+        with pytest.raises(DataError, match=f"one folder further down. .*{name}.*--format folder"):
+            read(root)
+    assert len(read(market, format="folder").train) == len(MARKET)
+
+
+def test_auto_misses_the_training_folder(tmp_path):
+    with pytest.raises(DataError, match=r"bounding_box_train is not a folder\."):
+        read(tree(tmp_path, MARKET[4:]))
+
+
+def test_msmt17_from_above_is_told_where_to_look(tmp_path):
+    msmt17(tmp_path / "MSMT17_V1")
+    with pytest.raises(DataError, match=r"list_train\.txt is not there.*seems to be .*MSMT17_V1"):
+        msmt.read(tmp_path)
+
+
+def test_msmt17_lists_may_have_blank_lines(tmp_path):
+    path = msmt17(tmp_path) / "list_val.txt"
+    path.write_text(path.read_text() + "\n")
+    assert facts(msmt.read(tmp_path).train) == [(0, 1), (0, 5)]
+
+
+def test_a_benchmark_has_no_pattern(tmp_path):
+    with pytest.raises(SettingsError, match=r"pattern is .* and format is 'market1501'"):
+        read(tree(tmp_path, MARKET), format="market1501", pattern="{camera}.jpg")
 
 
 def test_the_real_halves(real_data):

@@ -42,7 +42,7 @@ def test_broken_and_truncated_pictures(market):
     market.train[0].path.write_bytes(market.train[0].path.read_bytes()[:-40])
     market.query[0].path.write_text("nothing")
     text = about(market, "cannot be read")
-    assert text.startswith("2 pictures") and "--loading.skip-broken" in text
+    assert text.startswith("2 pictures") and "--skip-broken" in text
     assert str(market.train[0].path) in text and str(market.query[0].path) in text
 
 

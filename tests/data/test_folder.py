@@ -116,6 +116,45 @@ def test_json_errors_name_the_line(tmp_path, line, says):
         read(manifest(tmp_path, f'{{"path": "1.jpg"}}\n\n{line}\n', "m.jsonl"))
 
 
+def test_hidden_folders_are_ignored(tmp_path):
+    data = read(tree(tmp_path / ".home" / "crops", ["yard/1.jpg", ".cache/2.jpg"]))
+    assert [image.path.name for image in data.train] == ["1.jpg"]
+    assert data.cameras == {0: "yard"}
+
+
+def test_times_do_not_depend_on_the_computers_zone(tmp_path):
+    picture(tmp_path / "1.jpg")
+    rows = "path,time\n1.jpg,1970-01-01T00:01\n1.jpg,1970-01-01T01:01+01:00\n"
+    assert [image.time for image in read(manifest(tmp_path, rows)).train] == [60, 60]
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "", "1e999"])
+def test_times_are_finite_or_missing(tmp_path, time):
+    picture(tmp_path / "1.jpg")
+    path = manifest(tmp_path, f"path,time\n1.jpg,{time}\n")
+    if not time:
+        assert read(path).train[0].time is None
+        return
+    with pytest.raises(DataError, match="line 2: time is"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [({"path": 5}, "path is missing or not a text"), ({"path": "1.jpg", "time": [1]}, "time is")],
+)
+def test_json_of_other_types_is_named(tmp_path, row, says):
+    picture(tmp_path / "1.jpg")
+    with pytest.raises(DataError, match=f"line 1: {says}"):
+        read(manifest(tmp_path, json.dumps(row), "m.jsonl"))
+
+
+def test_other_encodings_are_refused(tmp_path):
+    (tmp_path / "manifest.csv").write_bytes("path,camera\n1.jpg,T\xfcr\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"manifest\.csv is not UTF-8"):
+        read(tmp_path)
+
+
 def test_nothing_there(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="holds no pictures"):

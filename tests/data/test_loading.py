@@ -66,7 +66,7 @@ def test_broken_pictures_are_named_all_at_once(images, memory):
     text = str(error.value)
     assert text.startswith("3 of 11 pictures cannot be read")
     assert all(images[i].path.name in text for i in (2, 5, 7))
-    assert "--loading.skip-broken" in text
+    assert "--skip-broken" in text
 
     crops = Crops(images, 16, 8, Loading(memory=memory, skip_broken=True))
     assert [int(image.path.stem) for image in crops.images] == [0, 1, 3, 4, 6, 8, 9, 10]

@@ -30,7 +30,7 @@ def grow(run, rounds, stop_in=None):
             counter.weight += float(run.rng("weight").normal())
         if run.round == stop_in:
             raise KeyboardInterrupt
-        run.log(weight=float(counter.weight))
+        run.log(weight=counter.weight.item())
     return encoder, counter
 
 

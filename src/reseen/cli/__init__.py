@@ -1,8 +1,8 @@
 """The command line: `reseen COMMAND ...`; each command is a plain function, loaded when asked."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 from cyclopts import App, Parameter
 
@@ -25,28 +25,31 @@ data.command("reseen.cli.data:check", name="check", help="Say what is there and 
 app.command(data)
 
 
-@app.meta.default
-def _start(
-    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[Path | None, Parameter(show=False)] = None,
-) -> None:
-    app.config = () if config is None else (_config(config),)
-    app(words)
-
-
-def _config(path: Path):
+def _take_config(words: list[str]) -> tuple:
+    """Take `--config FILE` out of the words and give what reads it."""
     from cyclopts.config import Json, Toml, Yaml
 
+    if "--config" not in words:
+        return ()
+    place = words.index("--config")
+    path = Path("".join(words[place + 1 : place + 2]))
+    del words[place : place + 2]
     kinds = {".toml": Toml, ".yaml": Yaml, ".yml": Yaml, ".json": Json}
     if path.suffix not in kinds or not path.is_file():
-        raise SettingsError(f"--config {path} is not a .toml, .yaml or .json file.")
-    return kinds[path.suffix](path, use_commands_as_keys=False)
+        raise SettingsError(f"--config {path} is not a .toml, .yaml or .json file that is there.")
+    return (kinds[path.suffix](path, use_commands_as_keys=False),)
 
 
-def main() -> None:
-    """Run one command: errors a user can mend are one line and exit 1; Ctrl-C exits 130."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Run one command.
+
+    Exit codes: 0 done; 1 an error that the user can mend, said in a line; 2 words that are not
+    understood; 130 stopped by Ctrl-C. Anything else keeps its traceback.
+    """
+    words = list(sys.argv[1:] if words is None else words)
     try:
-        app.meta()
+        app.config = _take_config(words)
+        app(words)
     except ReseenError as error:
         print(f"reseen: {error}", file=sys.stderr)
         sys.exit(1)

@@ -35,7 +35,7 @@ def _command(method: type) -> Callable[..., None]:
         pattern: str | None = None,
         quiet: bool = False,
         device: Device = Device(),  # noqa: B008 (frozen)
-        loading: Loading = Loading(),  # noqa: B008 (frozen)
+        loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
         settings: Annotated[Any, Parameter(name="*")] = method(),  # noqa: B008 (frozen)
     ) -> None:
         dataset = read(data, format=format, pattern=pattern)

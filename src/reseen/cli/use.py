@@ -1,8 +1,10 @@
 """Commands that use what was trained: `reseen evaluate`, `reseen extract`, `reseen methods`."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +24,7 @@ def evaluate(
     format: str = "auto",
     pattern: str | None = None,
     device: Device = Device(),  # noqa: B008 (frozen)
-    loading: Loading = Loading(),  # noqa: B008 (frozen)
+    loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
     """Search the gallery of a data set with the encoder of a run and print how well it went.
 
@@ -64,7 +66,7 @@ def extract(
     format: str = "auto",
     pattern: str | None = None,
     device: Device = Device(),  # noqa: B008 (frozen)
-    loading: Loading = Loading(),  # noqa: B008 (frozen)
+    loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
     """Write the features of all images of a folder: a .npz with `features` and `paths`.
 

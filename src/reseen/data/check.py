@@ -114,7 +114,7 @@ def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
     if broken:
         yield Problem(
             f"{len(broken)} pictures cannot be read.",
-            "replace or remove them, or train with --loading.skip-broken",
+            "replace or remove them, or train with --skip-broken",
             broken,
         )
     good = {path: p for path, p in pictures.items() if not p.wrong}

@@ -4,8 +4,11 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from difflib import get_close_matches
+from io import StringIO
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,8 @@ def read(root: Path, *, pattern: str | None = None) -> Dataset:
     Args:
         root: the folder; or a .csv or .jsonl manifest, or a folder that holds manifest.csv or
             manifest.jsonl: columns path (beside the manifest), camera, time, person, split (train,
-            query or gallery), of which only path must be there.
+            query or gallery), of which only path must be there. A time is a number, or ISO 8601,
+            in UTC where it names no zone.
         pattern: how paths below the folder are made, such as `{camera}_{person}_{_}.jpg` or
             `cam{camera}/{time}.png`; `{_}` is anything. Replaces sub-folders as cameras.
 
@@ -58,13 +62,17 @@ def find_manifest(root: Path) -> Path | None:
 
 
 def _pictures(root: Path) -> list[Path]:
-    paths = sorted(path for path in root.rglob("*") if is_picture(path))
+    paths = sorted(p for p in root.rglob("*") if is_picture(p) and not _is_hidden(p, root))
     if not paths:
         raise DataError(
             f"{root} holds no pictures ({', '.join(sorted(PICTURES))}). Give the folder of your "
             "crops, or a manifest that lists them."
         )
     return paths
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def _folder_rows(root: Path) -> list[dict[str, Any]]:
@@ -122,8 +130,8 @@ def _manifest_rows(manifest: Path) -> Iterator[dict[str, Any]]:
                 raise DataError(
                     f"{where}: {column!r} is no column. Use {', '.join(COLUMNS)}.{hint}"
                 )
-        if not row.get("path"):
-            raise DataError(f"{where}: path is missing. Every line needs one.")
+        if not row.get("path") or not isinstance(row["path"], str):
+            raise DataError(f"{where}: path is missing or not a text. Every line needs one.")
         path = manifest.parent / row["path"]
         if not path.is_file():
             raise DataError(f"{where}: {path} is not a file. Paths start at the manifest's folder.")
@@ -136,14 +144,13 @@ def _manifest_rows(manifest: Path) -> Iterator[dict[str, Any]]:
 
 
 def _csv(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with manifest.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, restkey="more cells than columns")
-        for row in reader:
-            yield reader.line_num, row
+    reader = csv.DictReader(StringIO(_text(manifest)), restkey="more cells than columns")
+    for row in reader:
+        yield reader.line_num, row
 
 
 def _jsonl(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(manifest.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(_text(manifest).splitlines(), 1):
         if line.strip():
             try:
                 row = json.loads(line)
@@ -152,6 +159,15 @@ def _jsonl(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not isinstance(row, dict):
                 raise DataError(f"{manifest}, line {number}: not an object with a path.")
             yield number, row
+
+
+def _text(manifest: Path) -> str:
+    try:
+        return manifest.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{manifest} is not UTF-8 text. Save it again as UTF-8 (in Excel: CSV UTF-8)."
+        ) from error
 
 
 def _dataset(root: Path, rows: Iterable[dict[str, Any]]) -> Dataset:
@@ -193,13 +209,13 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
 def _time(value: Any, where: str) -> float | None:
     if value in (None, ""):
         return None
+    with suppress(TypeError, ValueError):
+        if isfinite(number := float(value)):
+            return number
     try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(value).timestamp()
-    except ValueError as error:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError) as error:
         raise DataError(
             f"{where}: time is {value!r}. Write seconds, or a date and time like 2026-01-31T18:05."
         ) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

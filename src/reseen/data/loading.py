@@ -148,5 +148,5 @@ def _broken(broken: dict[int, str], total: int) -> str:
     lines = "\n  ".join(line for _, line in sorted(broken.items()))
     return (
         f"{len(broken)} of {total} pictures cannot be read:\n  {lines}\n"
-        "Replace or remove them, or go on without them (--loading.skip-broken)."
+        "Replace or remove them, or go on without them (--skip-broken)."
     )

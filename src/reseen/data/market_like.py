@@ -1,7 +1,7 @@
 """The layout that Market-1501 made common: who and which camera stand in the file name."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from reseen.data.folder import is_picture
@@ -30,19 +30,23 @@ def read(root: Path, title: str = "This layout", *, train_only: bool = False) ->
     if absent and not (train_only and absent == list(PARTS[1:])):
         raise DataError(
             f"{root / absent[0]} is not a folder. {title} has {PARTS[0]}, {PARTS[1]} and "
-            f"{PARTS[2]}: give the folder that holds them.{_nearby(root)}"
+            f"{PARTS[2]}: give the folder that holds them.{nearby(root, has_training)}"
         )
     parts = [_part(root / part) if part not in absent else () for part in PARTS]
     train = tuple(image for image in parts[0] if image.person != JUNK)
     return Dataset(root.resolve().name, root, train, parts[1], parts[2])
 
 
-def _nearby(root: Path) -> str:
-    if root.is_dir():
-        for folder in sorted(p for p in root.iterdir() if p.is_dir()):
-            if (folder / PARTS[0]).is_dir():
-                return f" That seems to be {folder}."
-    return ""
+def has_training(root: Path) -> bool:
+    """Say whether a folder holds bounding_box_train."""
+    return (root / PARTS[0]).is_dir()
+
+
+def nearby(root: Path, fits: Callable[[Path], bool]) -> str:
+    """Give the end of an error: which folder directly below `root` seems to be meant, if any."""
+    below = sorted(root.iterdir()) if root.is_dir() else []
+    meant = next((path for path in below if path.is_dir() and fits(path)), None)
+    return f" That seems to be {meant}." if meant else ""
 
 
 def _part(folder: Path) -> tuple[Image, ...]:

@@ -28,7 +28,7 @@ def read(root: Path) -> Dataset:
         DataError: lists or folders are missing, or a line is not understood.
     """
     if not has_lists(root):
-        return market_like.read(root, "MSMT17")
+        return _renamed(root)
     halves = {half: _folder(root, names) for half, names in _FOLDERS.items()}
     parts = {
         name: _list(root / f"list_{name}.txt", halves["train" if name in _LISTS[:2] else "test"])
@@ -41,6 +41,21 @@ def read(root: Path) -> Dataset:
 def has_lists(root: Path) -> bool:
     """Say whether a folder has the layout with list files."""
     return (root / "list_train.txt").is_file()
+
+
+def is_msmt17(root: Path) -> bool:
+    """Say whether a folder has either layout."""
+    return has_lists(root) or market_like.has_training(root)
+
+
+def _renamed(root: Path) -> Dataset:
+    if not is_msmt17(root):
+        raise DataError(
+            f"{root / 'list_train.txt'} is not there. MSMT17 has four lists beside the folders of "
+            f"images, or {', '.join(market_like.PARTS)}: give the folder that holds them."
+            f"{market_like.nearby(root, is_msmt17)}"
+        )
+    return market_like.read(root, "MSMT17")
 
 
 def _folder(root: Path, names: tuple[str, ...]) -> Path:
@@ -57,6 +72,8 @@ def _list(path: Path, folder: Path) -> tuple[Image, ...]:
         raise DataError(f"{path} is not there. MSMT17 has four lists: {', '.join(_LISTS)}.")
     images = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
         try:
             name, person = line.rsplit(maxsplit=1)
             images.append(Image(folder / name, int(person), int(Path(name).name.split("_")[2])))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reseen.data import cuhk03, dukemtmc, folder, market1501, market_like, msmt17, personx
-from reseen.errors import DataError
+from reseen.errors import DataError, SettingsError
 from reseen.records import Dataset
 
 READERS: dict[str, Callable[[Path], Dataset]] = {
@@ -22,17 +22,22 @@ def read(root: Path | str, *, format: str = "auto", pattern: str | None = None) 
 
     Args:
         root: a benchmark's folder, a folder of crops, or a manifest (see `data.folder.read`).
-        format: one of READERS, or `auto`: list files are MSMT17's, bounding_box_train is a
-            Market-1501-like set, everything else is a plain folder.
+        format: one of READERS, or `auto`: list files are MSMT17's, bounding_box_train or
+            bounding_box_test is a Market-1501-like set, everything else is a plain folder.
         pattern: how file names of a plain folder are made.
 
     Raises:
         DataError: nothing is there, or it is not what `format` says.
-        SettingsError: no such format.
+        SettingsError: no such format, or one whose names have no pattern.
     """
     root = Path(root)
     if format != "auto" and format not in READERS:
-        raise DataError(f"format is {format!r}. Use auto or one of: {', '.join(READERS)}.")
+        raise SettingsError(f"format is {format!r}. Use auto or one of: {', '.join(READERS)}.")
+    if pattern is not None and format not in ("auto", "folder"):
+        raise SettingsError(
+            f"pattern is {pattern!r} and format is {format!r}, which names its files itself. "
+            "Leave out the pattern, or use the format folder."
+        )
     if not root.exists():
         raise DataError(f"{root} does not exist. Give a folder of pictures or a manifest.")
     if pattern is not None or format == "folder":
@@ -41,6 +46,18 @@ def read(root: Path | str, *, format: str = "auto", pattern: str | None = None) 
         return READERS[format](root)
     if msmt17.has_lists(root):
         return msmt17.read(root)
-    if (root / market_like.PARTS[0]).is_dir():
+    if any((root / f"bounding_box_{half}").is_dir() for half in ("train", "test")):
         return market_like.read(root, "A Market-1501-like set", train_only=True)
+    if not folder.find_manifest(root):
+        _refuse_parent(root)
     return folder.read(root)
+
+
+def _refuse_parent(root: Path) -> None:
+    """As plain crops, the test images of a benchmark further down would train."""
+    meant = market_like.nearby(root, msmt17.is_msmt17)
+    if meant:
+        raise DataError(
+            f"{root} holds a benchmark one folder further down.{meant} Give that folder, or read "
+            "everything below as training crops (--format folder)."
+        )

@@ -58,7 +58,7 @@ class Judge:
         if self._crops is None:  # a picture that is both query and gallery is read once
             images = tuple({image.path: image for image in (*data.query, *data.gallery)}.values())
             self._crops = load(images, encoder, self._loading, self._screen)
-        features = extract(encoder, self._crops, screen=self._screen)
+        features = extract(encoder, self._crops, track=self._screen.track("searching"))
         row = {image.path: i for i, image in enumerate(self._crops.images)}
         query = [image for image in data.query if image.path in row and image.person is not None]
         gallery = [image for image in data.gallery if image.path in row]

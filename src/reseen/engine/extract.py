@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from reseen.data.loading import Crops, Loading, decoded_bytes
-from reseen.engine.progress import QUIET, Screen
+from reseen.engine.progress import QUIET, UNTRACKED, Screen, Track
 from reseen.nets.encoder import Encoder
 from reseen.records import Image
 
@@ -40,7 +40,7 @@ def extract(
     crops: Crops,
     *,
     batch: int = 256,
-    screen: Screen = QUIET,
+    track: Track = UNTRACKED,
 ) -> np.ndarray:
     """Give the features of all crops as unit rows.
 
@@ -48,7 +48,7 @@ def extract(
         encoder: used in evaluation mode, and left in the mode it came in.
         crops: N crops of the encoder's size.
         batch: crops at a time.
-        screen: where to show progress.
+        track: wraps the batches, to show progress.
 
     Returns:
         (N, D) float32, in the order of the crops.
@@ -58,7 +58,7 @@ def extract(
     out = torch.empty(len(crops), encoder.dimensions, device=encoder.device)
     starts = range(0, len(crops), batch)
     order = (np.arange(start, min(start + batch, len(crops))) for start in starts)
-    for positions, pixels in screen.track("extracting")(crops.batches(order), len(starts)):
+    for positions, pixels in track(crops.batches(order), len(starts)):
         rows = slice(positions[0], positions[-1] + 1)
         out[rows] = encoder(pixels.to(encoder.device, non_blocking=True))
     encoder.train(training)

@@ -13,6 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+Track = Callable[[Iterable, int], Iterable]
+"""Wraps a loop over so many items, to show how far it is."""
+
 
 class Screen:
     """Says things on standard error: bars on a terminal, plain lines in a log, or nothing.
@@ -28,7 +31,7 @@ class Screen:
         """Say one line."""
         self.console.print(text, markup=False)
 
-    def track(self, what: str) -> Callable[[Iterable, int], Iterator]:
+    def track(self, what: str) -> Track:
         """Give a wrapper for loops: `for x in screen.track("reading")(items, total)`."""
 
         def wrap(items: Iterable, total: int) -> Iterator:
@@ -54,6 +57,9 @@ class Screen:
 
 QUIET = Screen(quiet=True)
 """Says nothing."""
+
+UNTRACKED = QUIET.track("")
+"""Shows nothing of a loop."""
 
 
 def duration(seconds: float) -> str:

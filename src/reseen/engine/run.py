@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
@@ -28,7 +28,7 @@ from reseen.data.loading import Crops, Loading
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.extract import load
-from reseen.engine.progress import QUIET, Screen, duration
+from reseen.engine.progress import QUIET, Screen, Track, duration
 from reseen.errors import CheckpointError, ClusteringError, SettingsError
 from reseen.metrics.agreement import stability
 from reseen.nets import encoder as encoders
@@ -122,7 +122,7 @@ class Run:
             torch.manual_seed(int(self.rng("torch").integers(2**62)))
             started = time.monotonic()
             yield self.round - 1
-            self.log(train_seconds=time.monotonic() - started)
+            self.log(round_seconds=time.monotonic() - started)
             self._finish(parts, last=self.round == total)
             left = (time.monotonic() - began) / (self.round - done) * (total - self.round)
             self.screen.say(_sentence(self._numbers, total, left))
@@ -163,11 +163,22 @@ class Run:
             if number == number:  # not NaN
                 self._numbers[name] = number if isinstance(number, int) else round(float(number), 6)
 
+    def track(self, what: str) -> Track:
+        """Give a wrapper for loops that shows progress and logs the seconds of this stage."""
+        wrap = self.screen.track(what)
+
+        def timed(items: Iterable, total: int) -> Iterator:
+            began = time.monotonic()
+            yield from wrap(items, total)
+            self.log(**{f"{what}_seconds": time.monotonic() - began})
+
+        return timed
+
     def _search(self, encoder: Encoder) -> dict[str, float]:
         began = time.monotonic()
         assert self._judge is not None
         ranking = self._judge.search(encoder)
-        return {**ranking.summary(), "search_seconds": time.monotonic() - began}
+        return {**ranking.summary(), "searching_seconds": time.monotonic() - began}
 
     def _finish(self, parts: dict[str, Any], last: bool) -> None:
         due = self._evaluate_every and self.round % self._evaluate_every == 0

@@ -100,7 +100,7 @@ class ClusterContrast:
         for epoch in run.rounds(self.epochs, encoder=encoder, optimizer=optimizer):
             set_rate(optimizer, self.rate * 0.1 ** (epoch // self.rate_step))
 
-            features = extract(encoder, crops, screen=run.screen)
+            features = extract(encoder, crops, track=run.track("extracting"))
             labels = jaccard_dbscan(features, **self._density)
             run.label(labels, partial(explain, features, **self._density))
             memory = ClusterMemory(
@@ -120,7 +120,7 @@ class ClusterContrast:
             batches = crops.batches(islice(order, self.iterations))
             chance, losses = run.rng("augment"), []
             encoder.train()
-            for positions, pixels in run.screen.track("training")(batches, self.iterations):
+            for positions, pixels in run.track("training")(batches, self.iterations):
                 pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
                 targets = ids[positions]
                 vectors = encoder(pixels)

@@ -94,8 +94,7 @@ class Encoder(nn.Module):
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Bring pixels (B, 3, H, W), 0 to 255, to the scale the backbone was trained on."""
-        pixels = pixels.to(torch.float32, memory_format=torch.channels_last)
-        return (pixels - self.mean) / self.std
+        return pixels.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
 
     def map(self, pixels: Tensor) -> Tensor:
         """Give the last map of pixels (B, 3, H, W), 0 to 255: (B, C, h, w)."""

@@ -1,0 +1,123 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from reseen.cli import main
+
+SMALL = """
+--encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 --encoder.width 24
+--encoder.last-stride 2 --people 4 --views 4 --k1 8 --k2 2 --eps 0.7 --min-samples 2
+--iterations 3 --epochs 2 --device.name cpu
+""".split()  # noqa: SIM905
+
+
+@pytest.fixture
+def reseen(monkeypatch, capsys):
+    """Run the command line in this process; give exit code and what it printed."""
+
+    def run(*words: object):
+        monkeypatch.setenv("COLUMNS", "200")
+        try:
+            main([str(word) for word in words])
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_train_evaluate_extract(reseen, town_folder, tmp_path):
+    run = tmp_path / "run"
+    code, out, err = reseen("train", "cluster-contrast", town_folder, "--out", run, *SMALL)
+    assert code == 0
+    assert "untrained" in out and "last" in out and "best on the test set" in out
+    assert "round 2/2" in err and "0.00 GB at 48 x 24, kept in memory" in err
+
+    code, again, err = reseen("train", "cluster-contrast", town_folder, "--out", run, *SMALL)
+    assert code == 0 and again == out and "going on after round 2" in err
+
+    code, out, _ = reseen("evaluate", run, town_folder)
+    assert code == 0 and "mAP" in out and "rank10" in out and "%" in out
+    assert reseen("evaluate", run, town_folder, "--rerank", "--best")[1] != out
+
+    code, out, _ = reseen("extract", run, town_folder / "query", "--out", tmp_path / "f.npz")
+    with np.load(tmp_path / "f.npz") as written:
+        features, paths = written["features"], written["paths"]
+    assert len(features) == len(paths) == len(list((town_folder / "query").iterdir()))
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
+    assert f"{len(paths)} features of 512 numbers each" in out
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".yaml", ".json"])
+def test_settings_from_a_file_and_the_command_line_wins(reseen, town_folder, tmp_path, suffix):
+    import json
+
+    text = {
+        ".toml": 'eps = 0.31\nk1 = 3\n[encoder]\nbackbone = "squeezenet1_1"\n',
+        ".yaml": "eps: 0.31\nk1: 3\nencoder:\n  backbone: squeezenet1_1\n",
+        ".json": '{"eps": 0.31, "k1": 3, "encoder": {"backbone": "squeezenet1_1"}}',
+    }[suffix]
+    path = tmp_path / f"settings{suffix}"
+    path.write_text(text)
+    words = [word for word in SMALL if word not in ("--encoder.backbone", "squeezenet1_1")]
+    cut = words.index("--eps")
+    reseen(
+        *("train", "cluster-contrast", town_folder, "--out", tmp_path / "run", "--config", path),
+        *words[:cut],
+        *words[cut + 2 :],
+    )
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert (settings["eps"], settings["k1"]) == (0.31, 8)
+    assert settings["encoder"]["backbone"] == "squeezenet1_1"
+
+
+def test_data_check(reseen, town_folder):
+    code, out, _ = reseen("data", "check", town_folder)
+    assert code == 0 and "3 cameras" in out and "only 72 training images" in out
+
+
+def test_methods(reseen):
+    code, out, _ = reseen("methods")
+    assert code == 0 and out.startswith("cluster-contrast")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["data", "check", "nowhere"], "reseen: nowhere does not exist."),
+        (["evaluate", ".", "nowhere"], "reseen: nowhere does not exist."),
+        (["train", "cluster-contrast", ".", "--out", "x", "--eps", "2"], "eps is 2.0"),
+        (["train", "cluster-contrast", ".", "--out", "x", "--epss", "2"], "--eps?"),
+        (["train", "cluster-contrast", ".", "--out", "x", "--config", "n.toml"], "n.toml is not"),
+        (["train", "cluster-contrst", "."], "cluster-contrast"),
+    ],
+)
+def test_mistakes_are_said_in_a_line_and_exit_1(reseen, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = reseen(*words)
+    assert code == (2 if "cluster-contrast" in says or "?" in says else 1)
+    assert says in out + err and "Traceback" not in out + err
+    assert not (tmp_path / "x").exists()
+
+
+def test_evaluating_what_is_no_run(reseen, town_folder, tmp_path):
+    code, _, err = reseen("evaluate", tmp_path, town_folder)
+    assert code == 1 and "holds no run" in err
+
+
+def test_help_names_every_setting_and_its_meaning(reseen):
+    code, out, _ = reseen("train", "cluster-contrast", "--help")
+    assert code == 0
+    for words in ("--encoder.backbone", "--augment.erase", "Radius of DBSCAN", "--skip-broken"):
+        assert words in out
+
+
+def test_the_command_is_there_and_helps():
+    done = subprocess.run(
+        [sys.executable, "-m", "reseen", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "Learn from unlabelled crops" in done.stdout

@@ -1,0 +1,37 @@
+"""The public door: exactly these names, quick to import, and documented."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import reseen
+
+PUBLIC = {
+    "train", "evaluate", "extract", "load", "read", "ClusterContrast", "AugmentSettings", "Device",
+    "Encoder", "EncoderSettings", "Loading", "Dataset", "Image", "PseudoLabels", "Ranking", "JUNK",
+    "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError", "SettingsError",
+}  # fmt: skip
+
+
+def test_exactly_these_names_are_public():
+    assert set(reseen.__all__) == set(dir(reseen)) == PUBLIC
+
+
+def test_every_name_is_there_and_documented():
+    for name in PUBLIC - {"JUNK", "NOISE"}:
+        assert inspect.getdoc(getattr(reseen, name)), name
+
+
+def test_other_names_are_not():
+    with pytest.raises(AttributeError, match="no attribute 'fit'"):
+        reseen.fit  # noqa: B018
+
+
+@pytest.mark.parametrize("code", ["import reseen", "import reseen.cli"])
+def test_importing_loads_nothing_heavy(code):
+    heavy = "{'torch', 'sklearn', 'scipy', 'numba', 'timm'}"
+    check = f"{code}; import sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
