@@ -10,17 +10,14 @@ its summary to benchmarks/results/market_half.csv, with commit, machine and comm
 
 import csv
 import os
-import platform
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 
-import torch
+from record import RESULTS, record
 
 from reseen.engine.run import read_facts, read_metrics
 
-RESULTS = Path(__file__).parent / "results"
 SETTINGS = Path(__file__).parents[1] / "examples" / "settings"
 IMAGENET = "weights/squeezenet1_1_imagenet.pth", "weights/mobilenetv2_100_imagenet.pth"
 STARTS = {
@@ -53,27 +50,11 @@ def main(start: str = "squeezenet", seed: str = "0", *more: str) -> None:
 def _summarise(run: Path, rows: list[dict], command: str) -> None:
     trained = rows[1:]
     best = max(trained, key=lambda row: row["mAP"])
-    git = ["git", "describe", "--always", "--dirty"]
-    summary = {
-        "date": date.today(),
-        "commit": subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip(),
-        "machine": f"{platform.machine()} {torch.get_num_threads()} threads, no GPU",
-        "precision": read_facts(run)["precision"],
-        "command": command,
-        "rounds": rows[-1]["round"],
-        "minutes": round(
-            sum(row["round_seconds"] + row["searching_seconds"] for row in trained) / 60, 1
-        ),
-    }
+    seconds = sum(row["round_seconds"] + row["searching_seconds"] for row in trained)
+    figures = {"rounds": rows[-1]["round"], "minutes": f"{seconds / 60:.1f}"}
     for name, row in (("untrained", rows[0]), ("last", rows[-1]), ("best", best)):
-        summary |= {f"{name}_mAP": f"{row['mAP']:.4f}", f"{name}_rank1": f"{row['rank1']:.4f}"}
-    path = RESULTS / "market_half.csv"
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(summary))
-        if new:
-            writer.writeheader()
-        writer.writerow(summary)
+        figures |= {f"{name}_mAP": f"{row['mAP']:.4f}", f"{name}_rank1": f"{row['rank1']:.4f}"}
+    record("market_half", command, precision=read_facts(run)["precision"], **figures)
 
 
 if __name__ == "__main__":

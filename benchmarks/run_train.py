@@ -10,18 +10,15 @@ the ratio is that of each pair, so a machine that grows slower changes both. Pic
 their content changes no speed. Rows are added to benchmarks/results/train.csv.
 """
 
-import csv
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
+from record import record
 
 from reseen.data.loading import Crops
 from reseen.engine.device import Device
@@ -55,7 +52,15 @@ def main(name: str = "squeezenet1_1", height: int = 128, width: int = 64, batch:
                 pairs["training"].append((bare, whole))
                 pairs["extracting"].append((bare_out, whole_out))
     for what, rates in pairs.items():
-        _report(what, rates, [name, f"{height}x{width}", batch, device.name, device.precision])
+        _report(
+            what,
+            rates,
+            backbone=name,
+            size=f"{height}x{width}",
+            batch=batch,
+            device=device.name,
+            precision=device.precision,
+        )
 
 
 def bare_training(encoder, batch: int, iterations: int) -> float:
@@ -138,28 +143,13 @@ def _noise(folder: Path, count: int, height: int, width: int) -> Dataset:
     return Dataset("noise", folder, tuple(images))
 
 
-def _report(what: str, rates: list[tuple[float, float]], setting: list) -> None:
+def _report(what: str, rates: list[tuple[float, float]], **setting: object) -> None:
     ratio = statistics.median(whole / bare for bare, whole in rates)
     bare, whole = (statistics.median(column) for column in zip(*rates, strict=True))
     print(f"{what}: whole {whole:.0f} images/s, bare {bare:.0f}, ratio {ratio:.1%} {setting}")
     command = "./dev bench train " + " ".join(sys.argv[1:])
-    git = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    machine = f"{platform.machine()} {torch.get_num_threads()} threads {gpu}"
-    path = Path(__file__).parent / "results" / "train.csv"
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(
-                "date commit machine torch command what backbone size batch device precision "
-                "bare_per_s whole_per_s ratio".split()
-            )
-        writer.writerow(
-            [date.today(), commit, machine, torch.__version__, command.strip(), what, *setting]
-            + [f"{bare:.1f}", f"{whole:.1f}", f"{ratio:.4f}"]
-        )
+    speeds = {"bare_per_s": f"{bare:.1f}", "whole_per_s": f"{whole:.1f}", "ratio": f"{ratio:.4f}"}
+    record("train", command, what=what, **setting, **speeds)
 
 
 if __name__ == "__main__":

@@ -93,9 +93,14 @@ class Run:
         return np.random.default_rng([self.seed, self.round, *purpose.encode()])
 
     def build(self, settings: encoders.EncoderSettings) -> Encoder:
-        """Make an encoder, its random weights drawn from the run's seed, and place it."""
+        """Make an encoder, or take up the one of the last checkpoint, and place it.
+
+        Random weights are drawn from the run's seed; a file of weights is read at the start only.
+        """
         torch.manual_seed(self.seed)
-        return self.device.place(encoders.build(settings))
+        path = checkpoint(self.folder, "last")
+        encoder = encoders.load(path) if path.exists() else encoders.build(settings)
+        return self.device.place(encoder)
 
     def rounds(self, total: int, *, encoder: Encoder, **parts: Any) -> Iterator[int]:
         """Count the rounds that are still to do, 0-based, keeping all parts after each.

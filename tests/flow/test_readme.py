@@ -1,0 +1,75 @@
+"""The README's commands and code, as they stand there, on invented people and small settings."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reseen.cli import main
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL = """
+--encoder.weights none --encoder.backbone resnet10t --encoder.height 48 --encoder.width 24
+--epochs 1 --iterations 2 --people 4 --views 2 --k1 8 --k2 2 --eps 0.7 --min-samples 2
+""".split()  # noqa: SIM905
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.fixture
+def own_crops(town_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    crops = tmp_path / "crops"
+    for path in sorted((town_folder / "bounding_box_train").iterdir()):
+        camera = crops / path.name.split("_")[1]
+        camera.mkdir(parents=True, exist_ok=True)
+        (camera / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "Market-1501-v15.09.15").symlink_to(town_folder)
+
+
+@pytest.mark.usefixtures("own_crops")
+def test_commands(capsys):
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    reseen = [shlex.split(line) for line in lines if line.startswith("reseen ")]
+    assert [words[1] for words in reseen] == ["data", "train", "extract", "train", "evaluate"]
+    for words in reseen:
+        main(words[1:] + (SMALL if words[1] == "train" else []))
+    assert "rank10" in capsys.readouterr().out
+    (search,) = [shlex.split(line) for line in lines if line.startswith("python -c")]
+    printed = subprocess.run([sys.executable, *search[1:]], capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
+    ranked = printed.stdout.splitlines()
+    assert len(ranked) == 10 and all(Path(path).is_file() for path in ranked)
+    developer = {line.split()[1] for line in lines if line.startswith("./dev")}
+    known = set(re.findall(r"^    (\w+)\)", (ROOT / "dev").read_text(), re.MULTILINE))
+    assert developer == {"demo", "test"} and developer <= known
+
+
+@pytest.mark.usefixtures("own_crops")
+def test_code():
+    (code,) = blocks("python")
+    small = (
+        ("epochs=20", "epochs=1, iterations=2, people=4, views=2, k1=8, k2=2, min_samples=2"),
+        ("height=128, width=64", "height=48, width=24, weights='none', backbone='resnet10t'"),
+    )
+    for published, quick in small:
+        assert published in code
+        code = code.replace(published, quick)
+    names: dict = {}
+    exec(code, names)
+    assert names["features"].shape == (len(names["images"]), 512)
+
+
+def test_the_demo_learns(tmp_path):
+    demo = [sys.executable, str(ROOT / "examples" / "demo.py"), str(tmp_path)]
+    printed = subprocess.run(demo, capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
+    before, after = map(float, re.findall(r"([\d.]+)%", printed.stdout.splitlines()[1]))
+    assert after > 1.5 * before
