@@ -39,7 +39,7 @@ def main(start: str = "squeezenet", seed: str = "0", *more: str) -> None:
     words += ["--encoder.weights", str(data / weights), *options, "--evaluate-every", "1", *more]
     subprocess.run([sys.executable, "-m", "reseen", *words], check=True)
     rows = read_metrics(run)
-    names = list(rows[1])
+    names = list(dict.fromkeys(name for row in rows for name in row))
     with (RESULTS / f"{run.name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["round", *(name for name in names if name != "round")])
         writer.writeheader()

@@ -4,7 +4,7 @@ One letter legend, used everywhere: N images, B batch, D feature size, K cluster
 G gallery, C, H, W channels, height, width, P people and V views in a batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +28,11 @@ class Image:
     """Camera, or None where it is unknown."""
     time: float | None = None
     """Time stamp in the data set's own unit (seconds or frames), or None."""
+
+
+def distinct(*parts: Iterable[Image]) -> tuple[Image, ...]:
+    """Give the images of all parts, each path once, in order."""
+    return tuple({image.path: image for part in parts for image in part}.values())
 
 
 @dataclass(frozen=True, slots=True)

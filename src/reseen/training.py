@@ -14,7 +14,7 @@ from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.progress import Screen
 from reseen.engine.run import Run, checkpoint, digest, read_facts
-from reseen.errors import DataError
+from reseen.errors import CheckpointError, DataError
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
 from reseen.records import Dataset, Image, Ranking
@@ -67,9 +67,9 @@ def train(
         "method": type(method).__name__,
         "settings": asdict(method) if is_dataclass(method) else {},  # pyright: ignore[reportArgumentType]
         "data": {
-            "name": dataset.name,
             "images": len(dataset.train),
-            "digest": digest(dataset.train, dataset.root),
+            "train": digest(dataset.train),
+            "test": digest(dataset.query + dataset.gallery),
         },
     }
     screen = Screen(quiet)
@@ -101,6 +101,11 @@ def load(run: Path | str, *, best: bool = False, device: Device | None = None) -
     if path.is_dir():
         read_facts(path)
         path = checkpoint(path, "best" if best else "last")
+        if not path.exists():
+            raise CheckpointError(
+                f"{path} is not there. The run in {run} has not finished a round"
+                + (", or has nothing to be judged by: leave out best." if best else ".")
+            )
     return (device or Device()).place(encoders.load(path))
 
 

@@ -66,7 +66,8 @@ def test_settings_from_a_file_and_the_command_line_wins(reseen, town_folder, tmp
     words = [word for word in SMALL if word not in ("--encoder.backbone", "squeezenet1_1")]
     cut = words.index("--eps")
     reseen(
-        *("train", "cluster-contrast", town_folder, "--out", tmp_path / "run", "--config", path),
+        *("train", "cluster-contrast", town_folder, "--out", tmp_path / "run"),
+        *((f"--config={path}",) if suffix == ".json" else ("--config", path)),
         *words[:cut],
         *words[cut + 2 :],
     )

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reseen.data.loading import Crops, Loading, decode
-from reseen.errors import DataError
+from reseen.errors import DataError, SettingsError
 from reseen.records import Image
 
 
@@ -84,3 +84,31 @@ def test_nothing_but_broken_pictures_is_an_error_all_the_same(images):
 
 def test_cameras_are_minus_one_where_unknown(images):
     assert Crops(images, 16, 8).cameras.tolist() == [3] + [-1] * 10
+
+
+def test_a_spoilt_exif_is_a_broken_picture(images):
+    path = images[4].path.with_suffix(".jpg")
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    PIL.Image.new("RGB", (8, 16)).save(path, exif=exif)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"Exif") + 6
+    data[place + 8 : place + 20] = b"\xff" * 12
+    path.write_bytes(bytes(data))
+    try:
+        decode(path, 16, 8)
+    except OSError as error:
+        assert str(error)
+
+
+def test_a_picture_that_vanishes_is_named(images):
+    crops = Crops(images, 16, 8, Loading(memory=0))
+    images[3].path.unlink()
+    with pytest.raises(DataError, match=r"03\.png"):
+        list(crops.batches([np.arange(5)]))
+
+
+@pytest.mark.parametrize("wrong", [{"memory": -1.0}, {"workers": -1}])
+def test_negative_amounts_are_refused(wrong):
+    with pytest.raises(SettingsError, match="Use 0 or more"):
+        Loading(**wrong)

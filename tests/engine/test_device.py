@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,7 +16,8 @@ def test_auto_is_resolved_to_something_that_is_here():
 
 
 def test_place_sets_precision_and_memory_format():
-    encoder = Device(name="cpu", precision="bfloat16").place(build(TINY))
+    wide = replace(TINY, height=96, width=48)
+    encoder = Device(name="cpu", precision="bfloat16").place(build(wide))
     assert encoder.precision == "bfloat16"
     weight = encoder.get_parameter("backbone.net.3.expand3x3.weight")
     assert weight.is_contiguous(memory_format=torch.channels_last)
@@ -29,3 +32,15 @@ def test_a_device_that_is_not_here_is_named(name):
 def test_unknown_precision_is_refused():
     with pytest.raises(SettingsError, match=r"device\.precision is 'half'"):
         Device(precision="half")
+
+
+def test_maps_one_pixel_wide_stay_float32_on_a_cpu():
+    """bfloat16 gives another result each time there: see Device.place."""
+    narrow = replace(TINY, backbone="resnet18", height=64, width=32)
+    encoder = Device(name="cpu", precision="bfloat16").place(build(narrow)).train()
+    assert encoder.precision == "float32"
+    pixels = torch.randint(0, 256, (8, 3, 64, 32), dtype=torch.uint8)
+    first = encoder.map(pixels)
+    for _ in range(10):
+        first.sum().backward(retain_graph=True)  # leaves its rubbish in freed memory
+        assert torch.equal(encoder.map(pixels), first)

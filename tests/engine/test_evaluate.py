@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reseen.data.loading import Loading
+from reseen.data.loading import Loading, decode
 from reseen.engine.evaluate import Judge
 from reseen.errors import DataError
 from reseen.nets.encoder import build
@@ -21,8 +21,6 @@ def encoder():
 def slow_map(encoder, town):
     """Mean average precision, one query and one gallery image after the other."""
     vectors = {}
-    from reseen.data.loading import decode
-
     for image in (*town.query, *town.gallery):
         pixels = torch.from_numpy(decode(image.path, 48, 24))[None]
         with torch.no_grad():
@@ -98,3 +96,10 @@ def test_labels_without_truth_are_not_judged(town):
     unknown = replace(town, train=town.unlabelled(0))
     ids = PseudoLabels(np.zeros(len(town.train), np.int64))
     assert Judge(unknown).labels(unknown.train, ids) == {}
+
+
+def test_people_seen_once_are_nothing_to_search(encoder, town):
+    alone = replace(town, query=town.query[:1], gallery=town.query[:1])
+    assert Judge(town).can_search and not Judge(alone).can_search
+    with pytest.raises(DataError, match="no query has a match"):
+        Judge(alone).search(encoder)

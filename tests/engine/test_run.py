@@ -1,4 +1,7 @@
 import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +10,13 @@ from torch import nn
 
 from reseen.engine.device import Device
 from reseen.engine.run import Run, digest, read_metrics
-from reseen.errors import CheckpointError, ClusteringError, SettingsError
+from reseen.errors import (
+    CheckpointError,
+    ClusteringError,
+    DataError,
+    ReseenError,
+    SettingsError,
+)
 from reseen.nets import encoder as encoders
 from reseen.records import PseudoLabels
 from tests.conftest import TINY
@@ -67,7 +76,7 @@ def test_seeds_differ_and_purposes_differ(tmp_path):
 
 
 def test_another_run_in_the_folder_is_refused_with_what_differs(tmp_path):
-    new_run(tmp_path)
+    grow(new_run(tmp_path), 1)
     with pytest.raises(SettingsError, match=r"settings\.a: 1 there, 2 now"):
         Run(tmp_path, {"method": "Nothing", "settings": {"a": 2}}, device=CPU)
     with pytest.raises(SettingsError, match=r"seed: 0 there, 7 now"):
@@ -122,7 +131,104 @@ def test_numbers_that_are_none_are_left_out(tmp_path):
     assert "a" not in row and row["b"] == 0.5 and row["c"] == 3
 
 
-def test_digest_knows_files_not_their_order_or_place(town, tmp_path):
-    one = digest(town.train, town.root)
-    assert one == digest(town.train[::-1], town.root)
-    assert one != digest(town.train[1:], town.root)
+def test_digest_knows_files_not_their_order(town):
+    assert digest(town.train) == digest(town.train[::-1]) != digest(town.train[1:])
+
+
+def test_other_images_than_before_are_refused(town, tmp_path):
+    def go_on(images):
+        run = new_run(tmp_path)
+        encoder = run.build(TINY)
+        run.load(images, encoder)
+        return list(run.rounds(2, encoder=encoder))
+
+    assert go_on(town.train[:9]) == [0, 1]
+    with pytest.raises(DataError, match="learnt from other images than those"):
+        go_on(town.train[:8])
+    assert go_on(town.train[:9]) == []
+
+
+def test_the_start_is_read_at_the_start_only(tmp_path):
+    weights = tmp_path / "start.pth"
+    torch.save(encoders.build(TINY).backbone.net.state_dict(), weights)
+    settings = replace(TINY, weights=str(weights))
+    run = new_run(tmp_path / "run")
+    for _ in run.rounds(1, encoder=run.build(settings)):
+        pass
+    weights.unlink()
+    assert new_run(tmp_path / "run").build(settings).settings == settings
+
+
+def test_a_run_that_learnt_nothing_yet_may_change_its_settings(tmp_path):
+    """So that the advice of an error can be followed in the same folder."""
+    new_run(tmp_path)
+    Run(tmp_path, {"method": "Nothing", "settings": {"a": 2}}, device=CPU)
+    assert json.loads((tmp_path / "run.json").read_text())["settings"] == {"a": 2}
+
+
+def test_a_kill_while_the_folder_is_claimed_leaves_it_usable(tmp_path):
+    (tmp_path / "run.json.tmp").write_text("{")
+    new_run(tmp_path)
+
+
+def test_a_damaged_or_occupied_place_is_said(tmp_path):
+    grow(new_run(tmp_path / "run"), 1)
+    (tmp_path / "run" / "run.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"run\.json is damaged"):
+        new_run(tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"is a file\. Give a folder"):
+        new_run(tmp_path / "file")
+    with pytest.raises(SettingsError, match="seed is -1"):
+        new_run(tmp_path / "new", seed=-1)
+
+
+class Falling:
+    """A judge whose marks fall from round to round."""
+
+    can_search = True
+
+    def __init__(self):
+        self.marks = iter([0.1, 0.9, 0.5, 0.4])
+
+    def labels(self, images, labels):
+        return {}
+
+    def search(self, encoder):
+        mark = next(self.marks)
+        return SimpleNamespace(summary=lambda: {"mAP": mark})
+
+
+def test_last_and_best_are_kept_apart_and_a_lost_best_is_made_again(tmp_path):
+    run = new_run(tmp_path, judge=Falling(), evaluate_every=1)
+    grow(run, 3)
+    rounds = {
+        which: encoders.read_checkpoint(tmp_path / "checkpoints" / f"{which}.pt")["round"]
+        for which in ("last", "best")
+    }
+    assert rounds == {"last": 3, "best": 1}
+
+    with pytest.raises(KeyboardInterrupt):
+        grow(new_run(tmp_path / "b", judge=Falling(), evaluate_every=1), 3, stop_in=2)
+    (tmp_path / "b" / "checkpoints" / "best.pt").unlink()  # killed between last and best
+    grow(new_run(tmp_path / "b"), 3)
+    assert encoders.read_checkpoint(tmp_path / "b" / "checkpoints" / "best.pt")["round"] == 1
+
+
+def test_weights_that_became_infinite_are_not_kept(tmp_path):
+    run = new_run(tmp_path)
+    encoder = run.build(TINY)
+    with pytest.raises(ReseenError, match="infinite in round 2"):
+        for epoch in run.rounds(3, encoder=encoder):
+            if epoch == 1:
+                encoder.neck.weight.data.fill_(float("inf"))
+    assert encoders.read_checkpoint(tmp_path / "checkpoints" / "last.pt")["round"] == 1
+
+
+def test_what_a_run_learns_from_is_pinned(town):
+    moved = tuple(replace(i, path=Path("/else/where") / i.path.name) for i in town.train)
+    assert digest(moved) == digest(town.train)
+    seen = tuple(replace(i, camera=None) for i in town.train)
+    assert digest(seen) != digest(town.train)
+    odd = (replace(town.train[0], path=Path("caf\udce9.jpg")),)
+    assert digest(odd) != digest(())

@@ -74,7 +74,7 @@ def test_bfloat16_is_close_to_float32_and_its_output_is_float32():
 
 
 def test_save_and_load_give_the_same_vectors(tmp_path):
-    settings = replace(SMALL, ghost_group=2, pooling="mean+max", options={"drop_path_rate": "0"})
+    settings = replace(SMALL, ghost_group=2, pooling="mean+max", options={"drop_path_rate": "0.1"})
     encoder = build(settings)
     encoder(pixels())  # moves the running statistics
     torch.save(encoders.save(encoder), tmp_path / "e.pt")
@@ -121,9 +121,17 @@ def test_files_without_weights_are_refused(tmp_path, content):
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    torch.save({"a": torch.zeros(1)}, tmp_path / "w.pt")
-    with pytest.raises(CheckpointError, match="holds no encoder"):
-        encoders.load(tmp_path / "w.pt")
+    path = tmp_path / "w.pt"
+    whole = encoders.save(build(SMALL))
+    for content, says in (
+        ({"a": torch.zeros(1)}, "holds no encoder"),
+        (torch.zeros(1), "is not a file of weights.*Tensor"),
+        ({**whole, "encoder": {}}, "another version of this package or is damaged"),
+        ({**whole, "encoder_settings": {"colour": 1}}, "another version"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(CheckpointError, match=says):
+            encoders.load(path)
 
 
 def test_without_a_network_timm_weights_are_one_clear_sentence(monkeypatch, tmp_path):
@@ -142,7 +150,7 @@ def test_without_a_network_timm_weights_are_one_clear_sentence(monkeypatch, tmp_
     [
         ({"backbone": "resnet5"}, r"No backbone .*'resnet5'.*Did you mean .*resnet"),
         ({"backbone": "squeezenet1_1", "weights": "timm"}, "comes from torchvision"),
-        ({"options": {"colour": "red"}}, "does not take these options.*colour"),
+        ({"options": {"colour": "red"}}, "does not take .*colour"),
         ({"pooling": "soft"}, "pooling is 'soft'"),
     ],
 )
@@ -151,7 +159,9 @@ def test_settings_that_cannot_be_are_refused(wrong, says):
         build(replace(SMALL, **wrong))
 
 
-@pytest.mark.parametrize("wrong", [{"last_stride": 3}, {"height": 8}, {"ghost_group": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"last_stride": 3}, {"height": 8}, {"ghost_group": -1}, {"ghost_group": 1}]
+)
 def test_settings_out_of_range_are_refused_at_once(wrong):
     with pytest.raises(SettingsError):
         replace(SMALL, **wrong)

@@ -29,6 +29,7 @@ def _take_config(words: list[str]) -> tuple:
     """Take `--config FILE` out of the words and give what reads it."""
     from cyclopts.config import Json, Toml, Yaml
 
+    words[:] = [part for word in words for part in _apart(word)]
     if "--config" not in words:
         return ()
     place = words.index("--config")
@@ -38,6 +39,10 @@ def _take_config(words: list[str]) -> tuple:
     if path.suffix not in kinds or not path.is_file():
         raise SettingsError(f"--config {path} is not a .toml, .yaml or .json file that is there.")
     return (kinds[path.suffix](path, use_commands_as_keys=False),)
+
+
+def _apart(word: str) -> list[str]:
+    return word.split("=", 1) if word.startswith("--config=") else [word]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -54,5 +59,5 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"reseen: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("reseen: stopped; the same command goes on from the last round.", file=sys.stderr)
+        print("reseen: stopped; a run goes on when the same command is given.", file=sys.stderr)
         sys.exit(130)

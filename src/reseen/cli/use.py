@@ -12,7 +12,9 @@ from reseen import training
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
+from reseen.engine.files import written
 from reseen.methods import METHODS
+from reseen.records import distinct
 
 
 def evaluate(
@@ -87,13 +89,10 @@ def extract(
     """
     dataset = read(images, format=format, pattern=pattern)
     encoder = training.load(run, best=best, device=device)
-    parts = (*dataset.train, *dataset.query, *dataset.gallery)
-    unique = tuple({image.path: image for image in parts}.values())
-    features, kept = training.extract(encoder, unique, loading=loading)
-    beside = out.with_name(out.name + ".tmp")
-    with beside.open("wb") as file:
+    found = distinct(dataset.train, dataset.query, dataset.gallery)
+    features, kept = training.extract(encoder, found, loading=loading)
+    with written(out) as file:
         np.savez(file, features=features, paths=np.array([str(image.path) for image in kept]))
-    beside.replace(out)
     print(f"{len(features)} features of {features.shape[1]} numbers each in {out}")
 
 

@@ -9,9 +9,9 @@ from os import cpu_count
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 
-from reseen.records import JUNK, Dataset, Image
+from reseen.data.pictures import open_picture
+from reseen.records import JUNK, Dataset, Image, distinct
 
 TINY = 32, 16
 FEW = 100
@@ -68,7 +68,7 @@ def check(
         track: wraps the reading to show its progress.
     """
     parts = {"train": dataset.train, "query": dataset.query, "gallery": dataset.gallery}
-    images = tuple({image.path: image for part in parts.values() for image in part}.values())
+    images = distinct(*parts.values())
     with ThreadPoolExecutor(cpu_count()) as pool:
         opened = track(pool.map(lambda image: _open(image.path), images), len(images))
         pictures = dict(zip((image.path for image in images), opened, strict=True))
@@ -83,11 +83,9 @@ def check(
 def _open(path: Path) -> _Picture:
     try:
         data = path.read_bytes()
-        with PIL.Image.open(path) as picture:
-            picture.load()
-            return _Picture(*picture.size, len(data), sha256(data).hexdigest())
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        return _Picture(wrong=str(error) or type(error).__name__)
+        return _Picture(*open_picture(path).size, len(data), sha256(data).hexdigest())
+    except OSError as error:
+        return _Picture(wrong=str(error))
 
 
 def _describe(name: str, part: Sequence[Image], pictures: dict[Path, _Picture]) -> str:
@@ -188,16 +186,20 @@ def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
             "All images are from one camera.",
             "what is learnt may not hold in another camera: add images of a second one",
         )
-    unmatched = tuple(str(image.path) for image in _unmatched(dataset))
-    if unmatched:
+    lonely = tuple(str(image.path) for image in unmatched(dataset))
+    if lonely:
         yield Problem(
-            f"{len(unmatched)} of {len(dataset.query)} queries have no match in another camera.",
+            f"{len(lonely)} of {len(dataset.query)} queries have no match in another camera.",
             "they are left out of every mean: add their matches to the gallery, or drop them",
-            unmatched,
+            lonely,
         )
 
 
-def _unmatched(dataset: Dataset) -> Iterable[Image]:
+def unmatched(dataset: Dataset) -> Iterable[Image]:
+    """Give the queries that no search can answer: nobody of the gallery is known to be them.
+
+    A match is another picture of the person, by another camera where both cameras are known.
+    """
     seen: dict[int | None, list[Image]] = defaultdict(list)
     for image in dataset.gallery:
         seen[image.person].append(image)
@@ -205,7 +207,7 @@ def _unmatched(dataset: Dataset) -> Iterable[Image]:
         matches = (
             image
             for image in seen[query.person]
-            if image.path != query.path and (image.camera is None or image.camera != query.camera)
+            if image.path != query.path and (query.camera is None or image.camera != query.camera)
         )
-        if query.person is None or next(matches, None) is None:
+        if query.person in (None, JUNK) or next(matches, None) is None:
             yield query

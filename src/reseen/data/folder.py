@@ -193,12 +193,16 @@ def _dataset(root: Path, rows: Iterable[dict[str, Any]]) -> Dataset:
 
 def _numbers(values: Iterable[Any]) -> Callable[[Any], int | None]:
     """Make a map from what a user wrote to numbers: numbers stay, names are counted in order."""
-    known = {str(value).strip() for value in values if value not in (None, "")}
+    known = {text for value in values if (text := _plain(value))}
     if all(re.fullmatch(r"-?\d+", value) for value in known):
         table = {value: int(value) for value in known}
     else:
         table = {value: i for i, value in enumerate(sorted(known, key=_natural))}
-    return lambda value: None if value in (None, "") else table[str(value).strip()]
+    return lambda value: table.get(_plain(value))
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else str(value).strip()
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:

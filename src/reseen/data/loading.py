@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import torch
 from torch import Tensor
 
-from reseen.errors import DataError
+from reseen.data.pictures import open_picture
+from reseen.errors import DataError, SettingsError
 from reseen.records import Image
 
 AHEAD = 4
@@ -27,11 +27,10 @@ def decode(path: Path, height: int, width: int) -> np.ndarray:
     Raises:
         OSError: missing, truncated, or not a picture.
     """
-    with PIL.Image.open(path) as picture:
-        picture = PIL.ImageOps.exif_transpose(picture).convert("RGB")
-        if picture.size != (width, height):
-            picture = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
-        return np.array(picture).transpose(2, 0, 1)
+    picture = open_picture(path)
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
+    return np.array(picture).transpose(2, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,12 @@ class Loading:
     """Threads that read; 0 is one a core. No result depends on it."""
     skip_broken: bool = False
     """Go on without pictures that cannot be read, instead of stopping."""
+
+    def __post_init__(self):
+        if self.memory < 0 or self.workers < 0:
+            raise SettingsError(
+                f"memory is {self.memory} and workers is {self.workers}. Use 0 or more."
+            )
 
     def fits(self, count: int, height: int, width: int) -> bool:
         """Say whether `count` decoded pictures may stay in memory."""
@@ -82,7 +87,7 @@ class Crops:
         loading = loading or Loading()
         self.size = height, width
         self.pixels: Tensor | None = None
-        self._pool = ThreadPoolExecutor(loading.workers or cpu_count() or 1)
+        self._workers = loading.workers or cpu_count() or 1
         if loading.fits(len(images), height, width):
             self.pixels = torch.empty(len(images), 3, height, width, dtype=torch.uint8)
         broken = self._read_all(images, track)
@@ -91,7 +96,10 @@ class Crops:
         if broken:
             sound = [i for i in range(len(images)) if i not in broken]
             images = [images[i] for i in sound]
-            self.pixels = None if self.pixels is None else self.pixels[sound]
+            if self.pixels is not None:
+                for to, i in enumerate(sound):  # in place: there may be no room for a copy
+                    self.pixels[to] = self.pixels[i]
+                self.pixels = self.pixels[: len(sound)]
         self.images = tuple(images)
         self.broken = [line for _, line in sorted(broken.items())]
 
@@ -117,16 +125,22 @@ class Crops:
             for positions in order:
                 yield positions, self.pixels[torch.from_numpy(positions)]
             return
-        order, waiting = iter(order), deque[tuple[np.ndarray, list[Future]]]()
+        with ThreadPoolExecutor(self._workers) as pool:
+            yield from self._read_ahead(iter(order), pool)
+
+    def _read_ahead(
+        self, order: Iterator[np.ndarray], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        waiting = deque[tuple[np.ndarray, list[Future]]]()
         while True:
             for positions in islice(order, AHEAD - len(waiting)):
                 paths = [self.images[i].path for i in positions]
-                read = [self._pool.submit(decode, path, *self.size) for path in paths]
+                read = [pool.submit(decode, path, *self.size) for path in paths]
                 waiting.append((positions, read))
             if not waiting:
                 return
             positions, read = waiting.popleft()
-            yield positions, torch.from_numpy(np.stack([done.result() for done in read]))
+            yield positions, torch.from_numpy(np.stack([_result(done) for done in read]))
 
     def _read_all(self, images: Sequence[Image], track: Callable) -> dict[int, str]:
         broken: dict[int, str] = {}
@@ -136,17 +150,29 @@ class Crops:
                 pixels = decode(images[i].path, *self.size)
                 if self.pixels is not None:
                     self.pixels[i] = torch.from_numpy(pixels)
-            except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-                broken[i] = f"{images[i].path}: {error or type(error).__name__}"
+            except OSError as error:
+                broken[i] = f"{images[i].path}: {error}"
 
-        for _ in track(self._pool.map(read, range(len(images))), len(images)):
-            pass
+        with ThreadPoolExecutor(self._workers) as pool:
+            for _ in track(pool.map(read, range(len(images))), len(images)):
+                pass
         return broken
+
+
+def _result(done: Future) -> np.ndarray:
+    try:
+        return done.result()
+    except OSError as error:
+        raise DataError(
+            f"A picture that could be read before cannot be read any more: {error}. Bring it back; "
+            "the same command goes on from the last round."
+        ) from error
 
 
 def _broken(broken: dict[int, str], total: int) -> str:
     lines = "\n  ".join(line for _, line in sorted(broken.items()))
     return (
         f"{len(broken)} of {total} pictures cannot be read:\n  {lines}\n"
-        "Replace or remove them, or go on without them (--skip-broken)."
+        + "Replace or remove them"
+        + (", or go on without them (--skip-broken)." if len(broken) < total else ".")
     )

@@ -49,10 +49,16 @@ class Device:
         return Device(name=name, precision=precision, compile=self.compile)
 
     def place(self, encoder: Encoder) -> Encoder:
-        """Move an encoder here, channels last, in this precision; changes and returns it."""
+        """Move an encoder here, channels last, in this precision; changes and returns it.
+
+        On a CPU, maps one pixel wide are computed in float32 all the same: oneDNN's bfloat16
+        convolutions with stride 2 then read memory that nobody wrote (seen in torch 2.15 with AMX:
+        another result each time, at times NaN).
+        """
         here = self.resolve()
         encoder.to(torch.device(here.name)).to(memory_format=torch.channels_last)
-        encoder.precision = here.precision
+        unsafe = here.name == "cpu" and encoder.backbone.map_width < 2
+        encoder.precision = "float32" if unsafe else here.precision
         if here.compile:
             encoder.backbone.compile()
         return encoder

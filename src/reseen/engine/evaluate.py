@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from reseen.data.check import unmatched
 from reseen.data.loading import Crops, Loading
 from reseen.engine.extract import extract, load
 from reseen.engine.progress import QUIET, Screen
@@ -12,7 +13,7 @@ from reseen.metrics.agreement import agreement
 from reseen.metrics.ranking import cosine_blocks, rank
 from reseen.metrics.rerank import rerank_blocks
 from reseen.nets.encoder import Encoder
-from reseen.records import JUNK, Dataset, Image, PseudoLabels, Ranking
+from reseen.records import JUNK, Dataset, Image, PseudoLabels, Ranking, distinct
 
 
 class Judge:
@@ -33,13 +34,13 @@ class Judge:
 
     @property
     def can_search(self) -> bool:
-        """Whether the data set has queries and a gallery."""
-        return bool(self._dataset.query and self._dataset.gallery)
+        """Whether some query has a match in the gallery."""
+        return sum(1 for _ in unmatched(self._dataset)) < len(self._dataset.query)
 
     def labels(self, images: Iterable[Image], labels: PseudoLabels) -> dict[str, float]:
-        """Hold pseudo-labels (N,) of N training images against the truth, where it is known."""
+        """Hold pseudo-labels (N,) of N training images against the truth, where all is known."""
         person = [self._person[image.path] for image in images]
-        if not all(p is not None for p in person):
+        if any(p in (None, JUNK) for p in person):
             return {}
         return agreement(labels, np.array(person, np.int64))
 
@@ -53,10 +54,11 @@ class Judge:
         if not self.can_search:
             raise DataError(
                 f"{data.root} has {len(data.query)} queries and {len(data.gallery)} gallery "
-                "images. Searching needs both: images whose people are known."
+                "images, and no query has a match. Searching needs people who are known to be seen "
+                "twice, by two cameras where cameras are known."
             )
         if self._crops is None:  # a picture that is both query and gallery is read once
-            images = tuple({image.path: image for image in (*data.query, *data.gallery)}.values())
+            images = distinct(data.query, data.gallery)
             self._crops = load(images, encoder, self._loading, self._screen)
         features = extract(encoder, self._crops, track=self._screen.track("searching"))
         row = {image.path: i for i, image in enumerate(self._crops.images)}

@@ -28,8 +28,9 @@ from reseen.data.loading import Crops, Loading
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.extract import load
+from reseen.engine.files import written
 from reseen.engine.progress import QUIET, Screen, Track, duration
-from reseen.errors import CheckpointError, ClusteringError, SettingsError
+from reseen.errors import CheckpointError, ClusteringError, DataError, ReseenError, SettingsError
 from reseen.metrics.agreement import stability
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
@@ -78,6 +79,10 @@ class Run:
         self._images: tuple[Image, ...] = ()
         self._labels: PseudoLabels | None = None
         self._numbers: dict[str, float] = {}
+        if seed < 0 or evaluate_every < 0:
+            raise SettingsError(
+                f"seed is {seed} and evaluate_every is {evaluate_every}. Use 0 or more."
+            )
         facts = {**(facts or {}), "seed": seed, "precision": self.device.precision}
         self._claim(json.loads(json.dumps(facts, default=str)))
 
@@ -85,7 +90,8 @@ class Run:
         """Read the training images at the size of the encoder, and note their order."""
         crops = load(images, encoder, self._loading, self.screen)
         self._images = crops.images
-        _write(self.folder / "images.txt", "".join(f"{i.path}\n" for i in crops.images))
+        paths = "".join(f"{image.path.as_posix()}\n" for image in crops.images)
+        _write(self.folder / "images.txt", paths)
         return crops
 
     def rng(self, purpose: str) -> np.random.Generator:
@@ -142,11 +148,8 @@ class Run:
         Raises:
             ClusteringError: there are fewer than two clusters; nothing that was kept is lost.
         """
-        (self.folder / "labels").mkdir(exist_ok=True)
-        path = self._label_file(self.round)
-        with (beside := path.with_suffix(".tmp")).open("wb") as file:
+        with written(self._label_file(self.round)) as file:
             np.save(file, labels.ids)
-        beside.replace(path)
         self.log(clusters=labels.clusters, noise=labels.noise)
         if self._judge:
             self.log(**self._judge.labels(self._images, labels))
@@ -189,12 +192,22 @@ class Run:
         due = self._evaluate_every and self.round % self._evaluate_every == 0
         if self._judge and self._judge.can_search and (due or last):
             self.log(**self._search(parts["encoder"]))
-            rows = [row for row in read_metrics(self.folder) if 0 < row["round"] < self.round]
-            if self._numbers["mAP"] > max((row.get("mAP", -1) for row in rows), default=-1):
-                self._save("best", encoders.save(parts["encoder"]))
+        if not all(bool(weight.isfinite().all()) for weight in parts["encoder"].parameters()):
+            raise ReseenError(
+                f"Weights became infinite in round {self.round}, which is not kept. Start again "
+                "with a lower rate or with device.precision float32."
+            )
         self._record()
         state = {name: part.state_dict() for name, part in parts.items()}
-        self._save("last", {**state, **encoders.save(parts["encoder"])})
+        state |= encoders.save(parts["encoder"]) | {"images": digest(self._images)}
+        self._save("last", state)
+        self._keep_if_best(parts["encoder"])
+
+    def _keep_if_best(self, encoder: Encoder) -> None:
+        rows = [row for row in read_metrics(self.folder) if 0 < row["round"] <= self.round]
+        judged = [row for row in rows if "mAP" in row]
+        if judged and max(judged, key=lambda row: row["mAP"])["round"] == self.round:
+            self._save("best", encoders.save(encoder))
 
     def _record(self) -> None:
         rows = [row for row in read_metrics(self.folder) if row["round"] < self._numbers["round"]]
@@ -202,26 +215,27 @@ class Run:
         _write(self.folder / METRICS, "".join(lines))
 
     def _save(self, which: str, state: dict[str, Any]) -> None:
-        path = checkpoint(self.folder, which)
-        path.parent.mkdir(exist_ok=True)
-        beside = path.with_suffix(".tmp")
-        with beside.open("wb") as file:
+        with written(checkpoint(self.folder, which)) as file:
             torch.save({"round": self.round, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
 
     def _restore(self, parts: dict[str, Any]) -> int:
         path = checkpoint(self.folder, "last")
         if not path.exists():
             return 0
         state = encoders.read_checkpoint(path)
+        if state.get("images") != digest(self._images):
+            raise DataError(
+                f"The run in {self.folder} learnt from other images than those that can be read "
+                f"now ({len(self._images)}). Bring them back, or give a new folder."
+            )
         for name, part in parts.items():
             if name not in state:
                 raise CheckpointError(f"{path} holds no {name}. It belongs to another method.")
             part.load_state_dict(state[name])
-        self.screen.say(f"going on after round {state['round']}")
-        return state["round"]
+        self.round = state["round"]
+        self._keep_if_best(parts["encoder"])
+        self.screen.say(f"going on after round {self.round}")
+        return self.round
 
     def _labels_before(self) -> PseudoLabels | None:
         if self._labels is None and self._label_file(self.round - 1).exists():
@@ -233,18 +247,23 @@ class Run:
         return self.folder / "labels" / f"{number:04d}.npy"
 
     def _claim(self, facts: dict[str, Any]) -> None:
-        path = self.folder / "run.json"
-        if path.exists():
+        path, here = self.folder / "run.json", environment()
+        if path.exists() and checkpoint(self.folder, "last").exists():
             before = read_facts(self.folder)
             wrong = [key for key in facts if before.get(key) != facts[key]]
             if wrong:
                 raise SettingsError(_difference(self.folder, wrong, before, facts))
-        elif self.folder.exists() and any(self.folder.iterdir()):
+            if before.get("environment") != here:
+                self.screen.say("this run began with other versions or threads: it may end apart")
+            return
+        if self.folder.exists() and not self.folder.is_dir():
+            raise SettingsError(f"{self.folder} is a file. Give a folder.")
+        found = {item.name for item in self.folder.iterdir()} if self.folder.exists() else set()
+        if not path.exists() and found - {"run.json.tmp"}:
             raise SettingsError(f"{self.folder} is not empty and holds no run. Give a new folder.")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            facts = {**facts, "device": asdict(self.device), "environment": environment()}
-            _write(path, json.dumps(facts, indent=2) + "\n")
+        (self.folder / METRICS).unlink(missing_ok=True)  # nothing learnt yet: nothing to keep
+        facts = {**facts, "device": asdict(self.device), "environment": here}
+        _write(path, json.dumps(facts, indent=2) + "\n")
 
 
 def environment() -> dict[str, Any]:
@@ -260,10 +279,11 @@ def environment() -> dict[str, Any]:
     }
 
 
-def digest(images: tuple[Image, ...], root: Path) -> str:
-    """Give a short name to a set of images, whatever their order and wherever the root lies."""
-    names = sorted(os.path.relpath(image.path, root) for image in images)
-    return sha256("\n".join(names).encode()).hexdigest()[:16]
+def digest(images: tuple[Image, ...]) -> str:
+    """Give a short name to a set of images, whatever their order and wherever they lie together."""
+    above = len(os.path.commonpath({image.path.parent for image in images})) if images else 0
+    lines = sorted(f"{i.path.as_posix()[above:]} {i.camera} {i.time}" for i in images)
+    return sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -275,7 +295,10 @@ def read_facts(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.is_file():
         raise CheckpointError(f"{folder} holds no run (no run.json). Give a folder made by train.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}). Give another folder.") from error
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -292,9 +315,8 @@ def checkpoint(folder: Path, which: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    with written(path) as file:
+        file.write(text.encode(errors="surrogateescape"))
 
 
 def _difference(folder: Path, keys: list[str], before: dict, now: dict) -> str:

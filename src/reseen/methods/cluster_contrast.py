@@ -14,6 +14,7 @@ Each round:
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from math import inf
 from typing import Any
 
 import torch
@@ -33,7 +34,10 @@ from reseen.records import Image
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterContrast:
-    """Settings of Cluster Contrast; the defaults are those of its authors' code for DBSCAN."""
+    """Cluster Contrast: cluster, remember a vector a cluster, contrast with it (Dai et al., 2022).
+
+    The defaults are those of its authors' code for DBSCAN.
+    """
 
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -74,8 +78,13 @@ class ClusterContrast:
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
         for name in ("rate", "temperature"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < inf:
                 raise SettingsError(f"{name} is {getattr(self, name)}. Use a number above 0.")
+        if not 0 <= self.weight_decay < 1 or self.people * self.views < 2:
+            raise SettingsError(
+                f"weight_decay is {self.weight_decay}, and a batch is {self.people} x {self.views} "
+                "images. Use 0 to below 1, and batches of two images or more."
+            )
         check_density(**self._density)
         check_memory(self.memory_start, self.memory_update, self.memory_momentum)
 

@@ -1,6 +1,7 @@
 """Backbones: pixels (B, 3, H, W) in, a map (B, C, h, w) out, with weights from a file or timm."""
 
 import socket
+from ast import literal_eval
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,7 +31,8 @@ class Backbone(nn.Module):
     def __init__(self, net: nn.Module, height: int, width: int):
         super().__init__()
         self.net = net
-        self.channels = _probe(self, height, width).shape[1]
+        shape = _probe(self, height, width).shape
+        self.channels, self.map_width = shape[1], shape[3]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised pixels (B, 3, H, W) to features (B, C, h, w)."""
@@ -109,14 +111,13 @@ def _timm(name: str, pretrained: bool, height: int, width: int, options) -> nn.M
         return timm.create_model(
             name, pretrained=pretrained, num_classes=0, global_pool="", **sized, **options
         )
-    except TypeError as error:
-        raise SettingsError(f"{name} does not take these options: {error}.") from error
     except Exception as error:
-        if not pretrained:
-            raise
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        if not pretrained or isinstance(error, TypeError):
+            raise SettingsError(f"{name} does not take {options}: {reason:.200}") from error
         raise CheckpointError(
-            f"timm could not give its weights for {name} ({type(error).__name__}: no network?). "
-            "Give a file (--encoder.weights FILE), or 'none' to start from random weights."
+            f"timm could not give its weights for {name} ({reason:.90} ...). Without a network "
+            "give a file (--encoder.weights FILE), or 'none' to start from random weights."
         ) from error
 
 
@@ -131,8 +132,12 @@ def _offline() -> bool:
 _TOKENS = {"vision_transformer", "deit", "eva", "swin_transformer", "swin_transformer_v2"}
 
 
-def _plain(value: str) -> Any:
-    return {"true": True, "false": False}.get(value, int(value) if value.isdigit() else value)
+def _plain(value: Any) -> Any:
+    """Make what a command line gives as text what Python would: 0.1, 3, True; else text."""
+    try:
+        return literal_eval(str(value).replace("true", "True").replace("false", "False"))
+    except (ValueError, SyntaxError):
+        return value
 
 
 def load_weights(net: nn.Module, path: Path) -> None:
@@ -168,9 +173,12 @@ def read_weights(path: Path) -> dict:
         CheckpointError: there is no such file, or it holds more than weights.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path} is not a file. Give a file of weights, 'timm' or 'none'.")
+        raise CheckpointError(f"{path} is not a file. Give a file of weights, or name none.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise TypeError(f"holds a {type(state).__name__}")
+        return state
     except Exception as error:
         raise CheckpointError(
             f"{path} is not a file of weights ({type(error).__name__})."

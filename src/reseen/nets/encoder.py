@@ -48,7 +48,7 @@ class EncoderSettings:
             raise SettingsError(
                 f"The encoder is to see {self.height} x {self.width} pixels. Use 16 x 16 or more."
             )
-        if self.ghost_group < 0:
+        if self.ghost_group < 0 or self.ghost_group == 1:
             raise SettingsError(
                 f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size."
             )
@@ -137,10 +137,15 @@ def load(path: Path) -> Encoder:
         CheckpointError: the file is missing, is not one of ours, or does not fit this version.
     """
     state = read_checkpoint(path)
-    settings = EncoderSettings(**state["encoder_settings"])
-    encoder = build(replace(settings, weights="none"))
+    try:
+        settings = EncoderSettings(**state["encoder_settings"])
+        encoder = build(replace(settings, weights="none"))
+        encoder.load_state_dict(state["encoder"])
+    except (KeyError, TypeError, RuntimeError, SettingsError) as error:
+        raise CheckpointError(
+            f"{path} was written by another version of this package or is damaged: {error!r:.200}"
+        ) from error
     encoder.settings = settings
-    encoder.load_state_dict(state["encoder"])
     return encoder
 
 
