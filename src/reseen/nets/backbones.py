@@ -176,13 +176,15 @@ def read_weights(path: Path) -> dict:
         raise CheckpointError(f"{path} is not a file. Give a file of weights, or name none.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict):
-            raise TypeError(f"holds a {type(state).__name__}")
-        return state
     except Exception as error:
         raise CheckpointError(
             f"{path} is not a file of weights ({type(error).__name__})."
         ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(
+            f"{path} is not a file of weights: it holds a {type(state).__name__}."
+        )
+    return state
 
 
 def _backbone_part(state: dict) -> dict[str, Tensor]:
