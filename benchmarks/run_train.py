@@ -22,7 +22,7 @@ from record import record
 
 from reseen.data.loading import Crops
 from reseen.engine.device import Device
-from reseen.engine.extract import extract
+from reseen.engine.extract import default_batch, extract
 from reseen.engine.run import read_metrics
 from reseen.engine.step import step
 from reseen.methods import cluster_contrast
@@ -93,7 +93,7 @@ def whole_training(settings, data: Dataset, batch: int, iterations: int, folder:
 def bare_extraction(encoder, crops: Crops) -> float:
     """Images a second of the backbone alone, forward, on one batch of ready tensors."""
     encoder.eval()
-    pixels = encoder.normalise(crops.pixels[:256].to(encoder.device))
+    pixels = encoder.normalise(crops.pixels[: default_batch(encoder)].to(encoder.device))
     half = encoder.precision == "bfloat16"
 
     def once():

@@ -34,7 +34,7 @@ def test_train_evaluate_extract(reseen, town_folder, tmp_path):
     run = tmp_path / "run"
     code, out, err = reseen("train", "cluster-contrast", town_folder, "--out", run, *SMALL)
     assert code == 0
-    assert "untrained" in out and "last" in out and "best on the test set" in out
+    assert "untrained" in out and "last" in out and "best on test" in out
     assert "round 2/2" in err and "0.00 GB at 48 x 24, kept in memory" in err
 
     code, again, err = reseen("train", "cluster-contrast", town_folder, "--out", run, *SMALL)

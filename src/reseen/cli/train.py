@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -82,31 +83,22 @@ for _name, _method in METHODS.items():
 
 def _results(rows: list[dict[str, float]]) -> Table:
     """Lay out what a run measured: untrained, last, and best on the test set, named as such."""
-    table = Table(title="Results", title_justify="left")
     judged = [row for row in rows if "mAP" in row]
     trained = [row for row in judged if row["round"] > 0]
-    shown = {"last": rows[-1]}
+    shown, names = {"last": rows[-1]}, ALONE
     if trained:
         best = max(trained, key=lambda row: row["mAP"])
-        shown = {"untrained": judged[0], **shown, "best on the test set": best}
-    names = [n for n in COLUMNS if any(n in row for row in shown.values())]
+        shown, names = {"untrained": judged[0], **shown, "best on test": best}, JUDGED
+    names = [n for n in names if any(n in row for row in shown.values())]
+    table = Table(box=SIMPLE, pad_edge=False)
     for name in ("", "round", *names):
-        table.add_column(name, justify="left" if not name else "right")
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for title, row in shown.items():
-        cells = (COLUMNS[n].format(row[n]) if n in row else "" for n in names)
+        cells = (FORMS.get(n, "{:.1%}").format(row[n]) if n in row else "" for n in names)
         table.add_row(title, str(row["round"]), *cells)
     return table
 
 
-COLUMNS = {
-    "mAP": "{:.1%}",
-    "rank1": "{:.1%}",
-    "rank5": "{:.1%}",
-    "rank10": "{:.1%}",
-    "mINP": "{:.1%}",
-    "clusters": "{}",
-    "noise": "{:.1%}",
-    "nmi": "{:.3f}",
-    "stability": "{:.3f}",
-    "loss": "{:.3f}",
-}
+JUDGED = ["mAP", "rank1", "rank5", "rank10", "mINP", "clusters", "noise", "nmi"]
+ALONE = ["clusters", "noise", "nmi", "stability", "loss"]
+FORMS = {"clusters": "{}", "nmi": "{:.3f}", "stability": "{:.3f}", "loss": "{:.3f}"}

@@ -34,12 +34,17 @@ def load(
     return crops.to(encoder.device)
 
 
+def default_batch(encoder: Encoder) -> int:
+    """Give the number of crops that `extract` takes at a time where nobody says."""
+    return 64 if encoder.device.type == "cpu" else 256
+
+
 @torch.inference_mode()
 def extract(
     encoder: Encoder,
     crops: Crops,
     *,
-    batch: int = 256,
+    batch: int | None = None,
     track: Track = UNTRACKED,
 ) -> np.ndarray:
     """Give the features of all crops as unit rows.
@@ -47,12 +52,14 @@ def extract(
     Args:
         encoder: used in evaluation mode, and left in the mode it came in.
         crops: N crops of the encoder's size.
-        batch: crops at a time.
+        batch: crops at a time; by default 64 on a CPU, whose caches and page tables suffer from
+            more (SqueezeNet was half as fast at 256), and 256 elsewhere.
         track: wraps the batches, to show progress.
 
     Returns:
         (N, D) float32, in the order of the crops.
     """
+    batch = batch or default_batch(encoder)
     training = encoder.training
     encoder.eval()
     out = torch.empty(len(crops), encoder.dimensions, device=encoder.device)
