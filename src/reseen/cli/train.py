@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -90,7 +89,7 @@ def _results(rows: list[dict[str, float]]) -> Table:
         best = max(trained, key=lambda row: row["mAP"])
         shown, names = {"untrained": judged[0], **shown, "best on test": best}, JUDGED
     names = [n for n in names if any(n in row for row in shown.values())]
-    table = Table(box=SIMPLE, pad_edge=False)
+    table = Table(box=None, padding=(0, 1))
     for name in ("", "round", *names):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for title, row in shown.items():

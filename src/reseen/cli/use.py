@@ -5,7 +5,6 @@ from typing import Annotated
 
 import numpy as np
 from cyclopts import Parameter
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -49,9 +48,7 @@ def evaluate(
     dataset = read(data, format=format, pattern=pattern)
     encoder = training.load(run, best=best, device=device)
     ranking = training.evaluate(encoder, dataset, rerank=rerank, loading=loading)
-    table = Table(
-        title=f"{run} on {dataset.name}", title_justify="left", box=SIMPLE, pad_edge=False
-    )
+    table = Table(title=f"{run} on {dataset.name}", title_justify="left", box=None)
     numbers = ranking.summary()
     for name in numbers:
         table.add_column(name, justify="right")

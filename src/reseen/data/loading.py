@@ -123,7 +123,11 @@ class Crops:
         """Give each array of positions (B,) with its pixels (B, 3, H, W), read ahead if need be."""
         if self.pixels is not None:
             for positions in order:
-                yield positions, self.pixels[torch.from_numpy(positions)]
+                first, last = int(positions[0]), int(positions[-1])
+                if last - first + 1 == len(positions) and (np.diff(positions) == 1).all():
+                    yield positions, self.pixels[first : last + 1]  # as extraction asks: no copy
+                else:
+                    yield positions, self.pixels[torch.from_numpy(positions)]
             return
         with ThreadPoolExecutor(self._workers) as pool:
             yield from self._read_ahead(iter(order), pool)
