@@ -30,7 +30,7 @@ from reseen.nets.encoder import EncoderSettings, build
 from reseen.records import Dataset, Image, PseudoLabels
 from reseen.training import train
 
-TURNS, ROUNDS, VIEWS = 5, 2, 8
+TURNS, ROUNDS, VIEWS, REPEATS = 5, 2, 8, 5
 
 
 def main(name: str = "squeezenet1_1", height: int = 128, width: int = 64, batch: int = 128) -> None:
@@ -101,13 +101,13 @@ def bare_extraction(encoder, crops: Crops) -> float:
             encoder.backbone(pixels)
 
     once()
-    count = -(-len(crops) // len(pixels))
+    count = REPEATS * -(-len(crops) // len(pixels))
     return len(pixels) * count / _seconds(once, count)
 
 
 def whole_extraction(encoder, crops: Crops) -> float:
     """Images a second from decoded crops to features in memory."""
-    return len(crops) / _seconds(lambda: extract(encoder, crops), 1)
+    return REPEATS * len(crops) / _seconds(lambda: extract(encoder, crops), REPEATS)
 
 
 def _seconds(work, times: int) -> float:
