@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from reseen.data.invented import invent
 
+from reseen.data.invented import invent
 from reseen.data.reading import read
 from reseen.methods import METHODS
 from reseen.nets.encoder import EncoderSettings
