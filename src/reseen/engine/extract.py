@@ -64,7 +64,10 @@ def extract(
     encoder.eval()
     out = torch.empty(len(crops), encoder.dimensions, device=encoder.device)
     starts = range(0, len(crops), batch)
-    order = (np.arange(start, min(start + batch, len(crops))) for start in starts)
+    # The last batch is filled up from the one before: small batches take other kernels, whose
+    # rounding was seen to differ between a run and the same run resumed.
+    ends = (min(start + batch, len(crops)) for start in starts)
+    order = (np.arange(max(0, end - batch), end) for end in ends)
     for positions, pixels in track(crops.batches(order), len(starts)):
         rows = slice(positions[0], positions[-1] + 1)
         out[rows] = encoder(pixels.to(encoder.device, non_blocking=True))
