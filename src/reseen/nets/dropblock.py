@@ -71,3 +71,10 @@ def drop_before(
         at = backbone.net.get_submodule(backbone.stages[stage - 1]) if stage else backbone
         at.register_forward_pre_hook(block.before)
         backbone.drops.append(block)
+
+
+def dropping(net: nn.Module) -> None:
+    """Let the dropblocks of a network drop, though the network itself may be in evaluation mode."""
+    for module in net.modules():
+        if isinstance(module, DropBlock):
+            module.train()

@@ -35,7 +35,7 @@ class EncoderSettings:
     """mean, max, mean+max or gem."""
     attention: tuple[str, ...] = ()
     """Attention modules, one behind the other: voxel, voxel-spatial, voxel-channel, harmonious,
-    cbam, pixel, head, domain, reduction. Methods whose idea they are set them by their own settings."""
+    cbam, pixel, head, domain, reduction. A method whose idea they are sets them itself."""
     attention_place: str = "after"
     """after (they follow the last map) or in (they take the place of the last spatial
     convolution)."""
@@ -145,8 +145,9 @@ def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn
 
     def replace_one(old: nn.Conv2d) -> nn.Module:
         new, channels = attention(names, old.in_channels, options)
-        if channels != old.out_channels or max(old.stride) > 1:
-            new.append(nn.Conv2d(channels, old.out_channels, 1, old.stride, bias=False))
+        stride = old.stride[0], old.stride[1]
+        if channels != old.out_channels or stride != (1, 1):
+            new.append(nn.Conv2d(channels, old.out_channels, 1, stride, bias=False))
         return Gate(new, old) if settings.attention_gate else new
 
     backbones.replace_last_convolution(backbone, settings.height, settings.width, replace_one)

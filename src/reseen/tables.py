@@ -1,0 +1,124 @@
+"""Whole tables: every variant of a paper's table, with several seeds, beside what was published."""
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reseen.data.loading import Loading
+from reseen.engine.device import Device
+from reseen.engine.files import written
+from reseen.engine.run import read_metrics
+from reseen.errors import SettingsError
+from reseen.methods import VARIANTS
+from reseen.records import Dataset
+from reseen.training import Method, train
+
+DONE = "table.json"
+"""The file of a finished run that holds its row, beside those the run wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the runs of one variant measured, one number for each seed; 0 to 1, and minutes."""
+
+    variant: str
+    last: tuple[tuple[float, float], ...]
+    """mAP and rank-1 after the last round."""
+    best: tuple[tuple[float, float], ...]
+    """mAP and rank-1 of the round with the best mAP on the test set."""
+    minutes: tuple[float, ...]
+    """Time of rounds and searches."""
+
+
+def rows_of(table: str) -> tuple[str, tuple[str, ...]]:
+    """Give the method and the variants of a table, such as adtc-2.
+
+    Raises:
+        SettingsError: there is no such table; says which there are.
+    """
+    tables: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for method, variants in VARIANTS.items():
+        for name, variant in variants.items():
+            for title in variant.tables:
+                tables[title] = method, (*tables.get(title, (method, ()))[1], name)
+    if table not in tables:
+        raise SettingsError(f"No table is called {table!r}. Use one of: {', '.join(tables)}.")
+    return tables[table]
+
+
+def run_table(
+    methods: Mapping[str, Method],
+    data: Dataset,
+    folder: Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    device: Device | None = None,
+    evaluate_every: int = 5,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> Iterator[Row]:
+    """Train every variant with every seed; what is finished is read, what was stopped goes on.
+
+    Args:
+        methods: the settings of each variant, by its name.
+        data: to learn from and be judged by.
+        folder: holds the run of a variant and a seed under `variant/seed`.
+        seeds: roots of random draws.
+        device, evaluate_every, loading, quiet: as in `train`.
+
+    Yields:
+        One row a variant, in their order.
+
+    Raises:
+        SettingsError: a folder holds a run with other settings.
+        DataError, ClusteringError: as in `train`.
+    """
+    for variant, method in methods.items():
+        runs = [folder / variant / str(seed) for seed in seeds]
+        for run, seed in zip(runs, seeds, strict=True):
+            if _finished(run, method, data):
+                continue
+            train(
+                method,
+                data,
+                run,
+                seed=seed,
+                device=device,
+                evaluate_every=evaluate_every,
+                loading=loading,
+                quiet=quiet,
+            )
+            with written(run / DONE) as file:
+                file.write(json.dumps({"method": repr(method), "data": _name(data)}).encode())
+        measured = [_measured(read_metrics(run)) for run in runs]
+        yield Row(variant, *zip(*measured, strict=True))
+
+
+def _finished(run: Path, method: Method, data: Dataset) -> bool:
+    if not (run / DONE).exists():
+        return False
+    told = json.loads((run / DONE).read_text(encoding="utf-8"))
+    return told == {"method": repr(method), "data": _name(data)}
+
+
+def _name(data: Dataset) -> list:
+    return [data.name, len(data.train), len(data.query), len(data.gallery)]
+
+
+def _measured(rows: list[dict[str, float]]) -> tuple[tuple, tuple, float]:
+    judged = [row for row in rows if row["round"] > 0 and "mAP" in row]
+    if not judged:
+        raise SettingsError("A table needs a data set with queries and a gallery to be judged by.")
+    last, best = judged[-1], max(judged, key=lambda row: row["mAP"])
+    names = ("round_seconds", "searching_seconds")
+    seconds = sum(row.get(name, 0) for row in rows for name in names)
+    return (last["mAP"], last["rank1"]), (best["mAP"], best["rank1"]), seconds / 60
+
+
+def written_out(pairs: Sequence[tuple[float, float]]) -> str:
+    """Write mAP / rank-1 in percent: means over seeds, with the spread of mAP if there are more."""
+    mean = [100 * statistics.fmean(part) for part in zip(*pairs, strict=True)]
+    spread = f" ± {100 * statistics.stdev(p[0] for p in pairs):.1f}" if len(pairs) > 1 else ""
+    return f"{mean[0]:.1f}{spread} / {mean[1]:.1f}"
