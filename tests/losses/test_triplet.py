@@ -16,9 +16,10 @@ def batch(seed, size=12, clusters=4):
 
 def mined(vectors, targets, distance):
     """Farthest of the own cluster and nearest of another, image by image."""
-    for i, anchor in enumerate(vectors):
-        own = [distance(anchor, v) for v, t in zip(vectors, targets, strict=True) if t == targets[i]]
-        rest = [distance(anchor, v) for v, t in zip(vectors, targets, strict=True) if t != targets[i]]
+    for anchor, mine in zip(vectors, targets, strict=True):
+        own, rest = [], []
+        for other, its in zip(vectors, targets, strict=True):
+            (own if its == mine else rest).append(distance(anchor, other))
         yield max(own), min(rest)
 
 
