@@ -35,6 +35,8 @@ def settings_of(words: list[str]) -> tuple:
         What reads settings where the command line has none: the file, then the variant, then what
         the method's parts have by default; the first that knows a setting wins.
     """
+    if words[:1] == ["bench"]:  # its words for train are read when it trains
+        return ()
     words[:] = [part for word in words for part in _apart(word)]
     config = _take(words, "--config")
     readers = () if config is None else (_file(Path(config)),)

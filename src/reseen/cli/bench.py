@@ -11,6 +11,7 @@ from rich.table import Table
 from reseen.cli import app, settings_of
 from reseen.data.reading import read
 from reseen.engine.variants import published
+from reseen.errors import SettingsError
 from reseen.methods import VARIANTS
 from reseen.tables import rows_of, run_table, written_out
 
@@ -21,7 +22,7 @@ def table(
     *,
     out: Path,
     seeds: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (0,),
-    settings: str = "",
+    settings: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     only: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
 ) -> None:
     """Run every variant of a table and print it beside the published numbers.
@@ -44,7 +45,11 @@ def table(
         Variants to run, where not all are wanted.
     """
     method, variants = rows_of(name)
-    variants = [v for v in variants if not only or v in only]
+    for variant in only:
+        if variant not in variants:
+            known = ", ".join(variants)
+            raise SettingsError(f"{name} has no {variant!r}. It has: {known}.")
+    variants = only or variants
     bound = {}
     for variant in variants:
         words = ["train", method, str(data), "--out", str(out), "--variant", variant]
