@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from reseen.engine.variants import varied
 from reseen.errors import SettingsError
 from reseen.methods import METHODS, VARIANTS
 from reseen.tables import DONE, rows_of, run_table, written_out
+from tests.conftest import TINY
 
 CPU = Device(name="cpu", precision="float32")
 PAGES = Path(__file__).parents[1] / "docs"
@@ -85,6 +87,17 @@ def test_a_table_runs_stops_goes_on_and_is_read(town, tmp_path, quick, monkeypat
     methods["one"] = quick(epochs=2, iterations=3)
     with pytest.raises(AssertionError, match="opened"):  # other settings are not taken for these
         rows()
+
+
+def test_a_run_that_collapses_is_a_result_and_the_next_goes_on(town, tmp_path, quick):
+    methods = {"none": quick(eps=0.01, min_samples=6), "one": quick(epochs=1, iterations=1)}
+    for _ in range(2):  # the second time it is read
+        none, one = run_table(methods, town, tmp_path, device=CPU, quiet=True)
+        assert "found 0 clusters" in none.broken[0] and one.broken == ("",)
+        assert none.last[0] == (read_metrics(tmp_path / "none" / "0")[0]["mAP"], none.last[0][1])
+    methods["one"] = quick(epochs=1, iterations=1, encoder=replace(TINY, backbone="nonet"))
+    with pytest.raises(SettingsError, match="No backbone is called 'nonet'"):
+        list(run_table(methods, town, tmp_path / "new", device=CPU, quiet=True))
 
 
 def test_a_table_needs_a_gallery(town, tmp_path, quick):

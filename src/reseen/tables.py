@@ -5,12 +5,13 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reseen.data.loading import Loading
 from reseen.engine.device import Device
 from reseen.engine.files import written
 from reseen.engine.run import read_metrics
-from reseen.errors import SettingsError
+from reseen.errors import CheckpointError, DataError, ReseenError, SettingsError
 from reseen.methods import VARIANTS
 from reseen.records import Dataset
 from reseen.training import Method, train
@@ -19,17 +20,24 @@ DONE = "table.json"
 """The file of a finished run that holds its row, beside those the run wrote."""
 
 
+Pair = tuple[float, float]
+"""mAP and rank-1, 0 to 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What the runs of one variant measured, one number for each seed; 0 to 1, and minutes."""
 
     variant: str
-    last: tuple[tuple[float, float], ...]
-    """mAP and rank-1 after the last round."""
-    best: tuple[tuple[float, float], ...]
-    """mAP and rank-1 of the round with the best mAP on the test set."""
+    last: tuple[Pair, ...]
+    """After the last round."""
+    best: tuple[Pair, ...]
+    """In the round with the best mAP on the test set."""
     minutes: tuple[float, ...]
     """Time of rounds and searches."""
+    broken: tuple[str, ...]
+    """Why a run ended before its last round (no clusters, no finite loss); empty where it did not.
+    Its numbers are then those of the rounds before."""
 
 
 def rows_of(table: str) -> tuple[str, tuple[str, ...]]:
@@ -72,52 +80,66 @@ def run_table(
         One row a variant, in their order.
 
     Raises:
-        SettingsError: a folder holds a run with other settings.
-        DataError, ClusteringError: as in `train`.
+        SettingsError: a folder holds a run with other settings, or there is nothing to search.
+        DataError: as in `train`.
     """
     for variant, method in methods.items():
         runs = [folder / variant / str(seed) for seed in seeds]
         for run, seed in zip(runs, seeds, strict=True):
             if _finished(run, method, data):
                 continue
-            train(
-                method,
-                data,
-                run,
-                seed=seed,
-                device=device,
-                evaluate_every=evaluate_every,
-                loading=loading,
-                quiet=quiet,
-            )
+            broken = ""
+            try:
+                train(
+                    method,
+                    data,
+                    run,
+                    seed=seed,
+                    device=device,
+                    evaluate_every=evaluate_every,
+                    loading=loading,
+                    quiet=quiet,
+                )
+            except ReseenError as error:  # a run that collapses is a result, and others wait
+                if isinstance(error, DataError | SettingsError | CheckpointError):
+                    raise
+                broken = str(error)
+            told = {**_asked(method, data), "broken": broken}
             with written(run / DONE) as file:
-                file.write(json.dumps({"method": repr(method), "data": _name(data)}).encode())
-        measured = [_measured(read_metrics(run)) for run in runs]
+                file.write(json.dumps(told).encode())
+        measured = [_measured(run) for run in runs]
         yield Row(variant, *zip(*measured, strict=True))
 
 
 def _finished(run: Path, method: Method, data: Dataset) -> bool:
     if not (run / DONE).exists():
         return False
-    told = json.loads((run / DONE).read_text(encoding="utf-8"))
-    return told == {"method": repr(method), "data": _name(data)}
+    return _asked(method, data).items() <= _told(run).items()
 
 
-def _name(data: Dataset) -> list:
-    return [data.name, len(data.train), len(data.query), len(data.gallery)]
+def _asked(method: Method, data: Dataset) -> dict[str, Any]:
+    size = [data.name, len(data.train), len(data.query), len(data.gallery)]
+    return {"method": repr(method), "data": size}
 
 
-def _measured(rows: list[dict[str, float]]) -> tuple[tuple, tuple, float]:
-    judged = [row for row in rows if row["round"] > 0 and "mAP" in row]
+def _told(run: Path) -> dict[str, Any]:
+    return json.loads((run / DONE).read_text(encoding="utf-8"))
+
+
+def _measured(run: Path) -> tuple[Pair, Pair, float, str]:
+    rows = read_metrics(run)
+    judged = [row for row in rows if "mAP" in row]
+    judged = judged[1:] or judged  # the untrained encoder, if nothing was learnt
     if not judged:
         raise SettingsError("A table needs a data set with queries and a gallery to be judged by.")
     last, best = judged[-1], max(judged, key=lambda row: row["mAP"])
     names = ("round_seconds", "searching_seconds")
     seconds = sum(row.get(name, 0) for row in rows for name in names)
-    return (last["mAP"], last["rank1"]), (best["mAP"], best["rank1"]), seconds / 60
+    numbers = [(row["mAP"], row["rank1"]) for row in (last, best)]
+    return numbers[0], numbers[1], seconds / 60, _told(run)["broken"]
 
 
-def written_out(pairs: Sequence[tuple[float, float]]) -> str:
+def written_out(pairs: Sequence[Pair]) -> str:
     """Write mAP / rank-1 in percent: means over seeds, with the spread of mAP if there are more."""
     mean = [100 * statistics.fmean(part) for part in zip(*pairs, strict=True)]
     spread = f" ± {100 * statistics.stdev(p[0] for p in pairs):.1f}" if len(pairs) > 1 else ""

@@ -74,7 +74,13 @@ def table(
     titles = ("variant", "last", "best on test", "minutes")
     for title in (*titles, *(f"published, {where}" for where in sets)):
         grid.add_column(title, no_wrap=True)
+    broken: list[str] = []
     for row in rows:
         numbers = written_out(row.last), written_out(row.best), f"{sum(row.minutes):.1f}"
         grid.add_row(row.variant, *numbers, *(published(known[row.variant], s) for s in sets))
-    Console(soft_wrap=True).print(grid)
+        whys = zip(seeds, row.broken, strict=True)
+        broken += [f"{row.variant}, seed {seed}, ended early: {why}" for seed, why in whys if why]
+    console = Console(soft_wrap=True)
+    console.print(grid)
+    for line in broken:
+        console.print(line, markup=False)
