@@ -189,7 +189,7 @@ def _row(levels: str, *published: tuple[float, float]) -> Variant:
     return Variant(
         settings={"levels": levels, "gate": False},
         published=dict(zip(sets, published, strict=True)),
-        tables=("mla-6", "mla-7"),
+        tables=("mla-6", "mla-7", *(("mla-gated",) if levels == "none" else ())),
     )
 
 

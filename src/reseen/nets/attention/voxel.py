@@ -13,8 +13,8 @@ class VoxelAttention(nn.Module):
     Source: Ji et al., An Attention-driven Two-stage Clustering Method (ADTC), ECCV 2020, Sec. 3.1,
     Eqs. 1 to 3. Without one part, as in Table 2, its factor is 1.
 
-    The softmax sums to 1, so the map shrinks about H W times (128 times for 16 x 8 places), and
-    the variances that batch norm divides by come near its eps of 1e-5.
+    The softmax sums to 1, so the map shrinks about H W times (128 times for 16 x 8 places): what
+    follows must absorb it, as batch norm does.
 
     Args:
         channels: C of the map.
