@@ -47,8 +47,9 @@ class MeanNetwork(Generic[Net]):
         past = [self._past[min(age, len(self._past) - 1)] for age in self._ages]
         for name, mean in self.net.state_dict().items():
             if mean.is_floating_point():
-                seen = torch.stack([weights[name] for weights in past]).mean(0)
-                mean.lerp_(seen, 1 - self._momentum)
+                seen = [weights[name] for weights in past]
+                entering = seen[0] if len(seen) == 1 else torch.stack(seen).mean(0)
+                mean.lerp_(entering, 1 - self._momentum)
             else:
                 mean.copy_(self._past[0][name])
 
