@@ -9,7 +9,7 @@ from numpy.random import Generator, default_rng
 from PIL import Image, ImageFilter
 
 from reseen.data.invented.people import Keys
-from reseen.data.invented.render import Light, Scene, shade, shadowed, trace
+from reseen.data.invented.render import Light, Scene, cast_shadows, shade, trace
 from reseen.data.invented.scenery import Site, scenery
 
 OPENS, CLOSES = 8 * 3600, 18 * 3600
@@ -178,25 +178,10 @@ def _paint(
     horizon = np.tile(np.array((0.75, 0.82, 0.92)), (tall, wide, 1))
     overcast = lights[0]._replace(sky_power=np.ones(3), sun_power=np.zeros(3))
     shady = shade(scene, overcast, hit, depth, us, vs, horizon, 1)
-    sunny = [
-        shade(scene, light, hit, depth, us, vs, 0 * horizon, 1)
-        * _sunlit(scene, light.sun, hit, depth, us, vs)[..., None]
-        for light in lights
-    ]
+    sunny = [shade(scene, light, hit, depth, us, vs, 0 * horizon, 1) for light in lights]
+    for light, picture in zip(lights, sunny, strict=True):
+        cast_shadows(scene, light.sun, depth, us, vs, picture)
     return shady.astype(np.float32), np.array(sunny, np.float32)
-
-
-@njit(cache=True, nogil=True)
-def _sunlit(scene, sun, hit, depth, us, vs):
-    lit = np.ones(hit.shape)
-    point = np.empty(3)
-    for i in range(len(vs)):
-        for j in range(len(us)):
-            if hit[i, j] >= 0:
-                t = depth[i, j]
-                point[0], point[1], point[2] = t * us[j], t * vs[i], t
-                lit[i, j] = 0.0 if shadowed(scene, point, sun) else 1.0
-    return lit
 
 
 @njit(cache=True, nogil=True)

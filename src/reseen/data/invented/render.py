@@ -281,50 +281,53 @@ def _second(pattern, period, share, x, y, front):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _surface(s, t, u, v, scene, normal, colour):
-    """Fill in the normal (camera's frame, length 1) and the colour of solid s where t meets it."""
-    m, size = scene.inverse[s], scene.size[s]
-    x = scene.origin[s, 0] + t * (m[0, 0] * u + m[0, 1] * v + m[0, 2])
-    y = scene.origin[s, 1] + t * (m[1, 0] * u + m[1, 1] * v + m[1, 2])
-    z = scene.origin[s, 2] + t * (m[2, 0] * u + m[2, 1] * v + m[2, 2])
+def _surface(s, t, u, v, kind, inverse, origin, size, taper, cloth, cut, along, cloths):
+    """Give the normal (camera's frame, length 1) and the colour of solid s where t meets it."""
+    m = inverse
+    x = origin[s, 0] + t * (m[s, 0, 0] * u + m[s, 0, 1] * v + m[s, 0, 2])
+    y = origin[s, 1] + t * (m[s, 1, 0] * u + m[s, 1, 1] * v + m[s, 1, 2])
+    z = origin[s, 2] + t * (m[s, 2, 0] * u + m[s, 2, 1] * v + m[s, 2, 2])
     nx, ny, nz = x, y, z
-    across, up = x * size[0], scene.along[s] + y * size[1]
-    if scene.kind[s] == CONE:
-        slope = (scene.taper[s] - 1) / 2
-        ny = -((scene.taper[s] + 1) / 2 + slope * y) * slope
+    across, up = x * size[s, 0], along[s] + y * size[s, 1]
+    if kind[s] == CONE:
+        slope = (taper[s] - 1) / 2
+        ny = -((taper[s] + 1) / 2 + slope * y) * slope
         if abs(y) > 0.9999:
             nx, ny, nz = 0.0, y, 0.0
-    elif scene.kind[s] == BOX:
+    elif kind[s] == BOX:
         ax, ay, az = abs(x), abs(y), abs(z)
         nx, ny, nz = x * (ax > max(ay, az)), y * (ay >= max(ax, az)), z * (az > max(ax, ay))
         if nx != 0:
-            across = z * size[2]
+            across = z * size[s, 2]
         elif ny != 0:
-            up = z * size[2]
-    elif scene.kind[s] == RING:
-        nx, ny, nz = 0.0, np.sign(scene.origin[s, 1]), 0.0
-    for k in range(3):
-        normal[k] = nx * m[0, k] + ny * m[1, k] + nz * m[2, k]
-    length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2)
-    for k in range(3):
-        normal[k] /= length
-    which = scene.cloth[s, 1] if y < scene.cut[s] else scene.cloth[s, 0]
-    c = scene.cloths[which]
-    second = _second(int(c[6]), c[7], c[8], across, up, z > 0)
-    fold = noise(9 * across + 4 * up + 31 * s, 6 * up + 17 * which)
+            up = z * size[s, 2]
+    elif kind[s] == RING:
+        nx, ny, nz = 0.0, np.sign(origin[s, 1]), 0.0
+    gx = nx * m[s, 0, 0] + ny * m[s, 1, 0] + nz * m[s, 2, 0]
+    gy = nx * m[s, 0, 1] + ny * m[s, 1, 1] + nz * m[s, 2, 1]
+    gz = nx * m[s, 0, 2] + ny * m[s, 1, 2] + nz * m[s, 2, 2]
+    length = np.sqrt(gx * gx + gy * gy + gz * gz)
+    c = cloth[s, 1] if y < cut[s] else cloth[s, 0]
+    second = _second(int(cloths[c, 6]), cloths[c, 7], cloths[c, 8], across, up, z > 0)
+    fold = noise(9 * across + 4 * up + 31 * s, 6 * up + 17 * c)
     fold += 0.5 * noise(23 * across + 12 * up, 17 * up - 5 * across + 5 * s)
-    shade = 1 + c[9] * (fold - 0.75)
-    for k in range(3):
-        colour[k] = shade * (c[k] + second * (c[3 + k] - c[k]))
+    tone = 1 + cloths[c, 9] * (fold - 0.75)
+    red = tone * (cloths[c, 0] + second * (cloths[c, 3] - cloths[c, 0]))
+    green = tone * (cloths[c, 1] + second * (cloths[c, 4] - cloths[c, 1]))
+    blue = tone * (cloths[c, 2] + second * (cloths[c, 5] - cloths[c, 2]))
+    return gx / length, gy / length, gz / length, red, green, blue
 
 
-@njit(cache=True, nogil=True)
-def _dot(a, b):
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def shade(scene, light, hit, depth, us, vs, back, over):
+def shade(
+    scene: Scene,
+    light: Light,
+    hit: np.ndarray,
+    depth: np.ndarray,
+    us: np.ndarray,
+    vs: np.ndarray,
+    back: np.ndarray,
+    over: int,
+) -> np.ndarray:
     """Light what the rays met, and average `over` by `over` rays to a pixel.
 
     Args:
@@ -337,38 +340,78 @@ def shade(scene, light, hit, depth, us, vs, back, over):
     Returns:
         (h // over, w // over, 3), linear light.
     """
-    h, w = hit.shape
-    picture = np.zeros((h // over, w // over, 3))
-    normal, colour = np.empty(3), np.empty(3)
-    part = 1.0 / (over * over)
-    for i in range(h // over * over):
-        for j in range(w // over * over):
-            pixel = picture[i // over, j // over]
-            s = hit[i, j]
-            if s < 0:
-                for k in range(3):
-                    pixel[k] += part * back[i // over, j // over, k]
-                continue
-            _surface(s, depth[i, j], us[j], vs[i], scene, normal, colour)
-            lit = max(0.0, _dot(normal, light.sun))
-            rise = _dot(normal, light.up)
-            toward = -normal[2] / np.sqrt(1 + us[j] ** 2 + vs[i] ** 2)
-            rim = 0.72 + 0.28 * max(0.0, toward - us[j] * normal[0] - vs[i] * normal[1])
-            for k in range(3):
-                sky = light.sky_power[k] * (0.62 + 0.38 * rise) * rim
-                pixel[k] += part * colour[k] * (sky + light.sun_power[k] * lit)
+    solids = (*scene[:7], scene.along, scene.cloths)
+    return _shade(solids, np.array(light), hit, depth, us, vs, back, over)
+
+
+# A function of scalars and whole arrays: views and records of arrays would cost a count each.
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shade(solids, light, hit, depth, us, vs, back, over):
+    kind, inverse, origin, size, taper, cloth, cut, along, cloths = solids
+    h, w = hit.shape[0] // over, hit.shape[1] // over
+    picture = np.zeros((h, w, 3))
+    for row in range(h):
+        for column in range(w):
+            first, rays, t, u, v = hit[row * over, column * over], over * over, 0.0, 0.0, 0.0
+            for i in range(row * over, row * over + over):
+                for j in range(column * over, column * over + over):
+                    rays -= hit[i, j] == first
+                    t, u, v = t + depth[i, j], u + us[j], v + vs[i]
+            step, part = (over, 1.0) if rays == 0 else (1, 1.0 / (over * over))
+            for i in range(row * over, row * over + over, step):
+                for j in range(column * over, column * over + over, step):
+                    s = hit[i, j]
+                    if s < 0:
+                        for k in range(3):
+                            picture[row, column, k] += part * back[row, column, k]
+                        continue
+                    if step == 1:
+                        t, u, v = depth[i, j], us[j], vs[i]
+                    else:  # one surface, looked at once, in the middle
+                        t, u, v = t / over**2, u / over**2, v / over**2
+                    nx, ny, nz, red, green, blue = _surface(
+                        s, t, u, v, kind, inverse, origin, size, taper, cloth, cut, along, cloths
+                    )
+                    rise = nx * light[0, 0] + ny * light[0, 1] + nz * light[0, 2]
+                    lit = max(0.0, nx * light[1, 0] + ny * light[1, 1] + nz * light[1, 2])
+                    toward = -(nx * u + ny * v + nz) / np.sqrt(1 + u * u + v * v)
+                    rim = (0.62 + 0.38 * rise) * (0.72 + 0.28 * max(0.0, toward))
+                    sky, sun = light[2], light[3]
+                    picture[row, column, 0] += part * red * (sky[0] * rim + sun[0] * lit)
+                    picture[row, column, 1] += part * green * (sky[1] * rim + sun[1] * lit)
+                    picture[row, column, 2] += part * blue * (sky[2] * rim + sun[2] * lit)
     return picture
 
 
+def cast_shadows(
+    scene: Scene, sun: np.ndarray, depth: np.ndarray, us: np.ndarray, vs: np.ndarray, lit: np.ndarray
+) -> None:
+    """Take the sun's light away where a solid stands between it and what the rays met.
+
+    Args:
+        scene: what stands there.
+        sun: (3,) towards the sun, in the camera's frame.
+        depth: (h, w) from `trace`.
+        us, vs: (w,) and (h,), the rays.
+        lit: (h, w, 3), the light of the sun alone; changed in place.
+    """
+    _cast_shadows(scene.kind, scene.inverse, scene.inverse @ sun, scene.origin, scene.taper, depth, us, vs, lit)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def shadowed(scene, point, sun):
-    """Say whether a solid stands between a point and the sun, both in the camera's frame."""
-    for s in range(len(scene.kind)):
-        m = scene.inverse[s]
-        ox = _dot(m[0], point) + scene.origin[s, 0]
-        oy = _dot(m[1], point) + scene.origin[s, 1]
-        oz = _dot(m[2], point) + scene.origin[s, 2]
-        dx, dy, dz = _dot(m[0], sun), _dot(m[1], sun), _dot(m[2], sun)
-        if _meet(scene.kind[s], ox, oy, oz, dx, dy, dz, scene.taper[s]) > 0.02:
-            return True
-    return False
+def _cast_shadows(kind, inverse, sun, origin, taper, depth, us, vs, lit):
+    m, last = inverse, 0
+    for i in range(len(vs)):
+        for j in range(len(us)):
+            if max(lit[i, j, 0], lit[i, j, 1], lit[i, j, 2]) <= 0:
+                continue
+            for turn in range(len(kind)):  # what shaded the pixel before comes first
+                s = (last + turn) % len(kind)
+                x, y, z = depth[i, j] * us[j], depth[i, j] * vs[i], depth[i, j]
+                ox = m[s, 0, 0] * x + m[s, 0, 1] * y + m[s, 0, 2] * z + origin[s, 0]
+                oy = m[s, 1, 0] * x + m[s, 1, 1] * y + m[s, 1, 2] * z + origin[s, 1]
+                oz = m[s, 2, 0] * x + m[s, 2, 1] * y + m[s, 2, 2] * z + origin[s, 2]
+                if _meet(kind[s], ox, oy, oz, sun[s, 0], sun[s, 1], sun[s, 2], taper[s]) > 0.02:
+                    lit[i, j, 0] = lit[i, j, 1] = lit[i, j, 2] = 0.0
+                    last = s
+                    break
