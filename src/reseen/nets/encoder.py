@@ -102,9 +102,13 @@ class Encoder(nn.Module):
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
             return self.backbone(self.normalise(pixels))
 
+    def pool(self, pixels: Tensor) -> Tensor:
+        """Give the vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
+        return self.pooling(self.map(pixels)).float()
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
-        return F.normalize(self.neck(self.pooling(self.map(pixels)).float()))
+        return F.normalize(self.neck(self.pool(pixels)))
 
 
 def build(settings: EncoderSettings) -> Encoder:

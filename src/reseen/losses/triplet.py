@@ -1,0 +1,48 @@
+"""Triplet losses: nearer to one's own than to others, by a margin."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def hardest(distances: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Find for each vector its farthest match and its nearest stranger in the batch.
+
+    Args:
+        distances: (B, B).
+        ids: (B,), who is who; each comes twice or more, and there are two or more of them.
+
+    Returns:
+        (B,) distances to the farthest of the same id, and (B,) to the nearest of another.
+
+    Source: Hermans et al., In Defense of the Triplet Loss, 2017, Eq. 5.
+    """
+    same = ids[:, None] == ids
+    own = distances.masked_fill(~same, -torch.inf).amax(1)
+    other = distances.masked_fill(same, torch.inf).amin(1)
+    return own, other
+
+
+def batch_hard(vectors: Tensor, ids: Tensor, margin: float, *, squared: bool = False) -> Tensor:
+    """Demand that the farthest match is nearer than the nearest stranger by a margin.
+
+    Args:
+        vectors: (B, D).
+        ids: (B,), who is who; each comes twice or more, and there are two or more of them.
+        margin: in units of the distance.
+        squared: take squared Euclidean distances.
+
+    Returns:
+        The mean over the batch of max(0, margin + own - other).
+
+    Source: Hermans et al., 2017, Eq. 5.
+    """
+    own, other = hardest(euclidean(vectors, squared=squared), ids)
+    return F.relu(margin + own - other).mean()
+
+
+def euclidean(vectors: Tensor, *, squared: bool = False) -> Tensor:
+    """Give the Euclidean distances (B, B) between vectors (B, D), or their squares."""
+    squares = vectors.pow(2).sum(1)
+    gaps = (squares[:, None] + squares - 2 * vectors @ vectors.T).clamp(min=1e-12)
+    return gaps if squared else gaps.sqrt()
