@@ -17,9 +17,10 @@ from reseen.nets.pooling import pooling
 class EncoderSettings:
     """What the network is made of."""
 
-    backbone: str = "resnet50.tv_in1k"
-    """Any timm model, or torchvision's squeezenet1_1; the default is ResNet-50 with the ImageNet
-    weights that the published methods started from."""
+    backbone: str = "auto"
+    """Any timm model, torchvision's squeezenet1_1, or reseen-tiny, which ships with this package.
+    auto is resnet50.tv_in1k, as the published methods; where timm cannot give its ImageNet weights
+    (no network) it is reseen-tiny."""
     weights: str = "timm"
     """A file of weights, `timm` for its pre-trained ones (fetched when they are not here yet), or
     `none`."""
@@ -118,6 +119,13 @@ def build(settings: EncoderSettings) -> Encoder:
         SettingsError: no such backbone or pooling, or an impossible combination.
         CheckpointError: the weights cannot be had or do not fit.
     """
+    if settings.backbone == "auto":
+        try:
+            return build(replace(settings, backbone="resnet50.tv_in1k"))
+        except CheckpointError:
+            if settings.weights != "timm":
+                raise
+        return build(replace(settings, backbone=backbones.TINY))
     backbone = backbones.create(
         settings.backbone,
         settings.weights,

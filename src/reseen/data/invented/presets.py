@@ -100,6 +100,6 @@ TOWNS = {
             sharpness=(0.45, 0.9),
             quality=(40, 85),
         ),
-        difficulty=Difficulty(camera_gap=0.9, look_alikes=0.4, occlusion=0.35, box_error=0.5),
+        difficulty=Difficulty(camera_gap=0.8, look_alikes=0.3, occlusion=0.3, box_error=0.45),
     ),
 }

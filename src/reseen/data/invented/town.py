@@ -1,6 +1,7 @@
 """A town on a disk: who is seen by which camera, and the folders that hold the crops."""
 
 import csv
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -41,7 +42,8 @@ def invent(
     which is a manifest too.
     Of each person in the test half, the first view of each camera is a query and the others are in
     the gallery, which also holds distractors (person 0000) and junk (person -1). The same arguments
-    give the same bytes, whatever the number of workers.
+    give the same bytes, whatever the number of workers. All is drawn in a folder
+    beside `out`, which takes its place when it is whole.
 
     Args:
         out: the folder to fill, made if it is missing.
@@ -70,6 +72,9 @@ def invent(
     if not 0 <= tracklets <= PASSAGE:
         raise SettingsError(f"tracklets is {tracklets}; a passage has {PASSAGE} frames at most.")
     _demand_empty(out)
+    whole, out = out, out.with_name(f".{out.name}.drawing")
+    if out.exists():
+        shutil.rmtree(out)  # of a drawing that was interrupted
     crops = list(_shots(people, cameras, views))
     frames = list(_frames(people, cameras, tracklets))
     for folder in {(out / shot.path).parent for shot in crops + frames}:
@@ -89,6 +94,9 @@ def invent(
     _tabulate(out / "manifest.csv", rows[: len(crops)])
     if frames:
         _tabulate(out / "tracklets.csv", rows[len(crops) :])
+    if whole.exists():
+        whole.rmdir()
+    out.replace(whole)  # so that half a town is never taken for one
 
 
 def _tabulate(path: Path, rows: Iterable[dict]) -> None:
