@@ -19,10 +19,10 @@ from record import record
 from reseen import Dataset, EncoderSettings, evaluate, train
 from reseen.data.invented import invent
 from reseen.data.reading import read
+from reseen.engine.progress import Screen
 from reseen.methods.supervised import Supervised
 from reseen.nets import backbones
 from reseen.nets.encoder import build, save
-from reseen.engine.progress import Screen
 
 RUNS = Path("runs/tiny")
 TOWNS = {"town-a": 101, "town-b": 102}
