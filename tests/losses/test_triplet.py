@@ -17,7 +17,10 @@ def test_equals_a_plain_loop(batch, squared):
     power = 2 if squared else 1
     losses = []
     for anchor, who in zip(vectors, ids, strict=True):
-        gaps = [(float((anchor - other).norm()) ** power, o) for other, o in zip(vectors, ids)]
+        gaps = [
+            (float((anchor - other).norm()) ** power, o)
+            for other, o in zip(vectors, ids, strict=True)
+        ]
         own = max(gap for gap, o in gaps if o == who)
         stranger = min(gap for gap, o in gaps if o != who)
         losses.append(max(0.0, 0.3 + own - stranger))

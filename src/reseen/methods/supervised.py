@@ -3,9 +3,10 @@
 Luo, Gu, Liao, Lai, Jiang: Bag of Tricks and a Strong Baseline for Deep Person Re-identification,
 CVPR Workshops 2019 (arXiv:1903.07071).
 
-Each round goes through the people about as often as they have images, in batches of P people x V
-images. The pooled vector is pulled together by the batch-hard triplet loss; behind the batch-norm
-neck a linear classifier tells people apart by cross-entropy with smoothed labels (Sec. 3.3, 3.5).
+Each round takes about as many images as there are, in batches of P people x V images. The
+batch-hard triplet loss pulls pooled vectors together, here after they were brought to length 1,
+without which a backbone that has no batch norm collapses; behind the batch-norm neck a linear
+classifier tells people apart by cross-entropy with smoothed labels (Sec. 3.3, 3.5).
 """
 
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ class Supervised:
     smoothing: float = 0.1
     """Share of each label that is spread over everybody. Paper: 0.1."""
     margin: float = 0.3
-    """Margin of the triplet loss, in Euclidean distance. Paper: 0.3."""
+    """Margin of the triplet loss, in Euclidean distance. Paper: 0.3, on vectors of any length."""
     triplet: float = 1.0
     """Weight of the triplet loss beside the cross-entropy; 0 leaves it out. Paper: 1."""
 
@@ -91,7 +92,8 @@ class Supervised:
         """
         encoder = run.build(self.encoder)
         crops = run.load(images, encoder)
-        names, ids = np.unique([image.person for image in crops.images], return_inverse=True)
+        people = np.array([image.person for image in crops.images], np.int64)
+        names, ids = np.unique(people, return_inverse=True)
         if len(names) < 2:
             raise DataError(
                 f"The training images show {len(names)} people who are known. Supervised training "
@@ -120,7 +122,8 @@ class Supervised:
                 scores = classifier(encoder.neck(pooled))
                 loss = F.cross_entropy(scores, targets, label_smoothing=self.smoothing)
                 if self.triplet:
-                    loss = loss + self.triplet * batch_hard(F.normalize(pooled), targets, self.margin)
+                    apart = batch_hard(F.normalize(pooled), targets, self.margin)
+                    loss = loss + self.triplet * apart
                 losses.append(step(loss, optimizer))
             run.log(loss=mean_loss(losses))
         return encoder

@@ -384,7 +384,12 @@ def _shade(solids, light, hit, depth, us, vs, back, over):
 
 
 def cast_shadows(
-    scene: Scene, sun: np.ndarray, depth: np.ndarray, us: np.ndarray, vs: np.ndarray, lit: np.ndarray
+    scene: Scene,
+    sun: np.ndarray,
+    depth: np.ndarray,
+    us: np.ndarray,
+    vs: np.ndarray,
+    lit: np.ndarray,
 ) -> None:
     """Take the sun's light away where a solid stands between it and what the rays met.
 
@@ -395,7 +400,9 @@ def cast_shadows(
         us, vs: (w,) and (h,), the rays.
         lit: (h, w, 3), the light of the sun alone; changed in place.
     """
-    _cast_shadows(scene.kind, scene.inverse, scene.inverse @ sun, scene.origin, scene.taper, depth, us, vs, lit)
+    turned = scene.inverse @ sun
+    solids = scene.kind, scene.inverse, turned, scene.origin, scene.taper
+    _cast_shadows(*solids, depth, us, vs, lit)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
