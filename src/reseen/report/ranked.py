@@ -88,7 +88,7 @@ def _figure(image: Image, kind: str) -> str:
     label = {"right": "✓ same person", "wrong": "✗ somebody else", "query": "query"}[kind]
     return (
         f'<figure class={kind}><img alt="{label}" title="{escape(image.path.name)}" '
-        f'src="data:image/jpeg;base64,{source}"><figcaption>{label}<br>{camera}</figcaption>'
+        f'src="data:image/jpeg;base64,{source}"><figcaption>{label.split(" ")[0]} {camera}</figcaption>'
         "</figure>"
     )
 
@@ -105,7 +105,7 @@ th:first-child {{ text-align: left; }}
 section {{ display: flex; gap: 1.5rem; border-top: 1px solid var(--line); padding: 1rem 0; }}
 h3 {{ font-size: 1rem; margin: 0 0 .4rem; }} small {{ font-weight: normal; opacity: .7; }}
 .list {{ display: flex; flex-wrap: wrap; gap: .4rem; margin-bottom: .8rem; }}
-figure {{ margin: 0; font-size: .7rem; text-align: center; width: 5.2rem; }}
+figure {{ margin: 0; font-size: .7rem; text-align: center; width: 4.8rem; }}
 img {{ display: block; margin: auto; width: 4rem; border: 3px solid var(--line);
       border-radius: 4px; }}
 .right img {{ border-color: var(--right); }} .wrong img {{ border-color: var(--wrong);
@@ -116,7 +116,7 @@ img {{ display: block; margin: auto; width: 4rem; border: 3px solid var(--line);
 </style>
 <h1>Who looks alike: {name}</h1>
 <p>{shown} of {queries} queries, drawn by chance; the crops of the gallery that come first, nearest
-first. A crop of the same person by the same camera does not count and is left out. A similarity is
+first: ✓ the same person, ✗ somebody else. A crop of the same person by the same camera does not count and is left out. A similarity is
 not proof of identity.</p>
 <table><tr><th></th>{names}</tr>{scores}</table>
 {lists}
