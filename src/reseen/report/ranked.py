@@ -88,8 +88,8 @@ def _figure(image: Image, kind: str) -> str:
     label = {"right": "✓ same person", "wrong": "✗ somebody else", "query": "query"}[kind]
     return (
         f'<figure class={kind}><img alt="{label}" title="{escape(image.path.name)}" '
-        f'src="data:image/jpeg;base64,{source}"><figcaption>{label.split(" ")[0]} {camera}</figcaption>'
-        "</figure>"
+        f'src="data:image/jpeg;base64,{source}">'
+        f"<figcaption>{label.split()[0]} {camera}</figcaption></figure>"
     )
 
 
@@ -116,8 +116,8 @@ img {{ display: block; margin: auto; width: 4rem; border: 3px solid var(--line);
 </style>
 <h1>Who looks alike: {name}</h1>
 <p>{shown} of {queries} queries, drawn by chance; the crops of the gallery that come first, nearest
-first: ✓ the same person, ✗ somebody else. A crop of the same person by the same camera does not count and is left out. A similarity is
-not proof of identity.</p>
+first: ✓ the same person, ✗ somebody else. A crop of the same person by the same camera does not
+count and is left out. A similarity is not proof of identity.</p>
 <table><tr><th></th>{names}</tr>{scores}</table>
 {lists}
 </html>
