@@ -30,10 +30,10 @@ def town_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def easy_town(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Sixteen people, as alike cameras with exact boxes see them: a test can learn them."""
+    """Thirty-two people, as alike cameras with exact boxes see them: a test can learn them."""
     folder = tmp_path_factory.mktemp("easy")
     easy = Difficulty(camera_gap=0, look_alikes=0, occlusion=0, box_error=0)
-    sizes = dict(people=16, cameras=3, views=4, height=48, width=24)
+    sizes = dict(people=32, cameras=3, views=4, height=32, width=16)
     invent(folder, **sizes, seed=1, difficulty=easy)
     return read(folder)
 

@@ -26,10 +26,10 @@ def weights(encoder):
 
 def test_it_learns(easy_town, tmp_path, quick):
     start = EncoderSettings(backbone="reseen-tiny", height=32, width=16, last_stride=2)
-    method = quick(encoder=start, augment=AugmentSettings(pad=3), epochs=8, iterations=10)
+    method = quick(encoder=start, augment=AugmentSettings(pad=3), epochs=8, iterations=10, eps=0.5)
     learn(method, easy_town, tmp_path, evaluate_every=0)
     rows = read_metrics(tmp_path)
-    assert rows[-1]["mAP"] > 1.3 * rows[0]["mAP"]
+    assert rows[-1]["mAP"] > 1.4 * rows[0]["mAP"]
     assert rows[-1]["nmi"] > rows[1]["nmi"]
     assert rows[-1]["loss"] < rows[1]["loss"]
 

@@ -7,7 +7,6 @@ from reseen.data import check as checks
 from reseen.data import invented
 from reseen.data.reading import read
 from reseen.engine.progress import Screen
-from reseen.errors import SettingsError
 
 
 def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> None:
@@ -76,8 +75,6 @@ def invent(
     tracklets
         Frames of each passage to write besides, for video; 0 for none, 24 at most.
     """
-    if town not in invented.TOWNS:
-        raise SettingsError(f"There is no town {town!r}. Use {' or '.join(invented.TOWNS)}.")
     given = {name: value for name, value in asdict(difficulty).items() if value is not None}
     sizes = dict(people=people, cameras=cameras, views=views, height=height, width=width)
     invented.invent(
@@ -85,7 +82,7 @@ def invent(
         **sizes,
         seed=seed,
         town=town,
-        difficulty=replace(invented.TOWNS[town].difficulty, **given),
+        difficulty=replace(invented.find_town(town).difficulty, **given),
         tracklets=tracklets,
         track=Screen().track("drawing"),
     )

@@ -104,7 +104,7 @@ class Supervised:
         learnt = [w for w in encoder.parameters() if w.requires_grad] + [classifier.weight]
         optimizer = torch.optim.Adam(learnt, self.rate, weight_decay=self.weight_decay)
         truth = torch.from_numpy(ids).to(encoder.device)
-        iterations = max(1, len(images) // (min(self.people, len(names)) * self.views))
+        iterations = max(1, len(crops) // (min(self.people, len(names)) * self.views))
 
         parts = dict(classifier=classifier, optimizer=optimizer)
         for epoch in run.rounds(self.epochs, encoder=encoder, **parts):

@@ -89,6 +89,20 @@ def test_refuses_a_folder_that_is_not_empty(town):
         invent(town, **SMALL)
 
 
+def test_an_interrupted_drawing_leaves_no_half_town(town, tmp_path):
+    def stop(items, total):
+        for _, _ in zip(range(3), items, strict=False):
+            pass
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        invent(tmp_path / "b", **SMALL, seed=1, tracklets=2, track=stop)
+    assert not (tmp_path / "b").exists()
+    invent(tmp_path / "b", **SMALL, seed=1, tracklets=2)
+    assert _bytes(tmp_path / "b") == _bytes(town)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
 def test_refuses_unknown_towns_and_knobs(tmp_path):
     with pytest.raises(SettingsError, match="town-a, town-b"):
         invent(tmp_path / "x", **SMALL, town="town-c")

@@ -103,3 +103,16 @@ TOWNS = {
         difficulty=Difficulty(camera_gap=0.8, look_alikes=0.3, occlusion=0.3, box_error=0.45),
     ),
 }
+
+
+def find_town(town: str | Town) -> Town:
+    """Give a town by its name; a `Town` is given back.
+
+    Raises:
+        SettingsError: there is no such town.
+    """
+    if isinstance(town, Town):
+        return town
+    if town not in TOWNS:
+        raise SettingsError(f"There is no town {town!r}. Choose one of {', '.join(TOWNS)}.")
+    return TOWNS[town]

@@ -3,20 +3,24 @@
 import csv
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
-from itertools import product
+from functools import lru_cache
+from itertools import chain, product
 from pathlib import Path
+
+from joblib import Parallel, cpu_count, delayed
 
 from reseen.data.invented.cameras import Camera, make_camera
 from reseen.data.invented.crop import PASSAGE, VIEW, Crop, Shot, take
-from reseen.data.invented.presets import TOWNS, Difficulty, Town
+from reseen.data.invented.presets import Difficulty, Town, find_town
 from reseen.errors import DataError, SettingsError
 
 COLUMNS = ("path", "camera", "time", "person", "split", "viewpoint", "occlusion")
 DISTRACTORS, JUNK = 0.1, 0.05
 """Pictures of strangers and useless boxes in the gallery, as shares of the pictures there."""
+
+_BATCH = 32
+"""Crops that a worker draws at a time; towns of a few batches are not worth starting workers."""
 
 
 def invent(
@@ -55,7 +59,7 @@ def invent(
         town: `town-a`, a sunny campus, `town-b`, a winter station, or a town of your own.
         difficulty: instead of the town's own.
         tracklets: frames of each first passage to write besides, 0 for none, 24 at most.
-        workers: threads to draw with; chosen by the number of processors if None.
+        workers: processes to draw with; chosen by the number of processors if None.
         track: wraps the drawing to show its progress.
 
     Raises:
@@ -67,7 +71,7 @@ def invent(
     for name, (value, low) in least.items():
         if value < low:
             raise SettingsError(f"{name} is {value}. Give {low} or more.")
-    town = _town(town)
+    town = find_town(town)
     town = replace(town, difficulty=difficulty or town.difficulty)
     if not 0 <= tracklets <= PASSAGE:
         raise SettingsError(f"tracklets is {tracklets}; a passage has {PASSAGE} frames at most.")
@@ -80,20 +84,14 @@ def invent(
     for folder in {(out / shot.path).parent for shot in crops + frames}:
         folder.mkdir(parents=True)
         (out / "masks" / folder.relative_to(out)).mkdir(parents=True)
-    with ThreadPoolExecutor(workers) as pool:
-        eyes = list(pool.map(partial(_eye, town, seed, height), range(1, cameras + 1)))
-
-        def work(shot: Shot) -> dict:
-            eye = eyes[shot.camera - 1]
-            crop = take(town, eye, shot, seed, (width, height))
-            crop.picture.save(out / shot.path, quality=eye.quality)
-            crop.mask.save((out / "masks" / shot.path).with_suffix(".png"), compress_level=1)
-            return _row(shot, crop)
-
-        rows = list(track(pool.map(work, crops + frames), len(crops + frames)))
-    _tabulate(out / "manifest.csv", rows[: len(crops)])
+    shots = sorted(crops + frames, key=lambda shot: shot.camera)  # so that workers paint few
+    batches = [shots[i : i + _BATCH] for i in range(0, len(shots), _BATCH)]
+    pool = Parallel(workers or min(cpu_count(), 1 + len(batches) // 16), return_as="generator")
+    drawn = pool(delayed(_draw)(out, town, seed, (width, height), batch) for batch in batches)
+    rows = {row["path"]: row for row in track(chain.from_iterable(drawn), len(shots))}  # pyright: ignore[reportArgumentType]
+    _tabulate(out / "manifest.csv", (rows[shot.path] for shot in crops))
     if frames:
-        _tabulate(out / "tracklets.csv", rows[len(crops) :])
+        _tabulate(out / "tracklets.csv", (rows[shot.path] for shot in frames))
     if whole.exists():
         whole.rmdir()
     out.replace(whole)  # so that half a town is never taken for one
@@ -106,16 +104,20 @@ def _tabulate(path: Path, rows: Iterable[dict]) -> None:
         table.writerows(rows)
 
 
+def _draw(out: Path, town: Town, seed: int, size: tuple[int, int], shots: list[Shot]) -> list[dict]:
+    rows = []
+    for shot in shots:
+        eye = _eye(town, seed, size[1], shot.camera)
+        crop = take(town, eye, shot, seed, size)
+        crop.picture.save(out / shot.path, quality=eye.quality)
+        crop.mask.save((out / "masks" / shot.path).with_suffix(".png"), compress_level=1)
+        rows.append(_row(shot, crop))
+    return rows
+
+
+@lru_cache(1)
 def _eye(town: Town, seed: int, height: int, number: int) -> Camera:
     return make_camera((seed, town.key), number, town.site, town.difficulty.camera_gap, height)
-
-
-def _town(town: str | Town) -> Town:
-    if isinstance(town, Town):
-        return town
-    if town not in TOWNS:
-        raise SettingsError(f"There is no town {town!r}. Choose one of {', '.join(TOWNS)}.")
-    return TOWNS[town]
 
 
 def _row(shot: Shot, crop: Crop) -> dict:
