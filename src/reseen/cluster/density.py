@@ -6,6 +6,7 @@ Learning with Hybrid Memory (SpCL), NeurIPS 2020.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -145,9 +146,13 @@ class Sweep:
         """Give an eps, and why in one sentence.
 
         Stability alone is blind: it is 1 where all is noise and where all is one cluster. So it is
-        weighed by the share of images in clusters and by the share outside the largest one.
+        weighed by the share of images in clusters and by the share outside the largest one; its
+        square root is taken, because it falls long before the labels grow worse.
         """
-        best = int(np.argmax(self.stability * (1 - self.noise) * (1 - self.largest)))
+        stability = np.sqrt(np.maximum(self.stability, 0))
+        best = int(np.argmax(stability * (1 - self.noise) * (1 - self.largest)))
+        if not self.clusters.any():
+            return float(self.eps[-1]), f"no eps up to {self.eps[-1]:g} finds a cluster."
         return float(self.eps[best]), (
             f"eps {self.eps[best]:g}: {self.clusters[best]} clusters, {self.noise[best]:.0%} noise, "
             f"{self.largest[best]:.1%} of the images in the largest cluster, and labels that agree "
@@ -251,7 +256,7 @@ def share_eps(
 
 
 def core_distances(
-    features: np.ndarray, *, min_samples: int = 4, k1: int = 30, k2: int = 6
+    features: np.ndarray, *, k1: int = 30, k2: int = 6, min_samples: int = 4, **by_camera: Any
 ) -> np.ndarray:
     """Give the eps at which each point would become the core of a cluster.
 
@@ -260,9 +265,10 @@ def core_distances(
 
     Args:
         features: (N, D) unit rows.
-        min_samples: as in `jaccard_dbscan`.
         k1: as in `jaccard_dbscan`.
         k2: as in `jaccard_dbscan`.
+        min_samples: as in `jaccard_dbscan`.
+        by_camera: cameras, own and quota, as in `jaccard_dbscan`.
 
     Returns:
         (N,) float32, 0 to 1; 1 where fewer than min_samples points share a neighbour with it.
@@ -275,15 +281,17 @@ def core_distances(
     Memory: O(N k1 k2); N x N is never held.
     """
     check_density(k1, k2, 0.5, min_samples)
-    return jaccard_kth(encode_images(features, k1=k1, k2=k2), min_samples)
+    return jaccard_kth(encode_images(features, k1=k1, k2=k2, **by_camera), min_samples)
 
 
-def explain(features: np.ndarray, *, k1: int, k2: int, eps: float, min_samples: int) -> str:
+def explain(
+    features: np.ndarray, *, k1: int, k2: int, eps: float, min_samples: int, **by_camera: Any
+) -> str:
     """Say in words what the distances look like beside eps, and what to do about it.
 
     For a round of `jaccard_dbscan` with the same arguments that found no clusters to learn from.
     """
-    reach = core_distances(features, k1=k1, k2=k2, min_samples=min_samples)
+    reach = core_distances(features, k1=k1, k2=k2, min_samples=min_samples, **by_camera)
     low, middle, high = np.quantile(reach, (0.1, 0.5, 0.9))
     change = "raise" if eps < middle else "lower"
     advice = f"{change} eps to about {middle:.2f}"
