@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from reseen.errors import DataError, SettingsError
-from reseen.kernels.shortlist import shortlists
+from reseen.kernels.shortlist import Shortlist, shortlists
 
 BLOCK_BYTES = 64 << 20
 """How much memory one block of similarities may take."""
@@ -122,7 +122,9 @@ def nearest_and_lowest(
 def _search(features, pool, wanted, precision, device, block_bytes):
     """Give indices and similarities for each pair of k and sign (-1: the least similar)."""
     if min(k for k, _ in wanted) < 1:
-        raise SettingsError(f"k is {wanted[0][0]}; a row needs at least one neighbour: give k >= 1.")
+        raise SettingsError(
+            f"k is {wanted[0][0]}; a row needs at least one neighbour: give k >= 1."
+        )
     if precision not in PRECISIONS:
         raise SettingsError(f"precision is {precision!r}: give one of {', '.join(PRECISIONS)}.")
     rows = check_rows(features)
@@ -132,11 +134,23 @@ def _search(features, pool, wanted, precision, device, block_bytes):
     lists = shortlists(
         *(rows, others, wanted), precision=precision, device=device, block_bytes=block_bytes
     )
-    return [_decide(rows, others, found, block_bytes) for found in lists]
+    return [decide(rows, others, found, block_bytes) for found in lists]
 
 
-def _decide(rows, others, found, block_bytes):
-    """Take the k best of each shortlist by float64 sums; search rows without a list in full."""
+def decide(
+    rows: np.ndarray, others: np.ndarray, found: Shortlist, block_bytes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the k best of each shortlist by float64 sums; search rows without a list in full.
+
+    Args:
+        rows: (N, D) float32.
+        others: (M, D) float32.
+        found: the `Shortlist` of each row.
+        block_bytes: memory for one block of products, in bytes.
+
+    Returns:
+        indices (N, k) int32 and products (N, k) float32.
+    """
     indices = np.full((len(rows), found.k), -1, np.int32)
     sums = np.full((len(rows), found.k), -np.inf)
     _settle(rows, others, found, indices, sums)
@@ -236,7 +250,9 @@ def _refuse(bad: np.ndarray, name: str, what: str, remedy: str) -> None:
 @njit(parallel=True, cache=True)
 def _settle(rows, others, found, indices, sums):
     for i in prange(len(rows)):
-        _settle_row(rows[i], others, found.sign, found.index[i, : found.size[i]], indices[i], sums[i])
+        _settle_row(
+            rows[i], others, found.sign, found.index[i, : found.size[i]], indices[i], sums[i]
+        )
 
 
 @njit(cache=True)

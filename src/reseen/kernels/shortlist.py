@@ -19,7 +19,9 @@ from numba import njit, prange
 
 _CHUNK = 32
 _STRIPE = 512
-_SIDE = 1536
+SIDE = 2048
+"""Rows and columns of a tile of scores, at most."""
+_ROUNDED = 1024
 _QUICK = 1e9
 _STORED_BFLOAT16 = 2.0**-8
 _TINY = 1e-6  # numbers flushed to zero, and the arithmetic of the bound itself
@@ -31,7 +33,7 @@ class Shortlist(NamedTuple):
     index: np.ndarray
     """(N, C) int32, columns in any order; the first `size` count."""
     score: np.ndarray
-    """(N, C) float32, their scores, times `sign`."""
+    """(N, C) float32, their scores: products times `sign`."""
     size: np.ndarray
     """(N,) int32, columns listed."""
     bar: np.ndarray
@@ -39,6 +41,12 @@ class Shortlist(NamedTuple):
     and the row has no list."""
     error: np.ndarray
     """(N,) float64, how far a sum can be from the true product, before it is stored."""
+    mark: np.ndarray
+    """(N,) bits of the least score at the bar, in whole numbers as wide as the scores."""
+    flip: np.ndarray
+    """(1,) what turns the bits of a product into those of a score: the sign bit or nothing."""
+    shift: int
+    """Bits of a float32 that are not in a score."""
     stored: float
     """How much of itself a sum can move when it is stored."""
     k: int
@@ -55,6 +63,7 @@ def shortlists(
     precision: str,
     device: str,
     block_bytes: int,
+    near: np.ndarray | None = None,
 ) -> list[Shortlist]:
     """List for each row the columns that can have the k largest (or smallest) products.
 
@@ -66,6 +75,7 @@ def shortlists(
         precision: float32, bfloat16 or auto, the quicker here.
         device: cpu, or a device of torch.
         block_bytes: memory for one block of scores, in bytes.
+        near: on a CPU, says of each pair of tiles whether it is compared; the diagonal always is.
 
     Returns:
         A `Shortlist` for each pair.
@@ -77,10 +87,12 @@ def shortlists(
     if precision == "auto":
         small = len(rows) * len(others) * rows.shape[1] < _QUICK  # torch takes a second to import
         precision = "bfloat16" if not small and _fast_bfloat16() else "float32"
-    side = max(1, min(_SIDE, math.isqrt(block_bytes // 6)))
+    side = max(1, min(SIDE, math.isqrt(block_bytes // 4)))
     score = (_Bfloat16 if precision == "bfloat16" else _Float32)(rows, others, side)
     lists = [_empty(k, sign, score, len(rows), len(others)) for k, sign in wanted]
     for start, column in _tiles(len(rows), len(others), side, others is rows):
+        if near is not None and start != column and not near[start // side, column // side]:
+            continue
         tile = score(slice(start, start + side), slice(column, column + side))
         for found in lists:
             _scan_rows(tile, start, column, found)
@@ -103,22 +115,25 @@ def _tiles(n: int, m: int, side: int, mirrored: bool) -> Iterator[tuple[int, int
 class _Float32:
     """Scores in float32."""
 
-    stored = 0.0
+    stored, bits = 0.0, np.int32
 
     def __init__(self, rows: np.ndarray, others: np.ndarray, side: int):
         self.rows, self.others = rows, others
         self.buffer = np.empty(side * side, np.float32)
-        self.error = rows.shape[1] * 2.0**-23 * _lengths(rows) * _lengths(others).max() + _TINY
+        length = _lengths(rows)
+        longest = length.max() if others is rows else _lengths(others).max()
+        self.error = rows.shape[1] * 2.0**-23 * length * longest + _TINY
 
     def __call__(self, part: slice, columns: slice) -> np.ndarray:
         a, b = self.rows[part], self.others[columns]
-        return np.matmul(a, b.T, out=self.buffer[: len(a) * len(b)].reshape(len(a), len(b)))
+        tile = self.buffer[: len(a) * len(b)].reshape(len(a), len(b))
+        return np.matmul(a, b.T, out=tile).view(np.int32)
 
 
 class _Bfloat16:
     """Scores in bfloat16, summed in float32."""
 
-    stored = _STORED_BFLOAT16
+    stored, bits = _STORED_BFLOAT16, np.int16
 
     def __init__(self, rows: np.ndarray, others: np.ndarray, side: int, device: str = "cpu"):
         import torch
@@ -131,15 +146,14 @@ class _Bfloat16:
             longest, farthest = rounded_others.max(), off_others.max()
         summing = rows.shape[1] * 2.0**-23 * rounded * longest
         self.error = length * farthest + off * longest + summing + _TINY
-        self.buffers = [torch.empty(side * side, dtype=t) for t in (torch.bfloat16, torch.float32)]
+        self.buffer = torch.empty(side * side, dtype=torch.bfloat16)
 
     def __call__(self, part: slice, columns: slice) -> np.ndarray:
         import torch
 
         a, b = self.rows[part], self.others[columns]
-        stored, tile = (each[: len(a) * len(b)].view(len(a), len(b)) for each in self.buffers)
-        torch.mm(a, b.T, out=stored)
-        return tile.copy_(stored).numpy()
+        tile = self.buffer[: len(a) * len(b)].view(len(a), len(b))
+        return torch.mm(a, b.T, out=tile).view(torch.int16).numpy()
 
 
 def _rounded(rows: np.ndarray, device: str) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
@@ -148,14 +162,16 @@ def _rounded(rows: np.ndarray, device: str) -> tuple[Any, np.ndarray, np.ndarray
 
     out = torch.empty(rows.shape, dtype=torch.bfloat16, device=device)
     lengths = np.empty((3, len(rows)))
-    for start in range(0, len(rows), _SIDE):
-        part = slice(start, start + _SIDE)
+    for start in range(0, len(rows), _ROUNDED):
+        part = slice(start, start + _ROUNDED)
         rounded = torch.from_numpy(rows[part]).bfloat16()
         out[part] = rounded
-        exact = rounded.float().numpy()
-        for place, each in enumerate((rows[part], exact, rows[part] - exact)):
-            lengths[place, part] = _lengths(each)
+        _measure(rows[part], rounded.float().numpy(), lengths[:, part])
     return out, *lengths
+
+
+def _lengths(rows: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.einsum("nd,nd->n", rows, rows))
 
 
 def _fast_bfloat16() -> bool:
@@ -202,6 +218,9 @@ def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Sh
         np.zeros(n, np.int32),
         np.full(n, -np.inf, np.float32),
         score.error,
+        np.full(n, np.iinfo(score.bits).min, score.bits),
+        np.array([np.iinfo(score.bits).min if sign < 0 else 0], score.bits),
+        32 - np.iinfo(score.bits).bits,
         score.stored,
         k,
         sign,
@@ -209,11 +228,11 @@ def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Sh
 
 
 @njit(parallel=True, cache=True)
-def _lengths(rows):
-    out = np.empty(len(rows))
+def _measure(rows, rounded, lengths):
     for i in prange(len(rows)):
-        out[i] = math.sqrt(_square(rows[i]))
-    return out
+        lengths[0, i] = math.sqrt(_square(rows[i]))
+        lengths[1, i] = math.sqrt(_square(rounded[i]))
+        lengths[2, i] = math.sqrt(_square(rows[i] - rounded[i]))
 
 
 @njit(cache=True, fastmath={"reassoc", "contract"})
@@ -222,6 +241,10 @@ def _square(row):
     for place in range(len(row)):
         total += np.float64(row[place]) * np.float64(row[place])
     return total
+
+
+# Positive floats are ordered as their bits are, so whole numbers are compared, twice as many at a
+# time in bfloat16. What is found so is compared again as floats, which settles negative ones too.
 
 
 @njit(parallel=True, cache=True)
@@ -234,61 +257,79 @@ def _scan_rows(tile, start, column, found):
 
 @njit(cache=True)
 def _scan_row(row, r, column, found):
-    sign, bar, size = np.float32(found.sign), found.bar[r], found.size[r]
+    flip, bar, mark, size = found.flip[0], found.bar[r], found.mark[r], found.size[r]
     index, score = found.index[r], found.score[r]
     for first in range(0, len(row), _CHUNK):
         part = row[first : first + _CHUNK]
-        above = np.int32(0)
+        above = np.int16(0)
         for j in range(len(part)):
-            above += np.int32(sign * part[j] >= bar)
+            above |= np.int16((part[j] ^ flip) >= mark)
         if above:
             if size + _CHUNK > len(index):
-                bar, size = _make_room(found, r, size)
+                _make_room(found, r, size)
+                bar, mark, size = found.bar[r], found.mark[r], found.size[r]
             for j in range(len(part)):  # without a branch: what is below is written over
-                index[size], score[size] = column + first + j, sign * part[j]
-                size += sign * part[j] >= bar
+                value = _float(part[j] ^ flip, found.shift)
+                index[size], score[size] = column + first + j, value
+                size += value >= bar
     found.size[r] = size
 
 
-# nnan lets the compiler take maxima many at a time; no sum is touched.
-@njit(cache=True, fastmath={"nnan"})
+@njit(cache=True)
+def _float(bits, shift):
+    """The float32 whose upper bits these are."""
+    return np.int32(np.int32(bits) << np.int32(shift)).view(np.float32)
+
+
+@njit(cache=True)
 def _start_bar(row, found, r):
     """Start from the k-th best of the maxima of 4 k groups: no more than the k-th best of all."""
-    groups = 4 * found.k
+    groups, flip = 4 * found.k, found.flip[0]
     if 2 * groups > len(row):
         return
-    sign = np.float32(found.sign)
-    best = sign * row[:groups]
+    best = row[:groups] ^ flip
     for first in range(groups, len(row) - groups + 1, groups):
         for g in range(groups):
-            best[g] = max(best[g], sign * row[first + g])
-    found.bar[r] = _allowed(np.partition(best, groups - found.k)[groups - found.k], found, r)
+            best[g] = max(best[g], row[first + g] ^ flip)
+    kth = np.partition(best, groups - found.k)[groups - found.k]
+    if kth > 0:
+        _set_bar(_allowed(_float(kth, found.shift), found, r), found, r)
 
 
 @njit(parallel=True, cache=True)
 def _scan_columns(tile, start, column, found):
-    height, width = tile.shape
-    sign = np.float32(found.sign)
-    for stripe in prange((width + _STRIPE - 1) // _STRIPE):
-        end = min((stripe + 1) * _STRIPE, width)
-        bars = found.bar[column : column + end]
-        index, score, sizes = found.index, found.score, found.size
-        for i in range(height):
-            for first in range(stripe * _STRIPE, end, _CHUNK):
-                stop = min(first + _CHUNK, end)
-                part, limits = tile[i, first:stop], bars[first:stop]
-                above = np.int32(0)
+    for stripe in prange((tile.shape[1] + _STRIPE - 1) // _STRIPE):
+        first = stripe * _STRIPE
+        _scan_stripe(tile[:, first : first + _STRIPE], start, column + first, found)
+
+
+@njit(cache=True)
+def _scan_stripe(tile, start, column, found):
+    flip, marks = found.flip[0], found.mark[column : column + tile.shape[1]]
+    for i in range(len(tile)):
+        for first in range(0, tile.shape[1], _CHUNK):
+            part, limits = tile[i, first : first + _CHUNK], marks[first : first + _CHUNK]
+            above = np.int16(0)
+            for j in range(len(part)):
+                above |= np.int16((part[j] ^ flip) >= limits[j])
+            if above:
                 for j in range(len(part)):
-                    above += np.int32(sign * part[j] >= limits[j])
-                if above:
-                    for j in range(len(part)):
-                        if sign * part[j] >= limits[j]:
-                            r = column + first + j
-                            if sizes[r] + _CHUNK > index.shape[1]:
-                                _make_room(found, r, sizes[r])
-                            size = sizes[r]
-                            index[r, size], score[r, size] = start + i, sign * part[j]
-                            sizes[r] = size + (sign * part[j] >= limits[j])
+                    if (part[j] ^ flip) >= limits[j]:
+                        _offer(
+                            found,
+                            column + first + j,
+                            start + i,
+                            _float(part[j] ^ flip, found.shift),
+                        )
+
+
+@njit(inline="always")
+def _offer(found, r, j, value):
+    if found.size[r] + _CHUNK > found.index.shape[1]:
+        _make_room(found, r, found.size[r])
+    size = found.size[r]
+    found.index[r, size], found.score[r, size] = j, value
+    found.size[r] = size + (value >= found.bar[r])
 
 
 @njit(cache=True)
@@ -296,8 +337,8 @@ def _make_room(found, r, size):
     found.size[r] = size
     _tighten(found, r)
     if 4 * found.size[r] > 3 * (found.index.shape[1] - _CHUNK):
-        found.bar[r], found.size[r] = np.inf, 0
-    return found.bar[r], found.size[r]
+        _set_bar(np.float32(np.inf), found, r)
+        found.size[r] = 0
 
 
 @njit(cache=True)
@@ -311,7 +352,16 @@ def _tighten(found, r):
         if scores[place] >= bar:
             found.index[r, kept], scores[kept] = found.index[r, place], scores[place]
             kept += 1
-    found.bar[r], found.size[r] = bar, kept
+    found.size[r] = kept
+    _set_bar(bar, found, r)
+
+
+@njit(cache=True)
+def _set_bar(bar, found, r):
+    found.bar[r] = bar
+    if bar > 0:  # else all marks are passed, and the floats decide
+        bits = np.int64(np.float32(bar).view(np.int32))
+        found.mark[r] = (bits + (1 << found.shift) - 1) >> found.shift
 
 
 @njit(cache=True)
