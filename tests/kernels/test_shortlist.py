@@ -44,8 +44,8 @@ def test_the_best_are_on_the_list_or_there_is_none(precision, sign, among, d):
 def test_the_bound_holds_for_every_pair(precision, sign):
     rows, others = random_rows(200, 300, 2), random_rows(150, 300, 3)
     found = lists(rows, others, 150, sign, precision)
-    true = sign * np.take_along_axis(rows.astype(float) @ others.T.astype(float), found.index, 1)
-    true, score = true[:, :150], found.score[:, :150]
+    index, score = found.index[:, :150], found.score[:, :150]
+    true = sign * np.take_along_axis(rows.astype(float) @ others.T.astype(float), index, 1)
     assert (np.abs(true - score) <= found.error[:, None] + found.stored * np.abs(score)).all()
 
 

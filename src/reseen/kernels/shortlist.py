@@ -199,13 +199,15 @@ def _on_device(rows, others, wanted, device, block_bytes) -> list[Shortlist]:
         for found in lists:
             places = found.index.shape[1] - _CHUNK
             best = torch.topk(block * found.sign, places, dim=1)
-            found.index[part] = best.indices.int().cpu().numpy()
-            found.score[part] = best.values.cpu().numpy()
+            found.index[part, :places] = best.indices.int().cpu().numpy()
+            found.score[part, :places] = best.values.cpu().numpy()
     for found in lists:
-        found.size[:] = found.index.shape[1]
+        places = found.index.shape[1] - _CHUNK
+        last = found.score[:, :places].min(1)
+        found.size[:] = places
         _trim(found)
-        if found.index.shape[1] < len(others):  # what was left out may be as good as the last
-            short = found.score.min(1) >= found.bar
+        if places < len(others):  # what was left out may be as good as the last
+            short = last >= found.bar
             found.bar[short], found.size[short] = np.inf, 0
     return lists
 
