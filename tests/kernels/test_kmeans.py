@@ -39,9 +39,9 @@ def test_as_good_as_scikit_learn():
     from sklearn.cluster import KMeans
 
     rows = unit(np.repeat(random_rows(40, 16, 3), 8, 0) + 0.5 * random_rows(320, 16, 4))
-    ours = np.mean([inertia(rows, *kmeans(rows, 40, seed=s)) for s in range(5)])
-    theirs = [KMeans(40, n_init=1, random_state=s).fit(rows).inertia_ for s in range(5)]
-    assert ours <= np.mean(theirs) + 2 * np.std(theirs)
+    ours = np.mean([inertia(rows, *kmeans(rows, 40, seed=s)) for s in range(20)])
+    theirs = [KMeans(40, n_init=1, random_state=s).fit(rows).inertia_ for s in range(20)]
+    assert ours <= np.mean(theirs) + 3 * np.std(theirs) * (2 / 20) ** 0.5
 
 
 def test_groups_that_lie_apart_are_found():

@@ -31,7 +31,7 @@ def test_the_best_are_on_the_list_or_there_is_none(precision, sign, among, d):
     found = lists(rows, others, 10, sign, precision)
     best = np.argsort(-sign * (rows.astype(float) @ others.T.astype(float)), 1)[:, :10]
     for i in np.flatnonzero(np.isfinite(found.bar)):
-        listed = found.index[i, : found.size[i]]
+        listed = found.listed[i, : found.size[i]]
         assert len(set(listed)) == len(listed)
         assert set(best[i]) <= set(listed)
     if d == 64:
@@ -44,7 +44,7 @@ def test_the_best_are_on_the_list_or_there_is_none(precision, sign, among, d):
 def test_the_bound_holds_for_every_pair(precision, sign):
     rows, others = random_rows(200, 300, 2), random_rows(150, 300, 3)
     found = lists(rows, others, 150, sign, precision)
-    index, score = found.index[:, :150], found.score[:, :150]
+    index, score = found.listed[:, :150], found.score[:, :150]
     true = sign * np.take_along_axis(rows.astype(float) @ others.T.astype(float), index, 1)
     assert (np.abs(true - score) <= found.error[:, None] + found.stored * np.abs(score)).all()
 

@@ -33,7 +33,7 @@ def kmeans(
         seed: of the start, or a generator to draw it from.
         iterations: rounds of assignment and means, at most; at least 1.
         tolerance: stop when the centroids' squared steps sum to at most this share of the mean
-            variance of a column, as scikit-learn does; 0 stops only when no row changes its cluster.
+            variance of a column, as scikit-learn does; 0 stops only when no row changes.
         block_bytes: memory for one block of products, in bytes.
 
     Returns:

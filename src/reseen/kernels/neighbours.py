@@ -251,7 +251,7 @@ def _refuse(bad: np.ndarray, name: str, what: str, remedy: str) -> None:
 def _settle(rows, others, found, indices, sums):
     for i in prange(len(rows)):
         _settle_row(
-            rows[i], others, found.sign, found.index[i, : found.size[i]], indices[i], sums[i]
+            rows[i], others, found.sign, found.listed[i, : found.size[i]], indices[i], sums[i]
         )
 
 

@@ -1,4 +1,4 @@
-"""Shortlists: for each row, every column that can be among its k best, by scores with a known error.
+"""Shortlists: for each row, every column that can be among its k best, by quick scores.
 
 A quick product (float32, or bfloat16 of which processors and GPUs do several times as many a
 second) gives scores. Each lies within a proven bound of the true product, so a column is left out
@@ -30,7 +30,7 @@ _TINY = 1e-6  # numbers flushed to zero, and the arithmetic of the bound itself
 class Shortlist(NamedTuple):
     """For each of N rows, up to C columns that can be among its k best."""
 
-    index: np.ndarray
+    listed: np.ndarray
     """(N, C) int32, columns in any order; the first `size` count."""
     score: np.ndarray
     """(N, C) float32, their scores: products times `sign`."""
@@ -167,7 +167,7 @@ def _rounded(rows: np.ndarray, device: str) -> tuple[Any, np.ndarray, np.ndarray
         rounded = torch.from_numpy(rows[part]).bfloat16()
         out[part] = rounded
         _measure(rows[part], rounded.float().numpy(), lengths[:, part])
-    return out, *lengths
+    return out, lengths[0], lengths[1], lengths[2]
 
 
 def _lengths(rows: np.ndarray) -> np.ndarray:
@@ -197,12 +197,12 @@ def _on_device(rows, others, wanted, device, block_bytes) -> list[Shortlist]:
         else:
             block = (score.rows[part] @ score.others.T).float()
         for found in lists:
-            places = found.index.shape[1] - _CHUNK
+            places = found.listed.shape[1] - _CHUNK
             best = torch.topk(block * found.sign, places, dim=1)
-            found.index[part, :places] = best.indices.int().cpu().numpy()
+            found.listed[part, :places] = best.indices.int().cpu().numpy()
             found.score[part, :places] = best.values.cpu().numpy()
     for found in lists:
-        places = found.index.shape[1] - _CHUNK
+        places = found.listed.shape[1] - _CHUNK
         last = found.score[:, :places].min(1)
         found.size[:] = places
         _trim(found)
@@ -260,7 +260,7 @@ def _scan_rows(tile, start, column, found):
 @njit(cache=True)
 def _scan_row(row, r, column, found):
     flip, bar, mark, size = found.flip[0], found.bar[r], found.mark[r], found.size[r]
-    index, score = found.index[r], found.score[r]
+    index, score = found.listed[r], found.score[r]
     for first in range(0, len(row), _CHUNK):
         part = row[first : first + _CHUNK]
         above = np.int16(0)
@@ -327,10 +327,10 @@ def _scan_stripe(tile, start, column, found):
 
 @njit(inline="always")
 def _offer(found, r, j, value):
-    if found.size[r] + _CHUNK > found.index.shape[1]:
+    if found.size[r] + _CHUNK > found.listed.shape[1]:
         _make_room(found, r, found.size[r])
     size = found.size[r]
-    found.index[r, size], found.score[r, size] = j, value
+    found.listed[r, size], found.score[r, size] = j, value
     found.size[r] = size + (value >= found.bar[r])
 
 
@@ -338,7 +338,7 @@ def _offer(found, r, j, value):
 def _make_room(found, r, size):
     found.size[r] = size
     _tighten(found, r)
-    if 4 * found.size[r] > 3 * (found.index.shape[1] - _CHUNK):
+    if 4 * found.size[r] > 3 * (found.listed.shape[1] - _CHUNK):
         _set_bar(np.float32(np.inf), found, r)
         found.size[r] = 0
 
@@ -352,7 +352,7 @@ def _tighten(found, r):
     kept = 0
     for place in range(size):
         if scores[place] >= bar:
-            found.index[r, kept], scores[kept] = found.index[r, place], scores[place]
+            found.listed[r, kept], scores[kept] = found.listed[r, place], scores[place]
             kept += 1
     found.size[r] = kept
     _set_bar(bar, found, r)
