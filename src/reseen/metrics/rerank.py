@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, prange
 
 from reseen.errors import SettingsError
-from reseen.kernels.jaccard import add_minima, distance, invert
+from reseen.kernels.jaccard import add_minima, distance, invert, workspace
 from reseen.kernels.neighbours import (
     BLOCK_BYTES,
     check_rows,
@@ -74,7 +74,7 @@ def _blend(block, index, start, queries, farthest, lam):
         scale = own / farthest[r]
         for g in range(len(row)):
             row[g] = jaccard + scale * (2 - 2 * row[g])
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         found = add_minima(index, i, n, overlap, touched)
         for j in touched[:found]:
             if j >= queries:
