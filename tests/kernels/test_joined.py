@@ -57,14 +57,18 @@ def test_by_camera_equals_the_plain_walk(n, count, k, own, quota, seed):
     features = unit(n, seed)
     cameras = np.random.default_rng(seed).integers(count, size=n) * 7
     own, quota = (min(bound, k) or None for bound in (own, quota))
-    found = nearest_by_camera(features, cameras, k, own=own, quota=quota)
+    found, similar = nearest_by_camera(features, cameras, k, own=own, quota=quota)
+    cosines = np.take_along_axis(features @ features.T, found, axis=1)
+    np.testing.assert_allclose(similar, np.where(found < 0, np.nan, cosines), atol=1e-6)
     assert found.tolist() == plain_by_camera(features, cameras, k, own, quota)
 
 
 def test_without_bounds_cameras_change_nothing():
     features = unit(50, 3)
-    found = nearest_by_camera(features, np.arange(50) % 4, 10)
-    np.testing.assert_array_equal(found, nearest(features, 10)[0])
+    found, similar = nearest_by_camera(features, np.arange(50) % 4, 10)
+    expected = nearest(features, 10)
+    np.testing.assert_array_equal(found, expected[0])
+    np.testing.assert_allclose(similar, expected[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [{"k": 0}, {"own": 0}, {"own": 6}, {"quota": 0}])

@@ -55,10 +55,12 @@ def rerank_blocks(
     _check(k1, k2, lam)
     query, gallery = check_rows(query, "query"), check_rows(gallery, "gallery")
     everyone = np.concatenate([query, gallery])
-    ranks, _, lowest = nearest_and_lowest(everyone, k1 + 1, block_bytes=block_bytes)
+    ranks, near, lowest = nearest_and_lowest(everyone, k1 + 1, block_bytes=block_bytes)
     farthest = np.maximum(2 - 2 * lowest, np.finfo(np.float32).tiny)
-    index = invert(encode(everyone, ranks, k1 + 1, round(k1 / 2) + 1, k2, scale=farthest))
-    del everyone, ranks
+    half = round(k1 / 2) + 1
+    encoding = encode(everyone, ranks, k1 + 1, half, k2, similarities=near, scale=farthest)
+    index = invert(encoding)
+    del everyone, ranks, near, encoding
     for start, block in similarity_blocks(query, gallery, block_bytes):
         _blend(block, index, start, len(query), farthest[start : start + len(block)], lam)
         yield start, block
