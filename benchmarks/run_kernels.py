@@ -106,9 +106,9 @@ def product_bfloat16(rows, meter):
 
 def engine(rows, meter):
     with meter("neighbours"):
-        ranks, _ = nearest(rows, K1)
+        ranks, near = nearest(rows, K1)
     with meter("encoding"):
-        encoding = encode(rows, ranks, K1, round(K1 / 2) + 1, K2)
+        encoding = encode(rows, ranks, K1, round(K1 / 2) + 1, K2, similarities=near)
     with meter("clustering"):
         labels = density_labels(encoding, np.array([EPS]), MIN_SAMPLES)[0]
     return by_appearance(labels)
@@ -118,9 +118,9 @@ def approximate(rows, meter):
     from reseen.kernels.approximate import nearest_approximate
 
     with meter("neighbours"):
-        ranks, _ = nearest_approximate(rows, K1, seed=0)
+        ranks, near = nearest_approximate(rows, K1, seed=0)
     with meter("encoding"):
-        encoding = encode(rows, ranks, K1, round(K1 / 2) + 1, K2)
+        encoding = encode(rows, ranks, K1, round(K1 / 2) + 1, K2, similarities=near)
     with meter("clustering"):
         labels = by_appearance(density_labels(encoding, np.array([EPS]), MIN_SAMPLES)[0])
     some = np.random.default_rng(0).choice(len(rows), min(FEW, len(rows)), replace=False)
@@ -278,7 +278,7 @@ def job(name: str, n: int, d: int) -> None:
     """Warm up on a few rows, measure, print the figures as JSON."""
     work = JOBS[name]
     if not name.startswith("cold"):
-        work(people(max(FEW, 2 * CENTROIDS), 64)[0], Meter())
+        work(people(max(FEW, 2 * CENTROIDS), d)[0], Meter())
     rows = people(n, d)[0]
     meter = Meter()
     meter.start()

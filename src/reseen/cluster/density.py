@@ -99,11 +99,11 @@ def encode_images(
             f"quota is {quota}: give cameras together with own or quota, or none of them."
         )
     if cameras is None:
-        ranks, _ = nearest(features, k1)
+        ranks, near = nearest(features, k1)
     else:
-        ranks = nearest_by_camera(features, cameras, k1, own=own and own[0], quota=quota)
+        ranks, near = nearest_by_camera(features, cameras, k1, own=own and own[0], quota=quota)
     if own is None:
-        return encode(features, ranks, k1, round(k1 / 2) + 1, k2)
+        return encode(features, ranks, k1, round(k1 / 2) + 1, k2, similarities=near)
     own_k1, own_k2 = own
     if not (1 <= own_k2 <= own_k1 and 0 <= k2 - own_k2 <= k1 - own_k1):
         raise SettingsError(
@@ -114,7 +114,8 @@ def encode_images(
     found = ranks >= 0
     first = here & (np.cumsum(here & found, axis=1) <= own_k2)
     first |= ~here & (np.cumsum(~here & found, axis=1) <= k2 - own_k2)
-    return average(encode(features, ranks, k1, 1, 1), np.where(first, ranks, -1))
+    encoding = encode(features, ranks, k1, 1, 1, similarities=near)
+    return average(encoding, np.where(first, ranks, -1))
 
 
 @dataclass(frozen=True, slots=True)

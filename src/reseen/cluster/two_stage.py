@@ -87,9 +87,10 @@ def claim(
     if not length.all():
         raise DataError(f"{(length == 0).sum()} centroids are zero and point nowhere: drop them.")
     units = (centroids / length).astype(np.float32)
-    ranks, _ = nearest_joined(features, units, k1)
+    ranks, near = nearest_joined(features, units, k1)
     if weighted:
-        encoding = encode(features, ranks, k1, round(k1 / 2) + 1, k2, extra=units)
+        half = round(k1 / 2) + 1
+        encoding = encode(features, ranks, k1, half, k2, similarities=near, extra=units)
     else:
         encoding = encode_sets(ranks, k1)
     points = np.arange(len(features), len(ranks))

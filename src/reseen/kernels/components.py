@@ -1,8 +1,7 @@
 """DBSCAN on Jaccard distances, for many eps at once and without holding the pairs.
 
 Ester, Kriegel, Sander, Xu: A Density-Based Algorithm for Discovering Clusters (DBSCAN), KDD 1996.
-The clusters are the connected components of the core points, so two walks over the pairs do:
-one counts each point's neighbours, one joins the core points.
+The clusters are the connected components of the core points.
 """
 
 import numba
@@ -10,8 +9,11 @@ import numpy as np
 from numba import njit, prange
 from scipy import sparse
 
-from reseen.kernels.jaccard import Index, add_minima, distance, distinct_rows, invert
+from reseen.kernels.jaccard import Index, add_minima, distance, distinct_rows, invert, workspace
 from reseen.records import NOISE
+
+_KEPT = 32
+"""Neighbours before it that a row keeps; rows with more are walked again."""
 
 
 def density_labels(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: int) -> np.ndarray:
@@ -32,56 +34,82 @@ def density_labels(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: in
     """
     first, place = distinct_rows(encoding)
     index, copies = invert(encoding[first]), np.bincount(place)
-    limits, threads = np.asarray(eps, np.float32), numba.get_num_threads()
-    core = np.cumsum(_count(index, copies, limits, threads), axis=0) >= min_samples
-    roots = _join(index, core, limits, threads)
-    _merge(roots)
-    labels = np.where(core, roots[0], NOISE)
-    _adopt(index, core, limits, labels, threads)
-    return np.where(labels == NOISE, NOISE, first[labels])[:, place]
+    limits, n = np.asarray(eps, np.float32), len(first)
+    near = np.empty((n, _KEPT), np.int32)
+    level = np.empty((n, _KEPT), np.int16)
+    sizes = np.zeros(n, np.int64)
+    counts = _measure(index, copies, limits, numba.get_num_threads(), near, level, sizes)
+    core = np.cumsum(counts, axis=0) + copies >= min_samples
+    roots = _join(index, limits, near, level, sizes, core)
+    labels = np.where(core, roots, n)
+    _adopt(index, limits, near, level, sizes, core, labels)
+    return np.append(first, NOISE)[labels][:, place]
 
 
 @njit(parallel=True, cache=True)
-def _count(index: Index, copies, limits, threads):
-    """Count the points between each limit and the one below, copies each for itself."""
+def _measure(index: Index, copies, limits, threads, near, level, sizes):
+    """Count others between each limit and the one below; keep the first pairs of each row."""
     n = len(index.mass)
-    counts = np.zeros((len(limits), n), np.int64)
+    counts = np.zeros((threads, len(limits), n), np.int64)
     for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
+        lists = np.empty(n, np.int32), np.empty(n, np.int16)
         for i in range(t, n, threads):
-            found = add_minima(index, i, n, overlap, touched)
-            for j in touched[:found]:
-                e = _first_within(index, i, j, overlap, limits)
-                if e < len(limits):
-                    counts[e, i] += copies[j]
-                overlap[j] = 0
-    return counts
+            sizes[i] = _walk(index, i, limits, overlap, touched, lists)
+            for a in range(sizes[i]):
+                j, e = lists[0][a], lists[1][a]
+                counts[t, e, i] += copies[j]
+                counts[t, e, j] += copies[i]
+            kept = min(sizes[i], _KEPT)
+            near[i, :kept], level[i, :kept] = lists[0][:kept], lists[1][:kept]
+    return counts.sum(0)
 
 
 @njit(cache=True)
-def _first_within(index, i, j, overlap, limits):
-    """Give the first of the rising limits that the distance of i and j does not pass."""
-    if i == j:
-        return 0
-    return np.searchsorted(limits, distance(overlap[j], index.mass[i] + index.mass[j]))
+def _walk(index, i, limits, overlap, touched, lists):
+    """List the rows before i within the largest limit, each with its first limit; give how many."""
+    size, last = 0, limits[-1]
+    least = 0.9999 * (1 - last) / (2 - last)  # of the mass: less overlap is surely beyond
+    for j in touched[: add_minima(index, i, i, overlap, touched)]:
+        mass, shared = index.mass[i] + index.mass[j], overlap[j]
+        overlap[j] = 0
+        if shared < least * mass:
+            continue
+        far = distance(shared, mass)
+        if far <= last:
+            lists[0][size] = j
+            lists[1][size] = np.searchsorted(limits, far)
+            size += 1
+    return size
 
 
-@njit(parallel=True, cache=True)
-def _join(index, core, limits, threads):
-    """Join core points within each limit; each thread has its own (E, n) forest."""
+@njit(cache=True)
+def _recall(index, i, limits, near, level, size, overlap, touched, lists):
+    """List the rows before i again: those kept, or by another walk where they did not fit."""
+    if size > _KEPT:
+        return _walk(index, i, limits, overlap, touched, lists)
+    lists[0][:size], lists[1][:size] = near[i, :size], level[i, :size]
+    return size
+
+
+@njit(cache=True)
+def _join(index, limits, near, level, sizes, core):
+    """Give for each limit and core point the lowest core point that it is connected with."""
     n = len(index.mass)
-    roots = np.empty((threads, len(limits), n), np.int32)
-    for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
-        for e in range(len(limits)):
-            roots[t, e] = np.arange(n)
-        for i in range(t, n, threads):
-            found = add_minima(index, i, i, overlap, touched)
-            for j in touched[:found]:
-                for e in range(_first_within(index, i, j, overlap, limits), len(limits)):
-                    if core[e, i] and core[e, j]:
-                        _unite(roots[t, e], i, j)
-                overlap[j] = 0
+    overlap, touched = workspace(index)
+    lists = np.empty(n, np.int32), np.empty(n, np.int16)
+    roots = np.empty((len(limits), n), np.int32)
+    for e in range(len(limits)):
+        roots[e] = np.arange(n)
+    for i in range(n):
+        size = _recall(index, i, limits, near, level, sizes[i], overlap, touched, lists)
+        for a in range(size):
+            for e in range(lists[1][a], len(limits)):
+                if core[e, i] and core[e, lists[0][a]]:
+                    _unite(roots[e], i, lists[0][a])
+    for e in range(len(limits)):
+        for i in range(n):
+            roots[e, i] = _find(roots[e], i)
     return roots
 
 
@@ -100,29 +128,17 @@ def _unite(roots, i, j):
 
 
 @njit(cache=True)
-def _merge(roots):
-    """Bring all forests into the first one, and point each row at its root, the lowest row."""
-    for e in range(roots.shape[1]):
-        for i in range(roots.shape[2]):
-            for t in range(1, len(roots)):
-                _unite(roots[0, e], i, roots[t, e, i])
-        for i in range(roots.shape[2]):
-            roots[0, e, i] = roots[0, e, roots[0, e, i]]
-
-
-@njit(parallel=True, cache=True)
-def _adopt(index, core, limits, labels, threads):
+def _adopt(index, limits, near, level, sizes, core, labels):
     """Give each border point the lowest label among the core points within the limit."""
     n = len(index.mass)
-    for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
-        for i in range(t, n, threads):
-            if core[0, i]:  # and so at every larger limit
-                continue
-            found = add_minima(index, i, n, overlap, touched)
-            for j in touched[:found]:
-                for e in range(_first_within(index, i, j, overlap, limits), len(limits)):
-                    if core[e, j] and not core[e, i]:
-                        known = labels[e, i]
-                        labels[e, i] = labels[e, j] if known < 0 else min(known, labels[e, j])
-                overlap[j] = 0
+    overlap, touched = workspace(index)
+    lists = np.empty(n, np.int32), np.empty(n, np.int16)
+    for i in range(n):
+        size = _recall(index, i, limits, near, level, sizes[i], overlap, touched, lists)
+        for a in range(size):
+            j = lists[0][a]
+            for e in range(lists[1][a], len(limits)):
+                if core[e, i] and not core[e, j]:
+                    labels[e, j] = min(labels[e, j], labels[e, i])
+                elif core[e, j] and not core[e, i]:
+                    labels[e, i] = min(labels[e, i], labels[e, j])

@@ -221,22 +221,30 @@ def distance(overlap, mass):
 
 
 @njit(cache=True)
+def workspace(index):
+    """Room for `add_minima`: overlaps, zeros, and positions, one more than there are rows."""
+    n = len(index.mass)
+    return np.zeros(n), np.empty(n + 1, np.int32)
+
+
+@njit(cache=True)
 def add_minima(index, i, stop, overlap, touched):
     """Add the minima of row i with each of the first rows to overlap (zeros before).
 
-    Gives how many rows share an entry with it; their positions go to touched.
+    Gives how many rows share an entry with it; their positions go to touched. Every position is
+    written there and kept if it is new: half of them are, so a branch would be guessed wrong.
     """
     found = 0
     for a in range(index.start[i], index.start[i + 1]):
-        weight = index.weight[a]
-        for b in range(index.column[index.entry[a]], index.column[index.entry[a] + 1]):
-            j = index.member[b]
+        weight, column = index.weight[a], index.entry[a]
+        for b in range(index.column[column], index.column[column + 1]):
+            j = np.uint32(index.member[b])
             if j >= stop:
                 break
-            if overlap[j] == 0:
-                touched[found] = j
-                found += 1
-            overlap[j] += min(weight, index.share[b])
+            before = overlap[j]
+            touched[found] = j
+            found += before == 0
+            overlap[j] = before + min(weight, index.share[b])
     return found
 
 
@@ -245,7 +253,7 @@ def _count(index, limit, threads):
     n = len(index.mass)
     counts = np.zeros(n + 1, np.int64)
     for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         for i in range(t, n, threads):
             found = add_minima(index, i, n, overlap, touched)
             counts[i + 1] = _within(index, i, touched[:found], overlap, limit)
@@ -259,7 +267,7 @@ def _collect(index, limit, threads, indptr):
     distances = np.empty(indptr[n], np.float32)
     indices = np.empty(indptr[n], np.int32)
     for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         for i in range(t, n, threads):
             found = add_minima(index, i, n, overlap, touched)
             size = _within(index, i, touched[:found], overlap, limit)
@@ -297,7 +305,7 @@ def _dense(index, rows):
     n = len(index.mass)
     distances = np.empty((len(rows), n), np.float32)
     for r in prange(len(rows)):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         add_minima(index, rows[r], n, overlap, touched)
         for j in range(n):
             distances[r, j] = _between(index, rows[r], j, overlap)
@@ -327,7 +335,7 @@ def _nearest(index, rows, p, among, threads):
     indices = np.full((len(rows), p), -1, np.int32)
     distances = np.ones((len(rows), p), np.float32)
     for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         for r in range(t, len(rows), threads):
             found = np.sort(touched[: add_minima(index, rows[r], among, overlap, touched)])
             near = np.empty(len(found), np.float32)
@@ -345,14 +353,16 @@ def _kth(index, copies, k, threads):
     n = len(index.mass)
     distances = np.ones(n, np.float32)
     for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         for i in range(t, n, threads):
             found = add_minima(index, i, n, overlap, touched)
             near = np.empty(found, np.float32)
             for a in range(found):
                 near[a] = _between(index, i, touched[a], overlap)
+            last = min(k, found) - 1
+            closest = np.flatnonzero(near <= np.partition(near, last)[last])
             seen = 0
-            for a in np.argsort(near):
+            for a in closest[np.argsort(near[closest])]:
                 seen += copies[touched[a]]
                 if seen >= k:
                     distances[i] = near[a]
@@ -366,7 +376,7 @@ def _histogram(index, copies, threads):
     n = len(index.mass)
     counts = np.zeros((threads, _BINS + 1), np.int64)
     for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         for i in range(t, n, threads):
             found = add_minima(index, i, i, overlap, touched)
             for j in touched[:found]:

@@ -41,7 +41,7 @@ def nearest_by_camera(
     *,
     own: int | None = None,
     quota: int | None = None,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Find nearest rows, with bounds on how many may come from which camera.
 
     Args:
@@ -53,7 +53,8 @@ def nearest_by_camera(
         quota: the most that one camera may give, its own too. None: any number.
 
     Returns:
-        (N, k) int32, by falling similarity, equals by rising index; -1 where there are fewer.
+        indices (N, k) int32, by falling similarity, equals by rising index, -1 where there are
+        fewer; and similarities (N, k) float32, NaN there.
 
     Raises:
         DataError: rows are unusable (see `check_rows`), or cameras differ in number.
@@ -73,20 +74,22 @@ def nearest_by_camera(
     _, starts = np.unique(cameras[order], return_index=True)
     groups = np.split(order, starts[1:])
     ranks = np.full((len(rows), k), -1, np.int32)
+    similarities = np.full((len(rows), k), np.nan, np.float32)
     for mine in groups:
         asking, lists = rows[mine], []
         for group in groups:
             wanted = k if own is None else own if group is mine else k - own
             if wanted:
                 pool = None if group is mine else rows[group]
-                indices, similarities = nearest(asking, min(wanted, quota or k), pool)
-                lists.append((group[indices], similarities, group is mine))
+                indices, similar = nearest(asking, min(wanted, quota or k), pool)
+                lists.append((group[indices], similar, group is mine))
         if own is not None and len(lists) > 1:
             others = _merge([found[:2] for found in lists if not found[2]], k - own)
             lists = [found for found in lists if found[2]] + [others]
-        indices, _ = _merge([found[:2] for found in lists], k)
+        indices, similar = _merge([found[:2] for found in lists], k)
         ranks[mine, : indices.shape[1]] = indices
-    return ranks
+        similarities[mine, : indices.shape[1]] = similar
+    return ranks, similarities
 
 
 def _merge(lists, k):

@@ -19,6 +19,7 @@ def encode(
     k_half: int,
     k2: int,
     *,
+    similarities: np.ndarray | None = None,
     scale: np.ndarray | None = None,
     extra: np.ndarray | None = None,
 ) -> sparse.csr_matrix:
@@ -36,6 +37,8 @@ def encode(
         k: columns of `ranks` that make R(i, k); R where that is smaller.
         k_half: columns that make the narrow sets which may join (Eq. 5).
         k2: columns to average over (local query expansion, Eq. 11); 1 leaves the rows alone.
+        similarities: (N, R) float32 of those points, as `nearest` gives them: saves most of the
+            work. Computed here if None.
         scale: (N,) float32, what to divide the squared distances of each row by; nothing if None.
         extra: (M, D) float32 unit rows of points N .. N + M, which then count in N everywhere but
             in `features` (see `nearest_joined`).
@@ -57,10 +60,13 @@ def encode(
     ranks, n = np.ascontiguousarray(ranks, np.int32), len(rows) + len(others)
     if scale is None:
         scale = np.ones(n, np.float32)
+    if similarities is None:
+        similarities = np.full(ranks.shape, np.nan, np.float32)
     wide, narrow = reciprocal_sets(ranks, k), reciprocal_sets(ranks, k_half)
     threads = numba.get_num_threads()
     indptr = np.cumsum(_expanded_sizes(wide, narrow, threads))
-    indices, weights = _weigh(rows, others, scale, wide, narrow, indptr, threads)
+    known = ranks, np.ascontiguousarray(similarities, np.float32)
+    indices, weights = _weigh(rows, others, known, scale, wide, narrow, indptr, threads)
     encoding = sparse.csr_matrix((weights, indices, indptr), shape=(n, n))
     return average(encoding, ranks[:, :k2])
 
@@ -210,26 +216,38 @@ def _expanded_sizes(wide, narrow, threads):
 
 
 @njit(parallel=True, cache=True)
-def _weigh(rows, others, scale, wide, narrow, indptr, threads):
+def _weigh(rows, others, known, scale, wide, narrow, indptr, threads):
     n = len(wide)
     indices = np.empty(indptr[n], np.int32)
     weights = np.empty(indptr[n], np.float32)
     for t in prange(threads):
         mark, members = _scratch(wide, narrow)
+        cosines = np.full(n, np.nan, np.float32)
         for i in range(t, n, threads):
             size = _expand(i, wide, narrow, mark, members)
             part = slice(indptr[i], indptr[i + 1])
             indices[part] = np.sort(members[:size])
-            _soften(rows, others, i, scale[i], indices[part], weights[part])
+            _look_up(known[0][i], known[1][i], cosines)
+            _soften(rows, others, cosines, i, scale[i], indices[part], weights[part])
+            cosines[known[0][i]] = np.nan
     return indices, weights
 
 
 @njit(cache=True)
-def _soften(rows, others, i, scale, members, weights):
+def _look_up(ranks, similarities, cosines):
+    for a in range(len(ranks)):
+        if ranks[a] >= 0:
+            cosines[ranks[a]] = similarities[a]
+
+
+@njit(cache=True)
+def _soften(rows, others, cosines, i, scale, members, weights):
     total, row = 0.0, _row(rows, others, i)
     for a in range(len(members)):
-        distance = 2 - 2 * np.dot(row, _row(rows, others, members[a]))
-        weights[a] = np.exp(-distance / scale)
+        cosine = cosines[members[a]]
+        if np.isnan(cosine):
+            cosine = np.dot(row, _row(rows, others, members[a]))
+        weights[a] = np.exp((2 * cosine - 2) / scale)
         total += weights[a]
     for a in range(len(members)):
         weights[a] /= total

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, prange
 
 from reseen.errors import SettingsError
-from reseen.kernels.jaccard import add_minima, distance, invert
+from reseen.kernels.jaccard import add_minima, distance, invert, workspace
 from reseen.kernels.neighbours import (
     BLOCK_BYTES,
     check_rows,
@@ -55,10 +55,12 @@ def rerank_blocks(
     _check(k1, k2, lam)
     query, gallery = check_rows(query, "query"), check_rows(gallery, "gallery")
     everyone = np.concatenate([query, gallery])
-    ranks, _, lowest = nearest_and_lowest(everyone, k1 + 1, block_bytes=block_bytes)
+    ranks, near, lowest = nearest_and_lowest(everyone, k1 + 1, block_bytes=block_bytes)
     farthest = np.maximum(2 - 2 * lowest, np.finfo(np.float32).tiny)
-    index = invert(encode(everyone, ranks, k1 + 1, round(k1 / 2) + 1, k2, scale=farthest))
-    del everyone, ranks
+    half = round(k1 / 2) + 1
+    encoding = encode(everyone, ranks, k1 + 1, half, k2, similarities=near, scale=farthest)
+    index = invert(encoding)
+    del everyone, ranks, near, encoding
     for start, block in similarity_blocks(query, gallery, block_bytes):
         _blend(block, index, start, len(query), farthest[start : start + len(block)], lam)
         yield start, block
@@ -74,7 +76,7 @@ def _blend(block, index, start, queries, farthest, lam):
         scale = own / farthest[r]
         for g in range(len(row)):
             row[g] = jaccard + scale * (2 - 2 * row[g])
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         found = add_minima(index, i, n, overlap, touched)
         for j in touched[:found]:
             if j >= queries:
