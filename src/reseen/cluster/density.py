@@ -115,7 +115,9 @@ def encode_images(
     first = here & (np.cumsum(here & found, axis=1) <= own_k2)
     first |= ~here & (np.cumsum(~here & found, axis=1) <= k2 - own_k2)
     encoding = encode(features, ranks, k1, 1, 1, similarities=near)
-    return average(encoding, np.where(first, ranks, -1))
+    encoding = average(encoding, np.where(first, ranks, -1))
+    encoding.sort_indices()
+    return encoding
 
 
 @dataclass(frozen=True, slots=True)

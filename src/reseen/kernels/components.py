@@ -39,7 +39,7 @@ def density_labels(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: in
     level = np.empty((n, _KEPT), np.int16)
     sizes = np.zeros(n, np.int64)
     counts = _measure(index, copies, limits, numba.get_num_threads(), near, level, sizes)
-    core = np.cumsum(counts, axis=0) + copies >= min_samples
+    core = np.cumsum(counts.sum(0), axis=0) + copies >= min_samples
     roots = _join(index, limits, near, level, sizes, core)
     labels = np.where(core, roots, n)
     _adopt(index, limits, near, level, sizes, core, labels)
@@ -60,9 +60,9 @@ def _measure(index: Index, copies, limits, threads, near, level, sizes):
                 j, e = lists[0][a], lists[1][a]
                 counts[t, e, i] += copies[j]
                 counts[t, e, j] += copies[i]
-            kept = min(sizes[i], _KEPT)
-            near[i, :kept], level[i, :kept] = lists[0][:kept], lists[1][:kept]
-    return counts.sum(0)
+                if a < _KEPT:
+                    near[i, a], level[i, a] = j, e
+    return counts
 
 
 @njit(cache=True)
@@ -70,7 +70,8 @@ def _walk(index, i, limits, overlap, touched, lists):
     """List the rows before i within the largest limit, each with its first limit; give how many."""
     size, last = 0, limits[-1]
     least = 0.9999 * (1 - last) / (2 - last)  # of the mass: less overlap is surely beyond
-    for j in touched[: add_minima(index, i, i, overlap, touched)]:
+    for a in range(add_minima(index, i, i, overlap, touched)):
+        j = touched[a]
         mass, shared = index.mass[i] + index.mass[j], overlap[j]
         overlap[j] = 0
         if shared < least * mass:
@@ -78,7 +79,9 @@ def _walk(index, i, limits, overlap, touched, lists):
         far = distance(shared, mass)
         if far <= last:
             lists[0][size] = j
-            lists[1][size] = np.searchsorted(limits, far)
+            lists[1][size] = 0
+            while far > limits[lists[1][size]]:
+                lists[1][size] += 1
             size += 1
     return size
 
@@ -88,7 +91,8 @@ def _recall(index, i, limits, near, level, size, overlap, touched, lists):
     """List the rows before i again: those kept, or by another walk where they did not fit."""
     if size > _KEPT:
         return _walk(index, i, limits, overlap, touched, lists)
-    lists[0][:size], lists[1][:size] = near[i, :size], level[i, :size]
+    for a in range(size):
+        lists[0][a], lists[1][a] = near[i, a], level[i, a]
     return size
 
 
@@ -100,7 +104,8 @@ def _join(index, limits, near, level, sizes, core):
     lists = np.empty(n, np.int32), np.empty(n, np.int16)
     roots = np.empty((len(limits), n), np.int32)
     for e in range(len(limits)):
-        roots[e] = np.arange(n)
+        for i in range(n):
+            roots[e, i] = i
     for i in range(n):
         size = _recall(index, i, limits, near, level, sizes[i], overlap, touched, lists)
         for a in range(size):

@@ -64,11 +64,13 @@ def encode(
         similarities = np.full(ranks.shape, np.nan, np.float32)
     wide, narrow = reciprocal_sets(ranks, k), reciprocal_sets(ranks, k_half)
     threads = numba.get_num_threads()
-    indptr = np.cumsum(_expanded_sizes(wide, narrow, threads))
+    indptr = np.cumsum(_expanded_sizes(wide, narrow))
     known = ranks, np.ascontiguousarray(similarities, np.float32)
     indices, weights = _weigh(rows, others, known, scale, wide, narrow, indptr, threads)
     encoding = sparse.csr_matrix((weights, indices, indptr), shape=(n, n))
-    return average(encoding, ranks[:, :k2])
+    encoding = average(encoding, ranks[:, :k2])
+    encoding.sort_indices()
+    return encoding
 
 
 def encode_sets(ranks: np.ndarray, k: int) -> sparse.csr_matrix:
@@ -104,16 +106,14 @@ def average(encoding: sparse.csr_matrix, near: np.ndarray) -> sparse.csr_matrix:
         near: (N, k2) int32, the rows to average, -1 for none.
 
     Returns:
-        (N, N) sparse, sorted indices; the same object if k2 is 1.
+        (N, N) sparse; the same object if k2 is 1.
 
     Source: Zhong et al., CVPR 2017, Eq. 11. Memory: O(k2 entries), fewer where rows share them.
     """
     if near.shape[1] == 1:
         return encoding
     counts = np.count_nonzero(near >= 0, axis=1).astype(np.float32)
-    averaged = _sparse(near, (1 / counts)[:, None]) @ encoding
-    averaged.sort_indices()
-    return averaged
+    return _sparse(near, (1 / counts)[:, None]) @ encoding
 
 
 def reciprocal_sets(ranks: np.ndarray, k: int) -> np.ndarray:
@@ -139,11 +139,12 @@ def _sparse(lists, weights):
     return sparse.csr_matrix((data, lists[kept], indptr), shape=(len(lists), len(lists)))
 
 
-@njit(parallel=True, cache=True)
+# Not parallel, nor are the sizes: they take hundredths of the time, and to compile as long.
+@njit(cache=True)
 def _reciprocal_sets(ranks):
     n, k = ranks.shape
     sets = np.full((n, k + 1), -1, np.int32)
-    for i in prange(n):
+    for i in range(n):
         sets[i, 0] = i
         size = 1
         for j in ranks[i]:
@@ -204,14 +205,13 @@ def _scratch(wide, narrow):
     return np.full(n, -1, np.int64), np.empty(room, np.int32)
 
 
-@njit(parallel=True, cache=True)
-def _expanded_sizes(wide, narrow, threads):
+@njit(cache=True)
+def _expanded_sizes(wide, narrow):
     n = len(wide)
     sizes = np.zeros(n + 1, np.int64)
-    for t in prange(threads):
-        mark, members = _scratch(wide, narrow)
-        for i in range(t, n, threads):
-            sizes[i + 1] = _expand(i, wide, narrow, mark, members)
+    mark, members = _scratch(wide, narrow)
+    for i in range(n):
+        sizes[i + 1] = _expand(i, wide, narrow, mark, members)
     return sizes
 
 
@@ -221,15 +221,15 @@ def _weigh(rows, others, known, scale, wide, narrow, indptr, threads):
     indices = np.empty(indptr[n], np.int32)
     weights = np.empty(indptr[n], np.float32)
     for t in prange(threads):
-        mark, members = _scratch(wide, narrow)
+        mark, _ = _scratch(wide, narrow)
         cosines = np.full(n, np.nan, np.float32)
         for i in range(t, n, threads):
-            size = _expand(i, wide, narrow, mark, members)
-            part = slice(indptr[i], indptr[i + 1])
-            indices[part] = np.sort(members[:size])
+            place = indices[indptr[i] : indptr[i + 1]]
+            _expand(i, wide, narrow, mark, place)
             _look_up(known[0][i], known[1][i], cosines)
-            _soften(rows, others, cosines, i, scale[i], indices[part], weights[part])
-            cosines[known[0][i]] = np.nan
+            _soften(rows, others, cosines, i, scale[i], place, weights[indptr[i] :])
+            for j in known[0][i]:
+                cosines[j] = np.nan
     return indices, weights
 
 
