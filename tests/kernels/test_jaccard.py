@@ -73,8 +73,9 @@ def test_rows_run_from_near_to_far_and_equals_by_index():
 def test_rows_equal_the_plain_loop():
     encoding = random_encoding(50, 9, 4)
     rows = np.array([7, 0, 49, 7])
-    np.testing.assert_allclose(jaccard_rows(invert(encoding), rows), plain(encoding)[rows], atol=1e-6)
-    assert jaccard_rows(invert(encoding), rows).dtype == np.float32
+    found = jaccard_rows(invert(encoding), rows)
+    np.testing.assert_allclose(found, plain(encoding)[rows], atol=1e-6)
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 50, 51])

@@ -331,7 +331,6 @@ def _pairs(index, left, right):
 
 @njit(parallel=True, cache=True)
 def _nearest(index, rows, p, among, threads):
-    n = len(index.mass)
     indices = np.full((len(rows), p), -1, np.int32)
     distances = np.ones((len(rows), p), np.float32)
     for t in prange(threads):

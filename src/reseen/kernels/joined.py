@@ -6,7 +6,9 @@ from reseen.errors import DataError, SettingsError
 from reseen.kernels.neighbours import check_rows, nearest
 
 
-def nearest_joined(features: np.ndarray, extra: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_joined(
+    features: np.ndarray, extra: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Find the k nearest rows of each in features and extra points together, exactly.
 
     As `nearest` of the two put one below the other, without a copy that holds both.

@@ -42,8 +42,8 @@ def rerank_blocks(
 
     Yields:
         start, and (b, G) float32 distances of queries start .. start + b, which the next block
-        overwrites: (1 - lam) * Jaccard + lam * original, the original being the squared Euclidean distance
-        over the largest one of that query.
+        overwrites: (1 - lam) * Jaccard + lam * original, the original being the squared Euclidean
+        distance over the largest one of that query.
 
     Raises:
         DataError: features are not finite unit rows, or differ in D.
