@@ -141,9 +141,7 @@ def test_plain_sets_count_what_they_share():
     encoding = random_sets(30, 25, 8)
     sets = [set(row.indices.tolist()) for row in encoding]
     expected = [[1 - len(a & b) / len(a | b) for b in sets] for a in sets]
-    np.testing.assert_allclose(
-        jaccard_rows(invert(encoding), np.arange(30)), expected, atol=1e-6
-    )
+    np.testing.assert_allclose(jaccard_rows(invert(encoding), np.arange(30)), expected, atol=1e-6)
     assert len({len(s) for s in sets}) > 2
 
 

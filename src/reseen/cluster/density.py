@@ -161,9 +161,9 @@ class Sweep:
             return float(self.eps[-1]), f"no eps up to {self.eps[-1]:g} finds a cluster."
         return float(self.eps[best]), (
             f"eps {self.eps[best]:g}: {self.clusters[best]} clusters, {self.noise[best]:.0%} noise,"
-            f" {self.largest[best]:.1%} of the images in the largest cluster, and labels that agree "
-            f"to {self.stability[best]:.2f} with those of the eps beside it, the best balance "
-            f"between {self.eps[0]:g} and {self.eps[-1]:g}."
+            f" {self.largest[best]:.1%} of the images in the largest cluster, and labels that"
+            f" agree to {self.stability[best]:.2f} with those of the eps beside it, the best"
+            f" balance between {self.eps[0]:g} and {self.eps[-1]:g}."
         )
 
     def __str__(self) -> str:
@@ -236,9 +236,7 @@ def _stability(labels: np.ndarray) -> np.ndarray:
     return np.array([np.mean(steps[max(0, e - 1) : e + 1]) for e in range(len(labels))])
 
 
-def share_eps(
-    features: np.ndarray, share: float = 1.6e-3, *, k1: int = 30, k2: int = 6
-) -> float:
+def share_eps(features: np.ndarray, share: float = 1.6e-3, *, k1: int = 30, k2: int = 6) -> float:
     """Give the eps that DAAL takes: the mean of the smallest share of all pair distances.
 
     Args:

@@ -177,7 +177,7 @@ def smallest_mean(encoding: sparse.csr_matrix, share: float) -> float:
     forerunner Song et al., arXiv:1807.11334, takes a share of 1.6e-3.
     Memory: O(threads N): a histogram of the pairs that share an entry; all others are at 1.
     """
-    n = encoding.shape[0]
+    n = len(encoding.indptr) - 1
     if not 0 < share <= 1 or n < 2:
         raise SettingsError(
             f"share is {share} of the pairs of {n} points: give two points and 0 < share <= 1."
