@@ -16,7 +16,10 @@ from reseen.cluster.density import (
     sweep,
 )
 from reseen.errors import DataError, SettingsError
+from reseen.kernels.components import density_labels
 from reseen.kernels.jaccard import invert, jaccard_rows
+from reseen.kernels.neighbours import nearest
+from reseen.kernels.reciprocal import encode
 from reseen.records import NOISE
 
 
@@ -283,18 +286,18 @@ def test_the_eps_of_a_share_is_the_mean_of_the_smallest_distances(share):
 
 @pytest.mark.parametrize(("n", "noise"), [(2000, 0.0), (2000, 1e-3)])
 def test_one_giant_cluster_is_bounded_in_memory(n, noise):
-    """What grows with N^2 is one tile of similarities, 16 MB here; pairs would be 32 MB more."""
+    """The pairs would be 32 MB; after the neighbours, what is held grows with N alone."""
     draw = np.random.default_rng(20)
     rows = np.ones((n, 8)) + noise * draw.standard_normal((n, 8))
     features = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    encode_images(features[:50])
+    assert jaccard_dbscan(features, eps=0.95).noise < 0.1
+    ranks, similarities = nearest(features, 30)
     tracemalloc.start()
-    labels = jaccard_dbscan(features, eps=0.95)
-    encoding = encode_images(features)
+    encoding = encode(features, ranks, 30, 16, 6, similarities=similarities)
+    density_labels(encoding, np.array([0.95]), 4)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert labels.noise < 0.1
-    assert peak < 4 * n * n + 24 * encoding.nnz + 500 * n
+    assert peak < 40 * encoding.nnz + 1000 * n
 
 
 def test_explanations_know_cameras():
