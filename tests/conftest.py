@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from reseen.data.invented import invent
+from reseen.data.invented import Difficulty, invent
 from reseen.data.reading import read
 from reseen.methods import METHODS
 from reseen.nets.encoder import EncoderSettings
@@ -33,6 +33,16 @@ def town_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("town")
     invent(folder, people=8, cameras=3, views=3, seed=1, height=48, width=24)
     return folder
+
+
+@pytest.fixture(scope="session")
+def easy_town(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Thirty-two people, as alike cameras with exact boxes see them: a test can learn them."""
+    folder = tmp_path_factory.mktemp("easy")
+    easy = Difficulty(camera_gap=0, look_alikes=0, occlusion=0, box_error=0)
+    sizes = dict(people=32, cameras=3, views=4, height=32, width=16)
+    invent(folder, **sizes, seed=1, difficulty=easy)
+    return read(folder)
 
 
 @pytest.fixture(scope="session")

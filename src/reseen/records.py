@@ -48,14 +48,22 @@ class Dataset:
     """Names of the cameras, where the folder gives them."""
 
     def unlabelled(self, seed: int) -> tuple[Image, ...]:
-        """Give the training images without people, in an order that says nothing about them.
+        """Give the training images without people, in an order that says nothing about them."""
+        return tuple(replace(image, person=None) for image in self._shuffled(seed))
+
+    def labelled(self, seed: int) -> tuple[Image, ...]:
+        """Give the training images of known people, in the order of `unlabelled`."""
+        return tuple(i for i in self._shuffled(seed) if i.person not in (None, JUNK))
+
+    def _shuffled(self, seed: int) -> list[Image]:
+        """Shuffle the training images.
 
         The images are put in the order of their paths and then shuffled by `seed`, so the result
         depends neither on the order in which a disk lists files nor on who is seen where.
         """
         ordered = sorted(self.train, key=lambda image: image.path.as_posix())
         order = np.random.default_rng(seed).permutation(len(ordered))
-        return tuple(replace(ordered[i], person=None) for i in order)
+        return [ordered[i] for i in order]
 
 
 @dataclass(frozen=True, slots=True)

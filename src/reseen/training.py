@@ -21,10 +21,13 @@ from reseen.records import Dataset, Image, Ranking
 
 
 class Method(Protocol):
-    """What can be trained: any object with `fit`; its settings are kept if it is a dataclass."""
+    """What can be trained: any object with `fit`; its settings are kept if it is a dataclass.
+
+    Only a method that says `needs_people = True` is told who is who.
+    """
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from images whose people are withheld."""
+        """Learn from images, whose people are withheld."""
         ...
 
 
@@ -83,7 +86,8 @@ def train(
         loading=loading,
         screen=screen,
     )
-    return method.fit(dataset.unlabelled(seed), run)
+    told = getattr(method, "needs_people", False)
+    return method.fit(dataset.labelled(seed) if told else dataset.unlabelled(seed), run)
 
 
 def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:

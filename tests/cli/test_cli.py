@@ -1,10 +1,13 @@
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from reseen.cli import main
+from reseen.cli.data import Knobs
+from reseen.data import invented
 
 SMALL = """
 --encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 --encoder.width 24
@@ -79,6 +82,45 @@ def test_settings_from_a_file_and_the_command_line_wins(reseen, town_folder, tmp
 def test_data_check(reseen, town_folder):
     code, out, _ = reseen("data", "check", town_folder)
     assert code == 0 and "3 cameras" in out and "only 72 training images" in out
+
+
+def test_data_invent(reseen, tmp_path):
+    words = [
+        "data",
+        "invent",
+        "--people",
+        "2",
+        "--cameras",
+        "2",
+        "--seed",
+        "1",
+        "--views",
+        "2",
+        "--height",
+        "48",
+        "--width",
+        "24",
+    ]
+    words += ["--tracklets", "2", "--out"]
+    code, out, _ = reseen(*words, tmp_path / "a")
+    assert code == 0 and "8 crops of 2 people to learn from, 4 queries, 11 in the gallery" in out
+    assert f"16 frames of tracklets; masks and manifest.csv: {tmp_path / 'a'}" in out
+    assert len(list((tmp_path / "a" / "tracklets").rglob("*.jpg"))) == 16
+    hard = ("--town", "town-b", "--difficulty.occlusion", "1")
+    code, _, _ = reseen(*words, tmp_path / "b", *hard)
+    hidden = [
+        sum(float(line.split(",")[-1]) for line in path.read_text().splitlines()[1:])
+        for path in (tmp_path / "a" / "manifest.csv", tmp_path / "b" / "manifest.csv")
+    ]
+    assert code == 0 and hidden[1] > hidden[0]
+    assert reseen(*words, tmp_path / "b")[0] == 1  # not empty
+    code, _, err = reseen(*words, tmp_path / "c", "--difficulty.box-error", "2")
+    assert code == 1 and "box_error is 2" in err
+
+
+def test_the_knobs_are_those_of_a_difficulty():
+    knobs, names = ([field.name for field in fields(kind)] for kind in (Knobs, invented.Difficulty))
+    assert knobs == names
 
 
 def test_methods(reseen):

@@ -1,11 +1,25 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
+from sklearn.metrics import adjusted_rand_score
 
-from reseen.cluster.density import core_distances, jaccard_dbscan
+from reseen.cluster.density import (
+    core_distances,
+    encode_images,
+    explain,
+    jaccard_dbscan,
+    share_eps,
+    sweep,
+)
 from reseen.errors import DataError, SettingsError
+from reseen.kernels.components import density_labels
+from reseen.kernels.jaccard import invert, jaccard_rows
+from reseen.kernels.neighbours import nearest
+from reseen.kernels.reciprocal import encode
 from reseen.records import NOISE
 
 
@@ -136,3 +150,158 @@ def test_a_diverged_encoder_is_named():
     features[3] = np.nan
     with pytest.raises(DataError, match="rows 3"):
         jaccard_dbscan(features)
+
+
+def camera_aware(features, cameras, own, others, k2_own, k2_others):
+    """Chen et al.'s distances, dense: two lists a point, both reciprocal, no expansion."""
+    n = len(features)
+    order = np.argsort(-(features @ features.T), axis=1, kind="stable")
+    here = [[j for j in order[i] if cameras[j] == cameras[i]] for i in range(n)]
+    away = [[j for j in order[i] if cameras[j] != cameras[i]] for i in range(n)]
+    weights = np.zeros((n, n))
+    for i in range(n):
+        members = [j for j in here[i][:own] if i in here[j][:own]]
+        members += [j for j in away[i][:others] if i in away[j][:others]]
+        power = np.exp(-(2 - 2 * features[members] @ features[i]))
+        weights[i, members] = power / power.sum()
+    near = [here[i][:k2_own] + away[i][:k2_others] for i in range(n)]
+    weights = np.stack([weights[rows].mean(0) for rows in near])
+    overlap = np.stack([np.minimum(row, weights).sum(1) for row in weights])
+    return 1 - overlap / (2 - overlap)
+
+
+@pytest.mark.parametrize("cameras", [np.arange(90) % 3, np.zeros(90, int), np.arange(90)])
+@pytest.mark.parametrize(
+    ("own", "others", "k2_own", "k2_others"), [(5, 20, 2, 4), (4, 4, 1, 0), (8, 0, 3, 0)]
+)
+def test_camera_aware_distances_equal_the_plain_form(cameras, own, others, k2_own, k2_others):
+    features = people(90, 11)
+    encoding = encode_images(
+        features, k1=own + others, k2=k2_own + k2_others, cameras=cameras, own=(own, k2_own)
+    )
+    found = jaccard_rows(invert(encoding), np.arange(90))
+    expected = camera_aware(features, cameras, own, others, k2_own, k2_others)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_cameras_that_shift_images_split_people_unless_they_are_known():
+    draw = np.random.default_rng(12)
+    who, cameras = np.arange(240) % 12, np.arange(240) // 12 % 4
+    rows = draw.standard_normal((12, 32))[who] + 1.2 * draw.standard_normal((4, 32))[cameras]
+    rows += 0.5 * draw.standard_normal((240, 32))
+    features = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    blind = jaccard_dbscan(features, k1=15, k2=4, eps=0.5)
+    aware = jaccard_dbscan(features, k1=15, k2=4, eps=0.5, cameras=cameras, own=(4, 2))
+    bounded = jaccard_dbscan(features, k1=15, k2=4, eps=0.5, cameras=cameras, quota=4)
+    right = adjusted_rand_score(who, blind.ids)
+    assert adjusted_rand_score(who, aware.ids) > right + 0.1
+    assert adjusted_rand_score(who, bounded.ids) > right + 0.1
+
+
+def test_a_quota_that_binds_nobody_changes_nothing():
+    features, cameras = people(80, 13), np.arange(80) % 2
+    plain = jaccard_dbscan(features, k1=12)
+    bounded = jaccard_dbscan(features, k1=12, cameras=cameras, quota=12)
+    np.testing.assert_array_equal(bounded.ids, plain.ids)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"own": (5, 2)},
+        {"cameras": np.zeros(20, int)},
+        {"cameras": np.zeros(20, int), "own": (5, 6)},
+        {"cameras": np.zeros(20, int), "own": (28, 2)},
+        {"cameras": np.zeros(20, int), "own": (31, 2)},
+        {"cameras": np.zeros(20, int), "quota": 0},
+    ],
+)
+def test_impossible_camera_settings_are_refused(bad):
+    with pytest.raises(SettingsError, match=r"own is|quota is"):
+        jaccard_dbscan(people(20, 14), **bad)
+
+
+def test_a_sweep_is_dbscan_at_each_eps():
+    features = people(200, 15)
+    eps = [0.6, 0.3, 0.45, 0.7]
+    found = sweep(features, eps, k1=20, min_samples=3)
+    assert found.eps.tolist() == sorted(eps)
+    for value, ids in zip(found.eps, found.labels, strict=True):
+        one = jaccard_dbscan(features, k1=20, min_samples=3, eps=float(value))
+        np.testing.assert_array_equal(ids, one.ids)
+        np.testing.assert_array_equal(found.at(float(value)).ids, ids)
+    kept = [row[row >= 0] for row in found.labels]
+    assert found.clusters.tolist() == [len(set(row)) for row in kept]
+    np.testing.assert_allclose(found.noise, [1 - len(row) / 200 for row in kept])
+    largest = [max(np.bincount(row), default=0) / 200 for row in kept]
+    np.testing.assert_allclose(found.largest, largest)
+
+
+def test_stability_is_the_agreement_with_the_eps_beside_it():
+    found = sweep(people(150, 16), [0.4, 0.5, 0.6])
+    alone = [[i + 1000 if v < 0 else v for i, v in enumerate(row)] for row in found.labels]
+    low, high = adjusted_rand_score(*alone[:2]), adjusted_rand_score(*alone[1:])
+    np.testing.assert_allclose(found.stability, [low, (low + high) / 2, high])
+
+
+def test_the_suggested_eps_finds_nearly_as_much_as_the_best():
+    shares, fixed = [], []
+    for seed in range(8):
+        draw = np.random.default_rng(seed)
+        who = draw.integers(25, size=500)
+        rows = draw.standard_normal((25, 48))[who]
+        rows += (1 + seed / 8) * draw.standard_normal((500, 48))
+        found = sweep((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
+        eps, why = found.suggest()
+        assert f"eps {eps:g}: {found.at(eps).clusters} clusters" in why
+        assert len(str(found).splitlines()) == 12
+        alone = np.where(found.labels < 0, 500 + np.arange(500), found.labels)
+        truth = [adjusted_rand_score(who, ids) for ids in alone]
+        shares.append(truth[int(np.argmax(found.eps == eps))] / max(truth))
+        fixed.append(truth[6] / max(truth))
+    assert np.mean(shares) > 0.9
+    assert np.mean(shares) > np.mean(fixed)
+
+
+def test_where_no_eps_finds_a_cluster_it_is_said():
+    eps, why = sweep(np.eye(40, dtype=np.float32), [0.4, 0.5], k1=1, k2=1).suggest()
+    assert eps == 0.5
+    assert "finds a cluster" in why
+
+
+@pytest.mark.parametrize("bad", [{"eps": []}, {"eps": [0.5, 1.0]}, {"eps": [0.5], "k1": 0}])
+def test_a_sweep_that_cannot_be_meant_is_refused(bad):
+    with pytest.raises(SettingsError):
+        sweep(people(20, 18), **bad)
+
+
+@pytest.mark.parametrize("share", [1e-3, 0.05, 0.5])
+def test_the_eps_of_a_share_is_the_mean_of_the_smallest_distances(share):
+    features = people(120, 19)
+    distances = np.sort(published(features, 20, 4)[np.triu_indices(120, 1)])
+    expected = distances[: round(share * len(distances))].mean()
+    assert share_eps(features, share, k1=20, k2=4) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("n", "noise"), [(2000, 0.0), (2000, 1e-3)])
+def test_one_giant_cluster_is_bounded_in_memory(n, noise):
+    """The pairs would be 32 MB; after the neighbours, what is held grows with N alone."""
+    draw = np.random.default_rng(20)
+    rows = np.ones((n, 8)) + noise * draw.standard_normal((n, 8))
+    features = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    assert jaccard_dbscan(features, eps=0.95).noise < 0.1
+    ranks, similarities = nearest(features, 30)
+    tracemalloc.start()
+    encoding = encode(features, ranks, 30, 16, 6, similarities=similarities)
+    density_labels(encoding, np.array([0.95]), 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * encoding.nnz + 1000 * n
+
+
+def test_explanations_know_cameras():
+    features, cameras = people(60, 21), np.arange(60) % 2
+    settings = {"k1": 10, "k2": 3, "eps": 0.6, "min_samples": 4}
+    plain = explain(features, **settings)
+    assert explain(features, **settings, cameras=cameras, quota=3) != plain

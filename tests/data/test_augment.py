@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as v2
 
-from reseen.data.augment import AugmentSettings, apply, augment, draw
+from reseen.data.augment import AugmentSettings, Draws, apply, augment, draw
 from reseen.errors import SettingsError
 
 FILL = torch.tensor([124.0, 116.0, 104.0]).view(3, 1, 1)
@@ -33,6 +33,16 @@ def test_same_pixels_as_torchvision_one_by_one(pad):
     fast = apply(batch, draws, pad, FILL)
     for i, picture in enumerate(batch):
         assert torch.equal(fast[i], slow(picture, draws, i, pad))
+
+
+def test_every_flip_and_shift_of_a_small_picture():
+    batch = pixels(1, 5, 4).repeat(2 * 7 * 7, 1, 1, 1)
+    flip, top, left = (n.ravel() for n in np.indices((2, 7, 7)))
+    box = np.tile([1, 2, 3, 1], (len(batch), 1)) * (top % 2)[:, None]
+    draws = Draws(flip.astype(bool), top, left, box)
+    fast = apply(batch, draws, 3, FILL)
+    for i, picture in enumerate(batch):
+        assert torch.equal(fast[i], slow(picture, draws, i, 3))
 
 
 def test_the_batch_that_came_in_is_not_changed():

@@ -4,6 +4,7 @@ import pytest
 
 from reseen.data.folder import read
 from reseen.errors import DataError
+from reseen.records import Image
 from tests.data.trees import picture, tree
 
 
@@ -73,6 +74,12 @@ def test_a_manifest_says_it_all(tmp_path):
         assert [(i.person, i.camera) for i in data.query] == [(0, 0)]
         assert [(i.person, i.camera) for i in data.gallery] == [(0, None)]
         assert data.cameras == {0: "door", 1: "yard"} and data.name == tmp_path.name
+
+
+def test_viewpoint_and_occlusion_are_passed_over(tmp_path):
+    tree(tmp_path, ["1.jpg"])
+    path = manifest(tmp_path, "path,camera,viewpoint,occlusion\n1.jpg,2,front,0.25\n")
+    assert read(path).train == (Image(tmp_path / "1.jpg", camera=2),)
 
 
 def test_the_same_as_lines_of_json(tmp_path):

@@ -1,5 +1,6 @@
 """The README's commands and code, as they stand there, on invented people and small settings."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -77,7 +78,9 @@ def test_code():
 
 def test_the_demo_learns(tmp_path):
     demo = [sys.executable, str(ROOT / "examples" / "demo.py"), str(tmp_path)]
-    printed = subprocess.run(demo, capture_output=True, text=True)
+    alone = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # others test beside
+    printed = subprocess.run(demo, capture_output=True, text=True, env=alone)
     assert printed.returncode == 0, printed.stderr
-    before, after = map(float, re.findall(r"([\d.]+)%", printed.stdout.splitlines()[1]))
-    assert after > 1.5 * before
+    before, after = map(float, re.findall(r"([\d.]+)%", printed.stdout.splitlines()[0]))
+    assert after > 1.8 * before  # 26.4 to 57.9 was measured; rounding alone moves it by some points
+    assert "same person" in (tmp_path / "ranked.html").read_text(encoding="utf-8")

@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reseen.errors import DataError, SettingsError
-from reseen.kernels.neighbours import check_rows, nearest, nearest_and_lowest, similarity_blocks
+from reseen.kernels.neighbours import (
+    check_rows,
+    first_copies,
+    nearest,
+    nearest_and_lowest,
+    similarity_blocks,
+)
 
 
 def unit(rows):
@@ -22,7 +28,7 @@ def corners(n, seed):
 
 def plain(rows, k, pool):
     """Sort every row in full, by similarity and then index."""
-    similarities = rows @ pool.T
+    similarities = rows.astype(float) @ pool.T.astype(float)
     order = [sorted(range(len(pool)), key=lambda j: (-row[j], j))[:k] for row in similarities]
     return np.array(order), np.take_along_axis(similarities, np.array(order), 1)
 
@@ -52,6 +58,43 @@ def test_searching_among_themselves_equals_searching_the_same_rows_as_a_pool(blo
     among = nearest_and_lowest(rows, 9, block_bytes=block_bytes)
     for found, expected in zip(among, nearest_and_lowest(rows, 9, rows), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("pool", [None, random_rows(700, 64, 12)])
+def test_precision_and_block_size_change_no_bit(pool):
+    rows = random_rows(900, 64, 11)
+    expected = nearest_and_lowest(rows, 12, pool, precision="float32")
+    np.testing.assert_array_equal(expected[0], plain(rows, 12, rows if pool is None else pool)[0])
+    for precision in ("float32", "bfloat16"):
+        for block_bytes in (4 * 130 * 130, 1 << 22):
+            found = nearest_and_lowest(rows, 12, pool, precision=precision, block_bytes=block_bytes)
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("spread", [0, 1e-4, 1e-2])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_copies_and_near_copies_are_told_apart(spread, precision):
+    """One giant cluster: no quick score tells its rows apart, so all are searched in full."""
+    noise = np.random.default_rng(13).standard_normal((600, 32))
+    rows = unit(random_rows(1, 32, 14) + spread * noise)
+    indices, similarities = nearest(rows, 5, precision=precision, block_bytes=1 << 16)
+    order, values = plain(rows, 5, rows)
+    if spread:
+        np.testing.assert_array_equal(indices, order)
+    else:
+        np.testing.assert_array_equal(indices, np.tile(np.arange(5), (600, 1)))
+    np.testing.assert_allclose(similarities, values, atol=1e-7)
+
+
+def test_first_copies_equals_a_loop():
+    rows = random_rows(9, 4, 15)[np.random.default_rng(16).integers(0, 9, 60)]
+    where = np.arange(3, 60, 2)
+    plainly = [
+        next(b for b in range(a + 1) if (rows[where[b]] == rows[i]).all())
+        for a, i in enumerate(where)
+    ]
+    np.testing.assert_array_equal(first_copies(rows, where), plainly)
 
 
 def test_copies_tie_exactly_in_real_features():
@@ -109,5 +152,7 @@ def test_other_types_become_float32_and_float32_is_not_copied():
 def test_a_pool_of_another_size_and_k_below_one_are_refused():
     with pytest.raises(DataError, match=r"4 numbers .* 5"):
         nearest(random_rows(3, 4, 0), 1, random_rows(3, 5, 0))
+    with pytest.raises(SettingsError, match="precision is 'half'"):
+        nearest(random_rows(3, 4, 0), 1, precision="half")
     with pytest.raises(SettingsError, match="k is 0"):
         nearest(random_rows(3, 4, 0), 0)

@@ -3,7 +3,7 @@ import pytest
 
 from reseen.errors import SettingsError
 from reseen.kernels.neighbours import nearest
-from reseen.kernels.reciprocal import encode, reciprocal_sets
+from reseen.kernels.reciprocal import average, encode, encode_sets, reciprocal_sets
 
 
 def people(n, seed, persons=8, d=24):
@@ -41,9 +41,12 @@ def plain(features, ranks, k, k_half, k2, scale):
 @pytest.mark.parametrize("features", [people(150, 1), with_copies(90, 2), people(12, 3)])
 @pytest.mark.parametrize(("k", "k_half", "k2"), [(20, 11, 6), (30, 16, 1), (7, 4, 3), (1, 1, 1)])
 def test_equals_the_plain_loop(features, k, k_half, k2):
-    ranks, _ = nearest(features, k)
+    ranks, similarities = nearest(features, k)
     scale = np.linspace(0.5, 2, len(features), dtype=np.float32)
-    fast = encode(features, ranks, k, k_half, k2, scale=scale)
+    fast = encode(features, ranks, k, k_half, k2, similarities=similarities, scale=scale)
+    unaided = encode(features, ranks, k, k_half, k2, scale=scale)
+    np.testing.assert_array_equal(fast.indices, unaided.indices)
+    np.testing.assert_allclose(fast.data, unaided.data, atol=1e-6)
     expected = plain(features, ranks, k, k_half, k2, scale)
     np.testing.assert_allclose(fast.toarray(), expected, atol=1e-6)
     assert fast.nnz == np.count_nonzero(expected)
@@ -89,3 +92,42 @@ def test_settings_below_one_are_refused(bad):
     settings = {"k": 2, "k_half": 2, "k2": 2, bad: 0}
     with pytest.raises(SettingsError, match=f"{bad} is 0"):
         encode(np.eye(3, dtype=np.float32), np.zeros((3, 2), np.int32), **settings)
+
+
+@pytest.mark.parametrize("k", [1, 7, 20])
+def test_plain_sets_are_rows_of_ones(k):
+    features = with_copies(50, 8)
+    ranks, _ = nearest(features, 20)
+    encoding = encode_sets(ranks, k)
+    assert [set(row.indices.tolist()) for row in encoding] == plain_sets(ranks, k)
+    assert set(encoding.data.tolist()) == {1}
+    assert encoding.has_sorted_indices
+    with pytest.raises(SettingsError, match="k is 0"):
+        encode_sets(ranks, 0)
+
+
+def test_extra_points_count_as_if_they_stood_below_the_features():
+    features = people(80, 9)
+    ranks, _ = nearest(features, 15)
+    scale = np.linspace(0.5, 2, 80, dtype=np.float32)
+    whole = encode(features, ranks, 15, 8, 4, scale=scale)
+    parts = encode(features[:50], ranks, 15, 8, 4, scale=scale, extra=features[50:])
+    assert (whole != parts).nnz == 0
+
+
+def test_places_that_are_missing_are_no_neighbours():
+    """As if the lists were short: -1 is nobody, and averages are over those that are there."""
+    ranks = np.array([[0, 1, -1], [1, 0, 2], [2, 1, -1]], np.int32)
+    assert reciprocal_sets(ranks, 3).tolist() == [[0, 1, -1, -1], [1, 0, 2, -1], [2, 1, -1, -1]]
+    features = people(3, 10)
+    alone = encode(features, ranks, 3, 1, 1).toarray()
+    found = average(encode(features, ranks, 3, 1, 1), ranks).toarray()
+    np.testing.assert_allclose(found[0], alone[[0, 1]].mean(0), atol=1e-7)
+    np.testing.assert_allclose(found[1], alone.mean(0), atol=1e-7)
+
+
+def test_a_narrow_list_of_one_expands_nothing():
+    features = people(60, 11)
+    ranks, _ = nearest(features, 12)
+    encoding = encode(features, ranks, 12, 1, 1)
+    assert [set(row.indices.tolist()) for row in encoding] == plain_sets(ranks, 12)

@@ -1,4 +1,4 @@
-"""What every method owes: it learns, its numbers stay, it resumes exactly, it sees no people."""
+"""What a method without labels owes: it learns, its numbers stay, it resumes, it sees no people."""
 
 from dataclasses import replace
 
@@ -16,7 +16,8 @@ from reseen.training import load, train
 from tests.conftest import TINY
 
 CPU = Device(name="cpu", precision="float32")
-everyone = pytest.mark.parametrize("name", METHODS)
+BLIND = [name for name, method in METHODS.items() if not getattr(method, "needs_people", False)]
+everyone = pytest.mark.parametrize("name", BLIND)
 
 
 def learn(method, data, folder, **options):
@@ -57,8 +58,8 @@ def test_golden_losses(town, tmp_path, quick, name):
 
 GOLDEN = {
     "cluster-contrast": [
-        *(1.623349, 1.993829, 1.98904, 1.71153, 2.483294),
-        *(2.851344, 4.308882, 4.698368, 5.620114, 9.13755),
+        *(2.292275, 2.417438, 2.66831, 2.097203, 2.041491),
+        *(1.760751, 6.917804, 6.545095, 7.148927, 5.283639),
     ],
     "adtc": [
         *(1.154669, 1.02265, 1.386087, 1.358017, 0.724641),

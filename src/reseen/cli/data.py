@@ -1,8 +1,10 @@
 """`reseen data ...`."""
 
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from reseen.data import check as checks
+from reseen.data import invented
 from reseen.data.reading import read
 from reseen.engine.progress import Screen
 
@@ -21,3 +23,72 @@ def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> 
     """
     dataset = read(folder, format=format, pattern=pattern)
     print(checks.check(dataset, track=Screen().track("reading")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs:
+    """The knobs of `Difficulty`; the town's own where nothing is given."""
+
+    camera_gap: float | None = None
+    """How far cameras differ in colour, light, noise and sharpness, 0 to 1."""
+    look_alikes: float | None = None
+    """Share of pairs of people who are dressed alike, 0 to 1."""
+    occlusion: float | None = None
+    """How often somebody or something stands in front, 0 to 1."""
+    box_error: float | None = None
+    """How far the detector's boxes are off, 0 to 1."""
+
+
+def invent(
+    *,
+    out: Path,
+    people: int = 200,
+    cameras: int = 6,
+    views: int = 4,
+    seed: int = 0,
+    height: int = 128,
+    width: int = 64,
+    town: str = "town-a",
+    tracklets: int = 0,
+    difficulty: Knobs = Knobs(),
+) -> None:
+    """Draw people who do not exist, as the cameras of a town see them.
+
+    Parameters
+    ----------
+    out
+        Folder to fill, new or empty.
+    people
+        People to learn from; as many others are there to judge by.
+    cameras
+        Cameras, each of which sees everybody.
+    views
+        Pictures of each person by each camera.
+    seed
+        Chooses the people, the cameras and every picture.
+    height
+        Height of the pictures, in pixels.
+    width
+        Width of the pictures, in pixels.
+    town
+        town-a, a sunny campus, or town-b, a winter station.
+    tracklets
+        Frames of each passage to write besides, for video; 0 for none, 24 at most.
+    """
+    given = {name: value for name, value in asdict(difficulty).items() if value is not None}
+    sizes = dict(people=people, cameras=cameras, views=views, height=height, width=width)
+    invented.invent(
+        out,
+        **sizes,
+        seed=seed,
+        town=town,
+        difficulty=replace(invented.find_town(town).difficulty, **given),
+        tracklets=tracklets,
+        track=Screen().track("drawing"),
+    )
+    found = read(out)
+    frames = f", {2 * people * cameras * tracklets} frames of tracklets" if tracklets else ""
+    print(
+        f"{len(found.train)} crops of {people} people to learn from, {len(found.query)} queries, "
+        f"{len(found.gallery)} in the gallery{frames}; masks and manifest.csv: {out}"
+    )

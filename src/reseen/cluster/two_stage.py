@@ -1,12 +1,17 @@
-"""Pseudo-labels by two stages: k-means gives centroids, Jaccard distance chooses their members."""
+"""Pseudo-labels by two stages: k-means gives centroids, Jaccard distance chooses their members.
+
+Ji, Zou, Lin, Liu, Huang, Wu: An Attention-driven Two-stage Clustering Method for Unsupervised
+Person Re-Identification (ADTC), ECCV 2020, Sec. 3.2.
+"""
 
 import numpy as np
-from sklearn.cluster import KMeans
 
-from reseen.cluster.density import _by_appearance
-from reseen.kernels.jaccard import jaccard_rows
-from reseen.kernels.neighbours import nearest
-from reseen.kernels.reciprocal import encode
+from reseen.cluster.numbering import by_appearance
+from reseen.errors import DataError
+from reseen.kernels.jaccard import invert, jaccard_nearest
+from reseen.kernels.joined import nearest_joined
+from reseen.kernels.kmeans import kmeans
+from reseen.kernels.reciprocal import encode, encode_sets
 from reseen.records import NOISE, PseudoLabels
 
 
@@ -18,32 +23,81 @@ def two_stage(
     k1: int = 30,
     k2: int = 6,
     weighted: bool = False,
-    seed: int = 0,
+    seed: int | np.random.Generator = 0,
 ) -> PseudoLabels:
     """Group images around k-means centroids, and keep only those that one centroid claims.
 
     Args:
         features: (N, D) unit rows.
-        clusters: centroids (M).
-        p: images that each centroid claims.
-        k1: neighbours of which reciprocal ones make a set, itself counted.
+        clusters: centroids, at most N. The paper's M: 1000.
+        p: images that each centroid claims. Paper: 20.
+        k1: neighbours of which reciprocal ones make a set, itself counted (the paper's k, which
+            it does not give; 20 to 30 is usual).
         k2: nearest points whose encodings are averaged; read only if weighted.
-        weighted: distances of expanded, weighted sets, not of plain ones (Eq. 5).
-        seed: of k-means++.
+        weighted: distances of expanded, weighted sets (Zhong et al.), not of plain ones (Eq. 5).
+        seed: of k-means++, or a generator to draw from.
 
     Returns:
-        (N,) ids.
+        (N,) ids; clusters that lost all their images to others leave no gap.
 
-    Source: Ji et al., ADTC, ECCV 2020, Sec. 3.2.
+    Raises:
+        DataError: features are not finite unit rows.
+        SettingsError: a setting is outside its range.
+
+    Memory: O((N + M) k1 + M D).
     """
-    means = KMeans(clusters, n_init="auto", random_state=seed).fit(features).cluster_centers_
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    pool = np.concatenate([features, means]).astype(np.float32)
-    ranks, _ = nearest(pool, k1)
-    encoding = encode(pool, ranks, k1, round(k1 / 2) + 1, k2 if weighted else 1)
-    distances = jaccard_rows(encoding, np.arange(len(features), len(pool)))[:, : len(features)]
-    claimed = np.argsort(distances, 1, kind="stable")[:, :p]
-    claims = np.zeros(distances.shape, bool)
-    np.put_along_axis(claims, claimed, np.take_along_axis(distances, claimed, 1) < 1, 1)
-    labels = np.where(claims.sum(0) == 1, claims.argmax(0), NOISE)
-    return PseudoLabels(_by_appearance(labels))
+    centroids, _ = kmeans(features, clusters, seed=seed)
+    return claim(features, centroids, p=p, k1=k1, k2=k2, weighted=weighted)
+
+
+def claim(
+    features: np.ndarray,
+    centroids: np.ndarray,
+    *,
+    p: int = 20,
+    k1: int = 30,
+    k2: int = 6,
+    weighted: bool = False,
+) -> PseudoLabels:
+    """Label the p images nearest to each centroid by Jaccard distance: ADTC's second stage.
+
+    Centroids are no images, so they join the pool of points before reciprocal sets are made. They
+    are brought to length 1 first: a mean of unit rows is shorter, so by Euclidean distance short
+    ones would crowd into every image's neighbours. An image that shares no neighbour with a
+    centroid is at distance 1 and never claimed; of images at equal distance the first are.
+
+    Args:
+        features: (N, D) unit rows.
+        centroids: (M, D), of any length above 0.
+        p: as in `two_stage`, and so all that follow.
+        k1: neighbours.
+        k2: neighbours to average.
+        weighted: which form.
+
+    Returns:
+        (N,) ids, NOISE for images that no centroid claims, or more than one.
+
+    Raises:
+        DataError: rows are unusable, or a centroid is zero.
+        SettingsError: a setting is outside its range.
+
+    Memory: O((N + M) k1 + M D).
+    """
+    length = np.linalg.norm(centroids, axis=1, keepdims=True)
+    if not length.all():
+        raise DataError(f"{(length == 0).sum()} centroids are zero and point nowhere: drop them.")
+    units = (centroids / length).astype(np.float32)
+    ranks, near = nearest_joined(features, units, k1)
+    if weighted:
+        half = round(k1 / 2) + 1
+        encoding = encode(features, ranks, k1, half, k2, similarities=near, extra=units)
+    else:
+        encoding = encode_sets(ranks, k1)
+    points = np.arange(len(features), len(ranks))
+    claimed, _ = jaccard_nearest(invert(encoding), points, p, len(features))
+    centroid, place = np.nonzero(claimed >= 0)
+    image = claimed[centroid, place]
+    labels = np.full(len(features), NOISE, np.int64)
+    labels[image] = centroid
+    labels[np.bincount(image, minlength=len(features)) > 1] = NOISE
+    return PseudoLabels(by_appearance(labels))

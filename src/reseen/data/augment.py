@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numba import njit, prange
 from torch import Tensor
 
 from reseen.errors import SettingsError
@@ -89,6 +90,14 @@ def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
     Returns:
         (B, 3, H, W) uint8 on the same device.
     """
+    if pixels.device.type == "cpu":
+        out = torch.empty_like(pixels, memory_format=torch.contiguous_format)
+        colour = fill.to(torch.uint8).flatten().numpy()
+        _apply(
+            *(pixels.contiguous().numpy(), draws.flip, draws.top, draws.left, draws.box),
+            *(pad, colour, out.numpy()),
+        )
+        return out
     height, width = pixels.shape[2:]
     each = torch.arange(len(pixels))
     turned = torch.from_numpy(np.flatnonzero(draws.flip))
@@ -101,6 +110,37 @@ def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
         y, x, h, w = draws.box[i]
         out[i, :, y : y + h, x : x + w] = fill
     return out
+
+
+@njit(parallel=True, cache=True)
+def _apply(pixels, flip, top, left, box, pad, fill, out):
+    """Do as `apply` in one pass: each pixel is written once, but for the erased ones."""
+    count, channels, height, width = pixels.shape
+    for i in prange(count):
+        down, right = top[i] - pad, left[i] - pad
+        low, high = max(0, -right), min(width, width - right)
+        y, x, h, w = box[i]
+        for c in range(channels):
+            for row in range(height):
+                to, source = out[i, c, row], row + down
+                if source < 0 or source >= height:
+                    to[:] = 0
+                else:
+                    line = pixels[i, c, source]
+                    to[:low] = 0
+                    if flip[i]:
+                        _turn(line[width - high - right : width - low - right], to[low:high])
+                    else:
+                        to[low:high] = line[low + right : high + right]
+                    to[high:] = 0
+                if y <= row < y + h:
+                    to[x : x + w] = fill[c]
+
+
+@njit(cache=True)
+def _turn(line, to):
+    for place in range(len(to)):
+        to[place] = line[len(to) - 1 - place]
 
 
 def augment(

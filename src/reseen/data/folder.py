@@ -18,6 +18,8 @@ from reseen.records import Dataset, Image
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
 COLUMNS = ("path", "camera", "time", "person", "split")
+REMARKS = ("viewpoint", "occlusion")
+"""Columns that a manifest may have and that nobody reads yet; invented people have them."""
 FIELDS = ("camera", "person", "time", "_")
 
 
@@ -124,7 +126,7 @@ def _manifest_rows(manifest: Path) -> Iterator[dict[str, Any]]:
     for number, row in lines:
         empty, where = False, f"{manifest}, line {number}"
         for column in row:
-            if column not in COLUMNS:
+            if column not in COLUMNS + REMARKS:
                 near = get_close_matches(str(column), COLUMNS, 1)
                 hint = f" Did you mean {near[0]}?" if near else ""
                 raise DataError(

@@ -33,6 +33,7 @@ from reseen.engine.progress import QUIET, Screen, Track, duration
 from reseen.errors import CheckpointError, ClusteringError, DataError, ReseenError, SettingsError
 from reseen.metrics.agreement import stability
 from reseen.nets import encoder as encoders
+from reseen.nets.backbones import TINY
 from reseen.nets.encoder import Encoder
 from reseen.records import Image, PseudoLabels
 
@@ -106,6 +107,12 @@ class Run:
         torch.manual_seed(self.seed)
         path = checkpoint(self.folder, "last")
         encoder = encoders.load(path) if path.exists() else encoders.build(settings)
+        if settings.backbone == "auto" and encoder.settings.backbone == TINY:
+            self.screen.say(
+                "ImageNet weights of ResNet-50 cannot be had here, so this run starts from "
+                f"{TINY}, which has seen invented people only. To start elsewhere: "
+                "--encoder.backbone, --encoder.weights."
+            )
         return self.device.place(encoder)
 
     def rounds(self, total: int, *, encoder: Encoder, **parts: Any) -> Iterator[int]:

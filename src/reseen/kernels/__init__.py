@@ -1,1 +1,1 @@
-"""Fast free functions on arrays that several parts share; numpy and numba, never torch."""
+"""Fast free functions on arrays that several parts share; torch for matrix products alone."""

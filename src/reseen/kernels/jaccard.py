@@ -1,8 +1,11 @@
 """Jaccard distances of sparse encodings, only for pairs that share an entry.
 
-With rows that sum to 1, sum max = 2 - sum min, so the distance is 1 - s / (2 - s) with s the sum
-of minima: Zhong et al., CVPR 2017, Eq. 10. An inverted index (the columns) finds the pairs.
+The distance of two rows is 1 - s / (a + b - s), with s the sum of their minima and a, b their own
+sums: sum min / sum max of Zhong et al., CVPR 2017, Eq. 10. An inverted index (the columns) finds
+the pairs. It holds for weights (`encode`: every row sums to 1) and for plain sets (`encode_sets`).
 """
+
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -14,6 +17,47 @@ from reseen.errors import SettingsError
 ZERO = np.finfo(np.float32).tiny
 """Stands for a distance of 0, so that sparse matrices keep the pair."""
 
+_BINS = 1 << 18
+
+
+class Index(NamedTuple):
+    """Encodings of n points, by row and by column: what every look-up here reads (see `invert`)."""
+
+    start: np.ndarray
+    """(n + 1,) int64, where each row begins in `entry` and `weight`."""
+    entry: np.ndarray
+    """int32, the columns that a row holds, rising."""
+    weight: np.ndarray
+    """float32, how much of each."""
+    column: np.ndarray
+    """int64, where each column begins in `member` and `share`."""
+    member: np.ndarray
+    """int32, the rows that hold a column, rising."""
+    share: np.ndarray
+    """float32, how much each holds of it."""
+    mass: np.ndarray
+    """(n,) float64, the sum of each row."""
+
+
+def invert(encoding: sparse.csr_matrix) -> Index:
+    """Prepare encodings for look-up.
+
+    Args:
+        encoding: (n, N) sparse, positive entries, sorted indices; rows that sum to 1 (`encode`) or
+            to the size of a set (`encode_sets`).
+
+    Returns:
+        The rows and columns as flat arrays. Sums are taken as the whole numbers that they are.
+
+    Memory: O(entries).
+    """
+    columns = encoding.tocsc()
+    return Index(
+        *(encoding.indptr.astype(np.int64), encoding.indices.astype(np.int32), encoding.data),
+        *(columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data),
+        np.rint(np.asarray(encoding.sum(1), np.float64)).ravel(),
+    )
+
 
 def jaccard_graph(encoding: sparse.csr_matrix, eps: float) -> sparse.csr_matrix:
     """Keep all pairs whose Jaccard distance is at most eps, each point with itself among them.
@@ -21,7 +65,7 @@ def jaccard_graph(encoding: sparse.csr_matrix, eps: float) -> sparse.csr_matrix:
     Pairs that share no entry have distance 1 and are never kept, not even for eps = 1.
 
     Args:
-        encoding: (N, N) sparse, positive entries, rows that sum to 1 (see `encode`).
+        encoding: (N, N) sparse (see `invert`).
         eps: the largest distance kept, 0 to 1.
 
     Returns:
@@ -32,22 +76,22 @@ def jaccard_graph(encoding: sparse.csr_matrix, eps: float) -> sparse.csr_matrix:
         SettingsError: eps is outside 0..1.
 
     Source: Zhong et al., CVPR 2017, Eq. 10.
-    Memory: O(kept pairs + threads N): N^2 only if all points are alike.
+    Memory: O(kept pairs + threads N): N^2 only if all points are alike. `density_labels` clusters
+    without holding the pairs.
     """
     if not 0 <= eps <= 1:
         raise SettingsError(f"eps is {eps}; Jaccard distances lie in 0..1: give one of those.")
-    index = _inverted(encoding)
-    limit, threads = np.float32(eps), numba.get_num_threads()
-    indptr = np.cumsum(_count(*index, limit, threads))
-    distances, indices = _collect(*index, limit, threads, indptr)
+    index, limit, threads = invert(encoding), np.float32(eps), numba.get_num_threads()
+    indptr = np.cumsum(_count(index, limit, threads))
+    distances, indices = _collect(index, limit, threads, indptr)
     return sparse.csr_matrix((distances, indices, indptr), shape=encoding.shape)
 
 
-def jaccard_rows(encoding: sparse.csr_matrix, rows: np.ndarray) -> np.ndarray:
+def jaccard_rows(index: Index, rows: np.ndarray) -> np.ndarray:
     """Give the Jaccard distances of some points to all points.
 
     Args:
-        encoding: (N, N) sparse, positive entries, rows that sum to 1 (see `encode`).
+        index: encodings of N points (see `invert`).
         rows: (r,) positions of the points wanted.
 
     Returns:
@@ -55,14 +99,55 @@ def jaccard_rows(encoding: sparse.csr_matrix, rows: np.ndarray) -> np.ndarray:
 
     Source: Zhong et al., CVPR 2017, Eq. 10. Memory: O(r N).
     """
-    return _dense(*_inverted(encoding), np.asarray(rows, np.int64))
+    return _dense(index, np.asarray(rows, np.int64))
+
+
+def jaccard_pairs(index: Index, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Give the Jaccard distances of single pairs.
+
+    Args:
+        index: encodings of N points (see `invert`).
+        left: (P,) positions of the one point of each pair.
+        right: (P,) positions of the other.
+
+    Returns:
+        (P,) float32, 0 to 1.
+
+    Source: Zhong et al., CVPR 2017, Eq. 10. Memory: O(P).
+    """
+    return _pairs(index, np.asarray(left, np.int64), np.asarray(right, np.int64))
+
+
+def jaccard_nearest(
+    index: Index, rows: np.ndarray, p: int, among: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the p nearest of the first points to some points, by Jaccard distance.
+
+    Args:
+        index: encodings of N points (see `invert`).
+        rows: (r,) positions of the points that ask.
+        p: how many to find for each, at least 1.
+        among: only points 0 .. among - 1 are found.
+
+    Returns:
+        indices (r, p) int32, nearest first, equals by rising index, -1 where fewer share an entry;
+        and distances (r, p) float32, 1 there.
+
+    Raises:
+        SettingsError: p is below 1.
+
+    Source: Ji et al., ECCV 2020, Sec. 3.2. Memory: O(r p + threads N).
+    """
+    if p < 1:
+        raise SettingsError(f"p is {p}; it counts the nearest points: give 1 or more.")
+    return _nearest(index, np.asarray(rows, np.int64), p, among, numba.get_num_threads())
 
 
 def jaccard_kth(encoding: sparse.csr_matrix, k: int) -> np.ndarray:
     """Give each point's Jaccard distance to its k-th nearest point, itself counted.
 
     Args:
-        encoding: (N, N) sparse, positive entries, rows that sum to 1 (see `encode`).
+        encoding: (N, N) sparse (see `invert`).
         k: which neighbour, 1 for the point itself.
 
     Returns:
@@ -70,107 +155,253 @@ def jaccard_kth(encoding: sparse.csr_matrix, k: int) -> np.ndarray:
 
     Source: Zhong et al., CVPR 2017, Eq. 10. Memory: O(threads N).
     """
-    return _kth(*_inverted(encoding), k, numba.get_num_threads())
+    first, place = distinct_rows(encoding)
+    index, copies = invert(encoding[first]), np.bincount(place)
+    return _kth(index, copies, k, numba.get_num_threads())[place]
 
 
-def _inverted(encoding):
-    columns = encoding.tocsc()
-    return (
-        *(encoding.indptr, encoding.indices, encoding.data),
-        *(columns.indptr, columns.indices, columns.data),
-    )
+def smallest_mean(encoding: sparse.csr_matrix, share: float) -> float:
+    """Average the smallest Jaccard distances of all pairs: an eps for DBSCAN.
+
+    Args:
+        encoding: (N, N) sparse, N >= 2 (see `invert`).
+        share: of all N (N - 1) / 2 pairs, above 0, at most 1; at least one pair is taken. DAAL's p.
+
+    Returns:
+        The mean, 0 to 1; distances are rounded to 2^-18.
+
+    Raises:
+        SettingsError: share is out of range, or there are fewer than two points.
+
+    Source: Huang et al., Domain Adaptive Attention Learning (DAAL), AAAI 2020, "Learning"; its
+    forerunner Song et al., arXiv:1807.11334, takes a share of 1.6e-3.
+    Memory: O(threads N): a histogram of the pairs that share an entry; all others are at 1.
+    """
+    n = len(encoding.indptr) - 1
+    if not 0 < share <= 1 or n < 2:
+        raise SettingsError(
+            f"share is {share} of the pairs of {n} points: give two points and 0 < share <= 1."
+        )
+    first, place = distinct_rows(encoding)
+    copies = np.bincount(place)
+    counts = _histogram(invert(encoding[first]), copies, numba.get_num_threads())
+    counts[0] += np.sum(copies * (copies - 1) // 2)
+    wanted = max(1, round(share * (n * (n - 1) // 2)))
+    before = np.cumsum(counts) - counts
+    taken = np.clip(wanted - before, 0, counts)
+    return float((taken @ np.arange(len(counts)) / _BINS + wanted - taken.sum()) / wanted)
+
+
+def distinct_rows(encoding: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Find rows that are equal, entry for entry.
+
+    Args:
+        encoding: (N, N) sparse, sorted indices.
+
+    Returns:
+        first: (n,) positions of the first row of each kind, rising; and place: (N,) which of them
+        each row equals.
+
+    Memory: O(N).
+    """
+    start = encoding.indptr.astype(np.int64)
+    entry, bits = encoding.indices.astype(np.int32), encoding.data.view(np.int32)
+    marks = _fingerprints(start, entry, bits)
+    _, leader, kind = np.unique(marks, return_index=True, return_inverse=True)
+    leader = leader[kind]
+    _separate(start, entry, bits, leader)
+    first, place = np.unique(leader, return_inverse=True)
+    return first, place
 
 
 @njit(cache=True)
-def _distance(overlap):
-    return np.float32(max(0.0, (2 - 2 * overlap) / (2 - overlap)))
+def distance(overlap, mass):
+    """Jaccard distance of two rows from the sum of their minima and the sum of their sums."""
+    return np.float32(max(0.0, (mass - 2 * overlap) / (mass - overlap)))
 
 
 @njit(cache=True)
-def _overlap(i, start, entry, weight, column, member, share, overlap, touched):
-    """Add up the minima of row i with every row; give how many rows share an entry with it."""
+def workspace(index):
+    """Room for `add_minima`: overlaps, zeros, and positions, one more than there are rows."""
+    n = len(index.mass)
+    return np.zeros(n), np.empty(n + 1, np.int32)
+
+
+@njit(cache=True)
+def add_minima(index, i, stop, overlap, touched):
+    """Add the minima of row i with each of the first rows to overlap (zeros before).
+
+    Gives how many rows share an entry with it; their positions go to touched. Every position is
+    written there and kept if it is new: half of them are, so a branch would be guessed wrong.
+    """
     found = 0
-    for a in range(start[i], start[i + 1]):
-        for b in range(column[entry[a]], column[entry[a] + 1]):
-            j = member[b]
-            if overlap[j] == 0:
-                touched[found] = j
-                found += 1
-            overlap[j] += min(weight[a], share[b])
+    for a in range(index.start[i], index.start[i + 1]):
+        weight, column = index.weight[a], index.entry[a]
+        for b in range(index.column[column], index.column[column + 1]):
+            j = np.uint32(index.member[b])
+            if j >= stop:
+                break
+            before = overlap[j]
+            touched[found] = j
+            found += before == 0
+            overlap[j] = before + min(weight, index.share[b])
     return found
 
 
 @njit(parallel=True, cache=True)
-def _count(start, entry, weight, column, member, share, limit, threads):
-    n = len(start) - 1
+def _count(index, limit, threads):
+    n = len(index.mass)
     counts = np.zeros(n + 1, np.int64)
     for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         for i in range(t, n, threads):
-            found = _overlap(i, start, entry, weight, column, member, share, overlap, touched)
-            for j in touched[:found]:
-                counts[i + 1] += j == i or _distance(overlap[j]) <= limit
-                overlap[j] = 0
+            found = add_minima(index, i, n, overlap, touched)
+            counts[i + 1] = _within(index, i, touched[:found], overlap, limit)
+            overlap[touched[:found]] = 0
     return counts
 
 
 @njit(parallel=True, cache=True)
-def _collect(start, entry, weight, column, member, share, limit, threads, indptr):
-    n = len(start) - 1
+def _collect(index, limit, threads, indptr):
+    n = len(index.mass)
     distances = np.empty(indptr[n], np.float32)
     indices = np.empty(indptr[n], np.int32)
     for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         for i in range(t, n, threads):
-            found = _overlap(i, start, entry, weight, column, member, share, overlap, touched)
-            size = _within(i, touched[:found], overlap, limit)
+            found = add_minima(index, i, n, overlap, touched)
+            size = _within(index, i, touched[:found], overlap, limit)
             kept = np.sort(touched[:size])
             near = np.empty(size, np.float32)
             for a in range(size):
-                near[a] = ZERO if kept[a] == i else max(ZERO, _distance(overlap[kept[a]]))
+                near[a] = max(ZERO, _between(index, i, kept[a], overlap))
             order = np.argsort(near, kind="mergesort")
             distances[indptr[i] : indptr[i + 1]] = near[order]
             indices[indptr[i] : indptr[i + 1]] = kept[order]
-            overlap[kept] = 0
+            overlap[touched[:found]] = 0
     return distances, indices
 
 
 @njit(cache=True)
-def _within(i, touched, overlap, limit):
-    """Move the rows within the limit to the front of touched, forget the others; give how many."""
+def _between(index, i, j, overlap):
+    if i == j:
+        return np.float32(0)
+    return distance(overlap[j], index.mass[i] + index.mass[j])
+
+
+@njit(cache=True)
+def _within(index, i, touched, overlap, limit):
+    """Move the rows within the limit to the front of touched; give how many."""
     size = 0
-    for j in touched:
-        if j == i or _distance(overlap[j]) <= limit:
-            touched[size] = j
+    for a in range(len(touched)):
+        if _between(index, i, touched[a], overlap) <= limit:
+            touched[a], touched[size] = touched[size], touched[a]
             size += 1
-        else:
-            overlap[j] = 0
     return size
 
 
 @njit(parallel=True, cache=True)
-def _dense(start, entry, weight, column, member, share, rows):
-    n = len(start) - 1
+def _dense(index, rows):
+    n = len(index.mass)
     distances = np.empty((len(rows), n), np.float32)
     for r in prange(len(rows)):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
-        _overlap(rows[r], start, entry, weight, column, member, share, overlap, touched)
+        overlap, touched = workspace(index)
+        add_minima(index, rows[r], n, overlap, touched)
         for j in range(n):
-            distances[r, j] = 0 if j == rows[r] else _distance(overlap[j])
+            distances[r, j] = _between(index, rows[r], j, overlap)
+    return distances
+
+
+@njit(cache=True)
+def _pairs(index, left, right):
+    distances = np.zeros(len(left), np.float32)
+    for pair in range(len(left)):
+        i, j = left[pair], right[pair]
+        a, b, overlap = index.start[i], index.start[j], 0.0
+        while i != j and a < index.start[i + 1] and b < index.start[j + 1]:
+            if index.entry[a] == index.entry[b]:
+                overlap += min(index.weight[a], index.weight[b])
+            step = index.entry[a] - index.entry[b]
+            a += step <= 0
+            b += step >= 0
+        if i != j:
+            distances[pair] = distance(overlap, index.mass[i] + index.mass[j])
     return distances
 
 
 @njit(parallel=True, cache=True)
-def _kth(start, entry, weight, column, member, share, k, threads):
-    n = len(start) - 1
+def _nearest(index, rows, p, among, threads):
+    indices = np.full((len(rows), p), -1, np.int32)
+    distances = np.ones((len(rows), p), np.float32)
+    for t in prange(threads):
+        overlap, touched = workspace(index)
+        for r in range(t, len(rows), threads):
+            found = np.sort(touched[: add_minima(index, rows[r], among, overlap, touched)])
+            near = np.empty(len(found), np.float32)
+            for a in range(len(found)):
+                near[a] = _between(index, rows[r], found[a], overlap)
+            order = np.argsort(near, kind="mergesort")[:p]
+            indices[r, : len(order)] = found[order]
+            distances[r, : len(order)] = near[order]
+            overlap[found] = 0
+    return indices, distances
+
+
+@njit(parallel=True, cache=True)
+def _kth(index, copies, k, threads):
+    n = len(index.mass)
     distances = np.ones(n, np.float32)
     for t in prange(threads):
-        overlap, touched = np.zeros(n), np.empty(n, np.int32)
+        overlap, touched = workspace(index)
         for i in range(t, n, threads):
-            found = _overlap(i, start, entry, weight, column, member, share, overlap, touched)
-            overlap[i] = 1
-            if found >= k:
-                place = found - k
-                distances[i] = _distance(np.partition(overlap[touched[:found]], place)[place])
+            found = add_minima(index, i, n, overlap, touched)
+            near = np.empty(found, np.float32)
+            for a in range(found):
+                near[a] = _between(index, i, touched[a], overlap)
+            last = min(k, found) - 1
+            closest = np.flatnonzero(near <= np.partition(near, last)[last])
+            seen = 0
+            for a in closest[np.argsort(near[closest])]:
+                seen += copies[touched[a]]
+                if seen >= k:
+                    distances[i] = near[a]
+                    break
             overlap[touched[:found]] = 0
     return distances
+
+
+@njit(parallel=True, cache=True)
+def _histogram(index, copies, threads):
+    n = len(index.mass)
+    counts = np.zeros((threads, _BINS + 1), np.int64)
+    for t in prange(threads):
+        overlap, touched = workspace(index)
+        for i in range(t, n, threads):
+            found = add_minima(index, i, i, overlap, touched)
+            for j in touched[:found]:
+                place = round(_between(index, i, j, overlap) * _BINS)
+                counts[t, place] += copies[i] * copies[j]
+                overlap[j] = 0
+    return counts.sum(0)
+
+
+@njit(cache=True)
+def _fingerprints(start, entry, bits):
+    marks = np.empty(len(start) - 1, np.int64)
+    for i in range(len(marks)):
+        mark = np.int64(start[i + 1] - start[i])
+        for a in range(start[i], start[i + 1]):
+            mark = (mark ^ entry[a]) * np.int64(0x100000001B3)
+            mark = (mark ^ bits[a]) * np.int64(0x100000001B3)
+            mark ^= mark >> 29
+        marks[i] = mark
+    return marks
+
+
+@njit(cache=True)
+def _separate(start, entry, bits, leader):
+    """Give a row that only shares its fingerprint with its leader back to itself."""
+    for i in range(len(leader)):
+        a, b = slice(start[i], start[i + 1]), slice(start[leader[i]], start[leader[i] + 1])
+        if not (np.array_equal(entry[a], entry[b]) and np.array_equal(bits[a], bits[b])):
+            leader[i] = i

@@ -1,19 +1,20 @@
-"""Exact nearest neighbours by cosine: a blocked matrix product and a bounded list for each row."""
+"""Exact nearest neighbours by cosine: quick scores choose candidates, exact sums decide."""
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 from numba import njit, prange
 
 from reseen.errors import DataError, SettingsError
+from reseen.kernels.shortlist import Shortlist, shortlists
 
 BLOCK_BYTES = 64 << 20
 """How much memory one block of similarities may take."""
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 _UNIT_TOLERANCE = 1e-2
-_CHUNK = 64
 
 
 def check_rows(features: np.ndarray, name: str = "features") -> np.ndarray:
@@ -50,31 +51,39 @@ def nearest(
     k: int,
     pool: np.ndarray | None = None,
     *,
+    precision: str = "auto",
+    device: str = "cpu",
     block_bytes: int = BLOCK_BYTES,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k rows of the pool with the largest cosine to each row, exactly.
 
-    Neighbours stand by falling similarity, and where similarities are equal by rising index, at the
-    k-th place too. The rule knows no self: a point that has k or more exact copies at lower
-    indices is missing from its own list.
+    A quick product lists the candidates (see `shortlists`); theirs are summed again in float64,
+    which decides. So the result is the same in every precision, on every device and for every
+    block size. Neighbours stand by falling similarity, and where the float64 sums are equal by
+    rising index, at the k-th place too. The rule knows no self: a point that has k or more exact
+    copies at lower indices is missing from its own list.
 
     Args:
         features: (N, D) unit rows.
         k: neighbours to find, at least 1; the pool's size where that is smaller.
         pool: (M, D) unit rows to search; the features themselves if None, and then a point is
             its own neighbour.
+        precision: of the quick product on a CPU: float32, bfloat16, or auto, the quicker here. It
+            changes the time alone.
+        device: where the quick product is computed: cpu, cuda, cuda:1 ... (there in bfloat16).
         block_bytes: memory for one block of similarities, in bytes.
 
     Returns:
-        indices (N, k) int32 into the pool, and similarities (N, k) float32.
+        indices (N, k) int32 into the pool, and similarities (N, k) float32, rounded from float64.
 
     Raises:
         DataError: rows are unusable (see `check_rows`), or the pool has another D.
-        SettingsError: k is below 1.
+        SettingsError: k is below 1, or there is no such precision.
 
-    Memory: O(N k + block_bytes); N x M is never held.
+    Memory: O(N k + block_bytes), and 2 (N + M) D bytes in bfloat16; N x M is never held.
     """
-    return nearest_and_lowest(features, k, pool, block_bytes=block_bytes)[:2]
+    ((indices, similarities),) = _search(features, pool, ((k, 1),), precision, device, block_bytes)
+    return indices, similarities
 
 
 def nearest_and_lowest(
@@ -82,6 +91,8 @@ def nearest_and_lowest(
     k: int,
     pool: np.ndarray | None = None,
     *,
+    precision: str = "auto",
+    device: str = "cpu",
     block_bytes: int = BLOCK_BYTES,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Do as `nearest`, and give each row's smallest similarity to the pool as well.
@@ -90,6 +101,8 @@ def nearest_and_lowest(
         features: (N, D) unit rows.
         k: neighbours to find, at least 1.
         pool: (M, D) unit rows to search, or None for the features themselves.
+        precision: of the quick product on a CPU, see `nearest`.
+        device: where the quick product is computed.
         block_bytes: memory for one block of similarities, in bytes.
 
     Returns:
@@ -97,26 +110,99 @@ def nearest_and_lowest(
 
     Raises:
         DataError: rows are unusable (see `check_rows`), or the pool has another D.
-        SettingsError: k is below 1.
+        SettingsError: k is below 1, or there is no such precision.
 
-    Memory: O(N k + block_bytes).
+    Memory: as `nearest`.
     """
-    if k < 1:
-        raise SettingsError(f"k is {k}; a row needs at least one neighbour: give k >= 1.")
+    wanted = ((k, 1), (1, -1))
+    found, low = _search(features, pool, wanted, precision, device, block_bytes)
+    return *found, low[1][:, 0]
+
+
+def _search(features, pool, wanted, precision, device, block_bytes):
+    """Give indices and similarities for each pair of k and sign (-1: the least similar)."""
+    if min(k for k, _ in wanted) < 1:
+        raise SettingsError(
+            f"k is {wanted[0][0]}; a row needs at least one neighbour: give k >= 1."
+        )
+    if precision not in PRECISIONS:
+        raise SettingsError(f"precision is {precision!r}: give one of {', '.join(PRECISIONS)}.")
     rows = check_rows(features)
     others = rows if pool is None else check_rows(pool, "pool")
-    k = min(k, len(others))
-    indices = np.full((len(rows), k), -1, np.int32)
-    similarities = np.full((len(rows), k), -np.inf, np.float32)
-    lowest = np.full(len(rows), np.inf, np.float32)
-    if pool is None:
-        tiles = _mirrored_tiles(rows, block_bytes)
-    else:
-        tiles = ((start, 0, block) for start, block in similarity_blocks(rows, others, block_bytes))
-    for start, column, tile in tiles:
-        part = slice(start, start + len(tile))
-        _select(tile, column, indices[part], similarities[part], lowest[part])
-    return indices, similarities, lowest
+    _check_sizes(rows, others)
+    wanted = tuple((min(k, len(others)), sign) for k, sign in wanted)
+    lists = shortlists(
+        *(rows, others, wanted), precision=precision, device=device, block_bytes=block_bytes
+    )
+    return [decide(rows, others, found, block_bytes) for found in lists]
+
+
+def decide(
+    rows: np.ndarray, others: np.ndarray, found: Shortlist, block_bytes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the k best of each shortlist by float64 sums; search rows without a list in full.
+
+    Args:
+        rows: (N, D) float32.
+        others: (M, D) float32.
+        found: the `Shortlist` of each row.
+        block_bytes: memory for one block of products, in bytes.
+
+    Returns:
+        indices (N, k) int32 and products (N, k) float32.
+    """
+    indices = np.full((len(rows), found.k), -1, np.int32)
+    sums = np.full((len(rows), found.k), -np.inf)
+    _settle(rows, others, found, indices, sums)
+    open_rows = np.flatnonzero(np.isinf(found.bar) & (found.size == 0))
+    if len(open_rows):
+        _search_in_full(rows, others, open_rows, found, indices, sums, block_bytes)
+    return indices, (found.sign * sums).astype(np.float32)
+
+
+def _search_in_full(rows, others, where, found, indices, sums, block_bytes):
+    """Search in float64 for the rows `where`, in blocks; copies are looked up once.
+
+    Of copies in the pool only the first k can be found, so the others are left out: neither a pool
+    of copies nor one of near copies needs more than the matrix product and a few sums a row.
+    """
+    same = first_copies(rows, where)
+    once = np.flatnonzero(same == np.arange(len(where)))
+    pool = _first_k(first_copies(others, np.arange(len(others))), found.k)
+    size = others.shape[1]
+    side = max(1, math.isqrt(size * size + block_bytes // 8) - size)  # 8 side^2 + 16 D side
+    error = size * 2.0**-51 * (1 + _UNIT_TOLERANCE) ** 2
+    for start in range(0, len(once), side):
+        part = where[once[start : start + side]]
+        block = found.sign * rows[part].astype(np.float64)
+        for column in range(0, len(pool), side):
+            columns = pool[column : column + side]
+            tile = block @ others[columns].astype(np.float64).T
+            _insert_all(tile, part, columns, rows, others, error, found.sign, indices, sums)
+    indices[where], sums[where] = indices[where[same]], sums[where[same]]
+
+
+def first_copies(rows: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Find rows that are copies of others, bit for bit.
+
+    Args:
+        rows: (N, D) float32, in memory order.
+        where: (n,) positions of the rows to look at.
+
+    Returns:
+        (n,) for each the place in `where` of the first row like it: its own if it is the first.
+
+    Memory: O(n).
+    """
+    marks = _fingerprints(rows.view(np.uint32), where)
+    return _match(rows, where, marks, np.argsort(marks, kind="stable"))
+
+
+def _first_k(same: np.ndarray, k: int) -> np.ndarray:
+    """Positions of all but those that have k copies or more before them."""
+    order = np.argsort(same, kind="stable")
+    first = np.searchsorted(same[order], same[order])
+    return np.sort(order[np.arange(len(same)) - first < k])
 
 
 def similarity_blocks(
@@ -138,11 +224,7 @@ def similarity_blocks(
 
     Memory: O(block_bytes).
     """
-    if rows.shape[1] != others.shape[1]:
-        raise DataError(
-            f"The rows have {rows.shape[1]} numbers and those they are compared with "
-            f"{others.shape[1]}: extract both with the same encoder."
-        )
+    _check_sizes(rows, others)
     step = min(len(rows), max(1, block_bytes // (4 * len(others))))
     buffer = np.empty((step, len(others)), np.float32)
     for start in range(0, len(rows), step):
@@ -150,21 +232,12 @@ def similarity_blocks(
         yield start, np.matmul(part, others.T, out=buffer[: len(part)])
 
 
-def _mirrored_tiles(rows, block_bytes):
-    """Walk through rows @ rows.T, computing each pair once: a tile serves its columns turned over.
-
-    Every row meets its columns in rising order. The tiles are of one size, because BLAS may sum
-    thin ones in another order, and then copies of an image would no longer tie.
-    """
-    side = max(1, math.isqrt(block_bytes // 8))
-    cuts = np.linspace(0, len(rows), -(-len(rows) // side) + 1).astype(int)
-    spans = list(pairwise(cuts.tolist()))
-    for place, (start, stop) in enumerate(spans):
-        for column, end in spans[place:]:
-            tile = rows[start:stop] @ rows[column:end].T
-            yield start, column, tile
-            if column > start:
-                yield column, start, np.ascontiguousarray(tile.T)
+def _check_sizes(rows: np.ndarray, others: np.ndarray) -> None:
+    if rows.shape[1] != others.shape[1]:
+        raise DataError(
+            f"The rows have {rows.shape[1]} numbers and those they are compared with "
+            f"{others.shape[1]}: extract both with the same encoder."
+        )
 
 
 def _refuse(bad: np.ndarray, name: str, what: str, remedy: str) -> None:
@@ -175,39 +248,82 @@ def _refuse(bad: np.ndarray, name: str, what: str, remedy: str) -> None:
 
 
 @njit(parallel=True, cache=True)
-def _select(tile, column, indices, similarities, lowest):
-    for i in prange(len(tile)):
-        low = _keep_best(tile[i], column, indices[i], similarities[i])
-        lowest[i] = min(lowest[i], low)
-
-
-# nnan lets the compiler compare and take minima many at a time; no sum is touched.
-@njit(cache=True, fastmath={"nnan"})
-def _keep_best(row, column, index, best):
-    """Let the similarities of columns column, column + 1, ... join the best; give the lowest."""
-    last = len(best) - 1
-    low = row[0]
-    for start in range(0, len(row), _CHUNK):
-        stop = min(start + _CHUNK, len(row))
-        bar = best[last]
-        above = 0
-        for j in range(start, stop):
-            above += row[j] > bar
-            low = min(low, row[j])
-        if above == 0:
-            continue
-        for j in range(start, stop):
-            if row[j] > best[last]:
-                _insert(row[j], column + j, index, best)
-    return low
+def _settle(rows, others, found, indices, sums):
+    for i in prange(len(rows)):
+        _settle_row(
+            rows[i], others, found.sign, found.listed[i, : found.size[i]], indices[i], sums[i]
+        )
 
 
 @njit(cache=True)
-def _insert(value, j, index, best):
-    place = len(best) - 1
-    while place > 0 and best[place - 1] < value:
-        best[place] = best[place - 1]
-        index[place] = index[place - 1]
+def _settle_row(row, others, sign, picks, index, sums):
+    last = len(picks) - 1
+    for place in range(0, len(picks), 4):
+        a, b = others[picks[place]], others[picks[min(place + 1, last)]]
+        c, d = others[picks[min(place + 2, last)]], others[picks[min(place + 3, last)]]
+        totals = _four_sums(row, a, b, c, d)
+        for n in range(min(4, len(picks) - place)):
+            _insert(sign * totals[n], picks[place + n], index, sums)
+
+
+# The compiler may choose the order of a sum, but then it is that order for every pair of rows.
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _four_sums(x, a, b, c, d):
+    """Sum x times each of four rows in float64, in which the products are exact."""
+    p = q = r = s = 0.0
+    for place in range(len(x)):
+        value = np.float64(x[place])
+        p += value * np.float64(a[place])
+        q += value * np.float64(b[place])
+        r += value * np.float64(c[place])
+        s += value * np.float64(d[place])
+    return p, q, r, s
+
+
+@njit(parallel=True, cache=True)
+def _insert_all(tile, part, columns, rows, others, error, sign, indices, sums):
+    for b in prange(len(tile)):
+        i = part[b]
+        for c in range(len(columns)):
+            if tile[b, c] + error >= sums[i, -1]:
+                _settle_row(rows[i], others, sign, columns[c : c + 1], indices[i], sums[i])
+
+
+@njit(cache=True)
+def _insert(total, j, index, sums):
+    place = len(sums)
+    while place > 0 and _before(total, j, sums[place - 1], index[place - 1]):
+        if place < len(sums):
+            sums[place], index[place] = sums[place - 1], index[place - 1]
         place -= 1
-    best[place] = value
-    index[place] = j
+    if place < len(sums):
+        sums[place], index[place] = total, j
+
+
+@njit(cache=True)
+def _before(total, j, other, index):
+    return total > other or (total == other and j < index)
+
+
+@njit(parallel=True, cache=True)
+def _fingerprints(bits, where):
+    marks = np.empty(len(where), np.uint64)
+    for i in prange(len(where)):
+        mark, odd = np.uint64(0), np.uint64(0x9E3779B97F4A7C15)
+        for c in range(bits.shape[1]):
+            mark += (np.uint64(bits[where[i], c]) + np.uint64(1)) * odd
+            odd += np.uint64(0xD1B54A32D192ED02)
+        marks[i] = mark ^ (mark >> np.uint64(32))
+    return marks
+
+
+@njit(cache=True)
+def _match(rows, where, marks, order):
+    same = np.arange(len(where))
+    head = order[0]
+    for i in order:
+        if marks[i] != marks[head]:
+            head = i
+        elif np.array_equal(rows[where[i]], rows[where[head]]):
+            same[i] = head
+    return same

@@ -19,21 +19,29 @@ def encode(
     k_half: int,
     k2: int,
     *,
+    similarities: np.ndarray | None = None,
     scale: np.ndarray | None = None,
+    extra: np.ndarray | None = None,
 ) -> sparse.csr_matrix:
     """Encode each point by its expanded k-reciprocal neighbours, averaged over its k2 nearest.
 
     Published clustering code calls this with k = k1 and k_half = round(k1 / 2) + 1, re-ranking
     with k = k1 + 1; all three numbers count the point itself. A point always belongs to its own
-    set, even where so many exact copies stand before it that `ranks` has lost it.
+    set, even where so many exact copies stand before it that `ranks` has lost it. With k_half = 1
+    no set is expanded.
 
     Args:
         features: (N, D) float32 unit rows.
-        ranks: (N, R) int32, the nearest points of each, nearest first (see `nearest`).
+        ranks: (N, R) int32, the nearest points of each, nearest first (see `nearest`), -1 where
+            there are fewer.
         k: columns of `ranks` that make R(i, k); R where that is smaller.
         k_half: columns that make the narrow sets which may join (Eq. 5).
         k2: columns to average over (local query expansion, Eq. 11); 1 leaves the rows alone.
+        similarities: (N, R) float32 of those points, as `nearest` gives them: saves most of the
+            work. Computed here if None.
         scale: (N,) float32, what to divide the squared distances of each row by; nothing if None.
+        extra: (M, D) float32 unit rows of points N .. N + M, which then count in N everywhere but
+            in `features` (see `nearest_joined`).
 
     Returns:
         (N, N) sparse, float32, positive entries, sorted indices, rows that sum to 1.
@@ -48,22 +56,71 @@ def encode(
         if value < 1:
             raise SettingsError(f"{name} is {value}; it counts the point itself: give 1 or more.")
     rows = np.ascontiguousarray(features, np.float32)
-    ranks = np.ascontiguousarray(ranks, np.int32)
+    others = rows[:0] if extra is None else np.ascontiguousarray(extra, np.float32)
+    ranks, n = np.ascontiguousarray(ranks, np.int32), len(rows) + len(others)
     if scale is None:
-        scale = np.ones(len(rows), np.float32)
+        scale = np.ones(n, np.float32)
+    if similarities is None:
+        similarities = np.full(ranks.shape, np.nan, np.float32)
     wide, narrow = reciprocal_sets(ranks, k), reciprocal_sets(ranks, k_half)
     threads = numba.get_num_threads()
-    indptr = np.cumsum(_expanded_sizes(wide, narrow, threads))
-    indices, weights = _weigh(rows, scale, wide, narrow, indptr, threads)
-    encoding = sparse.csr_matrix((weights, indices, indptr), shape=(len(rows), len(rows)))
-    return _average(encoding, ranks[:, :k2])
+    indptr = np.cumsum(_expanded_sizes(wide, narrow))
+    known = ranks, np.ascontiguousarray(similarities, np.float32)
+    indices, weights = _weigh(rows, others, known, scale, wide, narrow, indptr, threads)
+    encoding = sparse.csr_matrix((weights, indices, indptr), shape=(n, n))
+    encoding = average(encoding, ranks[:, :k2])
+    encoding.sort_indices()
+    return encoding
+
+
+def encode_sets(ranks: np.ndarray, k: int) -> sparse.csr_matrix:
+    """Encode each point by its k-reciprocal neighbours alone: a plain set, all its weights 1.
+
+    No expansion, no weights, no average: the Jaccard distance of such rows is that of the sets.
+
+    Args:
+        ranks: (N, R) int32, the nearest points of each, nearest first, -1 where there are fewer.
+        k: columns of `ranks` to look at; R where that is smaller.
+
+    Returns:
+        (N, N) sparse, float32 ones, sorted indices.
+
+    Raises:
+        SettingsError: k is below 1.
+
+    Source: Ji et al., Attention-driven Two-stage Clustering, ECCV 2020, Eqs. 4 and 5.
+    Memory: O(N k).
+    """
+    if k < 1:
+        raise SettingsError(f"k is {k}; it counts the point itself: give 1 or more.")
+    encoding = _sparse(reciprocal_sets(ranks, k), 1)
+    encoding.sort_indices()
+    return encoding
+
+
+def average(encoding: sparse.csr_matrix, near: np.ndarray) -> sparse.csr_matrix:
+    """Replace each row by the mean of the rows near it: local query expansion.
+
+    Args:
+        encoding: (N, N) sparse.
+        near: (N, k2) int32, the rows to average, -1 for none.
+
+    Returns:
+        (N, N) sparse; the same object if k2 is 1.
+
+    Source: Zhong et al., CVPR 2017, Eq. 11. Memory: O(k2 entries), fewer where rows share them.
+    """
+    if near.shape[1] == 1:
+        return encoding
+    counts = np.count_nonzero(near >= 0, axis=1).astype(np.float32)
+    return _sparse(near, (1 / counts)[:, None]) @ encoding
 
 
 def reciprocal_sets(ranks: np.ndarray, k: int) -> np.ndarray:
     """Collect R(i, k): the points among i's first k that have i among their own first k.
 
     Args:
-        ranks: (N, R) int32, the nearest points of each, nearest first.
+        ranks: (N, R) int32, the nearest points of each, nearest first, -1 where there are fewer.
         k: columns to look at; R where that is smaller.
 
     Returns:
@@ -74,26 +131,24 @@ def reciprocal_sets(ranks: np.ndarray, k: int) -> np.ndarray:
     return _reciprocal_sets(np.ascontiguousarray(ranks[:, :k], np.int32))
 
 
-def _average(encoding, ranks):
-    n, k2 = ranks.shape
-    if k2 == 1:
-        return encoding
-    shares = np.full(n * k2, 1 / k2, np.float32)
-    mean = sparse.csr_matrix((shares, ranks.ravel(), np.arange(0, n * k2 + 1, k2)), shape=(n, n))
-    averaged = mean @ encoding
-    averaged.sort_indices()
-    return averaged
+def _sparse(lists, weights):
+    """Give lists of columns, -1 for none, as an (N, N) matrix that holds a weight at each."""
+    kept = lists >= 0
+    data = np.broadcast_to(np.asarray(weights, np.float32), lists.shape)[kept]
+    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(kept, axis=1))])
+    return sparse.csr_matrix((data, lists[kept], indptr), shape=(len(lists), len(lists)))
 
 
-@njit(parallel=True, cache=True)
+# Not parallel, nor are the sizes: they take hundredths of the time, and to compile as long.
+@njit(cache=True)
 def _reciprocal_sets(ranks):
     n, k = ranks.shape
     sets = np.full((n, k + 1), -1, np.int32)
-    for i in prange(n):
+    for i in range(n):
         sets[i, 0] = i
         size = 1
         for j in ranks[i]:
-            if j != i and _holds(ranks[j], i):
+            if j >= 0 and j != i and _holds(ranks[j], i):
                 sets[i, size] = j
                 size += 1
     return sets
@@ -150,38 +205,54 @@ def _scratch(wide, narrow):
     return np.full(n, -1, np.int64), np.empty(room, np.int32)
 
 
-@njit(parallel=True, cache=True)
-def _expanded_sizes(wide, narrow, threads):
+@njit(cache=True)
+def _expanded_sizes(wide, narrow):
     n = len(wide)
     sizes = np.zeros(n + 1, np.int64)
-    for t in prange(threads):
-        mark, members = _scratch(wide, narrow)
-        for i in range(t, n, threads):
-            sizes[i + 1] = _expand(i, wide, narrow, mark, members)
+    mark, members = _scratch(wide, narrow)
+    for i in range(n):
+        sizes[i + 1] = _expand(i, wide, narrow, mark, members)
     return sizes
 
 
 @njit(parallel=True, cache=True)
-def _weigh(rows, scale, wide, narrow, indptr, threads):
+def _weigh(rows, others, known, scale, wide, narrow, indptr, threads):
     n = len(wide)
     indices = np.empty(indptr[n], np.int32)
     weights = np.empty(indptr[n], np.float32)
     for t in prange(threads):
-        mark, members = _scratch(wide, narrow)
+        mark, _ = _scratch(wide, narrow)
+        cosines = np.full(n, np.nan, np.float32)
         for i in range(t, n, threads):
-            size = _expand(i, wide, narrow, mark, members)
-            part = slice(indptr[i], indptr[i + 1])
-            indices[part] = np.sort(members[:size])
-            _soften(rows, i, scale[i], indices[part], weights[part])
+            place = indices[indptr[i] : indptr[i + 1]]
+            _expand(i, wide, narrow, mark, place)
+            _look_up(known[0][i], known[1][i], cosines)
+            _soften(rows, others, cosines, i, scale[i], place, weights[indptr[i] :])
+            for j in known[0][i]:
+                cosines[j] = np.nan
     return indices, weights
 
 
 @njit(cache=True)
-def _soften(rows, i, scale, members, weights):
-    total = 0.0
+def _look_up(ranks, similarities, cosines):
+    for a in range(len(ranks)):
+        if ranks[a] >= 0:
+            cosines[ranks[a]] = similarities[a]
+
+
+@njit(cache=True)
+def _soften(rows, others, cosines, i, scale, members, weights):
+    total, row = 0.0, _row(rows, others, i)
     for a in range(len(members)):
-        distance = 2 - 2 * np.dot(rows[i], rows[members[a]])
-        weights[a] = np.exp(-distance / scale)
+        cosine = cosines[members[a]]
+        if np.isnan(cosine):
+            cosine = np.dot(row, _row(rows, others, members[a]))
+        weights[a] = np.exp((2 * cosine - 2) / scale)
         total += weights[a]
     for a in range(len(members)):
         weights[a] /= total
+
+
+@njit(cache=True)
+def _row(rows, others, i):
+    return rows[i] if i < len(rows) else others[i - len(rows)]

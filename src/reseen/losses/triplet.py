@@ -1,69 +1,66 @@
-"""Triplet losses with the hardest examples of a batch."""
+"""Triplet losses: nearer to one's own than to others, by a margin."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def squared_distances(vectors: Tensor) -> Tensor:
-    """Give the squared Euclidean distances of vectors (B, D) to each other: (B, B), 0 or more."""
-    squares = vectors.pow(2).sum(1)
-    return (squares[:, None] + squares - 2 * vectors @ vectors.T).clamp(min=0)
-
-
-def hardest(distances: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Pick each image's farthest of its own cluster and nearest of another.
+def hardest(distances: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Find for each vector its farthest match and its nearest stranger in the batch.
 
     Args:
         distances: (B, B).
-        targets: (B,) clusters; at least two different ones.
+        ids: (B,), who is who; each comes twice or more, and there are two or more of them.
 
     Returns:
-        (B,) distances to the hardest positive, and (B,) to the hardest negative.
+        (B,) distances to the farthest of the same id, and (B,) to the nearest of another.
 
     Source: Hermans et al., In Defense of the Triplet Loss, 2017, Eq. 5.
     """
-    same = targets[:, None] == targets
-    positive = distances.masked_fill(~same, -torch.inf).amax(1)
-    negative = distances.masked_fill(same, torch.inf).amin(1)
-    return positive, negative
+    same = ids[:, None] == ids
+    own = distances.masked_fill(~same, -torch.inf).amax(1)
+    other = distances.masked_fill(same, torch.inf).amin(1)
+    return own, other
 
 
-def batch_hard_triplet(vectors: Tensor, targets: Tensor, margin: float) -> Tensor:
-    """Ask the hardest positive to be nearer than the hardest negative by a margin.
-
-    max(0, |g - g+|^2 - |g - g-|^2 + m), averaged over the batch.
-
-    Source: Ji et al., ADTC, ECCV 2020, Eq. 6: distances are squared, unlike those of Hermans et al.
+def batch_hard(vectors: Tensor, ids: Tensor, margin: float, *, squared: bool = False) -> Tensor:
+    """Demand that the farthest match is nearer than the nearest stranger by a margin.
 
     Args:
         vectors: (B, D).
-        targets: (B,) clusters; at least two different ones.
-        margin: m, in squared distance.
+        ids: (B,), who is who; each comes twice or more, and there are two or more of them.
+        margin: in units of the distance.
+        squared: take squared Euclidean distances.
 
     Returns:
-        A scalar.
+        The mean over the batch of max(0, margin + own - other).
+
+    Source: Hermans et al., 2017, Eq. 5; squared, Ji et al., ADTC, ECCV 2020, Eq. 6.
     """
-    positive, negative = hardest(squared_distances(vectors), targets)
-    return F.relu(positive - negative + margin).mean()
+    own, other = hardest(euclidean(vectors, squared=squared), ids)
+    return F.relu(margin + own - other).mean()
 
 
-def softmax_triplet(vectors: Tensor, targets: Tensor) -> Tensor:
-    """Ask the hardest negative to be farther than the hardest positive, softly.
+def softmax_triplet(vectors: Tensor, ids: Tensor) -> Tensor:
+    """Demand softly that the nearest stranger is farther than the farthest match.
 
-    -log( exp(d-) / (exp(d-) + exp(d+)) ), averaged over the batch.
+    Args:
+        vectors: (B, D).
+        ids: (B,), who is who; two or more of them.
+
+    Returns:
+        The mean over the batch of -log( exp(other) / (exp(other) + exp(own)) ).
 
     Source: Yin et al., ConsLearn, Eq. 8. There minus the distances stand in the place of the
-    distances, which would pull negatives in; here, as in Ge et al., Mutual Mean-Teaching, ICLR
+    distances, which would pull strangers in; here, as in Ge et al., Mutual Mean-Teaching, ICLR
     2020, Eq. 7, they do not.
-
-    Args:
-        vectors: (B, D).
-        targets: (B,) clusters; at least two different ones.
-
-    Returns:
-        A scalar.
     """
-    distances = squared_distances(vectors).clamp(min=1e-12).sqrt()  # no slope at 0
-    positive, negative = hardest(distances, targets)
-    return F.softplus(positive - negative).mean()
+    own, other = hardest(euclidean(vectors), ids)
+    return F.softplus(own - other).mean()
+
+
+def euclidean(vectors: Tensor, *, squared: bool = False) -> Tensor:
+    """Give the Euclidean distances (B, B) between vectors (B, D), or their squares."""
+    squares = vectors.pow(2).sum(1)
+    gaps = (squares[:, None] + squares - 2 * vectors @ vectors.T).clamp(min=1e-12)
+    return gaps if squared else gaps.sqrt()

@@ -17,9 +17,10 @@ from math import inf
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
-from reseen.cluster.centroids import nearest_centroid
 from reseen.cluster.density import check_density, explain, jaccard_dbscan
+from reseen.cluster.numbering import by_appearance
 from reseen.cluster.two_stage import two_stage
 from reseen.data.augment import AugmentSettings, augment
 from reseen.data.sampling import identity_batches
@@ -28,11 +29,12 @@ from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, set_rate, step
 from reseen.engine.variants import Variant
 from reseen.errors import SettingsError
+from reseen.kernels.kmeans import kmeans
 from reseen.losses.contrastive import cluster_nce
-from reseen.losses.triplet import batch_hard_triplet
+from reseen.losses.triplet import batch_hard
 from reseen.memory.clusters import ClusterMemory, check_memory
 from reseen.nets.encoder import Encoder, EncoderSettings
-from reseen.records import Image
+from reseen.records import Image, PseudoLabels
 
 LABELLINGS = ("two-stage", "k-means", "dbscan")
 LOSSES = ("triplet", "memory")
@@ -162,7 +164,6 @@ class ADTC:
         for done in run.rounds(self.rounds, encoder=encoder, optimizer=optimizer):
             # Attention and clustering steps, lines 3 to 10
             features = extract(encoder, crops, track=run.track("extracting"))
-            seed = int(run.rng("centroids").integers(2**31))
             if self.labelling == "two-stage":
                 labels = two_stage(
                     features,
@@ -171,10 +172,11 @@ class ADTC:
                     k1=self.k1,
                     k2=self.k2,
                     weighted=self.weighted,
-                    seed=seed,
+                    seed=run.rng("centroids"),
                 )
             elif self.labelling == "k-means":
-                labels = nearest_centroid(features, clusters=self.clusters, seed=seed)
+                _, nearest = kmeans(features, self.clusters, seed=run.rng("centroids"))
+                labels = PseudoLabels(by_appearance(nearest))
             else:
                 labels = jaccard_dbscan(features, **self._density)
             run.label(labels, partial(self._explain, features))
@@ -207,8 +209,9 @@ class ADTC:
                     vectors = encoder(pixels)
                     loss = cluster_nce(vectors, memory.centres, targets, self.temperature)
                 else:
-                    vectors = encoder(pixels) if self.unit else encoder.embed(pixels)
-                    loss = batch_hard_triplet(vectors, targets, self.margin)  # Eq. 6
+                    vectors = encoder.neck(encoder.pool(pixels))
+                    vectors = F.normalize(vectors) if self.unit else vectors
+                    loss = batch_hard(vectors, targets, self.margin, squared=True)  # Eq. 6
                 losses.append(step(loss, optimizer))
                 if memory:
                     memory.update(vectors.detach(), targets)

@@ -204,7 +204,7 @@ class ConsLearn:
                 pixels = augment(pixels.to(network.device), chance, self.augment, network.mean)
                 targets = ids[positions]
                 passes = 2 if self.both_views or self.consistency_weight else 1
-                views = [network.embed(pixels) for _ in range(passes)]  # h1, h2
+                views = [network.neck(network.pool(pixels)) for _ in range(passes)]  # h1, h2
 
                 loss = torch.zeros((), device=network.device)
                 for view in views[: 1 + self.both_views]:
@@ -218,7 +218,8 @@ class ConsLearn:
                         loss = loss + self.triplet_weight * softmax_triplet(view, targets)  # Eq. 8
                 if self.consistency_weight:
                     with torch.no_grad():
-                        wanted = [mean_head.project(mean_network.embed(pixels)) for _ in views]
+                        seen = [mean_network.neck(mean_network.pool(pixels)) for _ in views]
+                        wanted = [mean_head.project(view) for view in seen]
                     projected = [head.project(view) for view in views]  # Eq. 1
                     loss = loss + self.consistency_weight * consistency(projected, wanted)  # Eq. 6
                 losses.append(step(loss, optimizer))

@@ -24,7 +24,8 @@ def cosine_blocks(
         block_bytes: memory for one block, in bytes; one query is the least.
 
     Yields:
-        start, and (b, G) float32 distances 1 - cos of queries start .. start + b.
+        start, and (b, G) float32 distances 1 - cos of queries start .. start + b, which the next
+        block overwrites.
 
     Raises:
         DataError: features are not finite unit rows, or differ in D.
@@ -33,7 +34,7 @@ def cosine_blocks(
     """
     query, gallery = check_rows(query, "query"), check_rows(gallery, "gallery")
     for start, similarities in similarity_blocks(query, gallery, block_bytes):
-        yield start, 1 - similarities
+        yield start, np.subtract(1, similarities, out=similarities)
 
 
 def rank(
@@ -143,33 +144,41 @@ def _judge(distances, person, camera, itself, persons, cameras, scores, listed, 
         _list_nearest(distances[q], kind, listed[q], right[q])
 
 
+# The loops of the next two have no branches, so the compiler runs them many images at a time.
 @njit(cache=True)
 def _sort_out(person, camera, itself, persons, cameras):
     """Tell for each gallery image: 1 right, 0 wrong, -1 taken out."""
-    kind = np.zeros(len(persons), np.int8)
+    kind = np.empty(len(persons), np.int8)
+    known = camera != -1
     for g in range(len(persons)):
-        if persons[g] == JUNK or g == itself:
-            kind[g] = -1
-        elif persons[g] == person:
-            kind[g] = -1 if camera == cameras[g] and camera != -1 else 1
+        same = persons[g] == person
+        out = (persons[g] == JUNK) | (same & known & (cameras[g] == camera))
+        kind[g] = -1 if out else same
+    if itself >= 0:
+        kind[itself] = -1
     return kind
 
 
 @njit(cache=True)
 def _score(row, kind):
     """Give AP, rank of the first match and INP; zeros without a match, NaN if a distance is."""
-    if np.isnan(row).any():
+    wrong, lost = np.empty_like(row), 0
+    for g in range(len(row)):
+        lost += row[g] != row[g]
+        wrong[g] = row[g] if kind[g] == 0 else np.nan
+    if lost:
         return np.full(3, np.nan)
     matches = np.sort(row[kind == 1])
     if len(matches) == 0:
         return np.zeros(3)
-    before = np.zeros(len(matches) + 1, np.int64)
-    for g in range(len(row)):
-        if kind[g] == 0 and row[g] <= matches[-1]:
-            before[np.searchsorted(matches, row[g])] += 1
-    ranks = np.cumsum(before[:-1]) + np.arange(1, len(matches) + 1)
-    precision = (np.arange(1, len(matches) + 1) / ranks).mean()
-    return np.array([precision, ranks[0], len(matches) / ranks[-1]])
+    precision, first, place = 0.0, 0, 0
+    for hits in range(1, len(matches) + 1):
+        place = hits
+        for g in range(len(wrong)):
+            place += wrong[g] <= matches[hits - 1]  # never for NaN
+        precision += hits / place
+        first = place if hits == 1 else first
+    return np.array([precision / len(matches), first, len(matches) / place])
 
 
 @njit(cache=True)

@@ -6,9 +6,10 @@ Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Enc
 from collections.abc import Iterator
 
 import numpy as np
+from numba import njit, prange
 
 from reseen.errors import SettingsError
-from reseen.kernels.jaccard import jaccard_rows
+from reseen.kernels.jaccard import add_minima, distance, invert, workspace
 from reseen.kernels.neighbours import (
     BLOCK_BYTES,
     check_rows,
@@ -40,28 +41,47 @@ def rerank_blocks(
         block_bytes: memory for one block of similarities, in bytes.
 
     Yields:
-        start, and (b, G) float32 distances of queries start .. start + b:
-        (1 - lam) * Jaccard + lam * original, the original being the squared Euclidean distance
-        over the largest one of that query.
+        start, and (b, G) float32 distances of queries start .. start + b, which the next block
+        overwrites: (1 - lam) * Jaccard + lam * original, the original being the squared Euclidean
+        distance over the largest one of that query.
 
     Raises:
         DataError: features are not finite unit rows, or differ in D.
         SettingsError: a setting is outside its range.
 
     Source: Zhong et al., CVPR 2017, Eq. 12.
-    Memory: O((Q + G) (D + k1 k2)) and two blocks.
+    Memory: O((Q + G) (D + k1 k2)) and one block.
     """
     _check(k1, k2, lam)
     query, gallery = check_rows(query, "query"), check_rows(gallery, "gallery")
     everyone = np.concatenate([query, gallery])
-    ranks, _, lowest = nearest_and_lowest(everyone, k1 + 1, block_bytes=block_bytes)
+    ranks, near, lowest = nearest_and_lowest(everyone, k1 + 1, block_bytes=block_bytes)
     farthest = np.maximum(2 - 2 * lowest, np.finfo(np.float32).tiny)
-    encoding = encode(everyone, ranks, k1 + 1, round(k1 / 2) + 1, k2, scale=farthest)
-    for start, similarities in similarity_blocks(query, gallery, block_bytes):
-        rows = np.arange(start, start + len(similarities))
-        jaccard = jaccard_rows(encoding, rows)[:, len(query) :]
-        original = (2 - 2 * similarities) / farthest[rows, None]
-        yield start, (1 - lam) * jaccard + lam * original
+    half = round(k1 / 2) + 1
+    encoding = encode(everyone, ranks, k1 + 1, half, k2, similarities=near, scale=farthest)
+    index = invert(encoding)
+    del everyone, ranks, near, encoding
+    for start, block in similarity_blocks(query, gallery, block_bytes):
+        _blend(block, index, start, len(query), farthest[start : start + len(block)], lam)
+        yield start, block
+
+
+@njit(parallel=True, cache=True)
+def _blend(block, index, start, queries, farthest, lam):
+    """Turn similarities into re-ranked distances, in place."""
+    n = len(index.mass)
+    own, jaccard = np.float32(lam), np.float32(1 - lam)
+    for r in prange(len(block)):
+        i, row = start + r, block[r]
+        scale = own / farthest[r]
+        for g in range(len(row)):
+            row[g] = jaccard + scale * (2 - 2 * row[g])
+        overlap, touched = workspace(index)
+        found = add_minima(index, i, n, overlap, touched)
+        for j in touched[:found]:
+            if j >= queries:
+                near = distance(overlap[j], index.mass[i] + index.mass[j])
+                row[j - queries] -= jaccard * (1 - near)
 
 
 def _check(k1: int, k2: int, lam: float) -> None:

@@ -20,6 +20,12 @@ from reseen.errors import CheckpointError, SettingsError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+TINY = "reseen-tiny"
+TINY_WEIGHTS = Path(__file__).with_name("reseen_tiny.pt")
+"""The small encoder that ships, made by `./dev bench tiny`: a narrow, shallow ResNet (He et al.,
+CVPR 2016) that has seen invented people only."""
+_TINY_SHAPE = {"layers": (2, 2, 2, 1), "channels": (32, 64, 128, 256)}
+
 
 class Backbone(nn.Module):
     """A timm or torchvision network without its classifier.
@@ -152,6 +158,8 @@ def create(
         SettingsError: no such backbone, or it cannot do what is asked.
         CheckpointError: the weights cannot be had or do not fit.
     """
+    if name == TINY and weights == "timm":
+        weights = str(TINY_WEIGHTS)
     net = _network(name, weights == "timm", height, width, options)
     if weights not in ("timm", "none"):
         load_weights(net, Path(weights))
@@ -162,6 +170,8 @@ def create(
 
 
 def _network(name: str, pretrained: bool, height: int, width: int, options) -> nn.Module:
+    if name == TINY:
+        name, options = "resnet18", {**_TINY_SHAPE, **options}
     if timm.is_model(name):
         return _timm(name, pretrained, height, width, options)
     if name in torchvision.models.list_models():

@@ -19,9 +19,10 @@ from reseen.nets.pooling import pooling
 class EncoderSettings:
     """What the network is made of."""
 
-    backbone: str = "resnet50.tv_in1k"
-    """Any timm model, or torchvision's squeezenet1_1; the default is ResNet-50 with the ImageNet
-    weights that the published methods started from."""
+    backbone: str = "auto"
+    """Any timm model, torchvision's squeezenet1_1, or reseen-tiny, which ships with this package.
+    auto is resnet50.tv_in1k, as the published methods; where timm cannot give its ImageNet weights
+    (no network) it is reseen-tiny."""
     weights: str = "timm"
     """A file of weights, `timm` for its pre-trained ones (fetched when they are not here yet), or
     `none`."""
@@ -120,13 +121,13 @@ class Encoder(nn.Module):
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
             return self.attention(self.backbone(self.normalise(pixels)))
 
-    def embed(self, pixels: Tensor) -> Tensor:
-        """Give vectors (B, D), float32, as the neck gives them, of pixels (B, 3, H, W)."""
-        return self.neck(self.pooling(self.map(pixels)).float())
+    def pool(self, pixels: Tensor) -> Tensor:
+        """Give the vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
+        return self.pooling(self.map(pixels)).float()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
-        return F.normalize(self.embed(pixels))
+        return F.normalize(self.neck(self.pool(pixels)))
 
 
 def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:
@@ -161,6 +162,13 @@ def build(settings: EncoderSettings) -> Encoder:
         SettingsError: no such backbone or pooling, or an impossible combination.
         CheckpointError: the weights cannot be had or do not fit.
     """
+    if settings.backbone == "auto":
+        try:
+            return build(replace(settings, backbone="resnet50.tv_in1k"))
+        except CheckpointError:
+            if settings.weights != "timm":
+                raise
+        return build(replace(settings, backbone=backbones.TINY))
     backbone = backbones.create(
         settings.backbone,
         settings.weights,

@@ -1,0 +1,340 @@
+"""What the label engine and evaluation cost beside dense forms of the same algorithms.
+
+    ./dev bench kernels                     the size of Market-1501: 12,936 x 2048
+    ./dev bench kernels --size 32621        that of MSMT17
+    ./dev bench kernels --size 100000       the engine alone, no dense form fits
+    ./dev bench kernels --size 1000000      approximate neighbours, 256 dimensions
+    ./dev bench kernels --only rerank       jobs whose names hold a word, at Market-1501's size
+
+Each job runs in a process of its own, after a small warm-up, and tells CPU seconds (all threads),
+wall seconds, and the peak of resident memory beyond the features. Features are made up: N / 17
+people, six cameras that shift what they see, noise; at eps 0.6 about a tenth of
+the images is in no cluster. `cold` measures numba's compile time with an empty cache. Results of
+the forms are compared, ratios printed, and rows added to benchmarks/results/kernels.csv.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import dense
+import numpy as np
+from record import record
+
+from reseen.cluster.density import jaccard_dbscan
+from reseen.cluster.numbering import by_appearance
+from reseen.cluster.two_stage import claim
+from reseen.kernels.components import density_labels
+from reseen.kernels.neighbours import nearest
+from reseen.kernels.reciprocal import encode
+from reseen.metrics.ranking import cosine_blocks, rank
+from reseen.metrics.rerank import rerank_blocks
+
+K1, K2, EPS, MIN_SAMPLES = 30, 6, 0.6, 4
+CENTROIDS, P = 1000, 20
+QUERIES, GALLERY = 3368, 15913
+FEW = 400
+
+
+def people(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit rows, person and camera of n made-up images."""
+    draw = np.random.default_rng(seed)
+    who, camera = draw.integers(max(1, n // 17), size=n), draw.integers(6, size=n)
+    looks = draw.standard_normal((max(1, n // 17), 128), np.float32)
+    views = 0.5 * draw.standard_normal((6, 128), np.float32)
+    mix = draw.standard_normal((128, d), np.float32)
+    rows = np.empty((n, d), np.float32)
+    for start in range(0, n, 4096):
+        part = slice(start, start + 4096)
+        noise = 1.3 * draw.standard_normal((len(who[part]), 128), np.float32)
+        rows[part] = (looks[who[part]] + views[camera[part]] + noise) @ mix
+        rows[part] /= np.linalg.norm(rows[part], axis=1, keepdims=True)
+    return rows, who, camera
+
+
+class Meter:
+    """CPU and wall seconds of the stages of a job, and its peak of memory."""
+
+    def __init__(self):
+        self.cpu, self.wall = {}, {}
+
+    def start(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        self._resident = _status("VmRSS")
+
+    @contextmanager
+    def __call__(self, stage: str):
+        cpu, wall = time.process_time(), time.perf_counter()
+        yield
+        self.cpu[stage] = time.process_time() - cpu
+        self.wall[stage] = time.perf_counter() - wall
+
+    def report(self, answer) -> dict:
+        peak = (_status("VmHWM") - self._resident) / 1024
+        return {"cpu": self.cpu, "wall": self.wall, "peak": peak, "answer": answer}
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name + ":")))
+
+
+def product(rows, meter):
+    """The bare matrix product that exact neighbours need, each pair of rows once, in float32."""
+    with meter("neighbours"):
+        for start in range(0, len(rows), 2048):
+            for column in range(start, len(rows), 2048):
+                rows[start : start + 2048] @ rows[column : column + 2048].T
+
+
+def product_bfloat16(rows, meter):
+    """The same in bfloat16."""
+    import torch
+
+    with meter("neighbours"):
+        half = torch.from_numpy(rows).bfloat16()
+        for start in range(0, len(rows), 2048):
+            for column in range(start, len(rows), 2048):
+                half[start : start + 2048] @ half[column : column + 2048].T
+
+
+def engine(rows, meter):
+    with meter("neighbours"):
+        ranks, near = nearest(rows, K1)
+    with meter("encoding"):
+        encoding = encode(rows, ranks, K1, round(K1 / 2) + 1, K2, similarities=near)
+    with meter("clustering"):
+        labels = density_labels(encoding, np.array([EPS]), MIN_SAMPLES)[0]
+    return by_appearance(labels)
+
+
+def approximate(rows, meter):
+    from reseen.kernels.approximate import nearest_approximate
+
+    with meter("neighbours"):
+        ranks, near = nearest_approximate(rows, K1, seed=0)
+    with meter("encoding"):
+        encoding = encode(rows, ranks, K1, round(K1 / 2) + 1, K2, similarities=near)
+    with meter("clustering"):
+        labels = by_appearance(density_labels(encoding, np.array([EPS]), MIN_SAMPLES)[0])
+    some = np.random.default_rng(0).choice(len(rows), min(FEW, len(rows)), replace=False)
+    exact, _ = nearest(rows[some], K1, rows)
+    found = [np.isin(a, b).mean() for a, b in zip(exact, ranks[some], strict=True)]
+    print(f"recall@{K1} {np.mean(found):.4f} on {len(some)} rows", file=sys.stderr)
+    return labels
+
+
+def _dense_labels(distances):
+    def job(rows, meter):
+        with meter("neighbours"):
+            ranks = dense.flat_search(rows, K1)
+        with meter("encoding"):
+            matrix = distances(rows, ranks, K1, K2)
+        with meter("clustering"):
+            labels = dense.dense_dbscan(matrix, EPS, MIN_SAMPLES)
+        return by_appearance(labels)
+
+    return job
+
+
+def _centroids(rows):
+    """Means of a few images of one person each: how they were found changes no cost here."""
+    _, who, _ = people(*rows.shape)
+    order = np.argsort(who, kind="stable")
+    starts = np.linspace(0, len(rows) - 9, CENTROIDS).astype(int)
+    means = np.stack([rows[order[start : start + 9]].mean(0) for start in starts])
+    return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+def claim_engine(rows, meter):
+    centroids = _centroids(rows)
+    meter.start()
+    with meter("all"):
+        labels = claim(rows, centroids, p=P, k1=K1)
+    return labels.ids
+
+
+def claim_dense(rows, meter):
+    centroids = _centroids(rows)
+    meter.start()
+    with meter("all"):
+        labels = dense.dense_claim(rows, centroids, P, K1)
+    return by_appearance(labels)
+
+
+def _judged(evaluate):
+    """A job that evaluates a distance matrix that is ready."""
+
+    def job(rows, meter):
+        _, who, camera = people(*rows.shape)
+        cut = _queries(rows)
+        matrix = 1 - rows[:cut] @ rows[cut:].T
+        meter.start()
+        with meter("all"):
+            return evaluate(matrix, who[:cut], camera[:cut], who[cut:], camera[cut:])
+
+    return job
+
+
+def _queries(rows):
+    return len(rows) * QUERIES // (QUERIES + GALLERY)
+
+
+def _rank(blocks, person, camera, persons, cameras):
+    return rank(
+        blocks,
+        query_person=person,
+        gallery_person=persons,
+        query_camera=camera,
+        gallery_camera=cameras,
+    ).mean_ap
+
+
+def rank_streamed(rows, meter):
+    _, who, camera = people(*rows.shape)
+    cut = _queries(rows)
+    meter.start()
+    with meter("all"):
+        blocks = cosine_blocks(rows[:cut], rows[cut:])
+        return _rank(blocks, who[:cut], camera[:cut], who[cut:], camera[cut:])
+
+
+def rerank_engine(rows, meter):
+    cut = _queries(rows)
+    with meter("all"):
+        return float(sum(b.sum(dtype=float) for _, b in rerank_blocks(rows[:cut], rows[cut:])))
+
+
+def rerank_dense(rows, meter):
+    cut = _queries(rows)
+    with meter("all"):
+        distances = dense.dense_rerank(rows[:cut], rows[cut:], 20, 6, 0.3)
+    return float(distances.sum(dtype=float))
+
+
+def cold(rows, meter):
+    """The first labels of a machine that has compiled nothing yet."""
+    with meter("all"):
+        jaccard_dbscan(rows, k1=K1, k2=K2)
+
+
+JOBS = {
+    "labels product": product,
+    "labels product-bfloat16": product_bfloat16,
+    "labels engine": engine,
+    "labels tuned": _dense_labels(dense.tuned_distances),
+    "labels published": _dense_labels(dense.published_distances),
+    "claim engine": claim_engine,
+    "claim dense": claim_dense,
+    "rank engine": _judged(lambda matrix, *who: _rank([(0, matrix)], *who)),
+    "rank compiled": _judged(dense.compiled_rank),
+    "rank python": _judged(dense.python_rank),
+    "rank streamed": rank_streamed,
+    "rerank engine": rerank_engine,
+    "rerank dense": rerank_dense,
+    "cold engine": cold,
+    "labels approximate": approximate,
+}
+
+
+def plan(sizes: list[int], only: str) -> list[tuple[str, int, int]]:
+    """Which jobs to run, at which N and D."""
+    wanted = []
+    for n in sizes:
+        names = [name for name in JOBS if name not in ("cold engine", "labels approximate")]
+        if n >= 1_000_000:
+            names = ["labels approximate"]
+        elif n >= 100_000:
+            names = ["labels product", "labels product-bfloat16", "labels engine"]
+        elif n != sizes[0]:
+            names = [name for name in names if not name.startswith("r")]
+        for name in names:
+            judged = name.startswith("r")
+            wanted.append((name, QUERIES + GALLERY if judged else n, 256 if n >= 10**6 else 2048))
+    wanted.append(("cold engine", FEW, 2048))
+    return [job for job in wanted if only in job[0]]
+
+
+def run(name: str, n: int, d: int) -> dict:
+    """Run a job in a process of its own."""
+    with tempfile.TemporaryDirectory() as empty:
+        room = {"NUMBA_CACHE_DIR": empty} if name.startswith("cold") else {}
+        done = subprocess.run(
+            [sys.executable, __file__, "--job", name, "--size", str(n), "--dimensions", str(d)],
+            env={**os.environ, **room},
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        )
+    return json.loads(done.stdout)
+
+
+def job(name: str, n: int, d: int) -> None:
+    """Warm up on a few rows, measure, print the figures as JSON."""
+    work = JOBS[name]
+    if not name.startswith("cold"):
+        work(people(max(FEW, 2 * CENTROIDS), d)[0], Meter())
+    rows = people(n, d)[0]
+    meter = Meter()
+    meter.start()
+    answer = work(rows, meter)
+    print(json.dumps(meter.report(answer.tolist() if hasattr(answer, "tolist") else answer)))
+
+
+def main(sizes: list[int], only: str) -> None:
+    results = {}
+    command = " ".join(["./dev bench kernels", *sys.argv[1:]])
+    for name, n, d in plan(sizes, only):
+        found = run(name, n, d)
+        results[name, n] = found
+        cpu, wall = (sum(found[part].values()) for part in ("cpu", "wall"))
+        after = cpu - found["cpu"].get("neighbours", cpu)
+        what, form = name.split()
+        figures = {"cpu_s": f"{cpu:.3f}", "wall_s": f"{wall:.3f}", "after_cpu_s": f"{after:.3f}"}
+        figures |= {"peak_mb": f"{found['peak']:.0f}", "us_per_point": f"{1e6 * cpu / n:.1f}"}
+        record("kernels", command, what=what, form=form, n=n, d=d, **figures)
+        print(
+            f"{what:7} {form:17} {n:8} x {d:4}: {cpu:8.2f} CPU s ({wall:.2f} wall), "
+            f"{after:.2f} after the neighbours, {found['peak']:.0f} MB",
+            flush=True,
+        )
+    _compare(results)
+
+
+def _compare(results: dict) -> None:
+    """Print how many times more each other form costs, and how far its answer is from ours."""
+    for (name, n), found in results.items():
+        what, form = name.split()
+        ours = results.get((f"{what} engine", n))
+        if form == "engine" or ours is None or found["answer"] is None:
+            continue
+        times = sum(found["cpu"].values()) / sum(ours["cpu"].values())
+        text = f"{what} {n}: {form} takes {times:.1f} x the CPU, "
+        text += f"{found['peak'] / max(ours['peak'], 1):.1f} x the memory"
+        if "neighbours" in found["cpu"]:
+            after = [sum(c["cpu"][s] for s in ("encoding", "clustering")) for c in (found, ours)]
+            text += f", {after[0] / after[1]:.0f} x after the neighbours"
+        left, right = np.array(found["answer"]), np.array(ours["answer"])
+        if left.ndim:
+            print(f"{text}; {np.mean(left == right):.4%} of the labels are the same")
+        else:
+            print(f"{text}; answers {left:.9g} and {right:.9g}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="What the kernels cost beside dense forms.")
+    parser.add_argument("--size", type=int, nargs="+", default=[12936])
+    parser.add_argument("--only", default="", help="a word in the name of a job")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    parser.add_argument("--dimensions", type=int, default=2048, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.job:
+        job(asked.job, asked.size[0], asked.dimensions)
+    else:
+        main(asked.size, asked.only)

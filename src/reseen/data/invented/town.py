@@ -1,0 +1,180 @@
+"""A town on a disk: who is seen by which camera, and the folders that hold the crops."""
+
+import csv
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from itertools import chain, product
+from pathlib import Path
+
+from joblib import Parallel, cpu_count, delayed
+
+from reseen.data.invented.cameras import Camera, make_camera
+from reseen.data.invented.crop import PASSAGE, VIEW, Crop, Shot, take
+from reseen.data.invented.presets import Difficulty, Town, find_town
+from reseen.errors import DataError, SettingsError
+
+COLUMNS = ("path", "camera", "time", "person", "split", "viewpoint", "occlusion")
+DISTRACTORS, JUNK = 0.1, 0.05
+"""Pictures of strangers and useless boxes in the gallery, as shares of the pictures there."""
+
+_BATCH = 32
+"""Crops that a worker draws at a time; towns of a few batches are not worth starting workers."""
+
+
+def invent(
+    out: Path,
+    *,
+    people: int = 200,
+    cameras: int = 6,
+    views: int = 4,
+    seed: int = 0,
+    height: int = 128,
+    width: int = 64,
+    town: str | Town = "town-a",
+    difficulty: Difficulty | None = None,
+    tracklets: int = 0,
+    workers: int | None = None,
+    track: Callable[[Iterable, int], Iterable] = lambda items, total: items,
+) -> None:
+    """Invent a town and write it the way Market-1501 lies on a disk.
+
+    Written are `bounding_box_train`, `query` and `bounding_box_test`, with names such as
+    `0001_c1s1_000000_00.jpg`: person, camera, frame; `masks`, the same names as PNG, 255 where the
+    person is seen; `manifest.csv`; and, if wanted, `tracklets/CAMERA/PERSON` and `tracklets.csv`,
+    which is a manifest too.
+    Of each person in the test half, the first view of each camera is a query and the others are in
+    the gallery, which also holds distractors (person 0000) and junk (person -1). The same arguments
+    give the same bytes, whatever the number of workers. All is drawn in a folder
+    beside `out`, which takes its place when it is whole.
+
+    Args:
+        out: the folder to fill, made if it is missing.
+        people: people to learn from; as many others are there to judge by.
+        cameras: cameras, each of which sees everybody.
+        views: pictures of each person by each camera, four a passage.
+        seed: chooses the people, the cameras and every picture, 0 or more.
+        height, width: of the pictures, in pixels.
+        town: `town-a`, a sunny campus, `town-b`, a winter station, or a town of your own.
+        difficulty: instead of the town's own.
+        tracklets: frames of each first passage to write besides, 0 for none, 24 at most.
+        workers: processes to draw with; chosen by the number of processors if None.
+        track: wraps the drawing to show its progress.
+
+    Raises:
+        DataError: `out` is a file, or a folder that is not empty.
+        SettingsError: there is no such town, a passage has fewer frames, or a number is too small.
+    """
+    least = dict(people=(people, 1), cameras=(cameras, 1), views=(views, 1), seed=(seed, 0))
+    least |= dict(height=(height, 24), width=(width, 12))
+    for name, (value, low) in least.items():
+        if value < low:
+            raise SettingsError(f"{name} is {value}. Give {low} or more.")
+    town = find_town(town)
+    town = replace(town, difficulty=difficulty or town.difficulty)
+    if not 0 <= tracklets <= PASSAGE:
+        raise SettingsError(f"tracklets is {tracklets}; a passage has {PASSAGE} frames at most.")
+    _demand_empty(out)
+    whole, out = out, out.with_name(f".{out.name}.drawing")
+    if out.exists():
+        shutil.rmtree(out)  # of a drawing that was interrupted
+    crops = list(_shots(people, cameras, views))
+    frames = list(_frames(people, cameras, tracklets))
+    for folder in {(out / shot.path).parent for shot in crops + frames}:
+        folder.mkdir(parents=True)
+        (out / "masks" / folder.relative_to(out)).mkdir(parents=True)
+    shots = sorted(crops + frames, key=lambda shot: shot.camera)  # so that workers paint few
+    batches = [shots[i : i + _BATCH] for i in range(0, len(shots), _BATCH)]
+    pool = Parallel(workers or min(cpu_count(), 1 + len(batches) // 16), return_as="generator")
+    drawn = pool(delayed(_draw)(out, town, seed, (width, height), batch) for batch in batches)
+    rows = {row["path"]: row for row in track(chain.from_iterable(drawn), len(shots))}  # pyright: ignore[reportArgumentType]
+    _tabulate(out / "manifest.csv", (rows[shot.path] for shot in crops))
+    if frames:
+        _tabulate(out / "tracklets.csv", (rows[shot.path] for shot in frames))
+    if whole.exists():
+        whole.rmdir()
+    out.replace(whole)  # so that half a town is never taken for one
+
+
+def _tabulate(path: Path, rows: Iterable[dict]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _draw(out: Path, town: Town, seed: int, size: tuple[int, int], shots: list[Shot]) -> list[dict]:
+    rows = []
+    for shot in shots:
+        eye = _eye(town, seed, size[1], shot.camera)
+        crop = take(town, eye, shot, seed, size)
+        crop.picture.save(out / shot.path, quality=eye.quality)
+        crop.mask.save((out / "masks" / shot.path).with_suffix(".png"), compress_level=1)
+        rows.append(_row(shot, crop))
+    return rows
+
+
+@lru_cache(1)
+def _eye(town: Town, seed: int, height: int, number: int) -> Camera:
+    return make_camera((seed, town.key), number, town.site, town.difficulty.camera_gap, height)
+
+
+def _row(shot: Shot, crop: Crop) -> dict:
+    return {
+        "path": shot.path,
+        "camera": shot.camera,
+        "time": f"{crop.time:.2f}",
+        "person": shot.person,
+        "split": shot.split,
+        "viewpoint": crop.viewpoint,
+        "occlusion": f"{crop.occlusion:.3f}",
+    }
+
+
+def _demand_empty(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file, not a folder. Give a new or an empty folder.")
+    found = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    if found:
+        raise DataError(
+            f"{out} is not empty: it holds {', '.join(found[:3])}{' ...' if found[3:] else ''}. "
+            "Give a new or an empty folder, or remove what lies there."
+        )
+
+
+def _passers(people: int, cameras: int) -> Iterator[tuple[int, int]]:
+    return product(range(1, 2 * people + 1), range(1, cameras + 1))
+
+
+def _split(who: int, people: int, view: int) -> str:
+    return "train" if who <= people else "gallery" if view else "query"
+
+
+def _shots(people: int, cameras: int, views: int) -> Iterator[Shot]:
+    folders = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+    frame = 0
+
+    def shot(split: str, person: int, who: int, eye: int, step: int, wild: float = 1.0) -> Shot:
+        nonlocal frame
+        name = f"{person:04d}" if person >= 0 else "-1"
+        path = f"{folders[split]}/{name}_c{eye}s1_{frame:06d}_00.jpg"
+        frame += 1
+        return Shot(path, split, person, who, eye, step, wild)
+
+    for who, eye in _passers(people, cameras):
+        for view in range(views):
+            yield shot(_split(who, people, view), who, who, eye, VIEW * view)
+    gallery, stranger = people * cameras * max(views - 1, 1), 2 * people + 1
+    distractors, junk = max(4, round(DISTRACTORS * gallery)), max(3, round(JUNK * gallery))
+    for i in range(distractors):
+        yield shot("gallery", 0, stranger + i, i % cameras + 1, 0)
+    for i in range(junk):
+        yield shot("gallery", -1, stranger + distractors + i, i % cameras + 1, 0, 4.0)
+
+
+def _frames(people: int, cameras: int, tracklets: int) -> Iterator[Shot]:
+    for who, eye in _passers(people, cameras):
+        for step in range(tracklets):
+            path = f"tracklets/{eye}/{who:04d}/{step:04d}.jpg"
+            yield Shot(path, _split(who, people, step), who, who, eye, step)

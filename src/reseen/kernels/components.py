@@ -1,0 +1,149 @@
+"""DBSCAN on Jaccard distances, for many eps at once and without holding the pairs.
+
+Ester, Kriegel, Sander, Xu: A Density-Based Algorithm for Discovering Clusters (DBSCAN), KDD 1996.
+The clusters are the connected components of the core points.
+"""
+
+import numba
+import numpy as np
+from numba import njit, prange
+from scipy import sparse
+
+from reseen.kernels.jaccard import Index, add_minima, distance, distinct_rows, invert, workspace
+from reseen.records import NOISE
+
+_KEPT = 32
+"""Neighbours before it that a row keeps; rows with more are walked again."""
+
+
+def density_labels(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: int) -> np.ndarray:
+    """Cluster points by DBSCAN on the Jaccard distances of their encodings, for each eps.
+
+    Equal rows are handled once, however many there are.
+
+    Args:
+        encoding: (N, N) sparse (see `encode`, `encode_sets`).
+        eps: (E,) the largest distances between neighbours, rising, each above 0 and below 1.
+        min_samples: points within eps, itself counted, that make a point a core point.
+
+    Returns:
+        (E, N) int64: NOISE, or the lowest core point of the cluster. A border point that several
+        clusters reach belongs to the one with the lowest core point, as in scikit-learn.
+
+    Memory: O(entries + E threads N), however many pairs lie within eps.
+    """
+    first, place = distinct_rows(encoding)
+    index, copies = invert(encoding[first]), np.bincount(place)
+    limits, n = np.asarray(eps, np.float32), len(first)
+    near = np.empty((n, _KEPT), np.int32)
+    level = np.empty((n, _KEPT), np.int16)
+    sizes = np.zeros(n, np.int64)
+    counts = _measure(index, copies, limits, numba.get_num_threads(), near, level, sizes)
+    core = np.cumsum(counts.sum(0), axis=0) + copies >= min_samples
+    roots = _join(index, limits, near, level, sizes, core)
+    labels = np.where(core, roots, n)
+    _adopt(index, limits, near, level, sizes, core, labels)
+    return np.append(first, NOISE)[labels][:, place]
+
+
+@njit(parallel=True, cache=True)
+def _measure(index: Index, copies, limits, threads, near, level, sizes):
+    """Count others between each limit and the one below; keep the first pairs of each row."""
+    n = len(index.mass)
+    counts = np.zeros((threads, len(limits), n), np.int64)
+    for t in prange(threads):
+        overlap, touched = workspace(index)
+        lists = np.empty(n, np.int32), np.empty(n, np.int16)
+        for i in range(t, n, threads):
+            sizes[i] = _walk(index, i, limits, overlap, touched, lists)
+            for a in range(sizes[i]):
+                j, e = lists[0][a], lists[1][a]
+                counts[t, e, i] += copies[j]
+                counts[t, e, j] += copies[i]
+                if a < _KEPT:
+                    near[i, a], level[i, a] = j, e
+    return counts
+
+
+@njit(cache=True)
+def _walk(index, i, limits, overlap, touched, lists):
+    """List the rows before i within the largest limit, each with its first limit; give how many."""
+    size, last = 0, limits[-1]
+    least = 0.9999 * (1 - last) / (2 - last)  # of the mass: less overlap is surely beyond
+    for a in range(add_minima(index, i, i, overlap, touched)):
+        j = touched[a]
+        mass, shared = index.mass[i] + index.mass[j], overlap[j]
+        overlap[j] = 0
+        if shared < least * mass:
+            continue
+        far = distance(shared, mass)
+        if far <= last:
+            lists[0][size] = j
+            lists[1][size] = 0
+            while far > limits[lists[1][size]]:
+                lists[1][size] += 1
+            size += 1
+    return size
+
+
+@njit(cache=True)
+def _recall(index, i, limits, near, level, size, overlap, touched, lists):
+    """List the rows before i again: those kept, or by another walk where they did not fit."""
+    if size > _KEPT:
+        return _walk(index, i, limits, overlap, touched, lists)
+    for a in range(size):
+        lists[0][a], lists[1][a] = near[i, a], level[i, a]
+    return size
+
+
+@njit(cache=True)
+def _join(index, limits, near, level, sizes, core):
+    """Give for each limit and core point the lowest core point that it is connected with."""
+    n = len(index.mass)
+    overlap, touched = workspace(index)
+    lists = np.empty(n, np.int32), np.empty(n, np.int16)
+    roots = np.empty((len(limits), n), np.int32)
+    for e in range(len(limits)):
+        for i in range(n):
+            roots[e, i] = i
+    for i in range(n):
+        size = _recall(index, i, limits, near, level, sizes[i], overlap, touched, lists)
+        for a in range(size):
+            for e in range(lists[1][a], len(limits)):
+                if core[e, i] and core[e, lists[0][a]]:
+                    _unite(roots[e], i, lists[0][a])
+    for e in range(len(limits)):
+        for i in range(n):
+            roots[e, i] = _find(roots[e], i)
+    return roots
+
+
+@njit(cache=True)
+def _find(roots, i):
+    while roots[i] != i:
+        roots[i] = roots[roots[i]]
+        i = roots[i]
+    return i
+
+
+@njit(cache=True)
+def _unite(roots, i, j):
+    i, j = _find(roots, i), _find(roots, j)
+    roots[max(i, j)] = min(i, j)
+
+
+@njit(cache=True)
+def _adopt(index, limits, near, level, sizes, core, labels):
+    """Give each border point the lowest label among the core points within the limit."""
+    n = len(index.mass)
+    overlap, touched = workspace(index)
+    lists = np.empty(n, np.int32), np.empty(n, np.int16)
+    for i in range(n):
+        size = _recall(index, i, limits, near, level, sizes[i], overlap, touched, lists)
+        for a in range(size):
+            j = lists[0][a]
+            for e in range(lists[1][a], len(limits)):
+                if core[e, i] and not core[e, j]:
+                    labels[e, j] = min(labels[e, j], labels[e, i])
+                elif core[e, j] and not core[e, i]:
+                    labels[e, i] = min(labels[e, i], labels[e, j])

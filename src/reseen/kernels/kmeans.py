@@ -1,0 +1,204 @@
+"""k-means with k-means++ starts for thousands of clusters, by blocked matrix products.
+
+Arthur, Vassilvitskii: k-means++: The Advantages of Careful Seeding, SODA 2007.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from reseen.errors import SettingsError
+from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
+
+_PROPOSALS = 128
+_SAME = 1e-6  # squared distances below it are rounding
+
+
+def kmeans(
+    features: np.ndarray,
+    M: int,
+    *,
+    seed: int | np.random.Generator,
+    iterations: int = 100,
+    tolerance: float = 1e-4,
+    block_bytes: int = BLOCK_BYTES,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Group rows into M clusters by Euclidean distance, each around its mean.
+
+    An empty cluster takes the row that is farthest from its own centroid, so no cluster of the
+    result is empty.
+
+    Args:
+        features: (N, D) unit rows.
+        M: clusters, 1 to N.
+        seed: of the start, or a generator to draw it from.
+        iterations: rounds of assignment and means, at most; at least 1.
+        tolerance: stop when the centroids' squared steps sum to at most this share of the mean
+            variance of a column, as scikit-learn does; 0 stops only when no row changes.
+        block_bytes: memory for one block of products, in bytes.
+
+    Returns:
+        centroids (M, D) float32, the means of their rows, not of length 1; and labels (N,) int32.
+
+    Raises:
+        DataError: rows are unusable (see `check_rows`).
+        SettingsError: M or iterations is out of range.
+
+    Source: Arthur and Vassilvitskii, SODA 2007, Section 2.2 (start); Lloyd's algorithm.
+    Memory: O(N + M D + block_bytes).
+    """
+    rows = check_rows(features)
+    if not 1 <= M <= len(rows):
+        raise SettingsError(f"M is {M} and there are {len(rows)} rows: give M from 1 to that.")
+    if iterations < 1:
+        raise SettingsError(f"iterations is {iterations}: give 1 or more.")
+    rng = np.random.default_rng(seed)
+    centroids = rows[spread_out(rows, M, rng, block_bytes)]
+    limit = tolerance * (1 - np.square(rows.mean(0, dtype=np.float64)).sum()) / rows.shape[1]
+    labels = np.full(len(rows), -1, np.int32)
+    for _ in range(iterations):
+        before, (labels, distances) = labels, nearest_centroid(rows, centroids, block_bytes)
+        _fill_empty(labels, distances, M)
+        if np.array_equal(labels, before):
+            break
+        old, centroids = centroids, _means(rows, labels, M)
+        if np.square(centroids - old).sum(dtype=np.float64) <= limit:
+            break
+    return centroids, labels
+
+
+def spread_out(
+    rows: np.ndarray, M: int, rng: np.random.Generator, block_bytes: int = BLOCK_BYTES
+) -> np.ndarray:
+    """Draw M rows one after the other, each the best of a few candidates (greedy k-means++).
+
+    A candidate's chance is proportional to its squared distance to the rows drawn before; the best
+    of 2 + ln M leaves the smallest sum of them. Candidates are proposed by the distances of some
+    draws ago and accepted with the share that is left of them, which is the same chance: so one
+    matrix product serves many.
+
+    Args:
+        rows: (N, D) float32 unit rows.
+        M: how many, at most N.
+        rng: decides.
+        block_bytes: memory for one block of distances, in bytes.
+
+    Returns:
+        (M,) positions; a row is drawn again only where all others are copies of those drawn.
+
+    Source: Arthur and Vassilvitskii, SODA 2007, Sections 2.2 and 5 (the greedy form).
+    Memory: O(N + block_bytes).
+    """
+    trials = 2 + int(np.log(M))
+    drawn = [int(rng.integers(len(rows)))]
+    far = _squared(rows, rows[drawn])[0]
+    while len(drawn) < M:
+        total = np.cumsum(far, dtype=np.float64)
+        if total[-1] == 0:
+            rest = rng.permutation(np.setdiff1d(np.arange(len(rows)), drawn))
+            return np.array(drawn + rest[: M - len(drawn)].tolist())
+        count = min(trials * len(drawn), _PROPOSALS, max(trials, block_bytes // (4 * len(rows))))
+        proposed = np.searchsorted(total, rng.random(count) * total[-1], side="right")
+        proposed = np.minimum(proposed, np.flatnonzero(far)[-1])
+        stale, squared = far[proposed], _squared(rows, rows[proposed])
+        best, least, tried = 0, np.inf, 0
+        for place, row in enumerate(proposed):
+            if rng.random() * stale[place] >= far[row]:
+                continue
+            left = _left(far, squared[place])
+            if not tried or left < least:
+                best, least = place, left
+            tried += 1
+            if tried == trials:
+                drawn.append(int(proposed[best]))
+                np.minimum(far, squared[best], out=far)
+                tried = 0
+                if len(drawn) == M:
+                    break
+    return np.array(drawn)
+
+
+def nearest_centroid(
+    rows: np.ndarray, centroids: np.ndarray, block_bytes: int = BLOCK_BYTES
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the centroid with the smallest Euclidean distance to each row.
+
+    Args:
+        rows: (N, D) float32 unit rows.
+        centroids: (M, D) float32.
+        block_bytes: memory for one block of products, in bytes.
+
+    Returns:
+        labels (N,) int32, of equals the lowest, and squared distances (N,) float32.
+
+    Memory: O(N + block_bytes).
+    """
+    labels, distances = np.empty(len(rows), np.int32), np.empty(len(rows), np.float32)
+    half = np.einsum("md,md->m", centroids, centroids) / 2
+    step = min(len(rows), max(1, block_bytes // (4 * len(centroids))))
+    buffer = np.empty((step, len(centroids)), np.float32)
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        block = np.matmul(rows[part], centroids.T, out=buffer[: len(rows[part])])
+        _closest(block, half, labels[part], distances[part])
+    return labels, distances
+
+
+def _squared(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    squared = centres @ rows.T
+    _to_distances(squared)
+    return squared
+
+
+def _fill_empty(labels: np.ndarray, distances: np.ndarray, M: int) -> None:
+    counts = np.bincount(labels, minlength=M)
+    empty = np.flatnonzero(counts == 0)
+    if not len(empty):
+        return
+    farthest = iter(np.argsort(-distances, kind="stable"))
+    for cluster in empty:
+        row = next(row for row in farthest if counts[labels[row]] > 1)
+        counts[labels[row]] -= 1
+        labels[row], counts[cluster] = cluster, 1
+
+
+def _means(rows: np.ndarray, labels: np.ndarray, M: int) -> np.ndarray:
+    order = np.argsort(labels, kind="stable")
+    return _mean_rows(rows, order, np.searchsorted(labels[order], np.arange(M + 1)))
+
+
+@njit(parallel=True, cache=True)
+def _to_distances(products):
+    for i in prange(len(products)):
+        for j in range(products.shape[1]):
+            squared = 2 - 2 * products[i, j]
+            products[i, j] = squared if squared >= _SAME else np.float32(0)
+
+
+@njit(cache=True, fastmath={"reassoc", "nnan"})
+def _left(far, distances):
+    total = 0.0
+    for i in range(len(far)):
+        total += min(far[i], distances[i])
+    return total
+
+
+@njit(parallel=True, cache=True)
+def _closest(block, half, labels, distances):
+    for i in prange(len(block)):
+        row = block[i]
+        best = 0
+        for m in range(1, len(half)):
+            if row[m] - half[m] > row[best] - half[best]:
+                best = m
+        labels[i], distances[i] = best, max(0, 1 - 2 * (row[best] - half[best]))
+
+
+@njit(parallel=True, cache=True)
+def _mean_rows(rows, order, cuts):
+    means = np.empty((len(cuts) - 1, rows.shape[1]), np.float32)
+    for m in prange(len(means)):
+        total = np.zeros(rows.shape[1])
+        for i in order[cuts[m] : cuts[m + 1]]:
+            total += rows[i]
+        means[m] = total / (cuts[m + 1] - cuts[m])
+    return means

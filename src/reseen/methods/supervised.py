@@ -1,0 +1,134 @@
+"""Supervised training: a plain, strong baseline, the upper bound, and a source for adaptation.
+
+Luo, Gu, Liao, Lai, Jiang: Bag of Tricks and a Strong Baseline for Deep Person Re-identification,
+CVPR Workshops 2019 (arXiv:1903.07071).
+
+Each round takes about as many images as there are, in batches of P people x V images. The
+batch-hard triplet loss pulls pooled vectors together, here after they were brought to length 1,
+without which a backbone that has no batch norm collapses; behind the batch-norm neck a linear
+classifier tells people apart by cross-entropy with smoothed labels (Sec. 3.3, 3.5).
+"""
+
+from dataclasses import dataclass, field
+from itertools import islice
+from math import inf
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reseen.data.augment import AugmentSettings, augment
+from reseen.data.sampling import identity_batches
+from reseen.engine.run import Run
+from reseen.engine.step import mean_loss, set_rate, step
+from reseen.errors import DataError, SettingsError
+from reseen.losses.triplet import batch_hard
+from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.records import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supervised:
+    """Supervised training on crops whose people are known (Luo et al., 2019)."""
+
+    needs_people: ClassVar[bool] = True
+    """It is the one method that is told who is who."""
+
+    encoder: EncoderSettings = field(default_factory=lambda: EncoderSettings(pooling="mean"))
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    epochs: int = 120
+    """Rounds. Paper: 120."""
+    people: int = 16
+    """People in a batch, P. Paper: 16."""
+    views: int = 4
+    """Images of each of them, V. Paper: 4."""
+    rate: float = 3.5e-4
+    """Learning rate of Adam after the warm-up. Paper: 3.5e-4."""
+    warm_up: int = 10
+    """Rounds in which the rate rises from a tenth. Paper: 10."""
+    rate_steps: tuple[int, ...] = (40, 70)
+    """Rounds after which the rate falls to a tenth. Paper: 40 and 70."""
+    weight_decay: float = 5e-4
+    """Weight decay of Adam. Authors' code: 5e-4."""
+    smoothing: float = 0.1
+    """Share of each label that is spread over everybody. Paper: 0.1."""
+    margin: float = 0.3
+    """Margin of the triplet loss, in Euclidean distance. Paper: 0.3, on vectors of any length."""
+    triplet: float = 1.0
+    """Weight of the triplet loss beside the cross-entropy; 0 leaves it out. Paper: 1."""
+
+    def __post_init__(self):
+        for name in ("epochs", "people", "views"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
+        for name in ("margin", "triplet", "warm_up"):
+            if not 0 <= getattr(self, name) < inf:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 or more.")
+        for name in ("smoothing", "weight_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 to below 1.")
+        if not 0 < self.rate < inf:
+            raise SettingsError(f"rate is {self.rate}. Use a number above 0.")
+        if self.triplet and min(self.people, self.views) < 2:
+            raise SettingsError(
+                f"A batch is {self.people} people x {self.views} views. Use 2 x 2 or more, or "
+                "leave out the triplet loss (triplet 0)."
+            )
+
+    def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
+        """Learn from N images whose people are known.
+
+        Args:
+            images: in an order that says nothing about who is who.
+            run: keeps what is learnt and measured.
+
+        Returns:
+            The encoder of the last round.
+
+        Raises:
+            DataError: fewer than two people.
+        """
+        encoder = run.build(self.encoder)
+        crops = run.load(images, encoder)
+        people = np.array([image.person for image in crops.images], np.int64)
+        names, ids = np.unique(people, return_inverse=True)
+        if len(names) < 2:
+            raise DataError(
+                f"The training images show {len(names)} people who are known. Supervised training "
+                "needs two or more: check how the folder is read (reseen data check)."
+            )
+        classifier = nn.Linear(encoder.dimensions, len(names), bias=False).to(encoder.device)
+        nn.init.normal_(classifier.weight, std=0.001)
+        learnt = [w for w in encoder.parameters() if w.requires_grad] + [classifier.weight]
+        optimizer = torch.optim.Adam(learnt, self.rate, weight_decay=self.weight_decay)
+        truth = torch.from_numpy(ids).to(encoder.device)
+        iterations = max(1, len(crops) // (min(self.people, len(names)) * self.views))
+
+        parts = dict(classifier=classifier, optimizer=optimizer)
+        for epoch in run.rounds(self.epochs, encoder=encoder, **parts):
+            set_rate(optimizer, self._rate(epoch))
+            order = identity_batches(
+                ids, crops.cameras, self.people, self.views, run.rng("batches")
+            )
+            batches = crops.batches(islice(order, iterations))
+            chance, losses = run.rng("augment"), []
+            encoder.train()
+            for positions, pixels in run.track("training")(batches, iterations):
+                pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
+                targets = truth[positions]
+                pooled = encoder.pool(pixels)
+                scores = classifier(encoder.neck(pooled))
+                loss = F.cross_entropy(scores, targets, label_smoothing=self.smoothing)
+                if self.triplet:
+                    apart = batch_hard(F.normalize(pooled), targets, self.margin)
+                    loss = loss + self.triplet * apart
+                losses.append(step(loss, optimizer))
+            run.log(loss=mean_loss(losses))
+        return encoder
+
+    def _rate(self, epoch: int) -> float:
+        fallen = sum(epoch >= after for after in self.rate_steps)
+        risen = min(1.0, 0.1 + 0.9 * epoch / self.warm_up) if self.warm_up else 1.0
+        return self.rate * risen * 0.1**fallen

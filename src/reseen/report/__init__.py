@@ -1,0 +1,1 @@
+"""Pictures and pages of what was learnt; they read, and never train."""

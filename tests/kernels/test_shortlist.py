@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from reseen.kernels.neighbours import decide
+from reseen.kernels.shortlist import shortlists
+
+
+def random_rows(n, d, seed):
+    rows = np.random.default_rng(seed).standard_normal((n, d))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def lists(rows, others, k, sign, precision="float32", block_bytes=4 * 250 * 250, device="cpu"):
+    (found,) = shortlists(
+        *(rows, others, ((k, sign),)),
+        precision=precision,
+        device=device,
+        block_bytes=block_bytes,
+    )
+    return found
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("among", [True, False])
+@pytest.mark.parametrize("d", [3, 64])
+def test_the_best_are_on_the_list_or_there_is_none(precision, sign, among, d):
+    """In three dimensions bfloat16 cannot tell thousands of rows apart: some get no list."""
+    rows = random_rows(1000, d, 0)
+    others = rows if among else random_rows(900, d, 1)
+    found = lists(rows, others, 10, sign, precision)
+    best = np.argsort(-sign * (rows.astype(float) @ others.T.astype(float)), 1)[:, :10]
+    for i in np.flatnonzero(np.isfinite(found.bar)):
+        listed = found.listed[i, : found.size[i]]
+        assert len(set(listed)) == len(listed)
+        assert set(best[i]) <= set(listed)
+    if d == 64:
+        assert np.isfinite(found.bar).mean() > 0.9
+        assert found.size.mean() < 60
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_bound_holds_for_every_pair(precision, sign):
+    rows, others = random_rows(200, 300, 2), random_rows(150, 300, 3)
+    found = lists(rows, others, 150, sign, precision)
+    index, score = found.listed[:, :150], found.score[:, :150]
+    true = sign * np.take_along_axis(rows.astype(float) @ others.T.astype(float), index, 1)
+    assert (np.abs(true - score) <= found.error[:, None] + found.stored * np.abs(score)).all()
+
+
+def test_a_device_of_torch_lists_the_same_neighbours():
+    rows, others = random_rows(300, 64, 4), random_rows(700, 64, 5)
+    expected = decide(rows, others, lists(rows, others, 7, 1), 1 << 20)
+    for block_bytes in (1, 1 << 20):
+        found = lists(rows, others, 7, 1, block_bytes=block_bytes, device="cpu:0")
+        for a, b in zip(decide(rows, others, found, 1 << 20), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
