@@ -86,6 +86,7 @@ def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says
         quick("adtc", **wrong)
 
 
-def test_more_centroids_than_images(crops, tmp_path, quick):
+@pytest.mark.parametrize("labelling", ["two-stage", "k-means"])
+def test_more_centroids_than_images(crops, tmp_path, quick, labelling):
     with pytest.raises(SettingsError, match="clusters is 500 for 72 images"):
-        learn(quick("adtc", clusters=500, labelling="k-means"), crops, tmp_path)
+        learn(quick("adtc", clusters=500, labelling=labelling), crops, tmp_path)

@@ -154,10 +154,15 @@ class ADTC:
             The encoder of the last round.
 
         Raises:
+            SettingsError: more clusters are sought than there are images.
             ClusteringError: a round found fewer than two clusters.
         """
         encoder = run.build(self._attended())
         crops = run.load(images, encoder)
+        if self.labelling != "dbscan" and self.clusters > len(crops):
+            raise SettingsError(
+                f"clusters is {self.clusters} for {len(crops)} images. Use {len(crops)} or fewer."
+            )
         learnt = [weight for weight in encoder.parameters() if weight.requires_grad]
         optimizer = torch.optim.Adam(learnt, self.rate, weight_decay=self.weight_decay)
 
