@@ -11,6 +11,7 @@ from reseen.engine.device import Device
 from reseen.engine.run import Run, checkpoint, read_metrics
 from reseen.errors import ClusteringError
 from reseen.methods import METHODS
+from reseen.nets.encoder import EncoderSettings
 from reseen.records import Dataset
 from reseen.training import load, train
 from tests.conftest import TINY
@@ -28,20 +29,23 @@ def weights(encoder):
     return torch.cat([value.flatten().float() for value in encoder.state_dict().values()])
 
 
+START = EncoderSettings(backbone="reseen-tiny", height=32, width=16, last_stride=2)
 LEARNS = {
-    "adtc": dict(rounds=4, epochs=2, iterations=6, clusters=10, gate=True, rate=5e-4),
-    "conslearn": dict(epochs=6, iterations=12, stages=(0,), rate=7e-4),
-    "mla": dict(epochs=6, iterations=10),
+    "cluster-contrast": dict(epochs=8, iterations=10, eps=0.5),
+    "adtc": dict(rounds=6, iterations=8, people=8, clusters=32, p=5, gate=True, rate=2e-4),
+    "conslearn": dict(epochs=6, iterations=10, eps=0.5, stages=(0,), rate=2e-4),
+    "mla": dict(epochs=6, iterations=10, eps=0.5),
 }
 
 
-@pytest.mark.parametrize("name", LEARNS)
-def test_it_learns(town, tmp_path, quick, name):
-    encoder = replace(TINY, backbone="resnet10t")
-    small = dict(encoder=encoder, augment=AugmentSettings(pad=3)) | LEARNS[name]
-    learn(quick(name, **small), town, tmp_path, evaluate_every=0)
+@everyone
+def test_it_learns(easy_town, tmp_path, quick, name):
+    method = quick(name, encoder=START, augment=AugmentSettings(pad=3), **LEARNS[name])
+    learn(method, easy_town, tmp_path, evaluate_every=0)
     rows = read_metrics(tmp_path)
-    assert rows[-1]["mAP"] > 1.2 * rows[0]["mAP"]
+    assert rows[-1]["mAP"] > 1.4 * rows[0]["mAP"]
+    assert rows[-1]["nmi"] > rows[1]["nmi"]
+    assert rows[-1]["loss"] < rows[1]["loss"]
 
 
 TEN = {"adtc": dict(rounds=10, epochs=1, iterations=1)}
