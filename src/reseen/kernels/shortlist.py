@@ -23,7 +23,7 @@ _CHUNK = 32
 _STRIPE = 512
 SIDE = 2048
 """Rows and columns of a tile of scores, at most."""
-_ROUNDED = 1024
+_ROUNDED = 128
 _QUICK = 1e9
 _STORED_BFLOAT16 = 2.0**-8
 _TINY = 1e-6  # numbers flushed to zero, and the arithmetic of the bound itself
@@ -167,15 +167,15 @@ def _rounded(rows: np.ndarray, device: str) -> tuple[Any, np.ndarray, np.ndarray
     for start in range(0, len(rows), _ROUNDED):
         part = slice(start, start + _ROUNDED)
         rounded = torch.from_numpy(rows[part]).bfloat16()
-        out[part] = rounded
-        exact, kept = rows[part].astype(np.float64), rounded.double().numpy()
-        for place, vectors in enumerate((exact, kept, exact - kept)):
-            lengths[place, part] = np.linalg.norm(vectors, axis=1)
+        out[part], kept = rounded, rounded.float().numpy()
+        for place, vectors in enumerate((rows[part], kept, rows[part] - kept)):
+            lengths[place, part] = _lengths(vectors)
     return out, lengths[0], lengths[1], lengths[2]
 
 
 def _lengths(rows: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    """Lengths of rows, at most what summing in float32 can lose too long."""
+    return (1 + rows.shape[1] * 2.0**-23) * np.sqrt(np.einsum("nd,nd->n", rows, rows))
 
 
 def _fast_bfloat16() -> bool:
