@@ -1,4 +1,4 @@
-"""Commands that use what was trained: `reseen evaluate`, `extract`, `eps`, `methods`."""
+"""Commands that use what was trained: `reseen evaluate`, `extract`, `choose-eps`, `methods`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -98,7 +98,7 @@ def extract(
     print(f"{len(features)} features of {features.shape[1]} numbers each in {out}")
 
 
-def eps(
+def choose_eps(
     features: Path,
     *,
     at: tuple[float, ...] = EPS,
