@@ -12,7 +12,7 @@ from reseen.data.reading import read
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
-from reseen.engine.progress import Screen
+from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, checkpoint, digest, read_facts
 from reseen.errors import CheckpointError, DataError
 from reseen.nets import encoder as encoders
@@ -87,7 +87,8 @@ def train(
         screen=screen,
     )
     told = getattr(method, "needs_people", False)
-    return method.fit(dataset.labelled(seed) if told else dataset.unlabelled(seed), run)
+    with compiling_said(screen):
+        return method.fit(dataset.labelled(seed) if told else dataset.unlabelled(seed), run)
 
 
 def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:

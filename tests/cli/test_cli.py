@@ -54,6 +54,10 @@ def test_train_evaluate_extract(reseen, town_folder, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
     assert f"{len(paths)} features of 512 numbers each" in out
 
+    code, out, _ = reseen("choose-eps", tmp_path / "f.npz", "--at", 0.3, "--at", 0.6, "--k1", 8)
+    assert code == 0 and "Suggested: eps 0." in out
+    assert [line.split()[0] for line in out.splitlines()[:3]] == ["eps", "0.3", "0.6"]
+
 
 @pytest.mark.parametrize("suffix", [".toml", ".yaml", ".json"])
 def test_settings_from_a_file_and_the_command_line_wins(reseen, town_folder, tmp_path, suffix):

@@ -1,8 +1,9 @@
 import io
 
+from numba import njit
 from rich.console import Console
 
-from reseen.engine.progress import QUIET, Screen, duration
+from reseen.engine.progress import QUIET, Screen, compiling_said, duration
 
 
 def screen_of(terminal):
@@ -42,3 +43,15 @@ def test_quiet_says_nothing(capsys):
 
 def test_durations_are_short():
     assert [duration(s) for s in (41.6, 185, 7620)] == ["42 s", "3 min 5 s", "2 h 7 min"]
+
+
+def test_compiling_is_said_once():
+    screen = screen_of(False)
+    one, other = njit(lambda x: x + 1), njit(lambda x: x + 2)
+    with compiling_said(screen):
+        assert one(1) + other(1) == 5
+    assert screen.console.file.getvalue().count("compiling for this machine") == 1
+    screen = screen_of(False)
+    with compiling_said(screen):
+        one(1)
+    assert screen.console.file.getvalue() == ""

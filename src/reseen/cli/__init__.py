@@ -19,6 +19,9 @@ app = App(
 app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled crops.")
 app.command("reseen.cli.use:evaluate", name="evaluate", help="Judge a run on a data set.")
 app.command("reseen.cli.use:extract", name="extract", help="Write the features of images.")
+app.command(
+    "reseen.cli.use:choose_eps", name="choose-eps", help="Say which eps suits some features."
+)
 app.command("reseen.cli.use:methods", name="methods", help="List what can be trained.")
 data = App(name="data", help="Look at data before training on it, or invent some.")
 data.command("reseen.cli.data:check", name="check", help="Say what is there and what will hurt.")

@@ -1,4 +1,4 @@
-"""Commands that use what was trained: `reseen evaluate`, `reseen extract`, `reseen methods`."""
+"""Commands that use what was trained: `reseen evaluate`, `extract`, `choose-eps`, `methods`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from reseen import training
+from reseen.cluster.density import EPS, sweep
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.engine.files import written
 from reseen.engine.variants import Variant, published
-from reseen.errors import SettingsError
+from reseen.errors import DataError, SettingsError
 from reseen.methods import METHODS, VARIANTS
 from reseen.records import distinct
 
@@ -96,6 +97,41 @@ def extract(
     with written(out) as file:
         np.savez(file, features=features, paths=np.array([str(image.path) for image in kept]))
     print(f"{len(features)} features of {features.shape[1]} numbers each in {out}")
+
+
+def choose_eps(
+    features: Path,
+    *,
+    at: tuple[float, ...] = EPS,
+    k1: int = 30,
+    k2: int = 6,
+    min_samples: int = 4,
+) -> None:
+    """Say how many clusters DBSCAN finds at each of several eps, and suggest one.
+
+    Parameters
+    ----------
+    features
+        What `reseen extract` wrote.
+    at
+        The eps to try.
+    k1
+        Neighbours of which reciprocal ones describe an image.
+    k2
+        Neighbours over which descriptions are averaged.
+    min_samples
+        Images within eps that make a core point.
+    """
+    try:
+        with np.load(features) as file:
+            rows = file["features"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{features} holds no features ({error}): give a file that `reseen extract` wrote."
+        ) from None
+    found = sweep(rows, at, k1=k1, k2=k2, min_samples=min_samples)
+    print(found)
+    print("Suggested:", found.suggest()[1])
 
 
 def methods(method: str | None = None, /) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit, prange
+from numba import njit
 from torch import Tensor
 
 from reseen.errors import SettingsError
+from reseen.kernels.threads import spread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +94,8 @@ def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
     if pixels.device.type == "cpu":
         out = torch.empty_like(pixels, memory_format=torch.contiguous_format)
         colour = fill.to(torch.uint8).flatten().numpy()
-        _apply(
-            *(pixels.contiguous().numpy(), draws.flip, draws.top, draws.left, draws.box),
+        spread(
+            *(_apply, pixels.contiguous().numpy(), draws.flip, draws.top, draws.left, draws.box),
             *(pad, colour, out.numpy()),
         )
         return out
@@ -112,11 +113,11 @@ def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
     return out
 
 
-@njit(parallel=True, cache=True)
-def _apply(pixels, flip, top, left, box, pad, fill, out):
+@njit(nogil=True, cache=True)
+def _apply(t, threads, pixels, flip, top, left, box, pad, fill, out):
     """Do as `apply` in one pass: each pixel is written once, but for the erased ones."""
     count, channels, height, width = pixels.shape
-    for i in prange(count):
+    for i in range(t, count, threads):
         down, right = top[i] - pad, left[i] - pad
         low, high = max(0, -right), min(width, width - right)
         y, x, h, w = box[i]

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
+from numba.core import event
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -53,6 +55,26 @@ class Screen:
             if now - said > 30 and done + 1 < total:
                 said, left = now, (now - began) * (total - done - 1) / (done + 1)
                 self.say(f"  {what}: {done + 1} of {total}, {duration(left)} left")
+
+
+@contextmanager
+def compiling_said(screen: Screen) -> Iterator[None]:
+    """Say so when numba has to compile, which it does once on a machine."""
+    with event.install_listener("numba:compile", _Compiling(screen)):
+        yield
+
+
+class _Compiling(event.Listener):
+    def __init__(self, screen: Screen):
+        self.screen, self.said = screen, False
+
+    def on_start(self, event: event.Event) -> None:
+        if not self.said:
+            self.said = True
+            self.screen.say("compiling for this machine, once: some 15 seconds")
+
+    def on_end(self, event: event.Event) -> None:
+        pass
 
 
 QUIET = Screen(quiet=True)

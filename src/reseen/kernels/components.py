@@ -6,10 +6,11 @@ The clusters are the connected components of the core points.
 
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy import sparse
 
 from reseen.kernels.jaccard import Index, add_minima, distance, distinct_rows, invert, workspace
+from reseen.kernels.threads import spread
 from reseen.records import NOISE
 
 _KEPT = 32
@@ -38,7 +39,8 @@ def density_labels(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: in
     near = np.empty((n, _KEPT), np.int32)
     level = np.empty((n, _KEPT), np.int16)
     sizes = np.zeros(n, np.int64)
-    counts = _measure(index, copies, limits, numba.get_num_threads(), near, level, sizes)
+    counts = np.zeros((numba.get_num_threads(), len(limits), n), np.int64)
+    spread(_measure, index, copies, limits, near, level, sizes, counts)
     core = np.cumsum(counts.sum(0), axis=0) + copies >= min_samples
     roots = _join(index, limits, near, level, sizes, core)
     labels = np.where(core, roots, n)
@@ -46,23 +48,20 @@ def density_labels(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: in
     return np.append(first, NOISE)[labels][:, place]
 
 
-@njit(parallel=True, cache=True)
-def _measure(index: Index, copies, limits, threads, near, level, sizes):
+@njit(nogil=True, cache=True)
+def _measure(t, threads, index: Index, copies, limits, near, level, sizes, counts):
     """Count others between each limit and the one below; keep the first pairs of each row."""
     n = len(index.mass)
-    counts = np.zeros((threads, len(limits), n), np.int64)
-    for t in prange(threads):
-        overlap, touched = workspace(index)
-        lists = np.empty(n, np.int32), np.empty(n, np.int16)
-        for i in range(t, n, threads):
-            sizes[i] = _walk(index, i, limits, overlap, touched, lists)
-            for a in range(sizes[i]):
-                j, e = lists[0][a], lists[1][a]
-                counts[t, e, i] += copies[j]
-                counts[t, e, j] += copies[i]
-                if a < _KEPT:
-                    near[i, a], level[i, a] = j, e
-    return counts
+    overlap, touched = workspace(index)
+    lists = np.empty(n, np.int32), np.empty(n, np.int16)
+    for i in range(t, n, threads):
+        sizes[i] = _walk(index, i, limits, overlap, touched, lists)
+        for a in range(sizes[i]):
+            j, e = lists[0][a], lists[1][a]
+            counts[t, e, i] += copies[j]
+            counts[t, e, j] += copies[i]
+            if a < _KEPT:
+                near[i, a], level[i, a] = j, e
 
 
 @njit(cache=True)

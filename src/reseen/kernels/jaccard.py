@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy import sparse
 
 from reseen.errors import SettingsError
+from reseen.kernels.threads import spread
 
 ZERO = np.finfo(np.float32).tiny
 """Stands for a distance of 0, so that sparse matrices keep the pair."""
@@ -81,9 +82,12 @@ def jaccard_graph(encoding: sparse.csr_matrix, eps: float) -> sparse.csr_matrix:
     """
     if not 0 <= eps <= 1:
         raise SettingsError(f"eps is {eps}; Jaccard distances lie in 0..1: give one of those.")
-    index, limit, threads = invert(encoding), np.float32(eps), numba.get_num_threads()
-    indptr = np.cumsum(_count(index, limit, threads))
-    distances, indices = _collect(index, limit, threads, indptr)
+    index, limit = invert(encoding), np.float32(eps)
+    indptr = np.zeros(len(index.mass) + 1, np.int64)
+    spread(_count, index, limit, indptr[1:])
+    np.cumsum(indptr, out=indptr)
+    distances, indices = np.empty(indptr[-1], np.float32), np.empty(indptr[-1], np.int32)
+    spread(_collect, index, limit, indptr, distances, indices)
     return sparse.csr_matrix((distances, indices, indptr), shape=encoding.shape)
 
 
@@ -99,7 +103,9 @@ def jaccard_rows(index: Index, rows: np.ndarray) -> np.ndarray:
 
     Source: Zhong et al., CVPR 2017, Eq. 10. Memory: O(r N).
     """
-    return _dense(index, np.asarray(rows, np.int64))
+    distances = np.empty((len(rows), len(index.mass)), np.float32)
+    spread(_dense, index, np.asarray(rows, np.int64), distances)
+    return distances
 
 
 def jaccard_pairs(index: Index, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -140,7 +146,10 @@ def jaccard_nearest(
     """
     if p < 1:
         raise SettingsError(f"p is {p}; it counts the nearest points: give 1 or more.")
-    return _nearest(index, np.asarray(rows, np.int64), p, among, numba.get_num_threads())
+    indices = np.full((len(rows), p), -1, np.int32)
+    distances = np.ones((len(rows), p), np.float32)
+    spread(_nearest, index, np.asarray(rows, np.int64), among, indices, distances)
+    return indices, distances
 
 
 def jaccard_kth(encoding: sparse.csr_matrix, k: int) -> np.ndarray:
@@ -157,7 +166,9 @@ def jaccard_kth(encoding: sparse.csr_matrix, k: int) -> np.ndarray:
     """
     first, place = distinct_rows(encoding)
     index, copies = invert(encoding[first]), np.bincount(place)
-    return _kth(index, copies, k, numba.get_num_threads())[place]
+    distances = np.ones(len(first), np.float32)
+    spread(_kth, index, copies, k, distances)
+    return distances[place]
 
 
 def smallest_mean(encoding: sparse.csr_matrix, share: float) -> float:
@@ -184,7 +195,9 @@ def smallest_mean(encoding: sparse.csr_matrix, share: float) -> float:
         )
     first, place = distinct_rows(encoding)
     copies = np.bincount(place)
-    counts = _histogram(invert(encoding[first]), copies, numba.get_num_threads())
+    counted = np.zeros((numba.get_num_threads(), _BINS + 1), np.int64)
+    spread(_histogram, invert(encoding[first]), copies, counted)
+    counts = counted.sum(0)
     counts[0] += np.sum(copies * (copies - 1) // 2)
     wanted = max(1, round(share * (n * (n - 1) // 2)))
     before = np.cumsum(counts) - counts
@@ -248,38 +261,31 @@ def add_minima(index, i, stop, overlap, touched):
     return found
 
 
-@njit(parallel=True, cache=True)
-def _count(index, limit, threads):
+@njit(nogil=True, cache=True)
+def _count(t, threads, index, limit, counts):
     n = len(index.mass)
-    counts = np.zeros(n + 1, np.int64)
-    for t in prange(threads):
-        overlap, touched = workspace(index)
-        for i in range(t, n, threads):
-            found = add_minima(index, i, n, overlap, touched)
-            counts[i + 1] = _within(index, i, touched[:found], overlap, limit)
-            overlap[touched[:found]] = 0
-    return counts
+    overlap, touched = workspace(index)
+    for i in range(t, n, threads):
+        found = add_minima(index, i, n, overlap, touched)
+        counts[i] = _within(index, i, touched[:found], overlap, limit)
+        overlap[touched[:found]] = 0
 
 
-@njit(parallel=True, cache=True)
-def _collect(index, limit, threads, indptr):
+@njit(nogil=True, cache=True)
+def _collect(t, threads, index, limit, indptr, distances, indices):
     n = len(index.mass)
-    distances = np.empty(indptr[n], np.float32)
-    indices = np.empty(indptr[n], np.int32)
-    for t in prange(threads):
-        overlap, touched = workspace(index)
-        for i in range(t, n, threads):
-            found = add_minima(index, i, n, overlap, touched)
-            size = _within(index, i, touched[:found], overlap, limit)
-            kept = np.sort(touched[:size])
-            near = np.empty(size, np.float32)
-            for a in range(size):
-                near[a] = max(ZERO, _between(index, i, kept[a], overlap))
-            order = np.argsort(near, kind="mergesort")
-            distances[indptr[i] : indptr[i + 1]] = near[order]
-            indices[indptr[i] : indptr[i + 1]] = kept[order]
-            overlap[touched[:found]] = 0
-    return distances, indices
+    overlap, touched = workspace(index)
+    for i in range(t, n, threads):
+        found = add_minima(index, i, n, overlap, touched)
+        size = _within(index, i, touched[:found], overlap, limit)
+        kept = np.sort(touched[:size])
+        near = np.empty(size, np.float32)
+        for a in range(size):
+            near[a] = max(ZERO, _between(index, i, kept[a], overlap))
+        order = np.argsort(near, kind="mergesort")
+        distances[indptr[i] : indptr[i + 1]] = near[order]
+        indices[indptr[i] : indptr[i + 1]] = kept[order]
+        overlap[touched[:found]] = 0
 
 
 @njit(cache=True)
@@ -300,16 +306,14 @@ def _within(index, i, touched, overlap, limit):
     return size
 
 
-@njit(parallel=True, cache=True)
-def _dense(index, rows):
+@njit(nogil=True, cache=True)
+def _dense(t, threads, index, rows, distances):
     n = len(index.mass)
-    distances = np.empty((len(rows), n), np.float32)
-    for r in prange(len(rows)):
+    for r in range(t, len(rows), threads):
         overlap, touched = workspace(index)
         add_minima(index, rows[r], n, overlap, touched)
         for j in range(n):
             distances[r, j] = _between(index, rows[r], j, overlap)
-    return distances
 
 
 @njit(cache=True)
@@ -329,60 +333,49 @@ def _pairs(index, left, right):
     return distances
 
 
-@njit(parallel=True, cache=True)
-def _nearest(index, rows, p, among, threads):
-    indices = np.full((len(rows), p), -1, np.int32)
-    distances = np.ones((len(rows), p), np.float32)
-    for t in prange(threads):
-        overlap, touched = workspace(index)
-        for r in range(t, len(rows), threads):
-            found = np.sort(touched[: add_minima(index, rows[r], among, overlap, touched)])
-            near = np.empty(len(found), np.float32)
-            for a in range(len(found)):
-                near[a] = _between(index, rows[r], found[a], overlap)
-            order = np.argsort(near, kind="mergesort")[:p]
-            indices[r, : len(order)] = found[order]
-            distances[r, : len(order)] = near[order]
-            overlap[found] = 0
-    return indices, distances
+@njit(nogil=True, cache=True)
+def _nearest(t, threads, index, rows, among, indices, distances):
+    overlap, touched = workspace(index)
+    for r in range(t, len(rows), threads):
+        found = np.sort(touched[: add_minima(index, rows[r], among, overlap, touched)])
+        near = np.empty(len(found), np.float32)
+        for a in range(len(found)):
+            near[a] = _between(index, rows[r], found[a], overlap)
+        order = np.argsort(near, kind="mergesort")[: indices.shape[1]]
+        indices[r, : len(order)] = found[order]
+        distances[r, : len(order)] = near[order]
+        overlap[found] = 0
 
 
-@njit(parallel=True, cache=True)
-def _kth(index, copies, k, threads):
+@njit(nogil=True, cache=True)
+def _kth(t, threads, index, copies, k, distances):
     n = len(index.mass)
-    distances = np.ones(n, np.float32)
-    for t in prange(threads):
-        overlap, touched = workspace(index)
-        for i in range(t, n, threads):
-            found = add_minima(index, i, n, overlap, touched)
-            near = np.empty(found, np.float32)
-            for a in range(found):
-                near[a] = _between(index, i, touched[a], overlap)
-            last = min(k, found) - 1
-            closest = np.flatnonzero(near <= np.partition(near, last)[last])
-            seen = 0
-            for a in closest[np.argsort(near[closest])]:
-                seen += copies[touched[a]]
-                if seen >= k:
-                    distances[i] = near[a]
-                    break
-            overlap[touched[:found]] = 0
-    return distances
+    overlap, touched = workspace(index)
+    for i in range(t, n, threads):
+        found = add_minima(index, i, n, overlap, touched)
+        near = np.empty(found, np.float32)
+        for a in range(found):
+            near[a] = _between(index, i, touched[a], overlap)
+        last = min(k, found) - 1
+        closest = np.flatnonzero(near <= np.partition(near, last)[last])
+        seen = 0
+        for a in closest[np.argsort(near[closest])]:
+            seen += copies[touched[a]]
+            if seen >= k:
+                distances[i] = near[a]
+                break
+        overlap[touched[:found]] = 0
 
 
-@njit(parallel=True, cache=True)
-def _histogram(index, copies, threads):
-    n = len(index.mass)
-    counts = np.zeros((threads, _BINS + 1), np.int64)
-    for t in prange(threads):
-        overlap, touched = workspace(index)
-        for i in range(t, n, threads):
-            found = add_minima(index, i, i, overlap, touched)
-            for j in touched[:found]:
-                place = round(_between(index, i, j, overlap) * _BINS)
-                counts[t, place] += copies[i] * copies[j]
-                overlap[j] = 0
-    return counts.sum(0)
+@njit(nogil=True, cache=True)
+def _histogram(t, threads, index, copies, counts):
+    overlap, touched = workspace(index)
+    for i in range(t, len(index.mass), threads):
+        found = add_minima(index, i, i, overlap, touched)
+        for j in touched[:found]:
+            place = round(_between(index, i, j, overlap) * _BINS)
+            counts[t, place] += copies[i] * copies[j]
+            overlap[j] = 0
 
 
 @njit(cache=True)

@@ -4,10 +4,11 @@ Arthur, Vassilvitskii: k-means++: The Advantages of Careful Seeding, SODA 2007.
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from reseen.errors import SettingsError
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
+from reseen.kernels.threads import spread
 
 _PROPOSALS = 128
 _SAME = 1e-6  # squared distances below it are rounding
@@ -139,13 +140,13 @@ def nearest_centroid(
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
         block = np.matmul(rows[part], centroids.T, out=buffer[: len(rows[part])])
-        _closest(block, half, labels[part], distances[part])
+        spread(_closest, block, half, labels[part], distances[part])
     return labels, distances
 
 
 def _squared(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
     squared = centres @ rows.T
-    _to_distances(squared)
+    spread(_to_distances, squared)
     return squared
 
 
@@ -163,12 +164,14 @@ def _fill_empty(labels: np.ndarray, distances: np.ndarray, M: int) -> None:
 
 def _means(rows: np.ndarray, labels: np.ndarray, M: int) -> np.ndarray:
     order = np.argsort(labels, kind="stable")
-    return _mean_rows(rows, order, np.searchsorted(labels[order], np.arange(M + 1)))
+    means = np.empty((M, rows.shape[1]), np.float32)
+    spread(_mean_rows, rows, order, np.searchsorted(labels[order], np.arange(M + 1)), means)
+    return means
 
 
-@njit(parallel=True, cache=True)
-def _to_distances(products):
-    for i in prange(len(products)):
+@njit(nogil=True, cache=True)
+def _to_distances(t, threads, products):
+    for i in range(t, len(products), threads):
         for j in range(products.shape[1]):
             squared = 2 - 2 * products[i, j]
             products[i, j] = squared if squared >= _SAME else np.float32(0)
@@ -182,9 +185,9 @@ def _left(far, distances):
     return total
 
 
-@njit(parallel=True, cache=True)
-def _closest(block, half, labels, distances):
-    for i in prange(len(block)):
+@njit(nogil=True, cache=True)
+def _closest(t, threads, block, half, labels, distances):
+    for i in range(t, len(block), threads):
         row = block[i]
         best = 0
         for m in range(1, len(half)):
@@ -193,12 +196,10 @@ def _closest(block, half, labels, distances):
         labels[i], distances[i] = best, max(0, 1 - 2 * (row[best] - half[best]))
 
 
-@njit(parallel=True, cache=True)
-def _mean_rows(rows, order, cuts):
-    means = np.empty((len(cuts) - 1, rows.shape[1]), np.float32)
-    for m in prange(len(means)):
+@njit(nogil=True, cache=True)
+def _mean_rows(t, threads, rows, order, cuts, means):
+    for m in range(t, len(means), threads):
         total = np.zeros(rows.shape[1])
         for i in order[cuts[m] : cuts[m + 1]]:
             total += rows[i]
         means[m] = total / (cuts[m + 1] - cuts[m])
-    return means

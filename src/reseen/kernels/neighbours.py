@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from reseen.errors import DataError, SettingsError
 from reseen.kernels.shortlist import Shortlist, shortlists
+from reseen.kernels.threads import spread
 
 BLOCK_BYTES = 64 << 20
 """How much memory one block of similarities may take."""
@@ -153,7 +154,7 @@ def decide(
     """
     indices = np.full((len(rows), found.k), -1, np.int32)
     sums = np.full((len(rows), found.k), -np.inf)
-    _settle(rows, others, found, indices, sums)
+    spread(_settle, rows, others, found, indices, sums)
     open_rows = np.flatnonzero(np.isinf(found.bar) & (found.size == 0))
     if len(open_rows):
         _search_in_full(rows, others, open_rows, found, indices, sums, block_bytes)
@@ -171,14 +172,14 @@ def _search_in_full(rows, others, where, found, indices, sums, block_bytes):
     pool = _first_k(first_copies(others, np.arange(len(others))), found.k)
     size = others.shape[1]
     side = max(1, math.isqrt(size * size + block_bytes // 8) - size)  # 8 side^2 + 16 D side
-    error = size * 2.0**-51 * (1 + _UNIT_TOLERANCE) ** 2
+    known = rows, others, size * 2.0**-51 * (1 + _UNIT_TOLERANCE) ** 2, found.sign
     for start in range(0, len(once), side):
         part = where[once[start : start + side]]
         block = found.sign * rows[part].astype(np.float64)
         for column in range(0, len(pool), side):
             columns = pool[column : column + side]
             tile = block @ others[columns].astype(np.float64).T
-            _insert_all(tile, part, columns, rows, others, error, found.sign, indices, sums)
+            spread(_insert_all, tile, part, columns, *known, indices, sums)
     indices[where], sums[where] = indices[where[same]], sums[where[same]]
 
 
@@ -194,7 +195,8 @@ def first_copies(rows: np.ndarray, where: np.ndarray) -> np.ndarray:
 
     Memory: O(n).
     """
-    marks = _fingerprints(rows.view(np.uint32), where)
+    marks = np.empty(len(where), np.uint64)
+    spread(_fingerprints, rows.view(np.uint32), where, marks)
     return _match(rows, where, marks, np.argsort(marks, kind="stable"))
 
 
@@ -247,9 +249,9 @@ def _refuse(bad: np.ndarray, name: str, what: str, remedy: str) -> None:
         raise DataError(f"{len(where)} rows of {name} {what} (rows {shown}): {remedy}.")
 
 
-@njit(parallel=True, cache=True)
-def _settle(rows, others, found, indices, sums):
-    for i in prange(len(rows)):
+@njit(nogil=True, cache=True)
+def _settle(t, threads, rows, others, found, indices, sums):
+    for i in range(t, len(rows), threads):
         _settle_row(
             rows[i], others, found.sign, found.listed[i, : found.size[i]], indices[i], sums[i]
         )
@@ -280,9 +282,9 @@ def _four_sums(x, a, b, c, d):
     return p, q, r, s
 
 
-@njit(parallel=True, cache=True)
-def _insert_all(tile, part, columns, rows, others, error, sign, indices, sums):
-    for b in prange(len(tile)):
+@njit(nogil=True, cache=True)
+def _insert_all(t, threads, tile, part, columns, rows, others, error, sign, indices, sums):
+    for b in range(t, len(tile), threads):
         i = part[b]
         for c in range(len(columns)):
             if tile[b, c] + error >= sums[i, -1]:
@@ -305,16 +307,14 @@ def _before(total, j, other, index):
     return total > other or (total == other and j < index)
 
 
-@njit(parallel=True, cache=True)
-def _fingerprints(bits, where):
-    marks = np.empty(len(where), np.uint64)
-    for i in prange(len(where)):
+@njit(nogil=True, cache=True)
+def _fingerprints(t, threads, bits, where, marks):
+    for i in range(t, len(where), threads):
         mark, odd = np.uint64(0), np.uint64(0x9E3779B97F4A7C15)
         for c in range(bits.shape[1]):
             mark += (np.uint64(bits[where[i], c]) + np.uint64(1)) * odd
             odd += np.uint64(0xD1B54A32D192ED02)
         marks[i] = mark ^ (mark >> np.uint64(32))
-    return marks
 
 
 @njit(cache=True)

@@ -4,12 +4,12 @@ Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Enc
 Sections 3.2 to 3.4.
 """
 
-import numba
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy import sparse
 
 from reseen.errors import SettingsError
+from reseen.kernels.threads import spread
 
 
 def encode(
@@ -63,10 +63,10 @@ def encode(
     if similarities is None:
         similarities = np.full(ranks.shape, np.nan, np.float32)
     wide, narrow = reciprocal_sets(ranks, k), reciprocal_sets(ranks, k_half)
-    threads = numba.get_num_threads()
     indptr = np.cumsum(_expanded_sizes(wide, narrow))
     known = ranks, np.ascontiguousarray(similarities, np.float32)
-    indices, weights = _weigh(rows, others, known, scale, wide, narrow, indptr, threads)
+    indices, weights = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
+    spread(_weigh, rows, others, known, scale, wide, narrow, indptr, indices, weights)
     encoding = sparse.csr_matrix((weights, indices, indptr), shape=(n, n))
     encoding = average(encoding, ranks[:, :k2])
     encoding.sort_indices()
@@ -139,7 +139,7 @@ def _sparse(lists, weights):
     return sparse.csr_matrix((data, lists[kept], indptr), shape=(len(lists), len(lists)))
 
 
-# Not parallel, nor are the sizes: they take hundredths of the time, and to compile as long.
+# Not spread over threads, nor are the sizes: they take hundredths of the time.
 @njit(cache=True)
 def _reciprocal_sets(ranks):
     n, k = ranks.shape
@@ -215,22 +215,18 @@ def _expanded_sizes(wide, narrow):
     return sizes
 
 
-@njit(parallel=True, cache=True)
-def _weigh(rows, others, known, scale, wide, narrow, indptr, threads):
+@njit(nogil=True, cache=True)
+def _weigh(t, threads, rows, others, known, scale, wide, narrow, indptr, indices, weights):
     n = len(wide)
-    indices = np.empty(indptr[n], np.int32)
-    weights = np.empty(indptr[n], np.float32)
-    for t in prange(threads):
-        mark, _ = _scratch(wide, narrow)
-        cosines = np.full(n, np.nan, np.float32)
-        for i in range(t, n, threads):
-            place = indices[indptr[i] : indptr[i + 1]]
-            _expand(i, wide, narrow, mark, place)
-            _look_up(known[0][i], known[1][i], cosines)
-            _soften(rows, others, cosines, i, scale[i], place, weights[indptr[i] :])
-            for j in known[0][i]:
-                cosines[j] = np.nan
-    return indices, weights
+    mark, _ = _scratch(wide, narrow)
+    cosines = np.full(n, np.nan, np.float32)
+    for i in range(t, n, threads):
+        place = indices[indptr[i] : indptr[i + 1]]
+        _expand(i, wide, narrow, mark, place)
+        _look_up(known[0][i], known[1][i], cosines)
+        _soften(rows, others, cosines, i, scale[i], place, weights[indptr[i] :])
+        for j in known[0][i]:
+            cosines[j] = np.nan
 
 
 @njit(cache=True)

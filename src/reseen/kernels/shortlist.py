@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from reseen.kernels.threads import spread
 
 _CHUNK = 32
 _STRIPE = 512
 SIDE = 2048
 """Rows and columns of a tile of scores, at most."""
-_ROUNDED = 1024
+_ROUNDED = 128
 _QUICK = 1e9
 _STORED_BFLOAT16 = 2.0**-8
 _TINY = 1e-6  # numbers flushed to zero, and the arithmetic of the bound itself
@@ -95,11 +97,11 @@ def shortlists(
             continue
         tile = score(slice(start, start + side), slice(column, column + side))
         for found in lists:
-            _scan_rows(tile, start, column, found)
+            spread(_scan_rows, tile, start, column, found)
             if others is rows and column > start:
-                _scan_columns(tile, start, column, found)
+                spread(_scan_columns, tile, start, column, found)
     for found in lists:
-        _trim(found)
+        spread(_trim, found)
     return lists
 
 
@@ -165,13 +167,15 @@ def _rounded(rows: np.ndarray, device: str) -> tuple[Any, np.ndarray, np.ndarray
     for start in range(0, len(rows), _ROUNDED):
         part = slice(start, start + _ROUNDED)
         rounded = torch.from_numpy(rows[part]).bfloat16()
-        out[part] = rounded
-        _measure(rows[part], rounded.float().numpy(), lengths[:, part])
+        out[part], kept = rounded, rounded.float().numpy()
+        for place, vectors in enumerate((rows[part], kept, rows[part] - kept)):
+            lengths[place, part] = _lengths(vectors)
     return out, lengths[0], lengths[1], lengths[2]
 
 
 def _lengths(rows: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    """Lengths of rows, at most what summing in float32 can lose too long."""
+    return (1 + rows.shape[1] * 2.0**-23) * np.sqrt(np.einsum("nd,nd->n", rows, rows))
 
 
 def _fast_bfloat16() -> bool:
@@ -205,7 +209,7 @@ def _on_device(rows, others, wanted, device, block_bytes) -> list[Shortlist]:
         places = found.listed.shape[1] - _CHUNK
         last = found.score[:, :places].min(1)
         found.size[:] = places
-        _trim(found)
+        spread(_trim, found)
         if places < len(others):  # what was left out may be as good as the last
             short = last >= found.bar
             found.bar[short], found.size[short] = np.inf, 0
@@ -229,29 +233,13 @@ def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Sh
     )
 
 
-@njit(parallel=True, cache=True)
-def _measure(rows, rounded, lengths):
-    for i in prange(len(rows)):
-        lengths[0, i] = math.sqrt(_square(rows[i]))
-        lengths[1, i] = math.sqrt(_square(rounded[i]))
-        lengths[2, i] = math.sqrt(_square(rows[i] - rounded[i]))
-
-
-@njit(cache=True, fastmath={"reassoc", "contract"})
-def _square(row):
-    total = 0.0
-    for place in range(len(row)):
-        total += np.float64(row[place]) * np.float64(row[place])
-    return total
-
-
 # Positive floats are ordered as their bits are, so whole numbers are compared, twice as many at a
 # time in bfloat16. What is found so is compared again as floats, which settles negative ones too.
 
 
-@njit(parallel=True, cache=True)
-def _scan_rows(tile, start, column, found):
-    for i in prange(len(tile)):
+@njit(nogil=True, cache=True)
+def _scan_rows(t, threads, tile, start, column, found):
+    for i in range(t, len(tile), threads):
         if found.bar[start + i] == -np.inf:
             _start_bar(tile[i], found, start + i)
         _scan_row(tile[i], start + i, column, found)
@@ -293,15 +281,17 @@ def _start_bar(row, found, r):
     for first in range(groups, len(row) - groups + 1, groups):
         for g in range(groups):
             best[g] = max(best[g], row[first + g] ^ flip)
-    kth = np.partition(best, groups - found.k)[groups - found.k]
+    scores = np.empty(groups, np.float32)
+    for g in range(groups):
+        scores[g] = _float(best[g], found.shift)
+    kth = _kth_best(scores, found.k)
     if kth > 0:
-        _set_bar(_allowed(_float(kth, found.shift), found, r), found, r)
+        _set_bar(_allowed(kth, found, r), found, r)
 
 
-@njit(parallel=True, cache=True)
-def _scan_columns(tile, start, column, found):
-    for stripe in prange((tile.shape[1] + _STRIPE - 1) // _STRIPE):
-        first = stripe * _STRIPE
+@njit(nogil=True, cache=True)
+def _scan_columns(t, threads, tile, start, column, found):
+    for first in range(t * _STRIPE, tile.shape[1], threads * _STRIPE):
         _scan_stripe(tile[:, first : first + _STRIPE], start, column + first, found)
 
 
@@ -348,7 +338,7 @@ def _tighten(found, r):
     """Raise the bar to what the k-th best score allows, and drop what lies below."""
     size = found.size[r]
     scores = found.score[r, :size]
-    bar = _allowed(np.partition(scores, size - found.k)[size - found.k], found, r)
+    bar = _allowed(_kth_best(scores.copy(), found.k), found, r)
     kept = 0
     for place in range(size):
         if scores[place] >= bar:
@@ -356,6 +346,30 @@ def _tighten(found, r):
             kept += 1
     found.size[r] = kept
     _set_bar(bar, found, r)
+
+
+# numpy's partition does the same, and takes 5 seconds to compile.
+@njit(cache=True)
+def _kth_best(scores, k):
+    """Give the k-th largest score by Hoare's selection; the scores change their places."""
+    low, high = 0, len(scores) - 1
+    while low < high:
+        pivot, i, j = scores[(low + high) // 2], low, high
+        while i <= j:
+            while scores[i] > pivot:
+                i += 1
+            while scores[j] < pivot:
+                j -= 1
+            if i <= j:
+                scores[i], scores[j] = scores[j], scores[i]
+                i, j = i + 1, j - 1
+        if k - 1 <= j:
+            high = j
+        elif k - 1 >= i:
+            low = i
+        else:
+            break
+    return scores[k - 1]
 
 
 @njit(cache=True)
@@ -374,8 +388,8 @@ def _allowed(kth, found, r):
     return np.float32(lowest / (1 + math.copysign(found.stored, lowest)) - _TINY)
 
 
-@njit(parallel=True, cache=True)
-def _trim(found):
-    for r in prange(len(found.bar)):
+@njit(nogil=True, cache=True)
+def _trim(t, threads, found):
+    for r in range(t, len(found.bar), threads):
         if found.bar[r] < np.inf:
             _tighten(found, r)

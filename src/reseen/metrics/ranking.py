@@ -6,10 +6,11 @@ Protocol of Zheng et al., Scalable Person Re-identification: A Benchmark (Market
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from reseen.errors import DataError, SettingsError
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows, similarity_blocks
+from reseen.kernels.threads import spread
 from reseen.records import JUNK, Ranking
 
 
@@ -96,7 +97,7 @@ def rank(
             )
         block = np.ascontiguousarray(distances, np.float32)
         answers = [scores[part], listed[part], right[part]]
-        _judge(block, *(column[part] for column in asked), *shown, *answers)
+        spread(_judge, block, *(column[part] for column in asked), *shown, *answers)
         seen = part.stop
     _check(seen, queries, scores)
     judged = np.flatnonzero(scores[:, 1])
@@ -136,9 +137,10 @@ def _check(seen: int, queries: int, scores: np.ndarray) -> None:
         )
 
 
-@njit(parallel=True, cache=True)
-def _judge(distances, person, camera, itself, persons, cameras, scores, listed, right):
-    for q in prange(len(distances)):
+@njit(nogil=True, cache=True)
+def _judge(t, threads, distances, person, camera, itself, persons, cameras, *answers):
+    scores, listed, right = answers
+    for q in range(t, len(distances), threads):
         kind = _sort_out(person[q], camera[q], itself[q], persons, cameras)
         scores[q] = _score(distances[q], kind)
         _list_nearest(distances[q], kind, listed[q], right[q])

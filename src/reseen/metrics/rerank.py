@@ -6,7 +6,7 @@ Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Enc
 from collections.abc import Iterator
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from reseen.errors import SettingsError
 from reseen.kernels.jaccard import add_minima, distance, invert, workspace
@@ -17,6 +17,7 @@ from reseen.kernels.neighbours import (
     similarity_blocks,
 )
 from reseen.kernels.reciprocal import encode
+from reseen.kernels.threads import spread
 
 
 def rerank_blocks(
@@ -62,16 +63,17 @@ def rerank_blocks(
     index = invert(encoding)
     del everyone, ranks, near, encoding
     for start, block in similarity_blocks(query, gallery, block_bytes):
-        _blend(block, index, start, len(query), farthest[start : start + len(block)], lam)
+        scales = farthest[start : start + len(block)]
+        spread(_blend, block, index, start, len(query), scales, lam)
         yield start, block
 
 
-@njit(parallel=True, cache=True)
-def _blend(block, index, start, queries, farthest, lam):
+@njit(nogil=True, cache=True)
+def _blend(t, threads, block, index, start, queries, farthest, lam):
     """Turn similarities into re-ranked distances, in place."""
     n = len(index.mass)
     own, jaccard = np.float32(lam), np.float32(1 - lam)
-    for r in prange(len(block)):
+    for r in range(t, len(block), threads):
         i, row = start + r, block[r]
         scale = own / farthest[r]
         for g in range(len(row)):

@@ -1,0 +1,38 @@
+"""Loops spread over threads.
+
+Numba's own parallel loops take several times as long to compile, and silently turn `x += y` into
+a sum over the threads.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numba
+
+
+def spread(work: Callable, *args) -> None:
+    """Run work(t, threads, *args) in threads t = 0 .. threads - 1, and wait for all.
+
+    Args:
+        work: a function of `njit(nogil=True)` that walks through range(t, n, threads), and writes
+            only what belongs to these.
+        args: what it needs.
+
+    The number of threads is numba's (NUMBA_NUM_THREADS).
+    """
+    threads = numba.get_num_threads()
+    if threads == 1:
+        work(0, 1, *args)
+    else:
+        for done in [_pool(threads).submit(work, t, threads, *args) for t in range(threads)]:
+            done.result()
+
+
+@lru_cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "kernels")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child
