@@ -22,6 +22,7 @@ TINY = EncoderSettings(
 
 SMALL: dict[str, dict] = {
     "adtc": dict(rounds=3, epochs=2, iterations=2, clusters=12, p=6, width=16),
+    "daal": dict(pretrain=0, epochs=1, rounds=3, people=2, rate=0.01, head_rate=0.01),
     "conslearn": dict(projected=32, mean_momentum=0.9),
 }
 """What a test needs of a method beside the settings that all share."""
@@ -43,6 +44,21 @@ def easy_town(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     sizes = dict(people=32, cameras=3, views=4, height=32, width=16)
     invent(folder, **sizes, seed=1, difficulty=easy)
     return read(folder)
+
+
+@pytest.fixture(scope="session")
+def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of other invented people, of another town."""
+    folder = tmp_path_factory.mktemp("other")
+    sizes = dict(people=6, cameras=2, views=2, height=48, width=24)
+    invent(folder, **sizes, seed=2, town="town-b")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def other_town(other_folder: Path) -> Dataset:
+    """The records of `other_folder`: a labelled source for methods that need one."""
+    return read(other_folder)
 
 
 @pytest.fixture(scope="session")

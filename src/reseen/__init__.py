@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from reseen.methods.adtc import ADTC
     from reseen.methods.cluster_contrast import ClusterContrast
     from reseen.methods.conslearn import ConsLearn
+    from reseen.methods.daal import DAAL
     from reseen.methods.mla import MLA
     from reseen.nets.encoder import Encoder, EncoderSettings
     from reseen.training import evaluate, extract, load, train
@@ -37,6 +38,7 @@ _ELSEWHERE = {
     "AugmentSettings": "reseen.data.augment",
     "ClusterContrast": "reseen.methods.cluster_contrast",
     "ConsLearn": "reseen.methods.conslearn",
+    "DAAL": "reseen.methods.daal",
     "Device": "reseen.engine.device",
     "Encoder": "reseen.nets.encoder",
     "EncoderSettings": "reseen.nets.encoder",
@@ -60,6 +62,7 @@ __all__ = [
     "ADTC",
     "ConsLearn",
     "MLA",
+    "DAAL",
     "AugmentSettings",
     "Device",
     "Encoder",

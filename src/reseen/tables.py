@@ -63,6 +63,8 @@ def run_table(
     *,
     seeds: Sequence[int] = (0,),
     device: Device | None = None,
+    sources: Mapping[str, Dataset] | None = None,
+    start: Path | None = None,
     evaluate_every: int = 5,
     loading: Loading | None = None,
     quiet: bool = False,
@@ -74,6 +76,8 @@ def run_table(
         data: to learn from and be judged by.
         folder: holds the run of a variant and a seed under `variant/seed`.
         seeds: roots of random draws.
+        sources: labelled data of each variant that learns from both.
+        start: a run whose encoder all begin with.
         device, evaluate_every, loading, quiet: as in `train`.
 
     Yields:
@@ -84,9 +88,11 @@ def run_table(
         DataError: as in `train`.
     """
     for variant, method in methods.items():
+        source = (sources or {}).get(variant)
+        asked = _asked(method, data, source, start)
         runs = [folder / variant / str(seed) for seed in seeds]
         for run, seed in zip(runs, seeds, strict=True):
-            if _finished(run, method, data):
+            if (run / DONE).exists() and asked.items() <= _told(run).items():
                 continue
             broken = ""
             try:
@@ -95,6 +101,8 @@ def run_table(
                     data,
                     run,
                     seed=seed,
+                    source=source,
+                    start=start,
                     device=device,
                     evaluate_every=evaluate_every,
                     loading=loading,
@@ -104,22 +112,21 @@ def run_table(
                 if isinstance(error, DataError | SettingsError | CheckpointError):
                     raise
                 broken = str(error)
-            told = {**_asked(method, data), "broken": broken}
+            told = {**asked, "broken": broken}
             with written(run / DONE) as file:
                 file.write(json.dumps(told).encode())
         measured = [_measured(run) for run in runs]
         yield Row(variant, *zip(*measured, strict=True))
 
 
-def _finished(run: Path, method: Method, data: Dataset) -> bool:
-    if not (run / DONE).exists():
-        return False
-    return _asked(method, data).items() <= _told(run).items()
-
-
-def _asked(method: Method, data: Dataset) -> dict[str, Any]:
+def _asked(
+    method: Method, data: Dataset, source: Dataset | None, start: Path | None
+) -> dict[str, Any]:
     size = [data.name, len(data.train), len(data.query), len(data.gallery)]
-    return {"method": repr(method), "data": size}
+    asked: dict[str, Any] = {"method": repr(method), "data": size}
+    if source is not None:
+        asked["source"] = [source.name, len(source.train)]
+    return asked if start is None else {**asked, "start": str(start)}
 
 
 def _told(run: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, checkpoint, digest, read_facts
-from reseen.errors import CheckpointError, DataError
+from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
 from reseen.records import Dataset, Image, Ranking
@@ -23,7 +23,9 @@ from reseen.records import Dataset, Image, Ranking
 class Method(Protocol):
     """What can be trained: any object with `fit`; its settings are kept if it is a dataclass.
 
-    Only a method that says `needs_people = True` is told who is who.
+    Only a method that says `needs_people = True` is told who is who. One that says
+    `needs_source = True` gets `fit(images, run, source)`: images whose people it is told, beside
+    those that it has to learn without.
     """
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
@@ -37,6 +39,8 @@ def train(
     folder: Path | str,
     *,
     seed: int = 0,
+    source: Dataset | Path | str | None = None,
+    start: Path | str | None = None,
     device: Device | None = None,
     evaluate_every: int = 5,
     loading: Loading | None = None,
@@ -52,6 +56,8 @@ def train(
         data: a data set, or a folder that `read` understands.
         folder: the run's; new, or holding the same run.
         seed: root of every random draw.
+        source: labelled data, for a method that learns from both; its people reach the method.
+        start: a run, or one of its checkpoints, whose encoder this one begins with.
         device: where to compute.
         evaluate_every: rounds between two searches of the gallery; 0 searches after the last only.
         loading: how pictures are read.
@@ -66,6 +72,7 @@ def train(
     dataset = _dataset(data)
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
+    labelled = _source(method, source)
     facts: dict[str, Any] = {
         "method": type(method).__name__,
         "settings": asdict(method) if is_dataclass(method) else {},  # pyright: ignore[reportArgumentType]
@@ -75,6 +82,10 @@ def train(
             "test": digest(dataset.query + dataset.gallery),
         },
     }
+    if labelled is not None:
+        facts["source"] = {"images": len(labelled.train), "train": digest(labelled.train)}
+    if start is not None:
+        facts["start"] = str(start)
     screen = Screen(quiet)
     run = Run(
         Path(folder),
@@ -85,10 +96,14 @@ def train(
         evaluate_every=evaluate_every,
         loading=loading,
         screen=screen,
+        start=None if start is None else _checkpoint(Path(start), "last"),
     )
     told = getattr(method, "needs_people", False)
+    given: list[Any] = [dataset.labelled(seed) if told else dataset.unlabelled(seed), run]
+    if labelled is not None:
+        given.append(labelled.labelled(seed))
     with compiling_said(screen):
-        return method.fit(dataset.labelled(seed) if told else dataset.unlabelled(seed), run)
+        return method.fit(*given)
 
 
 def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:
@@ -102,15 +117,7 @@ def load(run: Path | str, *, best: bool = False, device: Device | None = None) -
     Raises:
         CheckpointError: there is none.
     """
-    path = Path(run)
-    if path.is_dir():
-        read_facts(path)
-        path = checkpoint(path, "best" if best else "last")
-        if not path.exists():
-            raise CheckpointError(
-                f"{path} is not there. The run in {run} has not finished a round"
-                + (", or has nothing to be judged by: leave out best." if best else ".")
-            )
+    path = _checkpoint(Path(run), "best" if best else "last")
     return (device or Device()).place(encoders.load(path))
 
 
@@ -163,6 +170,36 @@ def extract(
     screen = Screen(quiet)
     crops = extraction.load(images, encoder, loading, screen)
     return extraction.extract(encoder, crops, track=screen.track("extracting")), crops.images
+
+
+def _checkpoint(run: Path, which: str) -> Path:
+    if not run.is_dir():
+        return run
+    read_facts(run)
+    path = checkpoint(run, which)
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} is not there. The run in {run} has not finished a round"
+            + (", or has nothing to be judged by: leave out best." if which == "best" else ".")
+        )
+    return path
+
+
+def _source(method: Method, source: Dataset | Path | str | None) -> Dataset | None:
+    name, needed = type(method).__name__, getattr(method, "needs_source", False)
+    if source is None:
+        if needed:
+            raise SettingsError(
+                f"{name} learns from two data sets at once. Give one whose people are known beside "
+                "the one to learn without labels: --source DATA."
+            )
+        return None
+    if not needed:
+        raise SettingsError(
+            f"{name} learns from one data set, but another is given as source. "
+            "Leave it out, or start from a run that was trained on it: --start RUN."
+        )
+    return _dataset(source)
 
 
 def _dataset(data: Dataset | Path | str) -> Dataset:

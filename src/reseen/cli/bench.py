@@ -21,6 +21,8 @@ def table(
     data: Path,
     *,
     out: Path,
+    source: Path | None = None,
+    start: Path | None = None,
     seeds: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (0,),
     settings: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     only: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
@@ -37,6 +39,10 @@ def table(
         Folder or manifest of crops with queries and a gallery.
     out
         Folder of the runs: one inside it for each variant and seed.
+    source
+        Labelled crops to learn from beside the data, for a method that takes both.
+    start
+        A run whose encoder every run begins with, such as one trained on a labelled source.
     seeds
         Seeds to run each variant with.
     settings
@@ -61,14 +67,19 @@ def table(
         bound[variant] = arguments.arguments
     first = bound[variants[0]]
     dataset = read(data, format=first["format"], pattern=first["pattern"])
+    known = {variant: VARIANTS[method][variant] for variant in variants}
+    source, start = source or first["source"], start or first["start"]
+    labelled = source and read(source)
+    sources = {variant: dataset if known[variant].own_source else labelled for variant in variants}
     rows = run_table(
         {variant: arguments["settings"] for variant, arguments in bound.items()},
         dataset,
         out,
         seeds=seeds,
+        sources={variant: images for variant, images in sources.items() if images},
+        start=start,
         **{key: first[key] for key in ("device", "evaluate_every", "loading", "quiet")},
     )
-    known = {variant: VARIANTS[method][variant] for variant in variants}
     sets = list(dict.fromkeys(where for v in known.values() for where in v.published))
     grid = Table(title=f"{name} on {dataset.name}: mAP / rank-1 in percent", box=None)
     titles = ("variant", "last", "best on test", "minutes")

@@ -31,6 +31,8 @@ def _command(method: type) -> Callable[..., None]:
         config: Path | None = None,
         variant: str | None = None,
         seed: int = 0,
+        source: Path | None = None,
+        start: Path | None = None,
         evaluate_every: int = 5,
         format: str = "auto",
         pattern: str | None = None,
@@ -45,6 +47,8 @@ def _command(method: type) -> Callable[..., None]:
             dataset,
             out,
             seed=seed,
+            source=source,
+            start=start,
             device=device,
             evaluate_every=evaluate_every,
             loading=loading,
@@ -67,6 +71,11 @@ def _command(method: type) -> Callable[..., None]:
         A row of the method's tables: `reseen methods NAME` lists them; file and command line win.
     seed
         Root of every random draw.
+    source
+        Labelled crops to learn from beside the data, for the method that takes both (daal).
+    start
+        A run, or one of its checkpoints, whose encoder this run begins with; what its weights
+        depend on (backbone, last stride) comes with them.
     evaluate_every
         Rounds between two searches of the gallery; 0 searches after the last only.
     format

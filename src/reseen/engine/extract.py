@@ -1,9 +1,10 @@
 """From records to crops, and from crops to features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from reseen.data.loading import Crops, Loading, decoded_bytes
 from reseen.engine.progress import QUIET, UNTRACKED, Screen, Track
@@ -46,8 +47,9 @@ def extract(
     *,
     batch: int | None = None,
     track: Track = UNTRACKED,
+    of: Callable[[Tensor], Tensor] | None = None,
 ) -> np.ndarray:
-    """Give the features of all crops as unit rows.
+    """Give the features of all crops, unit rows unless others are asked for.
 
     Args:
         encoder: used in evaluation mode, and left in the mode it came in.
@@ -55,6 +57,7 @@ def extract(
         batch: crops at a time; by default 64 on a CPU, whose caches and page tables suffer from
             more (SqueezeNet was half as fast at 256), and 256 elsewhere.
         track: wraps the batches, to show progress.
+        of: what is taken of pixels, (B, D); the encoder's unit vectors by default.
 
     Returns:
         (N, D) float32, in the order of the crops.
@@ -70,6 +73,6 @@ def extract(
     order = (np.arange(max(0, end - batch), end) for end in ends)
     for positions, pixels in track(crops.batches(order), len(starts)):
         rows = slice(positions[0], positions[-1] + 1)
-        out[rows] = encoder(pixels.to(encoder.device, non_blocking=True))
+        out[rows] = (of or encoder)(pixels.to(encoder.device, non_blocking=True))
     encoder.train(training)
     return out.cpu().numpy()

@@ -3,6 +3,7 @@
     run.json           method, settings, seed, data, device, environment
     images.txt         the training images, in the order of the pseudo-labels
     metrics.jsonl      one line a round; round 0 is the untrained encoder
+    source.txt         the images of a source, where there is one
     labels/0001.npy    the pseudo-labels of round 1 (int64, -1 is noise)
     checkpoints/last.pt, best.pt
 
@@ -52,6 +53,7 @@ class Run:
         evaluate_every: rounds between two searches; 0 searches only after the last.
         loading: how pictures are read.
         screen: where to say how it goes.
+        start: checkpoint whose encoder the run begins with.
 
     Raises:
         SettingsError: the folder holds another run.
@@ -68,6 +70,7 @@ class Run:
         evaluate_every: int = 5,
         loading: Loading | None = None,
         screen: Screen = QUIET,
+        start: Path | None = None,
     ):
         self.folder = folder
         self.seed = seed
@@ -77,6 +80,7 @@ class Run:
         self._judge = judge
         self._evaluate_every = evaluate_every
         self._loading = loading
+        self._start = start
         self._images: tuple[Image, ...] = ()
         self._labels: PseudoLabels | None = None
         self._numbers: dict[str, float] = {}
@@ -91,8 +95,13 @@ class Run:
         """Read the training images at the size of the encoder, and note their order."""
         crops = load(images, encoder, self._loading, self.screen)
         self._images = crops.images
-        paths = "".join(f"{image.path.as_posix()}\n" for image in crops.images)
-        _write(self.folder / "images.txt", paths)
+        _write(self.folder / "images.txt", _paths(crops))
+        return crops
+
+    def load_source(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
+        """Read images of a source, whose people are known: no pseudo-labels are theirs."""
+        crops = load(images, encoder, self._loading, self.screen)
+        _write(self.folder / "source.txt", _paths(crops))
         return crops
 
     def rng(self, purpose: str) -> np.random.Generator:
@@ -106,8 +115,14 @@ class Run:
         """
         torch.manual_seed(self.seed)
         path = checkpoint(self.folder, "last")
-        encoder = encoders.load(path) if path.exists() else encoders.build(settings)
-        if settings.backbone == "auto" and encoder.settings.backbone == TINY:
+        if path.exists():
+            encoder = encoders.load(path)
+        elif self._start is not None:
+            encoder = encoders.start(settings, self._start)
+        else:
+            encoder = encoders.build(settings)
+        shipped = settings.backbone == "auto" and encoder.settings.backbone == TINY
+        if shipped and self._start is None:
             self.screen.say(
                 "ImageNet weights of ResNet-50 cannot be had here, so this run starts from "
                 f"{TINY}, which has seen invented people only. To start elsewhere: "
@@ -319,6 +334,10 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 def checkpoint(folder: Path, which: str) -> Path:
     """Give the file of a run's `last` round, which is its result, or of its `best` one."""
     return folder / "checkpoints" / f"{which}.pt"
+
+
+def _paths(crops: Crops) -> str:
+    return "".join(f"{image.path.as_posix()}\n" for image in crops.images)
 
 
 def _write(path: Path, text: str) -> None:

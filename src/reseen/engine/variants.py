@@ -19,6 +19,8 @@ class Variant:
     """Tables it stands in, such as adtc-2 for Table 2."""
     note: str = ""
     """What the settings cannot say."""
+    own_source: bool = False
+    """Whether the source is the data itself, with its people: an upper bound."""
 
 
 def pick(variants: Mapping[str, Variant], name: str) -> Variant:

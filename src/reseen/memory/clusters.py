@@ -11,12 +11,23 @@ from reseen.errors import SettingsError
 from reseen.records import NOISE
 
 
+def cluster_means(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Give the mean of each cluster's features.
+
+    Args:
+        features: (N, D) float32.
+        ids: (N,) clusters, 0..K-1, each at least once, or NOISE.
+
+    Returns:
+        (K, D) float32.
+    """
+    counts = np.bincount(ids[ids != NOISE])
+    return (_sums(features, ids) / counts[:, None]).astype(np.float32)
+
+
 def start_mean(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Start each cluster (K, D) from the mean of its members' features (N, D)."""
-    kept = ids != NOISE
-    centres = np.zeros((ids.max() + 1, features.shape[1]), np.float64)
-    np.add.at(centres, ids[kept], features[kept])
-    return centres.astype(np.float32)
+    return _sums(features, ids).astype(np.float32)
 
 
 def start_random(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -95,6 +106,13 @@ def check_memory(start: str, update: str, momentum: float) -> None:
         raise SettingsError(f"memory_update is {update!r}. Use one of: {', '.join(UPDATES)}.")
     if not 0 <= momentum < 1:
         raise SettingsError(f"memory_momentum is {momentum}. Use 0 (replace) up to below 1.")
+
+
+def _sums(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    kept = ids != NOISE
+    sums = np.zeros((ids.max() + 1, features.shape[1]), np.float64)
+    np.add.at(sums, ids[kept], features[kept])
+    return sums
 
 
 def _move(centres: Tensor, clusters: Tensor, vectors: Tensor, momentum: float) -> None:

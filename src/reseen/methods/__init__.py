@@ -1,9 +1,10 @@
 """The methods: one file each, strangers to each other."""
 
-from reseen.methods import adtc, conslearn, mla
+from reseen.methods import adtc, conslearn, daal, mla
 from reseen.methods.adtc import ADTC
 from reseen.methods.cluster_contrast import ClusterContrast
 from reseen.methods.conslearn import ConsLearn
+from reseen.methods.daal import DAAL
 from reseen.methods.mla import MLA
 from reseen.methods.supervised import Supervised
 
@@ -12,8 +13,14 @@ METHODS = {
     "adtc": ADTC,
     "conslearn": ConsLearn,
     "mla": MLA,
+    "daal": DAAL,
     "supervised": Supervised,
 }
 
-VARIANTS = {"adtc": adtc.VARIANTS, "conslearn": conslearn.VARIANTS, "mla": mla.VARIANTS}
+VARIANTS = {
+    "adtc": adtc.VARIANTS,
+    "conslearn": conslearn.VARIANTS,
+    "mla": mla.VARIANTS,
+    "daal": daal.VARIANTS,
+}
 """The rows of each method's published tables, by the names of METHODS."""

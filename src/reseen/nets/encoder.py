@@ -36,7 +36,8 @@ class EncoderSettings:
     """mean, max, mean+max or gem."""
     attention: tuple[str, ...] = ()
     """Attention modules, one behind the other: voxel, voxel-spatial, voxel-channel, harmonious,
-    cbam, pixel, head, domain, reduction. A method whose idea they are sets them itself."""
+    cbam, pixel, head, domain, domain-adaptive, reduction. A method whose idea they are sets them
+    itself."""
     attention_place: str = "after"
     """after (they follow the last map) or in (they take the place of the last spatial
     convolution)."""
@@ -115,11 +116,16 @@ class Encoder(nn.Module):
         """Bring pixels (B, 3, H, W), 0 to 255, to the scale the backbone was trained on."""
         return pixels.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
 
-    def map(self, pixels: Tensor) -> Tensor:
-        """Give the last map of pixels (B, 3, H, W), 0 to 255: (B, C, h, w)."""
+    def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the map before the attention that follows it, and the one behind: (B, C, h, w)."""
         half = self.precision == "bfloat16"
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
-            return self.attention(self.backbone(self.normalise(pixels)))
+            below = self.backbone(self.normalise(pixels))
+            return below, self.attention(below)
+
+    def map(self, pixels: Tensor) -> Tensor:
+        """Give the last map of pixels (B, 3, H, W), 0 to 255: (B, C, h, w)."""
+        return self.maps(pixels)[1]
 
     def pool(self, pixels: Tensor) -> Tensor:
         """Give the vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
@@ -180,6 +186,70 @@ def build(settings: EncoderSettings) -> Encoder:
     return Encoder(settings, backbone)
 
 
+def start(settings: EncoderSettings, path: Path) -> Encoder:
+    """Make an encoder that begins with the weights of another one, which `save` wrote.
+
+    The backbone is the other's. Attention is taken where both have the same, and begins anew
+    otherwise; the neck and a learnt pooling are taken where the vectors mean the same.
+
+    Args:
+        settings: of the new encoder. Where backbone, last_stride, mean, std or options are left
+            as they are by default, the other's are taken.
+        path: a checkpoint.
+
+    Raises:
+        SettingsError: the settings ask for another backbone, or weights of their own.
+        CheckpointError: the file is not one of ours, or its weights do not fit.
+    """
+    state = read_checkpoint(path)
+    before = _settings(state, path)
+    settings = _agree(settings, before, path)
+    parts = ("attention", "attention_place", "attention_gate", "attention_options")
+    same = all(getattr(settings, part) == getattr(before, part) for part in parts)
+    encoder = build(replace(settings, weights="none" if same else str(path)))
+    wanted, taken = encoder.state_dict(), {}
+    alike = same or (settings.attention_gate and not before.attention)  # a closed gate changes none
+    for name, weight in state["encoder"].items():
+        if name.startswith(("pooling.", "neck.")):
+            use = alike and settings.pooling == before.pooling
+        else:
+            use = same
+        if use and name in wanted:
+            if wanted[name].shape != weight.shape:
+                raise CheckpointError(
+                    f"{path} does not fit: {name} is {tuple(weight.shape)} there and "
+                    f"{tuple(wanted[name].shape)} here. It saw {before.height} x {before.width} "
+                    "pixels: ask for the same size."
+                )
+            taken[name] = weight
+    encoder.load_state_dict(taken, strict=False)
+    encoder.settings = settings
+    return encoder
+
+
+def _agree(settings: EncoderSettings, before: EncoderSettings, path: Path) -> EncoderSettings:
+    if settings.weights not in ("timm", "none"):
+        raise SettingsError(
+            f"encoder.weights is {settings.weights} and the start is {path}. Give one of them."
+        )
+    must = {name: getattr(before, name) for name in _AGREE}
+    wrong = [
+        f"encoder.{name}: {value} there, {getattr(settings, name)} now"
+        for name, value in must.items()
+        if getattr(settings, name) not in (value, getattr(EncoderSettings(), name))
+    ]
+    if wrong:
+        raise SettingsError(
+            f"The start {path} has another encoder:\n  " + "\n  ".join(wrong) + "\n"
+            "Leave these settings out to take the start's, or give another start."
+        )
+    return replace(settings, **must)
+
+
+_AGREE = ("backbone", "last_stride", "mean", "std", "options")
+"""What weights of a backbone mean something for."""
+
+
 def save(encoder: Encoder) -> dict:
     """Give what `load` needs to make this encoder again: its settings and weights."""
     return {"encoder_settings": asdict(encoder.settings), "encoder": encoder.state_dict()}
@@ -192,16 +262,27 @@ def load(path: Path) -> Encoder:
         CheckpointError: the file is missing, is not one of ours, or does not fit this version.
     """
     state = read_checkpoint(path)
+    settings = _settings(state, path)
     try:
-        settings = EncoderSettings(**state["encoder_settings"])
         encoder = build(replace(settings, weights="none"))
         encoder.load_state_dict(state["encoder"])
     except (KeyError, TypeError, RuntimeError, SettingsError) as error:
-        raise CheckpointError(
-            f"{path} was written by another version of this package or is damaged: {error!r:.200}"
-        ) from error
+        raise _damaged(path, error) from error
     encoder.settings = settings
     return encoder
+
+
+def _settings(state: dict, path: Path) -> EncoderSettings:
+    try:
+        return EncoderSettings(**state["encoder_settings"])
+    except (TypeError, SettingsError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} was written by another version of this package or is damaged: {error!r:.200}"
+    )
 
 
 def read_checkpoint(path: Path) -> dict:

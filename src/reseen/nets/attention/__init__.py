@@ -9,6 +9,7 @@ from torch import nn
 from reseen.errors import SettingsError
 from reseen.nets.attention.cbam import CBAM
 from reseen.nets.attention.domain import DomainAttention
+from reseen.nets.attention.domain_adaptive import DomainAdaptiveAttention
 from reseen.nets.attention.harmonious import HarmoniousAttention
 from reseen.nets.attention.head import HeadAttention
 from reseen.nets.attention.pixel import PixelAttention
@@ -24,6 +25,7 @@ ATTENTION: dict[str, Callable[..., nn.Module]] = {
     "pixel": PixelAttention,
     "head": HeadAttention,
     "domain": DomainAttention,
+    "domain-adaptive": DomainAdaptiveAttention,
     "reduction": Reduction,
 }
 

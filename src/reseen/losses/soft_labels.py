@@ -1,0 +1,36 @@
+"""Soft labels: how much an image may belong to each cluster."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def soft_labels(
+    points: Tensor,
+    centres: Tensor,
+    own: Tensor,
+    *,
+    epsilon: float = 0.9,
+    floor: float = 0.1,
+    normalised: bool = False,
+) -> Tensor:
+    """Weigh each cluster by its nearness: 1 / (K d^2), and epsilon more for the own cluster.
+
+    Source: Huang et al., Domain Adaptive Attention Learning (DAAL), AAAI 2020, Eq. 4. The floor and
+    the normalisation are not in the paper, whose weights have no bound near a centre.
+
+    Args:
+        points: (B, D).
+        centres: (K, D), means of the clusters.
+        own: (B,) int64, the cluster of each point, 0..K-1.
+        epsilon: weight that the own cluster has at least.
+        floor: squared distances below it are raised to it.
+        normalised: whether the weights of a point are divided by their sum.
+
+    Returns:
+        (B, K) weights, for `torch.nn.functional.cross_entropy` (Eq. 5).
+    """
+    squared = torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
+    weights = 1 / (len(centres) * squared.clamp(min=floor))
+    weights = weights + epsilon * F.one_hot(own, len(centres))
+    return weights / weights.sum(1, keepdim=True) if normalised else weights

@@ -1,0 +1,372 @@
+"""DAAL: what two domains share is told apart from what is each one's own.
+
+Huang, Peng, Jin, Li, Xing, Ge: Domain Adaptive Attention Learning for Unsupervised Person
+Re-Identification, AAAI 2020.
+
+The first round learns the source, whose people are known (Algorithm 1, line 1). Each one after it:
+1. features of all target images; k-reciprocal Jaccard distances and DBSCAN, whose eps is the mean
+   of the smallest share p of all pair distances (lines 3 and 4);
+2. how much each image may belong to each cluster (line 5, Eq. 4);
+3. batches of both domains (line 6). Attention splits the map (Eqs. 1 and 2): the shared part learns
+   people of the source (Eq. 3) and soft labels of the target (Eq. 5), the specific part learns
+   which domain it sees (Eq. 6).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from math import inf
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reseen.cluster.density import check_density, explain, jaccard_dbscan, share_eps
+from reseen.data.augment import AugmentSettings, augment
+from reseen.data.loading import Crops
+from reseen.data.sampling import identity_batches
+from reseen.engine.extract import extract
+from reseen.engine.run import Run
+from reseen.engine.step import mean_loss, step
+from reseen.engine.variants import Variant
+from reseen.errors import DataError, SettingsError
+from reseen.losses.soft_labels import soft_labels
+from reseen.memory.clusters import cluster_means
+from reseen.nets.attention.domain_adaptive import DomainAdaptiveAttention
+from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.nets.heads import classifier
+from reseen.records import Image
+
+ATTENTIONS = ("residual", "two", "none")
+LABELS = ("soft", "lsr", "hard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DAAL:
+    """DAAL: attention parts what domains share from the rest; soft labels (Huang et al., 2020).
+
+    The defaults are the paper's full model and schedule, ten times what others take. Of the parts:
+    384 x 128, pooling mean.
+    """
+
+    needs_source: ClassVar[bool] = True
+    """It is told who is who in the source, never in the target."""
+
+    encoder: EncoderSettings = field(
+        default_factory=partial(EncoderSettings, height=384, pooling="mean")
+    )
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    attention: str = "residual"
+    """residual (what attention leaves is specific), two (one attention for each part) or none (both
+    branches see the whole map). Paper: residual."""
+    specific: bool = True
+    """Whether the specific part learns to tell the domains apart. Paper: yes."""
+    gate: bool = False
+    """Start from the network without attention and let it in by a learnt number. Not in the
+    paper."""
+    labels: str = "soft"
+    """soft, lsr (the same share for every other cluster) or hard. Paper: soft."""
+    epsilon: float = 0.9
+    """Weight that the own cluster has at least. Paper: 0.9."""
+    floor: float = 0.1
+    """Squared distances to centres below it are raised to it. Not in the paper, whose weights have
+    no bound."""
+    unit: bool = True
+    """Measure these distances between vectors of length 1, not between pooled ones. The paper does
+    not say."""
+    normalised: bool = False
+    """Divide the weights of an image by their sum. Paper: no (Eq. 4)."""
+    smoothing: float = 0.1
+    """Share that lsr spreads over all clusters. Not in the paper; Szegedy et al.: 0.1."""
+    pretrain: int = 120
+    """Epochs on the source alone, the first round; 0 for none, after a start that knows it. The
+    paper does not say."""
+    rounds: int = 5
+    """Rounds of labelling and training (Iteration); 0 transfers directly. Paper: below 10, no gain
+    after 5."""
+    epochs: int = 260
+    """Epochs of training in a round. Paper: 260."""
+    iterations: int = 400
+    """Steps in an epoch. The paper does not say; 400 batches of 32 show about as many images as
+    Market-1501 has."""
+    people: int = 4
+    """People or clusters of each domain in a batch, P; on the source alone twice as many. Paper:
+    batches of 32; of what it does not say."""
+    views: int = 4
+    """Images of each of them, V."""
+    rate: float = 1.5e-4
+    """Learning rate of SGD for the backbone at the start of a round. Paper: 1.5e-4."""
+    head_rate: float = 3e-5
+    """Learning rate of everything else. Paper: 3e-5."""
+    rate_hold: int = 20
+    """Epochs of a round before the rates fall to a tenth. Paper: 20."""
+    rate_step: int = 60
+    """Epochs after which they fall to a tenth again, and again. Paper: 60."""
+    momentum: float = 0.9
+    """Momentum of SGD. Paper: 0.9."""
+    weight_decay: float = 5e-4
+    """Weight decay of SGD. The paper does not say; the family's: 5e-4."""
+    k1: int = 30
+    """Neighbours of which reciprocal ones describe an image. The paper does not say; the family's:
+    30."""
+    k2: int = 6
+    """Neighbours over which descriptions are averaged. The paper does not say; the family's: 6."""
+    share: float = 1.6e-3
+    """Share of all pair distances, the smallest ones, whose mean is eps (p). The paper does not
+    say; Song et al., whom it follows: 1.6e-3."""
+    eps: float = 0.0
+    """Radius of DBSCAN in Jaccard distance; 0 takes it from the share. Paper: from the share."""
+    min_samples: int = 4
+    """Images within eps that make a core point of DBSCAN (M). The paper does not say; Song et al.:
+    4."""
+
+    def __post_init__(self):
+        for name in ("iterations", "people", "views", "epochs", "rate_step"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
+        for name in ("rate", "head_rate", "floor"):
+            if not 0 < getattr(self, name) < inf:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use a number above 0.")
+        for name in ("pretrain", "rounds", "rate_hold"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 or more.")
+        for name in ("momentum", "weight_decay", "smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 to below 1.")
+        for name, known in (("attention", ATTENTIONS), ("labels", LABELS)):
+            if getattr(self, name) not in known:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)!r}. Use one of: {', '.join(known)}."
+                )
+        if not 0 <= self.epsilon <= 1 or not 0 < self.share <= 1:
+            raise SettingsError(
+                f"epsilon is {self.epsilon} and share is {self.share}. Both lie in 0..1, share "
+                "above 0."
+            )
+        if self.people * self.views < 2 or not self.pretrain + self.rounds:
+            raise SettingsError(
+                f"A batch is {self.people} x {self.views} images of each domain, for pretrain "
+                f"{self.pretrain} and rounds {self.rounds}. Use two images or more, and something "
+                "to do."
+            )
+        if self.attention == "two" and not self.specific:
+            raise SettingsError(
+                "attention is 'two' but specific is off, so the second has nothing to learn. Use "
+                "'residual' or turn specific on."
+            )
+        check_density(self.k1, self.k2, self.eps or 0.5, self.min_samples)
+        self._attended()
+
+    def fit(self, images: tuple[Image, ...], run: Run, source: tuple[Image, ...]) -> Encoder:
+        """Learn from N unlabelled images of the target beside labelled ones of a source.
+
+        Args:
+            images: of the target, in an order that says nothing about who is who.
+            run: keeps what is learnt and measured.
+            source: images whose people are known.
+
+        Returns:
+            The encoder of the last round: its shared branch.
+
+        Raises:
+            DataError: the source has fewer than two known people.
+            ClusteringError: a round found fewer than two clusters.
+        """
+        encoder = run.build(self._attended())
+        crops = run.load(images, encoder)
+        known = run.load_source(source, encoder)
+        people = np.array([image.person for image in known.images], np.int64)
+        names, people = np.unique(people, return_inverse=True)
+        if len(names) < 2:
+            raise DataError(
+                f"The source shows {len(names)} people who are known. Give one that shows two or "
+                "more: check how its folder is read (reseen data check)."
+            )
+        heads = nn.ModuleDict()
+        heads["people"] = nn.Linear(encoder.dimensions, len(names), bias=False)
+        heads["domain"] = nn.Linear(encoder.dimensions, 2)
+        if self.attention == "two":
+            heads["attention"] = DomainAdaptiveAttention(encoder.dimensions)
+        heads.to(encoder.device)
+        truth = torch.from_numpy(people).to(encoder.device)
+
+        first = bool(self.pretrain)
+        for done in run.rounds(first + self.rounds, encoder=encoder, heads=heads):
+            if done == 0:  # people begin with their means, as clusters do below
+                vectors = extract(encoder, known, track=run.track("extracting_source"))
+                heads["people"].load_state_dict(classifier(_means(vectors, people)).state_dict())
+            if done < first:
+                self._learn_source(encoder, heads, known, people, run)
+                continue
+
+            features = extract(encoder, crops, track=run.track("extracting"))
+            density = self._density(features)
+            labels = jaccard_dbscan(features, **density)
+            run.log(eps=density["eps"])
+            run.label(labels, partial(explain, features, **density))
+            clusters = classifier(_means(features, labels.ids).to(encoder.device))
+            ids = torch.from_numpy(labels.ids).to(encoder.device)
+            points = features if self.unit else extract(encoder, crops, of=encoder.pool)
+            centres = _means(points, labels.ids).to(encoder.device)
+            points = torch.from_numpy(points).to(encoder.device)
+
+            steps = self.epochs * self.iterations
+            batches = zip(
+                self._batches(known, people, self.people, steps, run.rng("source")),
+                self._batches(crops, labels.ids, self.people, steps, run.rng("target")),
+                strict=True,
+            )
+            optimizer = self._optimizer(encoder, heads, clusters)
+            chance, losses = run.rng("augment"), []
+            encoder.train()
+            for number, (ours, theirs) in enumerate(run.track("training")(batches, steps)):
+                self._set_rates(optimizer, number // self.iterations)
+                pixels = torch.cat([part.to(encoder.device) for _, part in (ours, theirs)])
+                pixels = augment(pixels, chance, self.augment, encoder.mean)
+                n, own = len(ours[0]), ids[theirs[0]]
+                whole, shared = encoder.maps(pixels)
+                vectors = encoder.neck(encoder.pooling(shared).float())
+
+                told = F.cross_entropy(heads["people"](vectors[:n]), truth[ours[0]])  # Eq. 3
+                wanted = self._wanted(points[theirs[0]], centres, own)
+                soft = F.cross_entropy(clusters(vectors[n:]), wanted)  # Eq. 5
+                loss = torch.lerp(soft, told, n / len(pixels))  # Eq. 7, averaged over the batch
+                if self.specific:
+                    specific = self._specific(whole.float(), shared.float(), heads)
+                    domain = (torch.arange(len(pixels), device=encoder.device) >= n).long()
+                    scores = heads["domain"](specific.mean((2, 3)))
+                    loss = loss + F.cross_entropy(scores, domain)  # Eq. 6
+                losses.append(step(loss, optimizer))
+            run.log(loss=mean_loss(losses))
+        return encoder
+
+    def _learn_source(
+        self, encoder: Encoder, heads: nn.ModuleDict, known: Crops, people: np.ndarray, run: Run
+    ) -> None:
+        """Learn who is who in the source alone (Algorithm 1, line 1)."""
+        steps = self.pretrain * self.iterations
+        batches = self._batches(known, people, 2 * self.people, steps, run.rng("source"))
+        truth = torch.from_numpy(people).to(encoder.device)
+        optimizer = self._optimizer(encoder, heads)
+        chance, losses = run.rng("augment"), []
+        encoder.train()
+        for number, (seen, pixels) in enumerate(run.track("training")(batches, steps)):
+            self._set_rates(optimizer, number // self.iterations)
+            pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
+            scores = heads["people"](encoder.neck(encoder.pool(pixels)))
+            losses.append(step(F.cross_entropy(scores, truth[seen]), optimizer))  # Eq. 3
+        run.log(loss=mean_loss(losses))
+
+    def _attended(self) -> EncoderSettings:
+        names = () if self.attention == "none" else ("domain-adaptive",)
+        return replace(
+            self.encoder,
+            attention=names,
+            attention_place="after",
+            attention_gate=self.gate and bool(names),
+            attention_options={},
+        )
+
+    def _batches(
+        self, crops: Crops, ids: np.ndarray, people: int, steps: int, rng: np.random.Generator
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        order = identity_batches(ids, crops.cameras, people, self.views, rng)
+        return crops.batches(islice(order, steps))
+
+    def _density(self, features: np.ndarray) -> dict[str, Any]:
+        eps = self.eps
+        if not eps:  # inside the open range of a radius, whatever the features look like
+            share = share_eps(features, self.share, k1=self.k1, k2=self.k2)
+            eps = float(np.clip(share, 1e-3, 1 - 1e-3))
+        return dict(k1=self.k1, k2=self.k2, eps=eps, min_samples=self.min_samples)
+
+    def _wanted(self, points: Tensor, centres: Tensor, own: Tensor) -> Tensor:
+        """Give how much each image (B) is to belong to each cluster: (B, K)."""
+        if self.labels == "soft":
+            rules = {name: getattr(self, name) for name in ("epsilon", "floor", "normalised")}
+            return soft_labels(points, centres, own, **rules)
+        spread = self.smoothing if self.labels == "lsr" else 0.0
+        return (1 - spread) * F.one_hot(own, len(centres)) + spread / len(centres)
+
+    def _specific(self, whole: Tensor, shared: Tensor, heads: nn.ModuleDict) -> Tensor:
+        """Give the map (B, C, h, w) that the specific branch sees."""
+        if self.attention == "two":
+            return heads["attention"](whole)
+        return whole if self.attention == "none" else whole - shared  # Eq. 2
+
+    def _optimizer(self, encoder: Encoder, *heads: nn.Module) -> torch.optim.Optimizer:
+        """Make one for a round: the backbone first, then everything else."""
+        backbone = [w for w in encoder.backbone.parameters() if w.requires_grad]
+        inside = {id(weight) for weight in backbone}
+        rest = [w for net in (encoder, *heads) for w in net.parameters() if id(w) not in inside]
+        return torch.optim.SGD(
+            [dict(params=backbone), dict(params=[w for w in rest if w.requires_grad])],
+            self.rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+        )
+
+    def _set_rates(self, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+        late = epoch - self.rate_hold
+        falls = 1 + late // self.rate_step if late >= 0 else 0
+        for group, rate in zip(optimizer.param_groups, (self.rate, self.head_rate), strict=True):
+            group["lr"] = rate * 0.1**falls
+
+
+def _means(points: np.ndarray, ids: np.ndarray) -> Tensor:
+    return torch.from_numpy(cluster_means(points, ids))
+
+
+_SETS = (
+    "DukeMTMC-reID to Market-1501",
+    "Market-1501 to DukeMTMC-reID",
+    "Market-1501 to MSMT17",
+    "DukeMTMC-reID to MSMT17",
+)
+
+
+def _row(settings: dict[str, Any], *published: tuple[float, float], told: bool = False) -> Variant:
+    return Variant(
+        settings=settings,
+        published=dict(zip(_SETS, published, strict=False)),
+        tables=("daal-4",),
+        note="source: the target's own labelled images" if told else "",
+        own_source=told,
+    )
+
+
+def _sweep(figure: int, settings: dict[str, Any]) -> Variant:
+    return Variant(settings=settings, tables=(f"daal-figure-{figure}",))
+
+
+_BASE = {"attention": "none", "specific": False}
+
+_SHORT = {"pretrain": 20, "epochs": 10, "rate": 1.5e-3, "head_rate": 1.5e-3, "rate_hold": 8}
+
+VARIANTS = {
+    "supervised": _row(_BASE | {"rounds": 0}, (77.2, 90.8), (70.1, 84.1), told=True),
+    "direct": _row(_BASE | {"rounds": 0}, (23.4, 51.5), (22.9, 40.6)),
+    "hard": _row(_BASE | {"labels": "hard"}, (61.1, 81.8), (56.2, 71.1)),
+    "lsr": _row(_BASE | {"labels": "lsr"}, (62.4, 82.7), (56.9, 72.4)),
+    "soft": _row(_BASE, (63.9, 83.7), (57.8, 73.3)),
+    "dsh-dsp": _row({"attention": "none"}, (63.2, 82.3), (59.7, 74.0)),
+    "dsh-daam": _row({"specific": False}, (64.7, 84.4), (60.8, 74.9)),
+    "dsh-dsp-ia": _row({"attention": "two"}, (66.6, 85.2), (61.7, 76.0)),
+    "full": Variant(
+        published=dict(
+            zip(_SETS, [(67.8, 86.4), (63.9, 77.6), (20.8, 44.5), (21.6, 46.7)], strict=True)
+        ),
+        tables=("daal-4", "daal-figure-5", "daal-figure-6", "daal-short"),
+    ),
+    **{f"share-{p:g}": _sweep(5, {"share": p}) for p in (4e-4, 8e-4, 2.4e-3, 3.2e-3)},
+    **{f"min-{m}": _sweep(6, {"min_samples": m}) for m in (2, 6, 8, 10, 12, 14, 16, 18)},
+    "short": Variant(
+        settings=_SHORT,
+        tables=("daal-short",),
+    ),
+}
+"""Table 4 of the paper (`full` also its Tables 1 and 3), its sweeps of Figs. 5 and 6, plots without
+numbers, and a shorter schedule."""
