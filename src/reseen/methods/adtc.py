@@ -254,7 +254,7 @@ class ADTC:
 
 def _row(settings: dict[str, Any], market: tuple[float, float], duke: tuple[float, float]):
     published = {"DukeMTMC to Market-1501": market, "Market-1501 to DukeMTMC": duke}
-    note = "from a model trained on the other data set: --encoder.weights FILE"
+    note = "from a model trained on the other data set: --start RUN"
     tables = ("adtc-2",) if settings else ("adtc-1", "adtc-2")
     return Variant(settings=settings, published=published, tables=tables, note=note)
 

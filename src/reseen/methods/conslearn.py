@@ -269,7 +269,7 @@ VARIANTS = {
             "Market-1501 to DukeMTMC-reID": (68.3, 80.9),
         },
         tables=("conslearn-2",),
-        note="from a model trained on the other data set: --encoder.weights FILE",
+        note="from a model trained on the other data set: --start RUN",
     ),
     "stage-0": _row(3, {"stages": (0,)}, 63.0, 77.7),
     "stages-1-3": _row(3, {"stages": (1, 3)}, 63.3, 77.8),

@@ -174,10 +174,48 @@ def test_domain_is_its_loop():
         np.testing.assert_allclose(out[b], (flat + value @ keys).reshape(C, H, W), atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [8, 1])
+def test_domain_adaptive_is_its_loop(channels):
+    torch.manual_seed(0)
+    module, x = ATTENTION["domain-adaptive"](channels, ratio=4).eval(), a_map(B, channels, 6, 4)
+    for name, value in module.state_dict().items():
+        if value.dtype == torch.float32 and value.ndim == 1:  # batch norms that do something
+            value.copy_(torch.rand(value.shape) + 0.5)
+    out = module(x).detach().numpy()
+    weights = {name: w.double().numpy() for name, w in module.state_dict().items()}
+
+    def norm(scores, name):
+        mean, spread = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
+        gain, shift = weights[f"{name}.weight"], weights[f"{name}.bias"]
+        scaled = (scores - mean[:, None, None]) / np.sqrt(spread[:, None, None] + 1e-5)
+        return scaled * gain[:, None, None] + shift[:, None, None]
+
+    def mix(f, name):
+        return np.einsum("kc,chw->khw", weights[name][:, :, 0, 0], f)
+
+    for b, f in enumerate(x.double().numpy()):
+        deep = weights["around.0.weight"]
+        seen = np.stack([convolve(f[k : k + 1], deep[k])[::2, ::2] for k in range(channels)])
+        seen = np.maximum(0, norm(mix(seen, "around.1.weight"), "around.2"))
+        rows, columns = (np.clip((np.arange(n) + 0.5) / 2 - 0.5, 0, n / 2 - 1) for n in (6, 4))
+        fine = np.zeros((len(seen), 6, 4))
+        for i, r in enumerate(rows):
+            for j, c in enumerate(columns):
+                r0, c0 = int(r), int(c)
+                r1, c1 = min(r0 + 1, 2), min(c0 + 1, 1)
+                above = seen[:, r0, c0] * (1 - c + c0) + seen[:, r0, c1] * (c - c0)
+                below = seen[:, r1, c0] * (1 - c + c0) + seen[:, r1, c1] * (c - c0)
+                fine[:, i, j] = above * (1 - r + r0) + below * (r - r0)
+        hidden = np.maximum(0, norm(mix(fine, "across.0.weight"), "across.1"))
+        share = 1 / (1 + np.exp(-norm(mix(hidden, "across.3.weight"), "across.4")))
+        np.testing.assert_allclose(out[b], share * f, atol=1e-5)
+
+
 SMALL = {
     "voxel": {"width": 4},
     "domain": {"keys": 3},
     "cbam": {"ratio": 2},
+    "domain-adaptive": {"ratio": 2},
     "reduction": {"reduced": C},
 }
 
