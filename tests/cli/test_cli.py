@@ -188,6 +188,48 @@ def test_a_table_beside_the_published_one(reseen, town_folder, tmp_path):
     assert code == 0 and again == printed and "round" not in err
 
 
+DAAL = """
+--encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 --encoder.width 24
+--encoder.last-stride 2 --people 2 --views 2 --k1 8 --k2 2 --eps 0.7 --min-samples 2 --pretrain 1
+--epochs 1 --iterations 1 --device.name cpu
+""".split()  # noqa: SIM905
+
+
+def test_the_table_of_two_domains(reseen, town_folder, other_folder, tmp_path):
+    import json
+
+    out = tmp_path / "table"
+    words = ["bench", "table", "daal-4", town_folder, "--out", out, "--settings", " ".join(DAAL)]
+    words += ["--only", "supervised", "direct", "full"]
+    code, printed, err = reseen(*words, "--source", other_folder)
+    assert code == 0, err
+    rows = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
+    assert "77.2 / 90.8" in rows["supervised"] and "23.4 / 51.5" in rows["direct"]
+    assert "21.6 / 46.7" in rows["full"]
+    told = {
+        name: json.loads((out / name / "0" / "run.json").read_text())["source"]["images"]
+        for name in ("supervised", "direct", "full")
+    }
+    assert told == {"supervised": 72, "direct": told["full"], "full": told["full"]}
+    assert 0 < told["full"] < 72
+    code, _, err = reseen(*words[:4], "--out", tmp_path / "none", *words[6:], "--only", "full")
+    assert code == 1 and "--source DATA" in err
+
+
+def test_a_table_from_a_start(reseen, town_folder, tmp_path):
+    import json
+
+    supervised = [*SMALL[:10], "--epochs", 1, "--views", 2, "--device.name", "cpu"]
+    run, out = tmp_path / "source", tmp_path / "table"
+    code, _, err = reseen("train", "supervised", town_folder, "--out", run, *supervised)
+    assert code == 0, err
+    plain = [word for word in ADTC if word not in ("--encoder.backbone", "squeezenet1_1")]
+    words = ["bench", "table", "adtc-2", town_folder, "--out", out, "--only", "full"]
+    code, printed, err = reseen(*words, "--start", run, "--settings", " ".join(plain))
+    assert code == 0 and "59.7 / 79.3" in printed, err
+    assert json.loads((out / "full" / "0" / "run.json").read_text())["start"] == str(run)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -178,7 +178,7 @@ def test_domain_is_its_loop():
 def test_domain_adaptive_is_its_loop(channels):
     torch.manual_seed(0)
     module, x = ATTENTION["domain-adaptive"](channels, ratio=4).eval(), a_map(B, channels, 6, 4)
-    for name, value in module.state_dict().items():
+    for value in module.state_dict().values():
         if value.dtype == torch.float32 and value.ndim == 1:  # batch norms that do something
             value.copy_(torch.rand(value.shape) + 0.5)
     out = module(x).detach().numpy()
