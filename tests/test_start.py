@@ -79,9 +79,6 @@ def test_what_does_not_agree_is_said(kept, tmp_path):
     torch.save({"encoder": {}}, tmp_path / "bare.pt")
     with pytest.raises(CheckpointError, match="holds no encoder of this package"):
         start(PLAIN, tmp_path / "bare.pt")
-    _, path = kept(attention=("head",))
-    with pytest.raises(CheckpointError, match=r"does not fit.*It saw 64 x 32 pixels"):
-        start(replace(PLAIN, attention=("head",), attention_options={}, height=128), path)
 
 
 def test_a_run_goes_on_from_a_run(town, tmp_path, quick):

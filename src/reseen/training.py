@@ -84,8 +84,7 @@ def train(
     }
     if labelled is not None:
         facts["source"] = {"images": len(labelled.train), "train": digest(labelled.train)}
-    if start is not None:
-        facts["start"] = str(start)
+    facts["start"] = None if start is None else str(start)
     screen = Screen(quiet)
     run = Run(
         Path(folder),

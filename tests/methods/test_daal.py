@@ -7,10 +7,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from reseen.data.augment import AugmentSettings
+from reseen.data.invented import Difficulty, invent
+from reseen.data.reading import read
 from reseen.engine.run import read_metrics
 from reseen.errors import DataError, SettingsError
 from reseen.methods.daal import DAAL, VARIANTS
 from reseen.nets import encoder as encoders
+from reseen.nets.encoder import EncoderSettings
 from reseen.records import Dataset
 from tests.conftest import TINY
 from tests.methods.test_methods import learn, weights
@@ -22,6 +26,24 @@ QUICK = dict(rounds=1, epochs=1, iterations=2)
 def crops(town):
     """Nothing to search: only training takes time."""
     return Dataset("crops", town.root, town.train)
+
+
+def test_what_it_learns_of_a_source_helps_in_the_target(easy_town, tmp_path, quick):
+    easy = Difficulty(camera_gap=0, look_alikes=0, occlusion=0, box_error=0)
+    sizes = dict(people=32, cameras=3, views=4, height=32, width=16)
+    invent(tmp_path / "b", **sizes, seed=2, difficulty=easy, town="town-b")
+    method = quick(
+        "daal",
+        encoder=EncoderSettings(
+            backbone="reseen-tiny", height=32, width=16, last_stride=2, pooling="mean"
+        ),
+        augment=AugmentSettings(pad=3),
+        **dict(gate=True, rate=1e-3, head_rate=1e-2, pretrain=3, rounds=0),
+        **dict(people=4, iterations=10),
+    )
+    learn(method, easy_town, tmp_path / "run", source=read(tmp_path / "b"), evaluate_every=0)
+    rows = read_metrics(tmp_path / "run")
+    assert rows[-1]["mAP"] > 1.3 * rows[0]["mAP"]
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,10 @@ LEARNS = {
     "adtc": dict(rounds=6, iterations=8, people=8, clusters=32, p=5, gate=True, rate=2e-4),
     "conslearn": dict(epochs=6, iterations=10, eps=0.5, stages=(0,), rate=2e-4),
     "mla": dict(epochs=6, iterations=10, eps=0.5),
-    "daal": dict(epochs=1, rounds=6, iterations=10, eps=0.5, gate=True, rate=0.02, people=4),
 }
 
 
-@everyone
+@pytest.mark.parametrize("name", LEARNS)  # daal: in its own file
 def test_it_learns(easy_town, tmp_path, quick, name, given):
     method = quick(name, encoder=START, augment=AugmentSettings(pad=3), **LEARNS[name])
     learn(method, easy_town, tmp_path, evaluate_every=0, **given)
