@@ -3,8 +3,8 @@
     RESEEN_DATA=FOLDER ./dev bench methods adtc only-tc 0     method, variant (or base), seed
 
 FOLDER holds market-half (NOT the published protocol, see run_market_half.py) and weights. All
-variants of a method share one short schedule for a CPU: SqueezeNet from ImageNet at 128 x 64, 8
-rounds. The run stays in runs/methods and goes on where it stopped; when it is done a row goes to
+variants of a method share one short schedule for a CPU: SqueezeNet from ImageNet at 128 x 64, 5
+or 8 rounds. The run stays in runs/methods and goes on where it stopped; when it is done a row goes to
 benchmarks/results/methods.csv.
 """
 
@@ -24,9 +24,9 @@ ENCODER += "--encoder.width 64"
 BATCH = "--iterations 50 --people 16 --views 8"
 SHORT = {
     "cluster-contrast": f"--epochs 8 {BATCH} --eps 0.55",
-    "adtc": "--rounds 8 --epochs 1 --iterations 50 --clusters 300 --rate 3.5e-4",
+    "adtc": "--rounds 5 --epochs 1 --iterations 50 --clusters 500 --p 8",
     "mla": f"--epochs 8 {BATCH} --eps 0.55 --rate 3.5e-4",
-    "conslearn": "--epochs 8 --iterations 25 --people 16 --views 8 --eps 0.55 --mean-momentum 0.95",
+    "conslearn": "--epochs 5 --iterations 25 --people 16 --views 8 --eps 0.55 --mean-momentum 0.95",
 }
 """What the short schedule changes in each method, and nothing else; chosen with seed 0."""
 
