@@ -20,6 +20,13 @@ TINY = EncoderSettings(
 """An encoder that a test can train."""
 
 
+SMALL: dict[str, dict] = {
+    "adtc": dict(rounds=3, epochs=2, iterations=2, clusters=12, p=6, width=16),
+    "conslearn": dict(projected=32, mean_momentum=0.9),
+}
+"""What a test needs of a method beside the settings that all share."""
+
+
 @pytest.fixture(scope="session")
 def town_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Market-1501-like folder of a few invented people."""
@@ -51,7 +58,7 @@ def quick():
     def make(name: str = "cluster-contrast", **changes):
         small = dict(encoder=TINY, epochs=3, iterations=4, people=4, views=4)
         small |= dict(k1=8, k2=2, eps=0.7, min_samples=2)
-        return METHODS[name](**(small | changes))
+        return METHODS[name](**(small | SMALL.get(name, {}) | changes))
 
     return make
 

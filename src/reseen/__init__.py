@@ -25,17 +25,23 @@ if TYPE_CHECKING:
     from reseen.data.loading import Loading
     from reseen.data.reading import read
     from reseen.engine.device import Device
+    from reseen.methods.adtc import ADTC
     from reseen.methods.cluster_contrast import ClusterContrast
+    from reseen.methods.conslearn import ConsLearn
+    from reseen.methods.mla import MLA
     from reseen.nets.encoder import Encoder, EncoderSettings
     from reseen.training import evaluate, extract, load, train
 
 _ELSEWHERE = {
+    "ADTC": "reseen.methods.adtc",
     "AugmentSettings": "reseen.data.augment",
     "ClusterContrast": "reseen.methods.cluster_contrast",
+    "ConsLearn": "reseen.methods.conslearn",
     "Device": "reseen.engine.device",
     "Encoder": "reseen.nets.encoder",
     "EncoderSettings": "reseen.nets.encoder",
     "Loading": "reseen.data.loading",
+    "MLA": "reseen.methods.mla",
     "evaluate": "reseen.training",
     "extract": "reseen.training",
     "load": "reseen.training",
@@ -51,6 +57,9 @@ __all__ = [
     "load",
     "read",
     "ClusterContrast",
+    "ADTC",
+    "ConsLearn",
+    "MLA",
     "AugmentSettings",
     "Device",
     "Encoder",

@@ -129,7 +129,63 @@ def test_the_knobs_are_those_of_a_difficulty():
 
 def test_methods(reseen):
     code, out, _ = reseen("methods")
-    assert code == 0 and out.startswith("cluster-contrast")
+    assert code == 0 and out.startswith("cluster-contrast") and "\nadtc  " in out
+
+
+def test_methods_lists_variants_with_what_was_published(reseen):
+    code, out, _ = reseen("methods", "adtc")
+    assert code == 0 and "adtc-2: published mAP / rank-1 in percent" in out
+    (row,) = [line for line in out.splitlines() if line.split()[0] == "only-tc"]
+    assert "attention none; DukeMTMC to Market-1501 41.1 / 66.2; Market-1501 to DukeMTMC" in row
+    code, _, err = reseen("methods", "adct")
+    assert code == 1 and "No method is called 'adct'. Use one of: cluster-contrast, adtc" in err
+
+
+ADTC = """
+--encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 --encoder.width 24
+--encoder.last-stride 2 --people 4 --views 2 --k1 8 --clusters 12 --p 6 --width 16 --rounds 1
+--epochs 1 --iterations 1 --device.name cpu
+""".split()  # noqa: SIM905
+
+
+def test_a_variant_gives_way_to_file_and_command_line(reseen, town_folder, tmp_path):
+    import json
+
+    (tmp_path / "s.toml").write_text('margin = 0.4\nloss = "triplet"\n')
+    run = tmp_path / "run"
+    words = "--variant=modern-tc", "--config", tmp_path / "s.toml", "--augment.pad", 4
+    code, _, err = reseen("train", "adtc", town_folder, "--out", run, *ADTC, *words)
+    assert code == 0, err
+    told = json.loads((run / "run.json").read_text())["settings"]
+    assert (told["margin"], told["loss"], told["attention"]) == (0.4, "triplet", "none")
+    assert told["people"] == 4 and told["weighted"] and told["rate"] == 3.5e-4
+    assert told["encoder"]["pooling"] == "gem" and told["encoder"]["backbone"] == "squeezenet1_1"
+    assert told["augment"]["pad"] == 4 and told["augment"]["erase"] == 0.5
+
+
+def test_parts_keep_what_the_method_makes_of_them(reseen, town_folder, tmp_path):
+    """Naming one field of the encoder must not forget the pooling that the method asks for."""
+    import json
+
+    code, _, err = reseen("train", "adtc", town_folder, "--out", tmp_path / "run", *ADTC)
+    assert code == 0, err
+    told = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert told["encoder"]["pooling"] == "max" and told["augment"]["erase"] == 0.0
+
+
+def test_a_table_beside_the_published_one(reseen, town_folder, tmp_path):
+    out = tmp_path / "table"
+    words = ["bench", "table", "adtc-2", town_folder, "--out", out, "--only", "only-tc", "full"]
+    words += ["--seeds", 0, 1, "--settings", " ".join(ADTC)]
+    code, printed, err = reseen(*words)
+    assert code == 0, err
+    rows = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
+    assert "41.1 / 66.2" in rows["only-tc"] and "59.7 / 79.3" in rows["full"]
+    assert "±" in rows["full"] and "tc-cbam" not in rows
+    found = sorted(path.parent.relative_to(out) for path in out.glob("*/*/run.json"))
+    assert [str(path) for path in found] == ["full/0", "full/1", "only-tc/0", "only-tc/1"]
+    code, again, err = reseen(*words)
+    assert code == 0 and again == printed and "round" not in err
 
 
 @pytest.mark.parametrize(
@@ -141,6 +197,12 @@ def test_methods(reseen):
         (["train", "cluster-contrast", ".", "--out", "x", "--epss", "2"], "--eps?"),
         (["train", "cluster-contrast", ".", "--out", "x", "--config", "n.toml"], "n.toml is not"),
         (["train", "cluster-contrst", "."], "cluster-contrast"),
+        (["train", "adtc", ".", "--out", "x", "--variant", "tc"], "variant is 'tc'. This method"),
+        (["bench", "table", "adtc-9", ".", "--out", "x"], "No table is called 'adtc-9'"),
+        (
+            ["bench", "table", "adtc-2", ".", "--out", "x", "--only", "tc"],
+            "adtc-2 has no 'tc'. It has: only-tc, only-va",
+        ),
     ],
 )
 def test_mistakes_are_said_in_a_line_and_exit_1(reseen, tmp_path, monkeypatch, words, says):

@@ -1,30 +1,68 @@
-import numpy as np
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from reseen.losses.triplet import batch_hard, euclidean
+from reseen.losses.triplet import batch_hard, euclidean, softmax_triplet
 
 
-@pytest.fixture
-def batch():
-    rng = np.random.default_rng(0)
-    return torch.from_numpy(rng.normal(size=(12, 5))), torch.from_numpy(rng.permutation(12) // 3)
+def batch(seed, size=12, clusters=4):
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.arange(size) % clusters
+    return torch.randn(size, 5, generator=generator, dtype=torch.float64), ids
+
+
+def mined(vectors, ids, power=1):
+    """Farthest of the same id and nearest of another, image by image."""
+    for anchor, mine in zip(vectors, ids, strict=True):
+        own, rest = [], []
+        for other, its in zip(vectors, ids, strict=True):
+            gap = math.dist(anchor.tolist(), other.tolist()) ** power
+            (own if its == mine else rest).append(gap)
+        yield max(own), min(rest)
 
 
 @pytest.mark.parametrize("squared", [False, True])
-def test_equals_a_plain_loop(batch, squared):
-    vectors, ids = batch
-    power = 2 if squared else 1
-    losses = []
-    for anchor, who in zip(vectors, ids, strict=True):
-        gaps = [
-            (float((anchor - other).norm()) ** power, o)
-            for other, o in zip(vectors, ids, strict=True)
-        ]
-        own = max(gap for gap, o in gaps if o == who)
-        stranger = min(gap for gap, o in gaps if o != who)
-        losses.append(max(0.0, 0.3 + own - stranger))
-    assert batch_hard(vectors, ids, 0.3, squared=squared).item() == pytest.approx(np.mean(losses))
+@given(st.integers(0, 10_000), st.floats(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_batch_hard_is_its_loop(squared, seed, margin):
+    vectors, ids = batch(seed)
+    pairs = mined(vectors, ids, 2 if squared else 1)
+    terms = [max(0.0, own - other + margin) for own, other in pairs]
+    found = batch_hard(vectors, ids, margin, squared=squared)
+    assert float(found) == pytest.approx(sum(terms) / len(terms))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_softmax_triplet_is_its_loop(seed):
+    vectors, ids = batch(seed)
+    terms = [
+        -math.log(math.exp(other) / (math.exp(other) + math.exp(own)))
+        for own, other in mined(vectors, ids)
+    ]
+    assert float(softmax_triplet(vectors, ids)) == pytest.approx(sum(terms) / len(terms))
+
+
+def test_by_hand():
+    vectors, ids = torch.tensor([[0.0], [1.0], [3.0], [3.0]]), torch.tensor([0, 0, 1, 1])
+    # squared: own 1, 1, 0, 0; other 9, 4, 4, 4
+    assert float(batch_hard(vectors, ids, 5.0, squared=True)) == pytest.approx((0 + 2 + 1 + 1) / 4)
+
+
+def squared_hard(vectors, ids):
+    return batch_hard(vectors, ids, 9.0, squared=True)
+
+
+@pytest.mark.parametrize("loss", [softmax_triplet, squared_hard])
+def test_a_step_down_pushes_strangers_away_and_pulls_friends_in(loss):
+    """As Eq. 8 of ConsLearn is printed, it would do the opposite."""
+    vectors = torch.tensor([[0.0], [2.0], [3.0], [5.0]], requires_grad=True)
+    loss(vectors, torch.tensor([0, 0, 1, 1])).backward()
+    moved = vectors.detach() - 0.1 * vectors.grad
+    assert moved[1] - moved[0] < 2 and moved[2] - moved[1] > 1
 
 
 def test_nothing_to_learn_where_all_is_well():
@@ -34,8 +72,9 @@ def test_nothing_to_learn_where_all_is_well():
     assert loss == 0 and not vectors.grad.any()
 
 
-def test_copies_have_a_gradient():
+@pytest.mark.parametrize("loss", [softmax_triplet, squared_hard, lambda v, i: batch_hard(v, i, 1)])
+def test_copies_have_a_gradient(loss):
     vectors = torch.ones(4, 3, requires_grad=True)
-    batch_hard(vectors, torch.tensor([0, 0, 1, 1]), 0.3).backward()
+    loss(vectors, torch.tensor([0, 0, 1, 1])).backward()
     assert torch.isfinite(vectors.grad).all()
     assert torch.allclose(euclidean(vectors, squared=True), torch.zeros(4, 4), atol=1e-6)

@@ -27,26 +27,63 @@ data = App(name="data", help="Look at data before training on it, or invent some
 data.command("reseen.cli.data:check", name="check", help="Say what is there and what will hurt.")
 data.command("reseen.cli.data:invent", name="invent", help="Draw people who do not exist.")
 app.command(data)
+bench = App(name="bench", help="Measure methods.")
+bench.command("reseen.cli.bench:table", name="table", help="Run a whole table of a paper.")
+app.command(bench)
 
 
-def _take_config(words: list[str]) -> tuple:
-    """Take `--config FILE` out of the words and give what reads it."""
+def settings_of(words: list[str]) -> tuple:
+    """Take `--config FILE` and `--variant NAME` out of the words of `train`.
+
+    Returns:
+        What reads settings where the command line has none: the file, then the variant, then what
+        the method's parts have by default; the first that knows a setting wins.
+    """
+    if words[:1] == ["bench"]:  # its words for train are read when it trains
+        return ()
+    words[:] = [part for word in words for part in _apart(word)]
+    config = _take(words, "--config")
+    readers = () if config is None else (_file(Path(config)),)
+    if words[:1] != ["train"] or len(words) < 2:
+        return readers
+    variant = _take(words, "--variant")
+    return *readers, *_defaults(words[1], variant)
+
+
+def _file(path: Path):
     from cyclopts.config import Json, Toml, Yaml
 
-    words[:] = [part for word in words for part in _apart(word)]
-    if "--config" not in words:
-        return ()
-    place = words.index("--config")
-    path = Path("".join(words[place + 1 : place + 2]))
-    del words[place : place + 2]
     kinds = {".toml": Toml, ".yaml": Yaml, ".yml": Yaml, ".json": Json}
     if path.suffix not in kinds or not path.is_file():
         raise SettingsError(f"--config {path} is not a .toml, .yaml or .json file that is there.")
-    return (kinds[path.suffix](path, use_commands_as_keys=False),)
+    return kinds[path.suffix](path, use_commands_as_keys=False)
+
+
+def _defaults(method: str, variant: str | None) -> tuple:
+    from cyclopts.config import Dict
+
+    from reseen.engine.variants import nested, own_defaults, pick
+    from reseen.methods import METHODS, VARIANTS
+
+    if method not in METHODS:
+        return ()
+    changes = own_defaults(METHODS[method]())
+    if variant is not None:
+        changes |= pick(VARIANTS.get(method, {}), variant).settings
+    return (Dict(nested(changes), use_commands_as_keys=False),)
+
+
+def _take(words: list[str], option: str) -> str | None:
+    if option not in words:
+        return None
+    place = words.index(option)
+    value = "".join(words[place + 1 : place + 2])
+    del words[place : place + 2]
+    return value
 
 
 def _apart(word: str) -> list[str]:
-    return word.split("=", 1) if word.startswith("--config=") else [word]
+    return word.split("=", 1) if word.startswith(("--config=", "--variant=")) else [word]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -57,7 +94,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if words is None else words)
     try:
-        app.config = _take_config(words)
+        app.config = settings_of(words)
         app(words)
     except ReseenError as error:
         print(f"reseen: {error}", file=sys.stderr)

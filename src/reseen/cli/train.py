@@ -29,6 +29,7 @@ def _command(method: type) -> Callable[..., None]:
         *,
         out: Path,
         config: Path | None = None,
+        variant: str | None = None,
         seed: int = 0,
         evaluate_every: int = 5,
         format: str = "auto",
@@ -62,6 +63,8 @@ def _command(method: type) -> Callable[..., None]:
         Folder of the run; one that holds the same run is gone on with.
     config
         A .toml, .yaml or .json file of these settings; the command line wins over it.
+    variant
+        A row of the method's tables: `reseen methods NAME` lists them; file and command line win.
     seed
         Root of every random draw.
     evaluate_every

@@ -14,8 +14,9 @@ from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.engine.files import written
-from reseen.errors import DataError
-from reseen.methods import METHODS
+from reseen.engine.variants import Variant, published
+from reseen.errors import DataError, SettingsError
+from reseen.methods import METHODS, VARIANTS
 from reseen.records import distinct
 
 
@@ -133,7 +134,29 @@ def choose_eps(
     print("Suggested:", found.suggest()[1])
 
 
-def methods() -> None:
-    """List the methods that `reseen train` knows."""
-    for name, method in METHODS.items():
-        print(f"{name:20} {(method.__doc__ or '').splitlines()[0]}")
+def methods(method: str | None = None, /) -> None:
+    """List the methods that `reseen train` knows, or the variants of one.
+
+    Parameters
+    ----------
+    method
+        Lists its variants: what each changes, and what was published for it.
+    """
+    if method is None:
+        for name, kind in METHODS.items():
+            print(f"{name:20} {(kind.__doc__ or '').splitlines()[0]}")
+        return
+    if method not in METHODS:
+        raise SettingsError(f"No method is called {method!r}. Use one of: {', '.join(METHODS)}.")
+    variants = VARIANTS.get(method, {})
+    for title in dict.fromkeys(title for v in variants.values() for title in v.tables):
+        print(f"{title}: published mAP / rank-1 in percent")
+        for name, variant in variants.items():
+            if title in variant.tables:
+                print(f"  {name:18} {_told(variant)}")
+
+
+def _told(variant: Variant) -> str:
+    changes = ", ".join(f"{name} {value}" for name, value in variant.settings.items())
+    numbers = (f"{where} {published(variant, where)}" for where in variant.published)
+    return "; ".join(filter(None, (changes or "defaults", *numbers, variant.note)))

@@ -35,10 +35,28 @@ def batch_hard(vectors: Tensor, ids: Tensor, margin: float, *, squared: bool = F
     Returns:
         The mean over the batch of max(0, margin + own - other).
 
-    Source: Hermans et al., 2017, Eq. 5.
+    Source: Hermans et al., 2017, Eq. 5; squared, Ji et al., ADTC, ECCV 2020, Eq. 6.
     """
     own, other = hardest(euclidean(vectors, squared=squared), ids)
     return F.relu(margin + own - other).mean()
+
+
+def softmax_triplet(vectors: Tensor, ids: Tensor) -> Tensor:
+    """Demand softly that the nearest stranger is farther than the farthest match.
+
+    Args:
+        vectors: (B, D).
+        ids: (B,), who is who; two or more of them.
+
+    Returns:
+        The mean over the batch of -log( exp(other) / (exp(other) + exp(own)) ).
+
+    Source: Yin et al., ConsLearn, Eq. 8. There minus the distances stand in the place of the
+    distances, which would pull strangers in; here, as in Ge et al., Mutual Mean-Teaching, ICLR
+    2020, Eq. 7, they do not.
+    """
+    own, other = hardest(euclidean(vectors), ids)
+    return F.softplus(own - other).mean()
 
 
 def euclidean(vectors: Tensor, *, squared: bool = False) -> Tensor:

@@ -2,8 +2,9 @@
 
 import socket
 from ast import literal_eval
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +33,11 @@ class Backbone(nn.Module):
     Args:
         net: the network; has `forward_features` (timm) or is a plain stack (torchvision).
         height, width: size of its input in pixels.
+
+    Attributes:
+        channels, map_width: of the last map.
+        stages: names of the first block with weights of stage 1, 2 ...: of each size of map below
+            that of the stem's first one (for a ResNet layer1 to layer4).
     """
 
     def __init__(self, net: nn.Module, height: int, width: int):
@@ -39,6 +45,7 @@ class Backbone(nn.Module):
         self.net = net
         shape = _probe(self, height, width).shape
         self.channels, self.map_width = shape[1], shape[3]
+        self.stages = _stages(self, height, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised pixels (B, 3, H, W) to features (B, C, h, w)."""
@@ -57,6 +64,75 @@ def _probe(net: nn.Module, height: int, width: int) -> Tensor:
     y = net.eval()(torch.zeros(1, 3, height, width))
     net.train(training)
     return y
+
+
+def _sizes(
+    backbone: Backbone, modules: Mapping[str, nn.Module], height: int, width: int
+) -> dict[str, tuple[int, int]]:
+    """Give the sizes of the maps that modules give out, in the order in which they run."""
+    sizes: dict[str, tuple[int, int]] = {}
+
+    def see(name: str, _module: nn.Module, _inputs: tuple, y: Any) -> None:
+        if isinstance(y, Tensor) and y.ndim == 4:
+            sizes[name] = (y.shape[2], y.shape[3])
+
+    hooks = [m.register_forward_hook(partial(see, name)) for name, m in modules.items()]
+    _probe(backbone, height, width)
+    for hook in hooks:
+        hook.remove()
+    return sizes
+
+
+def _stages(backbone: Backbone, height: int, width: int) -> list[str]:
+    blocks = {}
+    for name, child in backbone.net.named_children():
+        inside = child.named_children() if name in ("blocks", "stages") else ()
+        blocks |= {f"{name}.{part}": block for part, block in inside} or {name: child}
+    stages: dict[tuple[int, int], str] = {}
+    stem = None
+    for name, size in _sizes(backbone, blocks, height, width).items():
+        stem = stem or size
+        if size != stem and any(True for _ in blocks[name].parameters()):
+            stages.setdefault(size, name)
+    return list(stages.values())
+
+
+def replace_last_convolution(
+    backbone: Backbone,
+    height: int,
+    width: int,
+    replace: Callable[[nn.Conv2d], nn.Module],
+) -> None:
+    """Put a module in the place of the last spatial convolution, the rest stays around it.
+
+    For a ResNet with bottlenecks that is the 3 x 3 convolution of its last block; what follows
+    there (batch norm, activation, 1 x 1 convolution, residual) follows the new module.
+
+    Source: Srinivas et al., BoTNet, CVPR 2021, Sec. 3.1.
+
+    Args:
+        backbone: changed in place.
+        height, width: size of the pixels it sees.
+        replace: gives the new module for the old convolution.
+
+    Raises:
+        SettingsError: the last map comes from no convolution wider than 1 x 1.
+    """
+    found = {
+        name: module
+        for name, module in backbone.net.named_modules()
+        if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1 and module.in_channels > 3
+    }
+    sizes = _sizes(backbone, found, height, width)
+    last = tuple(_probe(backbone, height, width).shape[2:])
+    names = [name for name, size in sizes.items() if size == last]
+    if not names:
+        raise SettingsError(
+            "attention_place is 'in', but the last stage of this backbone has no convolution to "
+            "take the place of. Use 'after'."
+        )
+    parent, _, name = names[-1].rpartition(".")
+    setattr(backbone.net.get_submodule(parent), name, replace(found[names[-1]]))
 
 
 def create(

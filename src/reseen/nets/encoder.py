@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from reseen.errors import CheckpointError, SettingsError
 from reseen.nets import backbones
+from reseen.nets.attention import attention, check_attention
+from reseen.nets.attention.gate import Gate
 from reseen.nets.ghost_norm import ghost_batch_norm
 from reseen.nets.pooling import pooling
 
@@ -32,6 +34,16 @@ class EncoderSettings:
     """1 undoes the last halving of the map, 2 keeps it."""
     pooling: str = "gem"
     """mean, max, mean+max or gem."""
+    attention: tuple[str, ...] = ()
+    """Attention modules, one behind the other: voxel, voxel-spatial, voxel-channel, harmonious,
+    cbam, pixel, head, domain, reduction. A method whose idea they are sets them itself."""
+    attention_place: str = "after"
+    """after (they follow the last map) or in (they take the place of the last spatial
+    convolution)."""
+    attention_gate: bool = False
+    """Start from the network without attention, and let a learnt number bring it in."""
+    attention_options: dict[str, int] = field(default_factory=dict)
+    """Arguments of the modules: width, ratio, groups, heads, keys, reduced."""
     ghost_group: int = 0
     """Images that share batch-norm statistics; 0 is the whole batch. Set 64 for a batch of 256 to
     learn as four GPUs did."""
@@ -49,6 +61,11 @@ class EncoderSettings:
             raise SettingsError(
                 f"The encoder is to see {self.height} x {self.width} pixels. Use 16 x 16 or more."
             )
+        if self.attention_place not in ("after", "in"):
+            raise SettingsError(
+                f"attention_place is {self.attention_place!r}. Use 'after' or 'in'."
+            )
+        check_attention(self.attention, self.attention_options)
         if self.ghost_group < 0 or self.ghost_group == 1:
             raise SettingsError(
                 f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size."
@@ -56,7 +73,7 @@ class EncoderSettings:
 
 
 class Encoder(nn.Module):
-    """Backbone, pooling, batch-norm neck, unit length.
+    """Backbone, attention where it is asked for, pooling, batch-norm neck, unit length.
 
     Source: the neck is that of Luo et al., Bag of Tricks, CVPRW 2019, Sec. 3.5: batch norm whose
     bias stays 0; the vector behind it serves clustering, loss and search alike.
@@ -75,8 +92,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.settings = settings
         self.backbone = backbone
+        self.attention, channels = _attend(settings, backbone)
         self.pooling = pooling(settings.pooling)
-        self.neck = nn.BatchNorm1d(backbone.channels)
+        self.neck = nn.BatchNorm1d(channels)
         self.neck.bias.requires_grad_(False)
         ghost_batch_norm(self, settings.ghost_group)
         for name in ("mean", "std"):
@@ -86,7 +104,7 @@ class Encoder(nn.Module):
     @property
     def dimensions(self) -> int:
         """Length of the vectors it gives, D."""
-        return self.backbone.channels
+        return self.neck.num_features
 
     @property
     def device(self) -> torch.device:
@@ -101,7 +119,7 @@ class Encoder(nn.Module):
         """Give the last map of pixels (B, 3, H, W), 0 to 255: (B, C, h, w)."""
         half = self.precision == "bfloat16"
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
-            return self.backbone(self.normalise(pixels))
+            return self.attention(self.backbone(self.normalise(pixels)))
 
     def pool(self, pixels: Tensor) -> Tensor:
         """Give the vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
@@ -110,6 +128,31 @@ class Encoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
         return F.normalize(self.neck(self.pool(pixels)))
+
+
+def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:
+    """Put attention into the backbone; give what follows it, and how many channels come out."""
+    names, options = settings.attention, settings.attention_options
+    if not names:
+        return nn.Identity(), backbone.channels
+    if settings.attention_place == "after":
+        modules, channels = attention(names, backbone.channels, options)
+        if settings.attention_gate and channels != backbone.channels:
+            raise SettingsError(
+                f"attention_gate needs as many channels as the map has, {backbone.channels}, but "
+                f"attention gives {channels}. Use one without the other."
+            )
+        return Gate(modules) if settings.attention_gate else modules, channels
+
+    def replace_one(old: nn.Conv2d) -> nn.Module:
+        new, channels = attention(names, old.in_channels, options)
+        stride = old.stride[0], old.stride[1]
+        if channels != old.out_channels or stride != (1, 1):
+            new.append(nn.Conv2d(channels, old.out_channels, 1, stride, bias=False))
+        return Gate(new, old) if settings.attention_gate else new
+
+    backbones.replace_last_convolution(backbone, settings.height, settings.width, replace_one)
+    return nn.Identity(), backbone.channels
 
 
 def build(settings: EncoderSettings) -> Encoder:

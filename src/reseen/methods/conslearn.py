@@ -1,0 +1,306 @@
+"""ConsLearn: cluster, and agree with your own past about two views of an image.
+
+Yin, Qiu, Zhang, Xie, Ma, Guo: Unsupervised Person Re-identification via Simultaneous Clustering and
+Consistency Learning, 2021.
+
+Each round:
+1. features of all images; k-reciprocal Jaccard distances and DBSCAN (Sec. 3.2);
+2. a new classifier, one vector a cluster;
+3. each batch passes twice, with other rectangles of its maps dropped: two views (Sec. 3.1). Both
+   learn the same labels by cross-entropy (Eq. 7) and softmax-triplet (Eq. 8), and each foresees
+   what the mean network sees of the other (Eq. 6); after each step that follows (Eq. 2).
+
+The mean network is what the run results in.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from math import inf
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from reseen.cluster.density import check_density, explain, jaccard_dbscan
+from reseen.data.augment import AugmentSettings, augment
+from reseen.data.sampling import identity_batches
+from reseen.engine.extract import extract
+from reseen.engine.run import Run
+from reseen.engine.step import mean_loss, step
+from reseen.engine.variants import Variant
+from reseen.errors import SettingsError
+from reseen.losses.consistency import consistency
+from reseen.losses.contrastive import cluster_nce
+from reseen.losses.triplet import softmax_triplet
+from reseen.memory.clusters import ClusterMemory, check_memory
+from reseen.nets.dropblock import drop_before, dropping
+from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.nets.heads import PROJECTIONS, ProjectionHead, classifier
+from reseen.nets.mean_network import MeanNetwork
+from reseen.records import Image
+
+CLASSIFIERS = ("linear", "memory")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsLearn:
+    """ConsLearn: cluster, and keep two views of an image consistent (Yin et al., 2021).
+
+    The defaults are the paper's for training without labels. Of the parts: pooling mean, no erase.
+    """
+
+    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
+    augment: AugmentSettings = field(default_factory=partial(AugmentSettings, erase=0.0))
+    stages: tuple[int, ...] = (0, 1, 2)
+    """Stages before which a rectangle is dropped; 0 is the image. Paper: 0, 1 and 2."""
+    alpha: float = 0.4
+    """Share of the map's height that is dropped; 0 drops nothing. Paper: 0.4."""
+    beta: float = 0.3
+    """Share of the map's width that is dropped. Paper: 0.3."""
+    rescale: bool = False
+    """Multiply what stays, so that the sum of a map is kept on average. Paper: no."""
+    both_views: bool = True
+    """Whether both views learn the labels. Paper: yes; its baseline of Table 5, read as one view
+    alone: no."""
+    classifier: str = "linear"
+    """linear, or memory: the cluster memory and ClusterNCE of Cluster Contrast. Paper: linear."""
+    ce_weight: float = 0.2
+    """Weight of the cross-entropy of both views (lambda). Paper: 0.2."""
+    triplet_weight: float = 0.35
+    """Weight of the softmax-triplet loss of both views (xi). Paper: 0.35."""
+    consistency_weight: float = 0.1
+    """Weight of the consistency loss (eta); 0 leaves it and the second look out. Paper: 0.1."""
+    projection: str = "shared"
+    """none, linear (one for consistency, one for the classifier) or shared. Paper: shared."""
+    projected: int = 2048
+    """Numbers that a projection gives (Omega). Paper: 2048."""
+    mean_momentum: float = 0.999
+    """Share of the mean network that stays at an update (zeta); at 0 it is the network itself.
+    Paper: 0.999."""
+    mean_ages: tuple[int, ...] = (0,)
+    """Which last weights enter the mean network on equal terms: 0 now, 1 a step ago ... Paper:
+    0."""
+    epochs: int = 50
+    """Rounds of labelling and training. Paper: 50."""
+    iterations: int = 400
+    """Steps in a round. The paper does not say; the family's: 400."""
+    people: int = 32
+    """Clusters in a batch, P. Paper: batches of 256; how many clusters it does not say."""
+    views: int = 8
+    """Images of each of them, V."""
+    rate: float = 3.5e-4
+    """Learning rate of Adam at the start. Paper: 3.5e-4."""
+    rate_step: int = 20
+    """Rounds after which the rate falls to a tenth, again and again. The paper does not say; the
+    family's: 20."""
+    weight_decay: float = 5e-4
+    """Weight decay of Adam. Paper: 5e-4."""
+    k1: int = 30
+    """Neighbours of which reciprocal ones describe an image. The paper does not say; the family's:
+    30."""
+    k2: int = 6
+    """Neighbours over which descriptions are averaged. The paper does not say; the family's: 6."""
+    eps: float = 0.6
+    """Radius of DBSCAN in Jaccard distance. The paper does not say; the family's: 0.6."""
+    min_samples: int = 4
+    """Images within eps that make a core point of DBSCAN. The paper does not say; the
+    family's: 4."""
+    temperature: float = 0.05
+    """Temperature of the memory's loss. Not in the paper; Cluster Contrast: 0.05."""
+    memory_start: str = "mean"
+    """mean, random or hard: what a cluster of the memory starts with. Not in the paper; Cluster
+    Contrast: mean."""
+    memory_update: str = "momentum"
+    """momentum or hard: how the memory follows. Not in the paper; Cluster Contrast: momentum."""
+    memory_momentum: float = 0.1
+    """Share of a memory vector that stays at an update. Not in the paper; Cluster Contrast: 0.1."""
+
+    def __post_init__(self):
+        for name in ("epochs", "iterations", "views", "rate_step", "projected"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
+        for name in ("rate", "temperature"):
+            if not 0 < getattr(self, name) < inf:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use a number above 0.")
+        for name in ("ce_weight", "triplet_weight", "consistency_weight"):
+            if not 0 <= getattr(self, name) < inf:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 or more.")
+        for name in ("alpha", "beta", "mean_momentum", "weight_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 to below 1.")
+        for name, known in (("projection", PROJECTIONS), ("classifier", CLASSIFIERS)):
+            if getattr(self, name) not in known:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)!r}. Use one of: {', '.join(known)}."
+                )
+        if self.people < 2 or not self.mean_ages or min(self.mean_ages) < 0:
+            raise SettingsError(
+                f"people is {self.people} and mean_ages {self.mean_ages}. Use 2 or more people, "
+                "and ages of 0 or more."
+            )
+        check_density(**self._density)
+        check_memory(self.memory_start, self.memory_update, self.memory_momentum)
+
+    def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
+        """Learn from N unlabelled images.
+
+        Args:
+            images: in an order that says nothing about who is who.
+            run: keeps what is learnt and measured.
+
+        Returns:
+            The mean network of the last round.
+
+        Raises:
+            ClusteringError: a round found fewer than two clusters.
+        """
+        network = run.build(self.encoder)
+        drop_before(network.backbone, self.stages, self.alpha, self.beta, self.rescale)
+        head = ProjectionHead(network.dimensions, self.projected, self.projection)
+        head.to(network.device)
+        means = (
+            MeanNetwork(network, momentum=self.mean_momentum, ages=self.mean_ages),
+            MeanNetwork(head, momentum=self.mean_momentum, ages=self.mean_ages),
+        )
+        mean_network, mean_head = means[0].net, means[1].net
+        crops = run.load(images, network)
+        learnt = [w for net in (network, head) for w in net.parameters() if w.requires_grad]
+
+        parts = dict(network=network, head=head, mean_head=mean_head)
+        for epoch in run.rounds(self.epochs, encoder=mean_network, **parts):
+            features = extract(network, crops, track=run.track("extracting"))
+            labels = jaccard_dbscan(features, **self._density)
+            run.label(labels, partial(explain, features, **self._density))
+            memory = ClusterMemory(
+                features,
+                labels.ids,
+                start=self.memory_start,
+                update=self.memory_update,
+                momentum=self.memory_momentum,
+                rng=run.rng("memory"),
+                device=network.device,
+            )
+            with torch.no_grad():
+                classify = classifier(head.classify(memory.centres))
+            # Adam begins anew with the classifier, as in the authors' code of MMT
+            optimizer = torch.optim.Adam(
+                [*learnt, *classify.parameters()],
+                self.rate * 0.1 ** (epoch // self.rate_step),
+                weight_decay=self.weight_decay,
+            )
+
+            ids = torch.from_numpy(labels.ids).to(network.device)
+            order = identity_batches(
+                labels.ids, crops.cameras, self.people, self.views, run.rng("batches")
+            )
+            batches = crops.batches(islice(order, self.iterations))
+            chance, losses = run.rng("augment"), []
+            for mean in means:
+                mean.forget()
+            network.train()
+            dropping(mean_network)
+            for positions, pixels in run.track("training")(batches, self.iterations):
+                pixels = augment(pixels.to(network.device), chance, self.augment, network.mean)
+                targets = ids[positions]
+                passes = 2 if self.both_views or self.consistency_weight else 1
+                views = [network.neck(network.pool(pixels)) for _ in range(passes)]  # h1, h2
+
+                loss = torch.zeros((), device=network.device)
+                for view in views[: 1 + self.both_views]:
+                    if self.classifier == "memory":
+                        unit = F.normalize(view)
+                        ce = cluster_nce(unit, memory.centres, targets, self.temperature)
+                    else:
+                        ce = F.cross_entropy(classify(head.classify(view)), targets)  # Eq. 7
+                    loss = loss + self.ce_weight * ce
+                    if self.triplet_weight:
+                        loss = loss + self.triplet_weight * softmax_triplet(view, targets)  # Eq. 8
+                if self.consistency_weight:
+                    with torch.no_grad():
+                        seen = [mean_network.neck(mean_network.pool(pixels)) for _ in views]
+                        wanted = [mean_head.project(view) for view in seen]
+                    projected = [head.project(view) for view in views]  # Eq. 1
+                    loss = loss + self.consistency_weight * consistency(projected, wanted)  # Eq. 6
+                losses.append(step(loss, optimizer))
+                for mean in means:
+                    mean.update()  # Eq. 2
+                if self.classifier == "memory":
+                    memory.update(F.normalize(views[0].detach()), targets)
+            run.log(loss=mean_loss(losses))
+        return mean_network
+
+    @property
+    def _density(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("k1", "k2", "eps", "min_samples")}
+
+
+def _row(table: int, settings: dict[str, Any], *duke: float) -> Variant:
+    published = {"DukeMTMC-reID": (duke[0], duke[1])} if duke else {}
+    return Variant(settings=settings, published=published, tables=(f"conslearn-{table}",))
+
+
+_PLAIN = {"alpha": 0.0, "consistency_weight": 0.0}
+_CE = {"triplet_weight": 0.0}
+_HIGH = {"stages": (3, 4)}
+_BASE = {
+    "encoder.pooling": "gem",
+    "augment.erase": 0.5,
+    "classifier": "memory",
+    "ce_weight": 1.0,
+    "triplet_weight": 0.0,
+    "people": 16,
+    "views": 16,
+}
+"""The base of Cluster Contrast."""
+
+VARIANTS = {
+    "full": Variant(
+        published={
+            "Market-1501": (77.7, 90.4),
+            "DukeMTMC-reID": (64.5, 78.1),
+            "MSMT17": (27.7, 55.5),
+        },
+        tables=tuple(f"conslearn-{table}" for table in (1, 3, 4, 5, 6)),
+    ),
+    "with-source": Variant(
+        published={
+            "DukeMTMC-reID to Market-1501": (82.2, 92.7),
+            "Market-1501 to DukeMTMC-reID": (68.3, 80.9),
+        },
+        tables=("conslearn-2",),
+        note="from a model trained on the other data set: --encoder.weights FILE",
+    ),
+    "stage-0": _row(3, {"stages": (0,)}, 63.0, 77.7),
+    "stages-1-3": _row(3, {"stages": (1, 3)}, 63.3, 77.8),
+    "stages-0-to-4": _row(3, {"stages": (0, 1, 2, 3, 4)}, 61.8, 75.9),
+    "stages-2-3-4": _row(3, {"stages": (2, 3, 4)}, 59.3, 75.3),
+    "stages-2-4": _row(3, {"stages": (2, 4)}, 58.4, 74.7),
+    "stages-3-4": _row(3, {"stages": (3, 4)}, 57.7, 74.3),
+    "no-drop": _row(3, {"alpha": 0.0}, 54.2, 72.0),
+    "size-2-1": _row(4, {"alpha": 0.2, "beta": 0.1}, 56.0, 73.0),
+    "size-3-2": _row(4, {"alpha": 0.3, "beta": 0.2}, 60.6, 75.9),
+    "size-5-4": _row(4, {"alpha": 0.5, "beta": 0.4}, 56.4, 71.2),
+    "high-size-2-1": _row(4, _HIGH | {"alpha": 0.2, "beta": 0.1}, 55.4, 72.4),
+    "high-size-3-2": _row(4, _HIGH | {"alpha": 0.3, "beta": 0.2}, 56.8, 73.9),
+    "high-size-4-3": _row(4, _HIGH, 57.7, 74.3),
+    "high-size-5-4": _row(4, _HIGH | {"alpha": 0.5, "beta": 0.4}, 55.8, 73.0),
+    "baseline-ce": _row(5, _PLAIN | _CE | {"both_views": False}, 53.0, 71.6),
+    "baseline": _row(5, _PLAIN | {"both_views": False}, 55.7, 73.6),
+    "clustering-ce": _row(5, _PLAIN | _CE, 50.3, 69.3),
+    "clustering": _row(5, _PLAIN, 54.0, 73.4),
+    "baseline-conslearn": _row(5, {"both_views": False}, 63.2, 77.4),
+    "mean-before": _row(6, {"mean_ages": (1,)}, 63.7, 78.4),
+    "mean-two": _row(6, {"mean_ages": (0, 1)}, 63.9, 77.6),
+    "mean-three": _row(6, {"mean_ages": (0, 1, 2)}, 63.9, 78.2),
+    "no-mean": _row(6, {"mean_momentum": 0.0}, 59.6, 74.6),
+    "no-projection": Variant(settings={"projection": "none"}, tables=("conslearn-figure-3",)),
+    "linear-projection": Variant(settings={"projection": "linear"}, tables=("conslearn-figure-3",)),
+    "modern-base": Variant(
+        settings=_BASE | _PLAIN | {"both_views": False, "mean_momentum": 0.0},
+        tables=("conslearn-modern",),
+    ),
+    "modern": Variant(settings=_BASE, tables=("conslearn-modern",)),
+}
+"""Tables 1 to 6 of the paper, the kinds of Fig. 3 (a plot without numbers), and its ideas on the
+base of Cluster Contrast."""

@@ -1,0 +1,34 @@
+"""Harmonious attention, its soft part: places times channels, mixed (HA-CNN)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class HarmoniousAttention(nn.Module):
+    """Weigh every voxel by a learnt map of places times learnt weights of channels, mixed.
+
+    The layers and their numbers of weights are those the paper counts: 9 and 1 for places,
+    2 C^2 / r for channels, C^2 to mix. Hard attention, which feeds its local branches, is no part.
+
+    Source: Li et al., Harmonious Attention Network for Person Re-Identification, CVPR 2018,
+    Sec. 3.1 (soft spatial-channel attention).
+
+    Args:
+        channels: C of the map.
+        ratio: how many times fewer numbers the hidden layer of the channel part has (r). Paper: 16.
+    """
+
+    def __init__(self, channels: int, ratio: int = 16):
+        super().__init__()
+        self.place = nn.Conv2d(1, 1, 3, stride=2, padding=1, bias=False)
+        self.scale = nn.Conv2d(1, 1, 1, bias=False)
+        self.squeeze = nn.Linear(channels, max(1, channels // ratio), bias=False)
+        self.excite = nn.Linear(max(1, channels // ratio), channels, bias=False)
+        self.mix = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weigh a map (B, C, H, W); the same shape comes out."""
+        coarse = self.place(x.mean(1, keepdim=True))
+        fine = F.interpolate(coarse, x.shape[2:], mode="bilinear", align_corners=False)
+        channel = self.excite(F.relu(self.squeeze(x.mean((2, 3)))))
+        return self.mix(self.scale(fine) * channel[:, :, None, None]).sigmoid() * x

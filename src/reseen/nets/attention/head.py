@@ -1,0 +1,58 @@
+"""Head-level attention: self-attention of all places, in several heads (BoTNet, MLA)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reseen.errors import SettingsError
+
+
+class HeadAttention(nn.Module):
+    """Let every place look at every other: softmax(q . (k + position)) v in several heads.
+
+    Position terms are learnt, one for each row plus one for each column, drawn from a standard
+    normal distribution at the start; for a map of another size they are interpolated. It has no
+    residual and no output projection.
+
+    Source: Srinivas et al., Bottleneck Transformers for Visual Recognition (BoTNet), CVPR 2021,
+    Fig. 4; Zheng, Multi-Level Attention, Sec. 3.1 and 3.2. Memory: O(B heads (H W)^2).
+
+    Args:
+        channels: C of the map.
+        heads: how many; C must be a multiple. BoTNet: 4.
+        height, width: places for which the position terms are made; 16 x 8 is the last map of
+            256 x 128 pixels without the last halving.
+
+    Raises:
+        SettingsError: heads do not divide channels.
+    """
+
+    def __init__(self, channels: int, heads: int = 4, height: int = 16, width: int = 8):
+        super().__init__()
+        if heads < 1 or channels % heads:
+            raise SettingsError(
+                f"heads is {heads}, but the map has {channels} channels. Use a number that divides "
+                "them, such as 4 or 1."
+            )
+        self.heads = heads
+        self.query, self.key, self.value = (
+            nn.Conv2d(channels, channels, 1, bias=False) for _ in range(3)
+        )
+        self.rows = nn.Parameter(torch.randn(1, channels, height))
+        self.columns = nn.Parameter(torch.randn(1, channels, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend over a map (B, C, H, W); the same shape comes out."""
+        height, width = x.shape[2:]
+        position = _fit(self.rows, height)[..., None] + _fit(self.columns, width)[:, :, None]
+        key = self.key(x)
+        parts = (self.query(x), key + position.to(key.dtype), self.value(x))
+        # (B, heads, H W, C / heads); q . k + q . position = q . (k + position)
+        query, key, value = (p.flatten(2).unflatten(1, (self.heads, -1)).mT for p in parts)
+        return F.scaled_dot_product_attention(query, key, value).mT.reshape(x.shape)
+
+
+def _fit(terms: Tensor, size: int) -> Tensor:
+    if terms.shape[2] == size:
+        return terms
+    return F.interpolate(terms, size, mode="linear", align_corners=False)

@@ -1,0 +1,18 @@
+"""Fewer channels before attention looks at them."""
+
+from torch import nn
+
+
+class Reduction(nn.Conv2d):
+    """Reduce a map (B, C, H, W) to (B, reduced, H, W) by a 1 x 1 convolution.
+
+    The other way to read "the output channels are set as 800" of Ji et al., ADTC, Sec. 4.2; the
+    vectors of the encoder then have that many numbers.
+
+    Args:
+        channels: C of the map.
+        reduced: channels that come out.
+    """
+
+    def __init__(self, channels: int, reduced: int = 800):
+        super().__init__(channels, reduced, 1, bias=False)

@@ -1,0 +1,80 @@
+"""Dynamic dropblock: a rectangle of the map is set to zero, so that two passes see two views."""
+
+import torch
+from torch import Tensor, nn
+
+from reseen.errors import SettingsError
+from reseen.nets.backbones import Backbone
+
+
+class DropBlock(nn.Module):
+    """Set one rectangle of each map to zero in training, for each image elsewhere.
+
+    Source: Yin et al., Unsupervised Person Re-identification via Simultaneous Clustering and
+    Consistency Learning (ConsLearn), Sec. 3.1. Chance comes from torch's generator.
+
+    Args:
+        height: share of the map's height that is dropped (alpha); 0 drops nothing.
+        width: share of the map's width that is dropped (beta); 0 drops nothing.
+        rescale: multiply what stays, so that the sum is kept on average.
+    """
+
+    def __init__(self, height: float, width: float, rescale: bool = False):
+        super().__init__()
+        self.height = height
+        self.width = width
+        self.rescale = rescale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop from a map (B, C, H, W); the same shape comes out."""
+        H, W = x.shape[2:]
+        h, w = round(self.height * H), round(self.width * W)
+        if not self.training or not h * w:
+            return x
+        shape = (len(x), 1, 1, 1)
+        top = torch.randint(0, H - h + 1, shape, device=x.device)
+        left = torch.randint(0, W - w + 1, shape, device=x.device)
+        row = torch.arange(H, device=x.device).view(1, 1, H, 1)
+        column = torch.arange(W, device=x.device).view(1, 1, 1, W)
+        inside = (row >= top) & (row < top + h) & (column >= left) & (column < left + w)
+        x = x.masked_fill(inside, 0)
+        return x * (H * W / (H * W - h * w)) if self.rescale else x
+
+    def before(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Serve as a hook that drops from the first input of a module."""
+        return self(inputs[0]), *inputs[1:]
+
+
+def drop_before(
+    backbone: Backbone, stages: tuple[int, ...], height: float, width: float, rescale: bool = False
+) -> None:
+    """Drop a rectangle before some stages of a backbone, each time the network trains.
+
+    Nothing is added to what is saved: an encoder that is loaded again drops nothing.
+
+    Args:
+        backbone: changed in place.
+        stages: 0 is the normalised image; s is the s-th stage of blocks (see `Backbone`).
+        height, width, rescale: as in `DropBlock`.
+
+    Raises:
+        SettingsError: the backbone has no such stage.
+    """
+    missing = set(stages) - set(range(len(backbone.stages) + 1))
+    if missing:
+        raise SettingsError(
+            f"stages are {stages}, but this backbone has the stages 0 to {len(backbone.stages)}."
+        )
+    backbone.drops = nn.ModuleList()
+    for stage in stages:
+        block = DropBlock(height, width, rescale)
+        at = backbone.net.get_submodule(backbone.stages[stage - 1]) if stage else backbone
+        at.register_forward_pre_hook(block.before)
+        backbone.drops.append(block)
+
+
+def dropping(net: nn.Module) -> None:
+    """Let the dropblocks of a network drop, though the network itself may be in evaluation mode."""
+    for module in net.modules():
+        if isinstance(module, DropBlock):
+            module.train()

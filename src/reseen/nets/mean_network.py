@@ -1,0 +1,60 @@
+"""Mean network: the average of a network over its own past."""
+
+from collections import deque
+from copy import deepcopy
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class MeanNetwork(Generic[Net]):
+    """A copy of a network whose weights follow slowly and learn nothing by themselves.
+
+    theta* = zeta theta* + (1 - zeta) theta (ConsLearn, Eq. 2), for weights and for the running
+    statistics of batch norm alike.
+
+    Source: Yin et al., ConsLearn, Sec. 3.1; Tarvainen and Valpola, Mean teachers, NeurIPS 2017.
+
+    Args:
+        learning: the network that learns.
+        momentum: zeta, the share that stays, 0 to 1; at 0 the copy is the network itself.
+        ages: which of the last weights are averaged before they enter: 0 is the weights now, 1
+            those of one update ago ... (ConsLearn, Table 6).
+
+    Attributes:
+        net: the copy, in evaluation mode.
+    """
+
+    def __init__(self, learning: Net, *, momentum: float, ages: tuple[int, ...] = (0,)):
+        self.net: Net = deepcopy(learning).eval().requires_grad_(False)
+        self._learning = learning
+        self._momentum = momentum
+        self._ages = ages
+        self._past: deque[dict[str, Tensor]] = deque(maxlen=max(ages) + 1)
+
+    def forget(self) -> None:
+        """Begin the past anew with the weights now, as a run that resumes does."""
+        self._past.clear()
+        self._remember()
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Follow the network, after a step of its own."""
+        self._remember()
+        past = [self._past[min(age, len(self._past) - 1)] for age in self._ages]
+        for name, mean in self.net.state_dict().items():
+            if mean.is_floating_point():
+                seen = [weights[name] for weights in past]
+                entering = seen[0] if len(seen) == 1 else torch.stack(seen).mean(0)
+                mean.lerp_(entering, 1 - self._momentum)
+            else:
+                mean.copy_(self._past[0][name])
+
+    def _remember(self) -> None:
+        weights = self._learning.state_dict()
+        if max(self._ages):  # they will change under our hands
+            weights = {name: value.clone() for name, value in weights.items()}
+        self._past.appendleft(weights)

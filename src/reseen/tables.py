@@ -1,0 +1,146 @@
+"""Whole tables: every variant of a paper's table, with several seeds, beside what was published."""
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reseen.data.loading import Loading
+from reseen.engine.device import Device
+from reseen.engine.files import written
+from reseen.engine.run import read_metrics
+from reseen.errors import CheckpointError, DataError, ReseenError, SettingsError
+from reseen.methods import VARIANTS
+from reseen.records import Dataset
+from reseen.training import Method, train
+
+DONE = "table.json"
+"""The file of a finished run that holds its row, beside those the run wrote."""
+
+
+Pair = tuple[float, float]
+"""mAP and rank-1, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the runs of one variant measured, one number for each seed; 0 to 1, and minutes."""
+
+    variant: str
+    last: tuple[Pair, ...]
+    """After the last round."""
+    best: tuple[Pair, ...]
+    """In the round with the best mAP on the test set."""
+    minutes: tuple[float, ...]
+    """Time of rounds and searches."""
+    broken: tuple[str, ...]
+    """Why a run ended before its last round (no clusters, no finite loss); empty where it did not.
+    Its numbers are then those of the rounds before."""
+
+
+def rows_of(table: str) -> tuple[str, tuple[str, ...]]:
+    """Give the method and the variants of a table, such as adtc-2.
+
+    Raises:
+        SettingsError: there is no such table; says which there are.
+    """
+    tables: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for method, variants in VARIANTS.items():
+        for name, variant in variants.items():
+            for title in variant.tables:
+                tables[title] = method, (*tables.get(title, (method, ()))[1], name)
+    if table not in tables:
+        raise SettingsError(f"No table is called {table!r}. Use one of: {', '.join(tables)}.")
+    return tables[table]
+
+
+def run_table(
+    methods: Mapping[str, Method],
+    data: Dataset,
+    folder: Path,
+    *,
+    seeds: Sequence[int] = (0,),
+    device: Device | None = None,
+    evaluate_every: int = 5,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> Iterator[Row]:
+    """Train every variant with every seed; what is finished is read, what was stopped goes on.
+
+    Args:
+        methods: the settings of each variant, by its name.
+        data: to learn from and be judged by.
+        folder: holds the run of a variant and a seed under `variant/seed`.
+        seeds: roots of random draws.
+        device, evaluate_every, loading, quiet: as in `train`.
+
+    Yields:
+        One row a variant, in their order.
+
+    Raises:
+        SettingsError: a folder holds a run with other settings, or there is nothing to search.
+        DataError: as in `train`.
+    """
+    for variant, method in methods.items():
+        runs = [folder / variant / str(seed) for seed in seeds]
+        for run, seed in zip(runs, seeds, strict=True):
+            if _finished(run, method, data):
+                continue
+            broken = ""
+            try:
+                train(
+                    method,
+                    data,
+                    run,
+                    seed=seed,
+                    device=device,
+                    evaluate_every=evaluate_every,
+                    loading=loading,
+                    quiet=quiet,
+                )
+            except ReseenError as error:  # a run that collapses is a result, and others wait
+                if isinstance(error, DataError | SettingsError | CheckpointError):
+                    raise
+                broken = str(error)
+            told = {**_asked(method, data), "broken": broken}
+            with written(run / DONE) as file:
+                file.write(json.dumps(told).encode())
+        measured = [_measured(run) for run in runs]
+        yield Row(variant, *zip(*measured, strict=True))
+
+
+def _finished(run: Path, method: Method, data: Dataset) -> bool:
+    if not (run / DONE).exists():
+        return False
+    return _asked(method, data).items() <= _told(run).items()
+
+
+def _asked(method: Method, data: Dataset) -> dict[str, Any]:
+    size = [data.name, len(data.train), len(data.query), len(data.gallery)]
+    return {"method": repr(method), "data": size}
+
+
+def _told(run: Path) -> dict[str, Any]:
+    return json.loads((run / DONE).read_text(encoding="utf-8"))
+
+
+def _measured(run: Path) -> tuple[Pair, Pair, float, str]:
+    rows = read_metrics(run)
+    judged = [row for row in rows if "mAP" in row]
+    judged = judged[1:] or judged  # the untrained encoder, if nothing was learnt
+    if not judged:
+        raise SettingsError("A table needs a data set with queries and a gallery to be judged by.")
+    last, best = judged[-1], max(judged, key=lambda row: row["mAP"])
+    names = ("round_seconds", "searching_seconds")
+    seconds = sum(row.get(name, 0) for row in rows for name in names)
+    numbers = [(row["mAP"], row["rank1"]) for row in (last, best)]
+    return numbers[0], numbers[1], seconds / 60, _told(run)["broken"]
+
+
+def written_out(pairs: Sequence[Pair]) -> str:
+    """Write mAP / rank-1 in percent: means over seeds, with the spread of mAP if there are more."""
+    mean = [100 * statistics.fmean(part) for part in zip(*pairs, strict=True)]
+    spread = f" ± {100 * statistics.stdev(p[0] for p in pairs):.1f}" if len(pairs) > 1 else ""
+    return f"{mean[0]:.1f}{spread} / {mean[1]:.1f}"

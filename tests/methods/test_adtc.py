@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from reseen.errors import SettingsError
+from reseen.methods.adtc import ADTC
+from reseen.records import Dataset
+from tests.methods.test_methods import learn, weights
+
+QUICK = dict(rounds=1, epochs=1, iterations=2)
+
+
+@pytest.fixture
+def crops(town):
+    """Nothing to search: only training takes time."""
+    return Dataset("crops", town.root, town.train)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attention": "none"},
+        {"attention": "voxel-channel"},
+        {"attention": "voxel-spatial"},
+        {"attention": "harmonious"},
+        {"attention": "cbam"},
+        {"reduction": 24},
+        {"gate": True},
+        {"labelling": "k-means"},
+        {"labelling": "dbscan"},
+        {"weighted": True},
+        {"loss": "memory"},
+        {"unit": False},
+        {"rate_hold": 0, "epochs": 2},
+    ],
+    ids=str,
+)
+def test_every_part_runs_and_counts(crops, tmp_path, quick, changes):
+    plain = learn(quick("adtc", **QUICK), crops, tmp_path / "plain")
+    other = learn(quick("adtc", **QUICK | changes), crops, tmp_path / "other")
+    assert weights(plain).shape != weights(other).shape or not torch.equal(
+        weights(plain), weights(other)
+    )
+
+
+def test_attention_learns(crops, tmp_path, quick):
+    encoder = learn(quick("adtc", **QUICK | {"rounds": 2}), crops, tmp_path / "run")
+    torch.manual_seed(0)
+    from reseen.nets.encoder import build
+
+    start = dict(build(encoder.settings).named_parameters())
+    new = {n: w for n, w in encoder.named_parameters() if n.startswith("attention")}
+    assert {name.split(".")[-2] for name in new} == {"squeeze", "excite"}
+    assert all(not torch.equal(weight, start[name]) for name, weight in new.items())
+
+
+def test_the_rate_holds_then_falls_then_begins_again():
+    method = ADTC(rate=1.0)
+    first = [method._rate(0, epoch) for epoch in range(10)]
+    assert first[:6] == [1.0] * 6
+    assert first[6] == pytest.approx(0.001**0.2) and first[9] == pytest.approx(0.001**0.8)
+    assert method._rate(7, 0) == 1.0
+    assert ADTC(rate=1.0, rate_step=5)._rate(12, 0) == pytest.approx(0.01)
+
+
+def test_the_defaults_are_the_paper():
+    method = ADTC()
+    said = (method.clusters, method.p, method.margin, method.rounds, method.epochs, method.rate)
+    assert said == (1000, 20, 0.3, 20, 10, 1e-4)
+    assert (method.people, method.views, method.encoder.pooling) == (32, 4, "max")
+    assert (method.augment.flip, method.augment.pad, method.augment.erase) == (0.5, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"attention": "voxl"}, "attention is 'voxl'"),
+        ({"labelling": "kmeans"}, "labelling is 'kmeans'"),
+        ({"loss": "hinge"}, "loss is 'hinge'"),
+        ({"people": 1}, "people is 1"),
+        ({"clusters": 0}, "clusters is 0"),
+        ({"rate": 0.0}, "rate is 0.0"),
+    ],
+)
+def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says):
+    with pytest.raises(SettingsError, match=says):
+        quick("adtc", **wrong)
+
+
+@pytest.mark.parametrize("labelling", ["two-stage", "k-means"])
+def test_more_centroids_than_images(crops, tmp_path, quick, labelling):
+    with pytest.raises(SettingsError, match="clusters is 500 for 72 images"):
+        learn(quick("adtc", clusters=500, labelling=labelling), crops, tmp_path)

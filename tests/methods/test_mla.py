@@ -1,0 +1,68 @@
+import pytest
+import torch
+
+from reseen.errors import SettingsError
+from reseen.methods.cluster_contrast import ClusterContrast
+from reseen.methods.mla import MLA
+from reseen.records import Dataset
+from tests.methods.test_methods import learn, weights
+
+QUICK = dict(epochs=1, iterations=2)
+
+
+@pytest.fixture
+def crops(town):
+    """Nothing to search: only training takes time."""
+    return Dataset("crops", town.root, town.train)
+
+
+@pytest.mark.parametrize("gate", [True, False])
+@pytest.mark.parametrize("place", ["in", "after"])
+@pytest.mark.parametrize("levels", ["head", "pixel", "pixel+head", "domain"])
+def test_every_level_learns(crops, tmp_path, quick, levels, place, gate):
+    changes = dict(levels=levels, place=place, gate=gate, heads=2, keys=8)
+    encoder = learn(quick("mla", **QUICK, **changes), crops, tmp_path)
+    torch.manual_seed(0)
+    from reseen.nets.encoder import build
+
+    start = dict(build(encoder.settings).named_parameters())
+    new = {
+        name: weight
+        for name, weight in encoder.named_parameters()
+        if (".expand3x3." in name if place == "in" else name.startswith("attention."))
+    }
+    assert len(new) > 1 and encoder.settings.attention == tuple(levels.split("+"))
+    assert any(name.endswith("gate") for name in new) == gate
+    assert all(not torch.equal(weight, start[name]) for name, weight in new.items())
+
+
+def test_without_levels_it_is_cluster_contrast(crops, tmp_path, quick):
+    """The paper's baseline, number by number."""
+    base = dict(memory_start="random", memory_update="hard", rate=1.6e-4)
+    mla = learn(quick("mla", **QUICK, levels="none"), crops, tmp_path / "mla")
+    contrast = learn(quick(**QUICK, **base), crops, tmp_path / "contrast")
+    assert torch.equal(weights(mla), weights(contrast))
+
+
+def test_the_defaults_are_the_paper():
+    method, base = MLA(), ClusterContrast()
+    assert (method.eps, method.min_samples, method.rate, method.rate_step) == (0.4, 4, 1.6e-4, 20)
+    assert (method.people, method.views, method.epochs) == (8, 8, 50)
+    assert method.encoder.pooling == "mean"
+    assert (method.memory_start, method.memory_update) == ("random", "hard")
+    for name in ("temperature", "k1", "k2", "memory_momentum", "weight_decay", "iterations"):
+        assert getattr(method, name) == getattr(base, name)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"levels": "pixel+heads"}, r"levels is 'pixel\+heads'"),
+        ({"place": "under"}, "attention_place is 'under'"),
+        ({"heads": 0}, "heads is 0"),
+        ({"rate": 0.0}, "rate is 0.0"),
+    ],
+)
+def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says):
+    with pytest.raises(SettingsError, match=says):
+        quick("mla", **wrong)
