@@ -353,7 +353,7 @@ def draw() -> None:
         axes.loglog(*zip(*sorted(costs[form].items()), strict=True), marker="o", label=name)
     axes.set(xlabel="images", ylabel="CPU microseconds for each image", title="A round of labels")
     axes.grid(which="both", alpha=0.3)
-    axes.legend()
+    axes.legend(loc="lower right")
     figure.savefig(Path(__file__).parents[1] / "docs" / "pictures" / "kernels.png", dpi=110)
 
 
