@@ -3,9 +3,9 @@
     RESEEN_DATA=FOLDER ./dev bench methods adtc only-tc 0     method, variant (or base), seed
 
 FOLDER holds market-half (NOT the published protocol, see run_market_half.py) and weights. All
-variants of a method share one short schedule for a CPU: SqueezeNet from ImageNet at 128 x 64, 5
-or 8 rounds. The run stays in runs/methods and goes on where it stopped; when it is done a row goes
-to benchmarks/results/methods.csv.
+variants of a method share one short schedule for a CPU: SqueezeNet from ImageNet at 128 x 64, 5 or
+8 rounds. The run stays in runs/methods and goes on where it stopped; when it is done a row goes to
+benchmarks/results/methods.csv.
 """
 
 import os
