@@ -51,7 +51,8 @@ def attention_maps(encoder: Encoder, crops: Crops) -> dict[str, np.ndarray]:
     encoder.eval()
     with ExitStack() as hooks:
         for block in (module for module in encoder.modules() if isinstance(module, Attention)):
-            first, *_, last = own = block[: len(names)]  # a convolution that fits sizes may follow
+            own = block[: len(names)]  # a convolution that fits sizes may follow
+            first, last = own[0], own[-1]
             hooks.enter_context(
                 first.register_forward_pre_hook(watch("before", lambda _, x: _energy(x)))
             )
