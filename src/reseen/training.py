@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from reseen.data.loading import Loading
 from reseen.data.reading import read
@@ -112,6 +113,21 @@ def load(run: Path | str, *, best: bool = False, device: Device | None = None) -
                 + (", or has nothing to be judged by: leave out best." if best else ".")
             )
     return (device or Device()).place(encoders.load(path))
+
+
+def untrained(run: Path | str, *, device: Device | None = None) -> Encoder:
+    """Make the encoder that a run started from once more, by its settings, weights and seed.
+
+    Args:
+        run: folder of a run.
+        device: where it computes.
+
+    Raises:
+        CheckpointError: the run has not finished a round, or its weights are no longer there.
+    """
+    settings = load(run).settings
+    torch.manual_seed(read_facts(Path(run))["seed"])
+    return (device or Device()).place(encoders.build(settings))
 
 
 def evaluate(

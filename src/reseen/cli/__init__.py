@@ -18,6 +18,9 @@ app = App(
 )
 app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled crops.")
 app.command("reseen.cli.use:evaluate", name="evaluate", help="Judge a run on a data set.")
+app.command(
+    "reseen.cli.use:attention", name="attention", help="Say how much attention is on the person."
+)
 app.command("reseen.cli.use:extract", name="extract", help="Write the features of images.")
 app.command(
     "reseen.cli.use:choose_eps", name="choose-eps", help="Say which eps suits some features."
