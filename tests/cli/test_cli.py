@@ -5,9 +5,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from reseen.cli import main
+from reseen.cli import app, main
 from reseen.cli.data import Knobs
 from reseen.data import invented
+from reseen.methods import METHODS
 
 SMALL = """
 --encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 --encoder.width 24
@@ -53,6 +54,12 @@ def test_train_evaluate_extract(reseen, town_folder, tmp_path):
     assert len(features) == len(paths) == len(list((town_folder / "query").iterdir()))
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
     assert f"{len(paths)} features of 512 numbers each" in out
+
+    code, out, _ = reseen("attention-share", run, town_folder)
+    shares = [float(word.rstrip("%")) for word in out.splitlines()[2].split()[1:]]
+    assert code == 0 and len(shares) == 3 and all(0 < share < 100 for share in shares)
+    assert "no attention" in out
+    assert "has no masks" in reseen("attention-share", run, town_folder / "query")[2]
 
     code, out, _ = reseen("choose-eps", tmp_path / "f.npz", "--at", 0.3, "--at", 0.6, "--k1", 8)
     assert code == 0 and "Suggested: eps 0." in out
@@ -223,6 +230,12 @@ def test_help_names_every_setting_and_its_meaning(reseen):
     assert code == 0
     for words in ("--encoder.backbone", "--augment.erase", "Radius of DBSCAN", "--skip-broken"):
         assert words in out
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_no_command_is_called_like_a_setting(method):
+    """Else --config and variants lose the setting: its name is taken for the command."""
+    assert not {field.name for field in fields(method)} & set(app)
 
 
 def test_the_command_is_there_and_helps():

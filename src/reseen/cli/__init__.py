@@ -19,7 +19,9 @@ app = App(
 app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled crops.")
 app.command("reseen.cli.use:evaluate", name="evaluate", help="Judge a run on a data set.")
 app.command(
-    "reseen.cli.use:attention", name="attention", help="Say how much attention is on the person."
+    "reseen.cli.use:attention_share",
+    name="attention-share",
+    help="Say how much attention is on the person.",
 )
 app.command("reseen.cli.use:extract", name="extract", help="Write the features of images.")
 app.command(

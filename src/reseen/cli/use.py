@@ -64,7 +64,7 @@ def evaluate(
         console.print(f"{ranking.skipped} queries have no match and are left out.")
 
 
-def attention(
+def attention_share(
     run: Path,
     folder: Path,
     *,
