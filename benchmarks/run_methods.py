@@ -1,10 +1,11 @@
 """ADTC, ConsLearn, MLA and their base on half of Market-1501's training split, a variant at a time.
 
     RESEEN_DATA=FOLDER ./dev bench methods adtc only-tc 0     method, variant (or base), seed
+    RESEEN_DATA=FOLDER ./dev bench methods adtc only-tc 0 mobilenetv2_100    another backbone
 
 FOLDER holds market-half (NOT the published protocol, see run_market_half.py) and weights. All
-variants of a method share one short schedule for a CPU: SqueezeNet from ImageNet at 128 x 64, 5 or
-8 rounds. The run stays in runs/methods and goes on where it stopped; when it is done a row goes to
+variants of a method share one short schedule for a CPU: SqueezeNet, unless another is named, from
+ImageNet at 128 x 64, 5 or 8 rounds. The run stays in runs/methods and goes on where it stopped; when it is done a row goes to
 benchmarks/results/methods.csv.
 """
 
@@ -19,8 +20,7 @@ import reseen
 from reseen.engine.run import checkpoint, read_facts
 from reseen.nets.encoder import load
 
-ENCODER = "--encoder.backbone squeezenet1_1 --encoder.last-stride 2 --encoder.height 128 "
-ENCODER += "--encoder.width 64"
+ENCODER = "--encoder.last-stride 2 --encoder.height 128 --encoder.width 64"
 BATCH = "--iterations 50 --people 16 --views 8"
 SHORT = {
     "cluster-contrast": f"--epochs 8 {BATCH} --eps 0.55",
@@ -31,20 +31,22 @@ SHORT = {
 """What the short schedule changes in each method, and nothing else; chosen with seed 0."""
 
 
-def main(method: str, variant: str, seed: str) -> None:
+def main(method: str, variant: str, seed: str, backbone: str = "squeezenet1_1") -> None:
     folder = Path(os.environ["RESEEN_DATA"])
-    run = Path("runs/methods") / "-".join([method, variant, seed])
+    named = [method, variant, seed] + [backbone] * (backbone != "squeezenet1_1")
+    run = Path("runs/methods") / "-".join(named)
     words = ["train", method, str(folder / "market-half"), "--out", str(run), "--seed", seed]
     words += ["--evaluate-every", "2", *ENCODER.split(), *SHORT[method].split()]
-    words += ["--encoder.weights", str(folder / "weights/squeezenet1_1_imagenet.pth")]
+    words += ["--encoder.backbone", backbone]
+    words += ["--encoder.weights", str(folder / f"weights/{backbone}_imagenet.pth")]
     words += [] if variant == "base" else ["--variant", variant]
     subprocess.run([sys.executable, "-m", "reseen", *words], check=True)
     data = reseen.read(folder / "market-half")
     result = reseen.evaluate(load(checkpoint(run, "last")), data)
     figures = {"precision": read_facts(run)["precision"], **summary(run)}
     figures["errors_in_camera"] = f"{errors_in_camera(result, data):.4f}"
-    command = f"./dev bench methods {method} {variant} {seed}"
-    record("methods", command, method=method, variant=variant, seed=seed, **figures)
+    facts = {"method": method, "variant": variant, "seed": seed, "backbone": backbone}
+    record("methods", " ".join(["./dev bench methods", *named]), **facts, **figures)
 
 
 if __name__ == "__main__":
