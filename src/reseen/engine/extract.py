@@ -66,7 +66,7 @@ def extract(
     """Give the features of all crops as unit rows.
 
     The feature of a tracklet is the mean of its frames', as a unit row again (Lin et al.,
-    Unsupervised Person Re-identification via Softened Similarity Learning, CVPR 2020, Sec. 4.2).
+    Unsupervised Person Re-identification via Softened Similarity Learning, CVPR 2020, Sec. 4.1).
 
     Args:
         encoder: used in evaluation mode, and left in the mode it came in.
