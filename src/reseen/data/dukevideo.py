@@ -38,8 +38,8 @@ def read(root: Path) -> Dataset:
             f"{root / absent[0]} is not a folder. DukeMTMC-VideoReID has {', '.join(PARTS)}: give "
             f"the folder that holds them.{nearby(root, is_dukevideo)}"
         )
-    parts = {part: _part(root / part) for part in PARTS}
-    return Dataset(root.resolve().name, root, **parts)
+    train, query, gallery = (_part(root / part) for part in PARTS)
+    return Dataset(root.resolve().name, root, train, query, gallery)
 
 
 def is_dukevideo(root: Path) -> bool:

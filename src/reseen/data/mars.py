@@ -99,7 +99,7 @@ def _matrix(path: Path) -> np.ndarray:
     key = _INFO[path.name]
     try:
         return loadmat(path)[key].astype(np.int64)
-    except (ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
+    except Exception as error:  # a spoilt file can raise nearly anything, also IndexError
         raise DataError(
             f"{path} holds no matrix {key} ({type(error).__name__}: {error}). Take it again from "
             "its authors' evaluation code (MARS-evaluation)."
