@@ -51,6 +51,15 @@ def town(town_folder: Path) -> Dataset:
     return read(town_folder)
 
 
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Tracklets of four frames of a few invented people."""
+    folder = tmp_path_factory.mktemp("video")
+    sizes = dict(people=8, cameras=3, views=1, height=48, width=24)
+    invent(folder, **sizes, seed=1, tracklets=4)
+    return read(folder / "tracklets.csv", format="tracklets")
+
+
 @pytest.fixture
 def quick():
     """Make a method with settings small enough for a test."""

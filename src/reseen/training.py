@@ -76,6 +76,8 @@ def train(
             "test": digest(dataset.query + dataset.gallery),
         },
     }
+    if any(image.frames for image in dataset.train):
+        facts["data"]["frames"] = (loading or Loading()).frames
     screen = Screen(quiet)
     run = Run(
         Path(folder),

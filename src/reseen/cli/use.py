@@ -46,7 +46,8 @@ def evaluate(
     best
         Use the round that was best on the test set instead of the last one.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03 or folder.
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
+        tracklets.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
@@ -130,7 +131,8 @@ def extract(
     best
         Use the round that was best on the test set instead of the last one.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03 or folder.
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
+        tracklets.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """

@@ -1,11 +1,13 @@
 """From records to crops, and from crops to features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from reseen.data.loading import Crops, Loading, decoded_bytes
+from reseen.data.loading import Crops, Loading, decoded_bytes, thin
 from reseen.engine.progress import QUIET, UNTRACKED, Screen, Track
 from reseen.nets.encoder import Encoder
 from reseen.records import Image
@@ -16,19 +18,34 @@ def load(
     encoder: Encoder,
     loading: Loading | None = None,
     screen: Screen = QUIET,
+    chance: Callable[[], np.random.Generator] | None = None,
 ) -> Crops:
     """Read images at the size of an encoder and keep them near it; say what that takes.
+
+    Args:
+        images: N records.
+        encoder: gives the size, and the device.
+        loading: how they are read.
+        screen: where to say so.
+        chance: for training, makes the generator that draws frames of tracklets. Without it only
+            the frames that make features are read.
 
     Raises:
         DataError: pictures cannot be read.
     """
     loading = loading or Loading()
     height, width = encoder.settings.height, encoder.settings.width
-    size = decoded_bytes(len(images), height, width) / 1e9
-    kept = loading.fits(len(images), height, width)
+    if chance is None:
+        images = [thin(image, loading.frames) for image in images]
+    count = sum(len(image.frames) or 1 for image in images)
+    what = f"{len(images)} images"
+    if any(image.frames for image in images):
+        what = f"{len(images)} tracklets of {count} frames"
+    size = decoded_bytes(count, height, width) / 1e9
+    kept = loading.fits(count, height, width)
     how = "kept in memory" if kept else f"read anew each time (over {loading.memory:g} GB)"
-    screen.say(f"{len(images)} images, {size:.2f} GB at {height} x {width}, {how}")
-    crops = Crops(images, height, width, loading, track=screen.track("reading"))
+    screen.say(f"{what}, {size:.2f} GB at {height} x {width}, {how}")
+    crops = Crops(images, height, width, loading, track=screen.track("reading"), chance=chance)
     for line in crops.broken:
         screen.say(f"  left out, cannot be read: {line}")
     return crops.to(encoder.device)
@@ -39,7 +56,6 @@ def default_batch(encoder: Encoder) -> int:
     return 64 if encoder.device.type == "cpu" else 256
 
 
-@torch.inference_mode()
 def extract(
     encoder: Encoder,
     crops: Crops,
@@ -48,6 +64,9 @@ def extract(
     track: Track = UNTRACKED,
 ) -> np.ndarray:
     """Give the features of all crops as unit rows.
+
+    The feature of a tracklet is the mean of its frames', as a unit row again (Lin et al.,
+    Unsupervised Person Re-identification via Softened Similarity Learning, CVPR 2020, Sec. 4.1).
 
     Args:
         encoder: used in evaluation mode, and left in the mode it came in.
@@ -59,17 +78,57 @@ def extract(
     Returns:
         (N, D) float32, in the order of the crops.
     """
-    batch = batch or default_batch(encoder)
+    means = frame_means(
+        encoder,
+        encoder,
+        (encoder.dimensions,),
+        crops,
+        batch=batch or default_batch(encoder),
+        track=track,
+    )
+    return (F.normalize(means) if crops.tracklets else means).cpu().numpy()
+
+
+@torch.inference_mode()
+def frame_means(
+    encoder: Encoder,
+    embed: Callable[[Tensor], Tensor],
+    shape: tuple[int, ...],
+    crops: Crops,
+    *,
+    batch: int,
+    track: Track = UNTRACKED,
+) -> Tensor:
+    """Give what `embed` makes of each crop, of a tracklet the mean over its frames.
+
+    Args:
+        encoder: put into evaluation mode meanwhile.
+        embed: turns pixels (B, 3, H, W) into (B, *shape); the encoder, or a part of it.
+        shape: of what `embed` gives of one crop.
+        crops: N crops of the encoder's size.
+        batch: frames at a time.
+        track: wraps the batches, to show progress.
+
+    Returns:
+        (N, *shape) float32 on the encoder's device, in the order of the crops.
+    """
     training = encoder.training
     encoder.eval()
-    out = torch.empty(len(crops), encoder.dimensions, device=encoder.device)
-    starts = range(0, len(crops), batch)
+    out = torch.zeros(len(crops), *shape, device=encoder.device)
+    share = 1 / np.bincount(crops.owners, minlength=len(crops)).astype(np.float32)
+    total, done = len(crops.owners), 0
+    starts = range(0, total, batch)
     # The last batch is filled up from the one before: small batches take other kernels, whose
     # rounding was seen to differ between a run and the same run resumed.
-    ends = (min(start + batch, len(crops)) for start in starts)
+    ends = (min(start + batch, total) for start in starts)
     order = (np.arange(max(0, end - batch), end) for end in ends)
-    for positions, pixels in track(crops.batches(order), len(starts)):
-        rows = slice(positions[0], positions[-1] + 1)
-        out[rows] = encoder(pixels.to(encoder.device, non_blocking=True))
+    for places, pixels in track(crops.frames(order), len(starts)):
+        values = embed(pixels.to(encoder.device, non_blocking=True)).float()[done - places[0] :]
+        owners = crops.owners[done : places[-1] + 1]
+        rows = np.arange(owners[0], owners[-1] + 1)
+        # A product adds up in one order, which index_add on a GPU does not.
+        weights = torch.from_numpy((rows[:, None] == owners) * share[rows, None])
+        out[owners[0] : owners[-1] + 1] += torch.tensordot(weights.to(encoder.device), values, 1)
+        done = places[-1] + 1
     encoder.train(training)
-    return out.cpu().numpy()
+    return out

@@ -16,6 +16,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -89,7 +90,8 @@ class Run:
 
     def load(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
         """Read the training images at the size of the encoder, and note their order."""
-        crops = load(images, encoder, self._loading, self.screen)
+        chance = partial(self.rng, "frames")
+        crops = load(images, encoder, self._loading, self.screen, chance)
         self._images = crops.images
         paths = "".join(f"{image.path.as_posix()}\n" for image in crops.images)
         _write(self.folder / "images.txt", paths)
@@ -289,7 +291,9 @@ def environment() -> dict[str, Any]:
 def digest(images: tuple[Image, ...]) -> str:
     """Give a short name to a set of images, whatever their order and wherever they lie together."""
     above = len(os.path.commonpath({image.path.parent for image in images})) if images else 0
-    lines = sorted(f"{i.path.as_posix()[above:]} {i.camera} {i.time}" for i in images)
+    lines = sorted(
+        " ".join([i.path.as_posix()[above:], str(i.camera), str(i.time), *i.frames]) for i in images
+    )
     return sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
