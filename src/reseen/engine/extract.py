@@ -39,7 +39,6 @@ def default_batch(encoder: Encoder) -> int:
     return 64 if encoder.device.type == "cpu" else 256
 
 
-@torch.inference_mode()
 def extract(
     encoder: Encoder,
     crops: Crops,
@@ -59,10 +58,33 @@ def extract(
     Returns:
         (N, D) float32, in the order of the crops.
     """
+    return extract_parts(encoder, crops, 0, batch=batch, track=track)[0]
+
+
+@torch.inference_mode()
+def extract_parts(
+    encoder: Encoder,
+    crops: Crops,
+    parts: int,
+    *,
+    batch: int | None = None,
+    track: Track = UNTRACKED,
+) -> np.ndarray:
+    """Give the features of all crops, and of their horizontal stripes, as unit rows.
+
+    Args:
+        encoder, crops, batch, track: as in `extract`.
+        parts: stripes, p (see `Encoder.parts`); 0 for none.
+
+    Returns:
+        (1 + p, N, D) float32: whole crops first, then the stripes from top to bottom.
+
+    Memory: O((1 + p) N D), on the encoder's device and once more on the CPU.
+    """
     batch = batch or default_batch(encoder)
     training = encoder.training
     encoder.eval()
-    out = torch.empty(len(crops), encoder.dimensions, device=encoder.device)
+    out = torch.empty(1 + parts, len(crops), encoder.dimensions, device=encoder.device)
     starts = range(0, len(crops), batch)
     # The last batch is filled up from the one before: small batches take other kernels, whose
     # rounding was seen to differ between a run and the same run resumed.
@@ -70,6 +92,7 @@ def extract(
     order = (np.arange(max(0, end - batch), end) for end in ends)
     for positions, pixels in track(crops.batches(order), len(starts)):
         rows = slice(positions[0], positions[-1] + 1)
-        out[rows] = encoder(pixels.to(encoder.device, non_blocking=True))
+        pixels = pixels.to(encoder.device, non_blocking=True)
+        out[:, rows] = encoder.parts(pixels, parts) if parts else encoder(pixels)
     encoder.train(training)
     return out.cpu().numpy()
