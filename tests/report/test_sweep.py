@@ -14,7 +14,7 @@ def test_numbers_and_words_give_a_picture(tmp_path, values):
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path, monkeypatch):
-    with pytest.raises(SettingsError, match="a .png file"):
+    with pytest.raises(SettingsError, match=r"a \.png file"):
         sweep.check_plot(tmp_path / "curve.txt")
     monkeypatch.setattr(sweep, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="needs matplotlib, which is not installed"):
