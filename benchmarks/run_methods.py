@@ -1,12 +1,12 @@
 """ADTC, ConsLearn, MLA and their base on half of Market-1501's training split, a variant at a time.
 
     RESEEN_DATA=FOLDER ./dev bench methods adtc only-tc 0     method, variant (or base), seed
-    RESEEN_DATA=FOLDER ./dev bench methods adtc only-tc 0 mobilenetv2_100    another backbone
+    RESEEN_DATA=FOLDER ./dev bench methods adtc only-tc 0 mobilenetv2_100     another backbone
 
 FOLDER holds market-half (NOT the published protocol, see run_market_half.py) and weights. All
 variants of a method share one short schedule for a CPU: SqueezeNet, unless another is named, from
-ImageNet at 128 x 64, 5 or 8 rounds. The run stays in runs/methods and goes on where it stopped; when it is done a row goes to
-benchmarks/results/methods.csv.
+ImageNet at 128 x 64, 5 or 8 rounds. The run stays in runs/methods and goes on where it stopped;
+when it is done a row goes to benchmarks/results/methods.csv.
 """
 
 import os

@@ -195,9 +195,24 @@ def test_a_table_beside_the_published_one(reseen, town_folder, tmp_path):
     assert code == 0 and again == printed and "round" not in err
 
 
+def test_a_sweep_prints_its_values_resumes_and_draws(reseen, town_folder, tmp_path):
+    out, plot = tmp_path / "sweep", tmp_path / "margin.png"
+    words = ["bench", "sweep", "adtc", "margin", "0.1,0.3", town_folder, "--out", out]
+    words += ["--plot", plot, "--settings", " ".join(ADTC)]
+    code, printed, err = reseen(*words)
+    assert code == 0, err
+    assert [line.split()[0] for line in printed.splitlines()[2:]] == ["0.1", "0.3"]
+    found = sorted(path.parent.relative_to(out) for path in out.glob("*/*/run.json"))
+    assert [str(path) for path in found] == ["margin=0.1/0", "margin=0.3/0"] and plot.exists()
+    code, again, err = reseen(*words)
+    assert code == 0 and again == printed and "round" not in err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["bench", "sweep", "adct", "p", "1", ".", "--out", "x"], "No method is called 'adct'"),
+        (["bench", "sweep", "adtc", "p", ",", ".", "--out", "x"], "values is ','"),
         (["data", "check", "nowhere"], "reseen: nowhere does not exist."),
         (["evaluate", ".", "nowhere"], "reseen: nowhere does not exist."),
         (["train", "cluster-contrast", ".", "--out", "x", "--eps", "2"], "eps is 2.0"),

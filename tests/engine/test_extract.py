@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reseen.data.loading import Loading, decode, evenly
-from reseen.engine.extract import extract, frame_means, load
+from reseen.engine.extract import extract, extract_parts, load
 from reseen.engine.progress import Screen
 from reseen.nets.encoder import build
 from tests.conftest import TINY
@@ -71,19 +71,31 @@ def test_tracklets_of_one_frame_have_the_feature_of_the_picture(town, video):
     np.testing.assert_allclose(extract(encoder, load(single, encoder)), plain, atol=1e-6)
 
 
-def test_means_of_anything_an_encoder_gives(video):
-    """Stripes of the feature map, say: shape (N, parts, channels)."""
-    encoder = build(TINY)
+@pytest.mark.parametrize("parts", [2, 5])  # the map of TINY has three rows
+def test_stripes_are_pooled_like_the_whole_and_of_tracklets_averaged(video, parts):
+    encoder = build(TINY).eval()
     images = video.train[:5]
+    found = extract_parts(encoder, load(images, encoder), parts, batch=3)
+    assert found.shape == (1 + parts, 5, encoder.dimensions)
+    for n, image in enumerate(images):
+        pixels = torch.stack([torch.from_numpy(decode(path, 48, 24)) for path in image.paths])
+        with torch.inference_mode():
+            maps = encoder.map(pixels).float()
+        rows = maps.shape[2]
+        for part in range(1 + parts):
+            first, last = (part - 1) * rows / parts, part * rows / parts
+            inside = [r for r in range(rows) if part == 0 or (r + 1 > first and r < last)]
+            vectors = maps[:, :, inside].mean((2, 3)).numpy()
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            mean = vectors.mean(0) / np.linalg.norm(vectors.mean(0))
+            np.testing.assert_allclose(found[part, n], mean, atol=2e-3)
 
-    def stripes(pixels):
-        return torch.stack([half.float().mean((2, 3)) for half in pixels.chunk(2, 2)], 1)
 
-    means = frame_means(encoder, stripes, (2, 3), load(images, encoder), batch=3)
-    for image, mean in zip(images, means, strict=True):
-        pixels = np.stack([decode(path, 48, 24) for path in image.paths]).astype(np.float64)
-        halves = [pixels[:, :, rows].mean((0, 2, 3)) for rows in (slice(24), slice(24, 48))]
-        np.testing.assert_allclose(mean, halves, rtol=1e-5)
+def test_one_stripe_is_the_whole(town):
+    encoder = build(TINY)
+    whole, stripe = extract_parts(encoder, load(town.train, encoder), 1)
+    np.testing.assert_allclose(stripe, whole, atol=1e-6)
+    np.testing.assert_allclose(extract(encoder, load(town.train, encoder)), whole, atol=1e-6)
 
 
 def test_what_is_read_is_said(video, capsys):

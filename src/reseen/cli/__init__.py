@@ -34,6 +34,7 @@ data.command("reseen.cli.data:invent", name="invent", help="Draw people who do n
 app.command(data)
 bench = App(name="bench", help="Measure methods.")
 bench.command("reseen.cli.bench:table", name="table", help="Run a whole table of a paper.")
+bench.command("reseen.cli.bench:sweep", name="sweep", help="Try values of one setting.")
 app.command(bench)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from reseen.data.loading import Crops, Loading, decoded_bytes, thin
 from reseen.engine.progress import QUIET, UNTRACKED, Screen, Track
@@ -78,43 +77,33 @@ def extract(
     Returns:
         (N, D) float32, in the order of the crops.
     """
-    means = frame_means(
-        encoder,
-        encoder,
-        (encoder.dimensions,),
-        crops,
-        batch=batch or default_batch(encoder),
-        track=track,
-    )
-    return (F.normalize(means) if crops.tracklets else means).cpu().numpy()
+    return extract_parts(encoder, crops, 0, batch=batch, track=track)[0]
 
 
 @torch.inference_mode()
-def frame_means(
+def extract_parts(
     encoder: Encoder,
-    embed: Callable[[Tensor], Tensor],
-    shape: tuple[int, ...],
     crops: Crops,
+    parts: int,
     *,
-    batch: int,
+    batch: int | None = None,
     track: Track = UNTRACKED,
-) -> Tensor:
-    """Give what `embed` makes of each crop, of a tracklet the mean over its frames.
+) -> np.ndarray:
+    """Give the features of all crops, and of their horizontal stripes, as unit rows.
 
     Args:
-        encoder: put into evaluation mode meanwhile.
-        embed: turns pixels (B, 3, H, W) into (B, *shape); the encoder, or a part of it.
-        shape: of what `embed` gives of one crop.
-        crops: N crops of the encoder's size.
-        batch: frames at a time.
-        track: wraps the batches, to show progress.
+        encoder, crops, batch, track: as in `extract`.
+        parts: stripes, p (see `Encoder.parts`); 0 for none.
 
     Returns:
-        (N, *shape) float32 on the encoder's device, in the order of the crops.
+        (1 + p, N, D) float32: whole crops first, then the stripes from top to bottom.
+
+    Memory: O((1 + p) N D), on the encoder's device and once more on the CPU.
     """
+    batch = batch or default_batch(encoder)
     training = encoder.training
     encoder.eval()
-    out = torch.zeros(len(crops), *shape, device=encoder.device)
+    out = torch.zeros(1 + parts, len(crops), encoder.dimensions, device=encoder.device)
     share = 1 / np.bincount(crops.owners, minlength=len(crops)).astype(np.float32)
     total, done = len(crops.owners), 0
     starts = range(0, total, batch)
@@ -123,12 +112,15 @@ def frame_means(
     ends = (min(start + batch, total) for start in starts)
     order = (np.arange(max(0, end - batch), end) for end in ends)
     for places, pixels in track(crops.frames(order), len(starts)):
-        values = embed(pixels.to(encoder.device, non_blocking=True)).float()[done - places[0] :]
+        pixels = pixels.to(encoder.device, non_blocking=True)
+        values = encoder.parts(pixels, parts) if parts else encoder(pixels)[None]
         owners = crops.owners[done : places[-1] + 1]
         rows = np.arange(owners[0], owners[-1] + 1)
         # A product adds up in one order, which index_add on a GPU does not.
         weights = torch.from_numpy((rows[:, None] == owners) * share[rows, None])
-        out[owners[0] : owners[-1] + 1] += torch.tensordot(weights.to(encoder.device), values, 1)
+        out[:, rows[0] : rows[-1] + 1] += weights.to(encoder.device) @ values[:, done - places[0] :]
         done = places[-1] + 1
+    if crops.tracklets:
+        F.normalize(out, dim=2, out=out)
     encoder.train(training)
-    return out
+    return out.cpu().numpy()

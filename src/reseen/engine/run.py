@@ -81,6 +81,7 @@ class Run:
         self._images: tuple[Image, ...] = ()
         self._labels: PseudoLabels | None = None
         self._numbers: dict[str, float] = {}
+        self._ended = False
         if seed < 0 or evaluate_every < 0:
             raise SettingsError(
                 f"seed is {seed} and evaluate_every is {evaluate_every}. Use 0 or more."
@@ -138,12 +139,14 @@ class Run:
             self.screen.say(_sentence(self._numbers, total, None))
         began = time.monotonic()
         for self.round in range(done + 1, total + 1):
+            if self._ended:
+                break
             self._numbers = {"round": self.round}
             torch.manual_seed(int(self.rng("torch").integers(2**62)))
             started = time.monotonic()
             yield self.round - 1
             self.log(round_seconds=time.monotonic() - started)
-            self._finish(parts, last=self.round == total)
+            self._finish(parts, last=self._ended or self.round == total)
             left = (time.monotonic() - began) / (self.round - done) * (total - self.round)
             self.screen.say(_sentence(self._numbers, total, left))
 
@@ -173,6 +176,16 @@ class Run:
                 f"images ({labels.noise:.0%} noise), too few to learn from. {explain()} "
                 f"Everything up to round {self.round - 1} is kept in {self.folder}."
             )
+
+    def neighbours(self, found: np.ndarray) -> None:
+        """Hold the images (N, k) found for each training image against the truth, where known."""
+        if self._judge:
+            self.log(**self._judge.neighbours(self._images, found))
+
+    def end(self, why: str) -> None:
+        """Make this round the last, whatever was planned."""
+        self._ended = True
+        self.screen.say(f"round {self.round} is the last: {why}")
 
     def log(self, **numbers: float) -> None:
         """Add numbers to this round's line in metrics.jsonl; what is not a number is left out."""
@@ -209,6 +222,7 @@ class Run:
         self._record()
         state = {name: part.state_dict() for name, part in parts.items()}
         state |= encoders.save(parts["encoder"]) | {"images": digest(self._images)}
+        state["ended"] = self._ended
         self._save("last", state)
         self._keep_if_best(parts["encoder"])
 
@@ -241,7 +255,7 @@ class Run:
             if name not in state:
                 raise CheckpointError(f"{path} holds no {name}. It belongs to another method.")
             part.load_state_dict(state[name])
-        self.round = state["round"]
+        self.round, self._ended = state["round"], state.get("ended", False)
         self._keep_if_best(parts["encoder"])
         self.screen.say(f"going on after round {self.round}")
         return self.round

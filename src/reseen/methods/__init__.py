@@ -1,10 +1,12 @@
 """The methods: one file each, strangers to each other."""
 
-from reseen.methods import adtc, conslearn, mla
+from reseen.methods import adtc, buc, conslearn, mla, ssl
 from reseen.methods.adtc import ADTC
+from reseen.methods.buc import BUC
 from reseen.methods.cluster_contrast import ClusterContrast
 from reseen.methods.conslearn import ConsLearn
 from reseen.methods.mla import MLA
+from reseen.methods.ssl import SSL
 from reseen.methods.supervised import Supervised
 
 METHODS = {
@@ -12,8 +14,16 @@ METHODS = {
     "adtc": ADTC,
     "conslearn": ConsLearn,
     "mla": MLA,
+    "ssl": SSL,
+    "buc": BUC,
     "supervised": Supervised,
 }
 
-VARIANTS = {"adtc": adtc.VARIANTS, "conslearn": conslearn.VARIANTS, "mla": mla.VARIANTS}
+VARIANTS = {
+    "adtc": adtc.VARIANTS,
+    "conslearn": conslearn.VARIANTS,
+    "mla": mla.VARIANTS,
+    "ssl": ssl.VARIANTS,
+    "buc": buc.VARIANTS,
+}
 """The rows of each method's published tables, by the names of METHODS."""
