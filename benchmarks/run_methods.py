@@ -1,11 +1,11 @@
-"""ADTC, ConsLearn, MLA and their base on half of Market-1501's training split, a variant at a time.
+"""The methods and Cluster Contrast on half of Market-1501's training split, a variant at a time.
 
     RESEEN_DATA=FOLDER ./dev bench methods adtc only-tc 0     method, variant (or base), seed
     RESEEN_DATA=FOLDER ./dev bench methods adtc only-tc 0 mobilenetv2_100     another backbone
 
 FOLDER holds market-half (NOT the published protocol, see run_market_half.py) and weights. All
 variants of a method share one short schedule for a CPU: SqueezeNet, unless another is named, from
-ImageNet at 128 x 64, 5 or 8 rounds. The run stays in runs/methods and goes on where it stopped;
+ImageNet at 128 x 64, 5 to 12 rounds. The run stays in runs/methods and goes on where it stopped;
 when it is done a row goes to benchmarks/results/methods.csv.
 """
 
@@ -26,6 +26,8 @@ SHORT = {
     "cluster-contrast": f"--epochs 8 {BATCH} --eps 0.55",
     "adtc": "--rounds 5 --epochs 1 --iterations 50 --clusters 500 --p 8",
     "mla": f"--epochs 8 {BATCH} --eps 0.55 --rate 3.5e-4",
+    "ssl": "--first 4 --rounds 6 --epochs 1 --rate-hold 3",
+    "buc": "--first 4 --merge-rate 0.1 --epochs 1 --rate-hold 3",
     "conslearn": "--epochs 5 --iterations 25 --people 16 --views 8 --eps 0.55 --mean-momentum 0.95",
 }
 """What the short schedule changes in each method, and nothing else; chosen with seed 0."""
