@@ -5,6 +5,7 @@
     ./dev bench kernels --size 100000       the engine alone, no dense form fits
     ./dev bench kernels --size 1000000      approximate neighbours, 256 dimensions
     ./dev bench kernels --only rerank       jobs whose names hold a word, at Market-1501's size
+    ./dev bench kernels --size 32621 --only mine    reliable images by nine features (SSL)
     ./dev bench kernels --noise 0.8         features of a good encoder: 54 neighbours in an encoding
     ./dev bench kernels --plot              draw what was measured: docs/pictures/kernels.png
 
@@ -35,6 +36,7 @@ from reseen.cluster.density import jaccard_dbscan
 from reseen.cluster.numbering import by_appearance
 from reseen.cluster.two_stage import claim
 from reseen.kernels.components import density_labels
+from reseen.kernels.dissimilarity import least_dissimilar
 from reseen.kernels.neighbours import nearest
 from reseen.kernels.reciprocal import encode
 from reseen.metrics.ranking import cosine_blocks, rank
@@ -225,6 +227,40 @@ def rerank_dense(rows, meter):
     return float(distances.sum(dtype=float))
 
 
+def _looks(rows):
+    """Nine features of each row, as SSL's whole and stripes: the row, and eight noisier ones."""
+    draw = np.random.default_rng(0)
+    looks = np.repeat(rows[None], 9, 0)
+    for look in looks[1:]:
+        for start in range(0, len(rows), 4096):
+            part = look[start : start + 4096]
+            part += draw.standard_normal(part.shape, np.float32) / np.float32(rows.shape[1] ** 0.5)
+            part /= np.linalg.norm(part, axis=1, keepdims=True)
+    return looks, np.array([0.5, *[0.5 / 8] * 8])
+
+
+def mine_engine(rows, meter):
+    looks, weights = _looks(rows)
+    cameras = people(*rows.shape)[2]
+    meter.start()
+    with meter("all"):
+        return least_dissimilar(looks, weights, 4, cameras=cameras, camera_weight=0.02)[0]
+
+
+def mine_dense(rows, meter):
+    looks, weights = _looks(rows)
+    cameras = people(*rows.shape)[2]
+    meter.start()
+    with meter("all"):
+        far = 0.02 * (cameras[:, None] == cameras).astype(np.float32)
+        for look, weight in zip(looks, weights, strict=True):
+            far += weight * np.sqrt(np.maximum(2 - 2 * look @ look.T, 0))
+        np.fill_diagonal(far, np.inf)
+        near = np.argpartition(far, 4, axis=1)[:, :4]
+        order = np.argsort(np.take_along_axis(far, near, 1), axis=1)
+        return np.take_along_axis(near, order, 1)
+
+
 def cold(rows, meter):
     """What the first labels on a machine take longer than the next: numba's compile time."""
     took = []
@@ -249,6 +285,8 @@ JOBS = {
     "rank streamed": rank_streamed,
     "rerank engine": rerank_engine,
     "rerank dense": rerank_dense,
+    "mine engine": mine_engine,
+    "mine dense": mine_dense,
     "cold engine": cold,
     "labels approximate": approximate,
 }
@@ -264,7 +302,7 @@ def plan(sizes: list[int], only: str) -> list[tuple[str, int, int]]:
         elif n >= 100_000:
             names = ["labels product", "labels product-bfloat16", "labels engine"]
         elif n != 12936:
-            names = [name for name in names if name.startswith("labels")]
+            names = [name for name in names if name.startswith("labels")] + ["mine engine"]
         for name in names:
             judged = name.startswith("r")
             wanted.append((name, QUERIES + GALLERY if judged else n, 256 if n >= 10**6 else 2048))

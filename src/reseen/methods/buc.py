@@ -60,8 +60,7 @@ class BUC:
     rate: float = 0.1
     """Learning rate of SGD (momentum 0.9) in the first stage. Authors' code: 0.1."""
     rate_hold: int = 16
-    """Epochs of the first stage after which the rate is a tenth, as in all later rounds. Authors'
-    code: 16."""
+    """Rounds, first stage included, after which the rate is a tenth. Authors' code: 16."""
     backbone_rate: float = 0.1
     """Share of the rate that the backbone learns with. Authors' code: 0.1."""
     weight_decay: float = 5e-4
@@ -128,7 +127,7 @@ class BUC:
         total = self.first + int(1 / self.merge_rate) - 2
         for done in run.rounds(total, encoder=encoder, optimizer=optimizer, table=table):
             later = done >= self.first
-            scale_rates(optimizer, self.rate * (0.1 if later or done >= self.rate_hold else 1.0))
+            scale_rates(optimizer, self.rate * (0.1 if done >= self.rate_hold else 1.0))
             labels = PseudoLabels(table.classes.cpu().numpy())
             if later:
                 features = extract_parts(encoder, crops, parts, track=run.track("extracting"))

@@ -58,8 +58,8 @@ class SSL:
     rate: float = 0.1
     """Learning rate of SGD (momentum 0.9) in the first stage. Paper: 0.1."""
     rate_hold: int = 15
-    """Epochs of the first stage after which the rate is a tenth, as in all later rounds. Paper:
-    15; that it stays so is not said."""
+    """Rounds, first stage included, after which the rate is a tenth. Paper: 15; that it stays so in
+    the later rounds is not said."""
     backbone_rate: float = 0.1
     """Share of the rate that the backbone learns with. The paper does not say; authors' code of
     BUC: 0.1."""
@@ -132,7 +132,7 @@ class SSL:
         total = self.first + self.rounds
         for done in run.rounds(total, encoder=encoder, optimizer=optimizer, table=table):
             soft = done >= self.first
-            scale_rates(optimizer, self.rate * (0.1 if soft or done >= self.rate_hold else 1.0))
+            scale_rates(optimizer, self.rate * (0.1 if done >= self.rate_hold else 1.0))
             own, reliable = 1.0, np.arange(len(crops))[:, None]  # hard labels: itself alone
             if soft:
                 own, reliable = self.own, self._mine(encoder, crops, table, run)
