@@ -9,7 +9,7 @@ import pytest
 import reseen
 
 PUBLIC = {
-    "train", "evaluate", "extract", "load", "read", "ClusterContrast", "ADTC", "ConsLearn", "MLA",
+    "train", "evaluate", "extract", "load", "read", "ClusterContrast", "ADTC", "ConsLearn", "MLA", "SSL", "BUC",
     "AugmentSettings", "Device",
     "Encoder", "EncoderSettings", "Loading", "Dataset", "Image", "PseudoLabels", "Ranking", "JUNK",
     "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError", "SettingsError",

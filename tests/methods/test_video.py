@@ -9,7 +9,7 @@ import torch
 from reseen.data.loading import Loading
 from reseen.engine.run import Run, read_facts, read_metrics
 from reseen.errors import SettingsError
-from tests.methods.test_methods import everyone, learn, weights
+from tests.methods.test_methods import CLUSTERED, everyone, learn, weights
 
 FEW = dict(k1=4, eps=0.5)
 """Twenty-four tracklets have few neighbours."""
@@ -18,7 +18,8 @@ FEW = dict(k1=4, eps=0.5)
 @everyone
 def test_it_learns_from_tracklets_and_resumes(video, tmp_path, quick, monkeypatch, name):
     """Bit by bit, so the frames that are drawn come from seed and round alone."""
-    whole = learn(quick(name, **FEW), video, tmp_path / "whole")
+    method = quick(name, **(FEW if name in CLUSTERED else {}))
+    whole = learn(method, video, tmp_path / "whole")
     finish = Run._finish
 
     def stop_in_two(run, parts, last):
@@ -29,8 +30,8 @@ def test_it_learns_from_tracklets_and_resumes(video, tmp_path, quick, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(Run, "_finish", stop_in_two)
         with pytest.raises(KeyboardInterrupt):
-            learn(quick(name, **FEW), video, tmp_path / "parts")
-    parts = learn(quick(name, **FEW), video, tmp_path / "parts", loading=Loading(memory=0))
+            learn(method, video, tmp_path / "parts")
+    parts = learn(method, video, tmp_path / "parts", loading=Loading(memory=0))
     assert torch.equal(weights(whole), weights(parts))
     row = read_metrics(tmp_path / "whole")[-1]
     assert 0 < row["mAP"] < 1 and np.isfinite(row["loss"])
