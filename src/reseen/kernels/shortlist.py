@@ -235,11 +235,7 @@ def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Sh
 
 # Positive floats are ordered as their bits are, so whole numbers are compared, twice as many at a
 # time in bfloat16. What is found so is compared again as floats, which settles negative ones too.
-
-
 # No function that takes a record is called for each score: handing it over would cost the most.
-
-
 @njit(nogil=True, cache=True)
 def _scan_rows(t, threads, tile, start, column, found):
     listed, score, size, bar, flip = found.listed, found.score, found.size, found.bar, found.flip[0]
