@@ -30,7 +30,7 @@ def plot_sweep(
     values: Sequence[str],
     measured: Sequence[Sequence[tuple[float, float]]],
 ) -> None:
-    """Draw mAP and rank-1 over the values of a setting, with the spread over seeds.
+    """Draw mAP and rank-1 over the values of a setting, with the standard deviation over seeds.
 
     Args:
         path: the .png to write; its folder is made.
@@ -51,7 +51,8 @@ def plot_sweep(
     places = _numbers(values)
     for which, name in enumerate(("mAP", "rank-1")):
         seeds = [[100 * pair[which] for pair in pairs] for pairs in measured]
-        means, spread = [np.mean(s) for s in seeds], [np.std(s) for s in seeds]
+        means = [np.mean(s) for s in seeds]
+        spread = [np.std(s, ddof=1) if len(s) > 1 else 0 for s in seeds]
         axes.errorbar(places or range(len(values)), means, spread, marker="o", label=name)
     if not places:
         axes.set_xticks(range(len(values)), values)
