@@ -18,6 +18,7 @@ import reseen
 from reseen.data.invented import invent
 from reseen.data.loading import Loading
 from reseen.engine.progress import Screen
+from reseen.training import untrained
 
 RUNS = Path("runs/video")
 BATCH = "--iterations 20 --people 16 --views 4"
@@ -46,7 +47,7 @@ def main(name: str, seed: str) -> None:
     data = reseen.read(tracklets, format="tracklets")
     still = Loading(frames=1)
     trained = reseen.evaluate(reseen.load(run), data, loading=still, quiet=True)
-    start = reseen.evaluate(reseen.untrained(run), data, loading=still, quiet=True)
+    start = reseen.evaluate(untrained(run), data, loading=still, quiet=True)
     figures = {"untrained_one_frame_mAP": f"{start.mean_ap:.4f}", **summary(run)}
     figures["last_one_frame_mAP"] = f"{trained.mean_ap:.4f}"
     record("video", f"./dev bench video {name} {seed}", method=name, seed=seed, **figures)
