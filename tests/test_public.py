@@ -9,8 +9,8 @@ import pytest
 import reseen
 
 PUBLIC = {
-    "train", "evaluate", "extract", "load", "read", "ClusterContrast", "ADTC", "ConsLearn", "MLA", "SSL", "BUC",
-    "AugmentSettings", "Device",
+    "train", "evaluate", "extract", "load", "read", "ClusterContrast", "ADTC", "ConsLearn", "MLA",
+    "SSL", "BUC", "AugmentSettings", "Device",
     "Encoder", "EncoderSettings", "Loading", "Dataset", "Image", "PseudoLabels", "Ranking", "JUNK",
     "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError", "SettingsError",
 }  # fmt: skip

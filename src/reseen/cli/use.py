@@ -1,4 +1,4 @@
-"""Commands that use what was trained: `reseen evaluate`, `attention-share`, `extract` and others."""
+"""Commands that use what was trained: `reseen evaluate`, `attention-share`, `extract` and more."""
 
 from pathlib import Path
 from typing import Annotated
