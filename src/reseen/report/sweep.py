@@ -52,7 +52,7 @@ def plot_sweep(
     for which, name in enumerate(("mAP", "rank-1")):
         seeds = [[100 * pair[which] for pair in pairs] for pairs in measured]
         means = [np.mean(s) for s in seeds]
-        spread = [np.std(s, ddof=1) if len(s) > 1 else 0 for s in seeds]
+        spread = [float(np.std(s, ddof=min(1, len(s) - 1))) for s in seeds]
         axes.errorbar(places or range(len(values)), means, spread, marker="o", label=name)
     if not places:
         axes.set_xticks(range(len(values)), values)
