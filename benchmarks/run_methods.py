@@ -18,6 +18,7 @@ from record import errors_in_camera, record, summary
 
 import reseen
 from reseen.engine.run import checkpoint, read_facts
+from reseen.methods import VARIANTS
 from reseen.nets.encoder import load
 
 ENCODER = "--encoder.last-stride 2 --encoder.height 128 --encoder.width 64"
@@ -38,7 +39,12 @@ def main(method: str, variant: str, seed: str, backbone: str = "squeezenet1_1") 
     named = [method, variant, seed] + [backbone] * (backbone != "squeezenet1_1")
     run = Path("runs/methods") / "-".join(named)
     words = ["train", method, str(folder / "market-half"), "--out", str(run), "--seed", seed]
-    words += ["--evaluate-every", "2", *ENCODER.split(), *SHORT[method].split()]
+    words += ["--evaluate-every", "2", *ENCODER.split()]
+    own = {} if variant == "base" else VARIANTS[method][variant].settings
+    short = SHORT[method].split()
+    for name, value in zip(short[::2], short[1::2], strict=True):
+        if name[2:].replace("-", "_") not in own:  # what a variant is must not be overwritten
+            words += [name, value]
     words += ["--encoder.backbone", backbone]
     words += ["--encoder.weights", str(folder / f"weights/{backbone}_imagenet.pth")]
     words += [] if variant == "base" else ["--variant", variant]
