@@ -199,7 +199,7 @@ def methods(method: str | None = None, /) -> None:
         print(f"{title}: published mAP / rank-1 in percent")
         for name, variant in variants.items():
             if title in variant.tables:
-                print(f"  {name:18} {_told(variant)}")
+                print(f"  {name:20} {_told(variant)}")
 
 
 def _told(variant: Variant) -> str:
