@@ -51,12 +51,12 @@ def main() -> None:
             print(backbone, attention, figures, flush=True)
 
 
-@torch.inference_mode()
 def pooled(encoder: Encoder, images) -> np.ndarray:
     """Give what the pooling makes of images, (N, D), before the neck."""
     crops = load(images, encoder)
     order = np.array_split(np.arange(len(crops)), len(crops) // 64)
-    return np.concatenate([encoder.pool(pixels).float() for _, pixels in crops.frames(order)])
+    with torch.inference_mode():
+        return np.concatenate([encoder.pool(pixels).float() for _, pixels in crops.frames(order)])
 
 
 if __name__ == "__main__":
