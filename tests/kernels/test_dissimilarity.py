@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from reseen.errors import DataError, SettingsError
-from reseen.kernels.dissimilarity import dissimilarities, least_dissimilar
+from reseen.kernels.dissimilarity import dissimilarities, least_dissimilar, stripe_weights
 
 
 def unit_rows(*shape, seed=0):
@@ -86,3 +86,9 @@ def test_refuses_what_cannot_be(changes, error, says):
     features, weights, *_ = case()
     with pytest.raises(error, match=says):
         least_dissimilar(**(dict(features=features, weights=weights, k=2) | changes))
+
+
+def test_weights_of_whole_and_stripes_are_those_of_the_equation():
+    assert stripe_weights(4, 0.5).tolist() == [0.5, 0.125, 0.125, 0.125, 0.125]
+    assert stripe_weights(4, 0).tolist() == [1]
+    assert stripe_weights(2, 1).tolist() == [0, 0.5, 0.5]

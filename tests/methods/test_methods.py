@@ -1,5 +1,6 @@
 """What a method without labels owes: it learns, its numbers stay, it resumes, it sees no people."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -100,10 +101,9 @@ GOLDEN = {
 }
 
 
-@everyone
-def test_stopped_and_resumed_equals_uninterrupted(town, tmp_path, quick, monkeypatch, name):
-    """All that is kept, bit by bit: encoder, optimiser, mean network and its head."""
-    learn(quick(name), town, tmp_path / "whole")
+@contextmanager
+def stopped_in_round_two(monkeypatch):
+    """Stop a run at the end of its second round, before anything of it is kept."""
     finish = Run._finish
 
     def stop_in_two(run, parts, last):
@@ -114,7 +114,15 @@ def test_stopped_and_resumed_equals_uninterrupted(town, tmp_path, quick, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Run, "_finish", stop_in_two)
         with pytest.raises(KeyboardInterrupt):
-            learn(quick(name), town, tmp_path / "parts")
+            yield
+
+
+@everyone
+def test_stopped_and_resumed_equals_uninterrupted(town, tmp_path, quick, monkeypatch, name):
+    """All that is kept, bit by bit: encoder, optimiser, mean network and its head."""
+    learn(quick(name), town, tmp_path / "whole")
+    with stopped_in_round_two(monkeypatch):
+        learn(quick(name), town, tmp_path / "parts")
     learn(quick(name), town, tmp_path / "parts")
     states = [
         torch.load(checkpoint(tmp_path / run, "last"), weights_only=True)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from reseen.data.loading import Loading
-from reseen.engine.run import Run, read_facts, read_metrics
+from reseen.engine.run import read_facts, read_metrics
 from reseen.errors import SettingsError
-from tests.methods.test_methods import CLUSTERED, everyone, learn, weights
+from tests.methods.test_methods import CLUSTERED, everyone, learn, stopped_in_round_two, weights
 
 FEW = dict(k1=4, eps=0.5)
 """Twenty-four tracklets have few neighbours."""
@@ -20,17 +20,8 @@ def test_it_learns_from_tracklets_and_resumes(video, tmp_path, quick, monkeypatc
     """Bit by bit, so the frames that are drawn come from seed and round alone."""
     method = quick(name, **(FEW if name in CLUSTERED else {}))
     whole = learn(method, video, tmp_path / "whole")
-    finish = Run._finish
-
-    def stop_in_two(run, parts, last):
-        if run.round == 2:
-            raise KeyboardInterrupt
-        finish(run, parts, last)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "_finish", stop_in_two)
-        with pytest.raises(KeyboardInterrupt):
-            learn(method, video, tmp_path / "parts")
+    with stopped_in_round_two(monkeypatch):
+        learn(method, video, tmp_path / "parts")
     parts = learn(method, video, tmp_path / "parts", loading=Loading(memory=0))
     assert torch.equal(weights(whole), weights(parts))
     row = read_metrics(tmp_path / "whole")[-1]

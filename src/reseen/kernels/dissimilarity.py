@@ -88,6 +88,19 @@ def least_dissimilar(
     return found
 
 
+def stripe_weights(parts: int, share: float) -> np.ndarray:
+    """Give the weights (1 + p,) of the distances of whole images and of their stripes.
+
+    Args:
+        parts: stripes, p; none count where their share is 0.
+        share: of the stripes together, 0 to 1 (lambda_p).
+
+    Source: Lin et al., SSL, Eqs. 5 and 7.
+    """
+    parts = parts if share else 0
+    return np.array([1 - share, *[share / max(1, parts)] * parts])
+
+
 def dissimilarities(
     features: np.ndarray,
     weights: np.ndarray,

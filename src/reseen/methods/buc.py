@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -27,6 +26,7 @@ from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, scale_rates, sgd, step
 from reseen.engine.variants import Variant
 from reseen.errors import SettingsError
+from reseen.kernels.dissimilarity import stripe_weights
 from reseen.losses.contrastive import cluster_nce
 from reseen.memory.table import LookupTable
 from reseen.nets.encoder import Encoder, EncoderSettings
@@ -118,9 +118,7 @@ class BUC:
             momentum=self.table_momentum,
             device=encoder.device,
         )
-        parts = self.parts if self.part_weight else 0
-        weights = np.full(1 + parts, self.part_weight / max(1, parts))
-        weights[0] = 1 - self.part_weight
+        weights = stripe_weights(self.parts, self.part_weight)
         cost = {"cameras": crops.cameras, "camera_weight": self.camera_weight}
         merges = max(1, int(len(crops) * self.merge_rate))
 
@@ -130,7 +128,9 @@ class BUC:
             scale_rates(optimizer, self.rate * (0.1 if done >= self.rate_hold else 1.0))
             labels = PseudoLabels(table.classes.cpu().numpy())
             if later:
-                features = extract_parts(encoder, crops, parts, track=run.track("extracting"))
+                features = extract_parts(
+                    encoder, crops, len(weights) - 1, track=run.track("extracting")
+                )
                 merged, limit = merge(
                     *(features, weights, labels.ids, merges), size_weight=self.size_weight, **cost
                 )

@@ -28,7 +28,7 @@ from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, scale_rates, sgd, step
 from reseen.engine.variants import Variant
 from reseen.errors import SettingsError
-from reseen.kernels.dissimilarity import least_dissimilar
+from reseen.kernels.dissimilarity import least_dissimilar, stripe_weights
 from reseen.losses.soft import soft_cross_entropy
 from reseen.memory.table import LookupTable
 from reseen.nets.encoder import Encoder, EncoderSettings
@@ -157,11 +157,9 @@ class SSL:
         return encoder
 
     def _mine(self, encoder: Encoder, crops: Any, table: LookupTable, run: Run) -> np.ndarray:
-        parts = self.parts if self.part_weight else 0
-        features = extract_parts(encoder, crops, parts, track=run.track("extracting"))
+        weights = stripe_weights(self.parts, self.part_weight)
+        features = extract_parts(encoder, crops, len(weights) - 1, track=run.track("extracting"))
         table.start(features[0])
-        weights = np.full(1 + parts, self.part_weight / max(1, parts))
-        weights[0] = 1 - self.part_weight
         reliable, _ = least_dissimilar(
             features, weights, self.k, cameras=crops.cameras, camera_weight=self.camera_weight
         )
