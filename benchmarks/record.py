@@ -1,4 +1,4 @@
-"""Where measured figures go: a row of a CSV, with what is needed to measure them again."""
+"""What is measured of a run, and where it goes: a row of a CSV, with how to measure it again."""
 
 import csv
 import platform
@@ -7,7 +7,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+
+from reseen.engine.run import read_metrics
+from reseen.records import Dataset, Ranking
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,3 +36,23 @@ def record(name: str, command: str, **figures: Any) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def summary(run: Path) -> dict[str, Any]:
+    """Give rounds, minutes, and mAP and rank-1 untrained, last and best on the test set."""
+    rows = read_metrics(run)
+    judged = [row for row in rows if "mAP" in row]
+    best = max(judged[1:], key=lambda row: row["mAP"])
+    seconds = sum(row["round_seconds"] + row.get("searching_seconds", 0) for row in rows[1:])
+    figures = {"rounds": rows[-1]["round"], "minutes": f"{seconds / 60:.1f}"}
+    for name, row in (("untrained", rows[0]), ("last", rows[-1]), ("best", best)):
+        figures |= {f"{name}_mAP": f"{row['mAP']:.4f}", f"{name}_rank1": f"{row['rank1']:.4f}"}
+    return figures
+
+
+def errors_in_camera(result: Ranking, data: Dataset) -> float:
+    """Give the share of rank-1 errors that show somebody by the query's own camera."""
+    camera = np.array([image.camera for image in data.gallery])
+    asked = np.array([data.query[i].camera for i in result.queries])
+    wrong = ~result.right[:, 0]
+    return float((camera[result.top[:, 0]] == asked)[wrong].mean())

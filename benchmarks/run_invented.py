@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from record import record
+from record import errors_in_camera, record
 
 import reseen
 from reseen.data.invented import invent
@@ -58,9 +58,6 @@ def main(site: str, rounds: str = "24", start: str = "squeezenet") -> None:
 def untrained(method: Supervised, data: reseen.Dataset) -> dict[str, float]:
     encoder = build(method.encoder).eval()
     result = reseen.evaluate(encoder, data)
-    camera = np.array([image.camera for image in data.gallery])
-    wrong = ~result.right[:, 0]
-    asked = np.array([data.query[i].camera for i in result.queries])
     known = [image for image in data.gallery if image.person > 0]
     drawn = np.random.default_rng(0).permutation(len(known))[:2500]
     features, images = reseen.extract(encoder, [known[i] for i in drawn])
@@ -72,7 +69,7 @@ def untrained(method: Supervised, data: reseen.Dataset) -> dict[str, float]:
     return {
         "untrained_mAP": result.mean_ap,
         "untrained_rank1": result.cmc(1),
-        "errors_in_camera": float((camera[result.top[:, 0]] == asked)[wrong].mean()),
+        "errors_in_camera": errors_in_camera(result, data),
         "same_person_in_camera": far[same & near].mean(),
         "same_person_cross_camera": far[same & ~near].mean(),
         "others_in_camera": far[~same & near].mean(),

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from record import RESULTS, record
+from record import RESULTS, record, summary
 
 from reseen.engine.run import read_facts, read_metrics
 
@@ -44,17 +44,8 @@ def main(start: str = "squeezenet", seed: str = "0", *more: str) -> None:
         writer = csv.DictWriter(file, ["round", *(name for name in names if name != "round")])
         writer.writeheader()
         writer.writerows(rows)
-    _summarise(run, rows, f"./dev bench market_half {start} {seed} {' '.join(more)}".strip())
-
-
-def _summarise(run: Path, rows: list[dict], command: str) -> None:
-    trained = rows[1:]
-    best = max(trained, key=lambda row: row["mAP"])
-    seconds = sum(row["round_seconds"] + row["searching_seconds"] for row in trained)
-    figures = {"rounds": rows[-1]["round"], "minutes": f"{seconds / 60:.1f}"}
-    for name, row in (("untrained", rows[0]), ("last", rows[-1]), ("best", best)):
-        figures |= {f"{name}_mAP": f"{row['mAP']:.4f}", f"{name}_rank1": f"{row['rank1']:.4f}"}
-    record("market_half", command, precision=read_facts(run)["precision"], **figures)
+    command = f"./dev bench market_half {start} {seed} {' '.join(more)}"
+    record("market_half", command, precision=read_facts(run)["precision"], **summary(run))
 
 
 if __name__ == "__main__":

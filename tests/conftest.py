@@ -1,6 +1,7 @@
 """Invented people for every test that needs pictures, and small settings that learn in seconds."""
 
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ TINY = EncoderSettings(
 
 SMALL: dict[str, dict] = {
     "adtc": dict(rounds=3, epochs=2, iterations=2, clusters=12, p=6, width=16),
+    "ssl": dict(first=1, rounds=2, epochs=1, batch=8, k=2, parts=2),
+    "buc": dict(first=1, merge_rate=0.25, epochs=1, batch=8, stop=0.0),
     "daal": dict(pretrain=0, epochs=1, rounds=3, people=2, rate=0.01, head_rate=0.01),
     "conslearn": dict(projected=32, mean_momentum=0.9),
 }
@@ -67,6 +70,15 @@ def town(town_folder: Path) -> Dataset:
     return read(town_folder)
 
 
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Tracklets of four frames of a few invented people."""
+    folder = tmp_path_factory.mktemp("video")
+    sizes = dict(people=8, cameras=3, views=1, height=48, width=24)
+    invent(folder, **sizes, seed=1, tracklets=4)
+    return read(folder / "tracklets.csv", format="tracklets")
+
+
 @pytest.fixture
 def quick():
     """Make a method with settings small enough for a test."""
@@ -74,6 +86,8 @@ def quick():
     def make(name: str = "cluster-contrast", **changes):
         small = dict(encoder=TINY, epochs=3, iterations=4, people=4, views=4)
         small |= dict(k1=8, k2=2, eps=0.7, min_samples=2)
+        known = {field.name for field in fields(METHODS[name])}
+        small = {key: value for key, value in small.items() if key in known}
         return METHODS[name](**(small | SMALL.get(name, {}) | changes))
 
     return make

@@ -10,7 +10,7 @@ import reseen
 
 PUBLIC = {
     "train", "evaluate", "extract", "load", "read", "ClusterContrast", "ADTC", "ConsLearn", "MLA",
-    "DAAL", "AugmentSettings", "Device",
+    "SSL", "BUC", "DAAL", "AugmentSettings", "Device",
     "Encoder", "EncoderSettings", "Loading", "Dataset", "Image", "PseudoLabels", "Ranking", "JUNK",
     "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError", "SettingsError",
 }  # fmt: skip

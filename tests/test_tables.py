@@ -33,7 +33,7 @@ def test_every_variant_is_a_setting_of_its_method(method, name):
 
 @every_variant
 def test_the_page_lists_it_with_what_was_published(method, name):
-    page = (PAGES / f"{method}.md").read_text(encoding="utf-8")
+    page = (PAGES / f"{method}.md").read_text(encoding="utf-8").partition("## Own numbers")[0]
     (row,) = re.findall(rf"^\| `{name}` \|.*$", page, re.MULTILINE)
     numbers = re.findall(r"(\d+\.\d) / (\d+\.\d)", row)
     told = [(float(a), float(b)) for a, b in numbers]

@@ -26,15 +26,19 @@ if TYPE_CHECKING:
     from reseen.data.reading import read
     from reseen.engine.device import Device
     from reseen.methods.adtc import ADTC
+    from reseen.methods.buc import BUC
     from reseen.methods.cluster_contrast import ClusterContrast
     from reseen.methods.conslearn import ConsLearn
     from reseen.methods.daal import DAAL
     from reseen.methods.mla import MLA
+    from reseen.methods.ssl import SSL
     from reseen.nets.encoder import Encoder, EncoderSettings
     from reseen.training import evaluate, extract, load, train
 
 _ELSEWHERE = {
     "ADTC": "reseen.methods.adtc",
+    "BUC": "reseen.methods.buc",
+    "SSL": "reseen.methods.ssl",
     "AugmentSettings": "reseen.data.augment",
     "ClusterContrast": "reseen.methods.cluster_contrast",
     "ConsLearn": "reseen.methods.conslearn",
@@ -62,6 +66,8 @@ __all__ = [
     "ADTC",
     "ConsLearn",
     "MLA",
+    "SSL",
+    "BUC",
     "DAAL",
     "AugmentSettings",
     "Device",

@@ -19,15 +19,26 @@ JUNK = -1
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One crop of one person: where it lies, and what is known about it."""
+    """One crop of one person, or one tracklet: where it lies, and what is known about it.
+
+    A tracklet is what one camera saw of one person without a gap, as crops of consecutive frames.
+    """
 
     path: Path
+    """The picture; of a tracklet the first frame, which stands for it everywhere."""
     person: int | None = None
     """Identity, or JUNK, or None where it is unknown or withheld."""
     camera: int | None = None
     """Camera, or None where it is unknown."""
     time: float | None = None
     """Time stamp in the data set's own unit (seconds or frames), or None."""
+    frames: tuple[str, ...] = ()
+    """File names of a tracklet's frames, in order, all beside `path`; none for a single picture."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every picture of it: of a tracklet its frames."""
+        return tuple(self.path.with_name(name) for name in self.frames) or (self.path,)
 
 
 def distinct(*parts: Iterable[Image]) -> tuple[Image, ...]:

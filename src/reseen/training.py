@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from reseen.data.loading import Loading
 from reseen.data.reading import read
@@ -82,6 +83,8 @@ def train(
             "test": digest(dataset.query + dataset.gallery),
         },
     }
+    if any(image.frames for image in dataset.train):
+        facts["data"]["frames"] = (loading or Loading()).frames
     if labelled is not None:
         facts["source"] = {"images": len(labelled.train), "train": digest(labelled.train)}
     facts["start"] = None if start is None else str(start)
@@ -118,6 +121,21 @@ def load(run: Path | str, *, best: bool = False, device: Device | None = None) -
     """
     path = _checkpoint(Path(run), "best" if best else "last")
     return (device or Device()).place(encoders.load(path))
+
+
+def untrained(run: Path | str, *, device: Device | None = None) -> Encoder:
+    """Make the encoder that a run started from once more, by its settings, weights and seed.
+
+    Args:
+        run: folder of a run.
+        device: where it computes.
+
+    Raises:
+        CheckpointError: the run has not finished a round, or its weights are no longer there.
+    """
+    settings = load(run).settings
+    torch.manual_seed(read_facts(Path(run))["seed"])
+    return (device or Device()).place(encoders.build(settings))
 
 
 def evaluate(

@@ -5,9 +5,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from reseen.cli import main
+from reseen.cli import app, main
 from reseen.cli.data import Knobs
 from reseen.data import invented
+from reseen.methods import METHODS
 
 SMALL = """
 --encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 --encoder.width 24
@@ -53,6 +54,12 @@ def test_train_evaluate_extract(reseen, town_folder, tmp_path):
     assert len(features) == len(paths) == len(list((town_folder / "query").iterdir()))
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
     assert f"{len(paths)} features of 512 numbers each" in out
+
+    code, out, _ = reseen("attention-share", run, town_folder)
+    shares = [float(word.rstrip("%")) for word in out.splitlines()[2].split()[1:]]
+    assert code == 0 and len(shares) == 3 and all(0 < share < 100 for share in shares)
+    assert "no attention" in out
+    assert "has no masks" in reseen("attention-share", run, town_folder / "query")[2]
 
     code, out, _ = reseen("choose-eps", tmp_path / "f.npz", "--at", 0.3, "--at", 0.6, "--k1", 8)
     assert code == 0 and "Suggested: eps 0." in out
@@ -188,6 +195,19 @@ def test_a_table_beside_the_published_one(reseen, town_folder, tmp_path):
     assert code == 0 and again == printed and "round" not in err
 
 
+def test_a_sweep_prints_its_values_resumes_and_draws(reseen, town_folder, tmp_path):
+    out, plot = tmp_path / "sweep", tmp_path / "margin.png"
+    words = ["bench", "sweep", "adtc", "margin", "0.1,0.3", town_folder, "--out", out]
+    words += ["--plot", plot, "--settings", " ".join(ADTC)]
+    code, printed, err = reseen(*words)
+    assert code == 0, err
+    assert [line.split()[0] for line in printed.splitlines()[2:]] == ["0.1", "0.3"]
+    found = sorted(path.parent.relative_to(out) for path in out.glob("*/*/run.json"))
+    assert [str(path) for path in found] == ["margin=0.1/0", "margin=0.3/0"] and plot.exists()
+    code, again, err = reseen(*words)
+    assert code == 0 and again == printed and "round" not in err
+
+
 DAAL = """
 --encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 --encoder.width 24
 --encoder.last-stride 2 --people 2 --views 2 --k1 8 --k2 2 --eps 0.7 --min-samples 2 --pretrain 1
@@ -233,6 +253,8 @@ def test_a_table_from_a_start(reseen, town_folder, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["bench", "sweep", "adct", "p", "1", ".", "--out", "x"], "No method is called 'adct'"),
+        (["bench", "sweep", "adtc", "p", ",", ".", "--out", "x"], "values is ','"),
         (["data", "check", "nowhere"], "reseen: nowhere does not exist."),
         (["evaluate", ".", "nowhere"], "reseen: nowhere does not exist."),
         (["train", "cluster-contrast", ".", "--out", "x", "--eps", "2"], "eps is 2.0"),
@@ -265,6 +287,12 @@ def test_help_names_every_setting_and_its_meaning(reseen):
     assert code == 0
     for words in ("--encoder.backbone", "--augment.erase", "Radius of DBSCAN", "--skip-broken"):
         assert words in out
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_no_command_is_called_like_a_setting(method):
+    """Else --config and variants lose the setting: its name is taken for the command."""
+    assert not {field.name for field in fields(method)} & set(app)
 
 
 def test_the_command_is_there_and_helps():

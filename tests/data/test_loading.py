@@ -2,8 +2,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from reseen.data.loading import Crops, Loading, decode
+from reseen.data.loading import Crops, Loading, decode, evenly, thin
 from reseen.errors import DataError, SettingsError
 from reseen.records import Image
 
@@ -108,7 +110,104 @@ def test_a_picture_that_vanishes_is_named(images):
         list(crops.batches([np.arange(5)]))
 
 
-@pytest.mark.parametrize("wrong", [{"memory": -1.0}, {"workers": -1}])
+@pytest.mark.parametrize("wrong", [{"memory": -1.0}, {"workers": -1}, {"frames": -1}])
 def test_negative_amounts_are_refused(wrong):
     with pytest.raises(SettingsError, match="Use 0 or more"):
         Loading(**wrong)
+
+
+@pytest.fixture
+def tracklets(images):
+    """Frames 0 to 4, 5 to 9, and a single picture."""
+    names = [image.path.name for image in images]
+    parts = (names[:5], names[5:10])
+    return *(Image(images[0].path.with_name(n[0]), frames=tuple(n)) for n in parts), images[10]
+
+
+def chance():
+    return np.random.default_rng(7)
+
+
+def drawn(crops, images, turns=40):
+    """Which picture each draw gave, found by its pixels."""
+    known = {decode(image.path, 16, 8).tobytes(): i for i, image in enumerate(images)}
+    order = [np.array([2, 0, 1, 0])] * turns
+    batches = [(p, [known[x.numpy().tobytes()] for x in px]) for p, px in crops.batches(order)]
+    assert all(np.array_equal(positions, order[0]) for positions, _ in batches)
+    return np.array([frames for _, frames in batches])
+
+
+@pytest.mark.parametrize("memory", [8.0, 0.0])
+def test_batches_draw_frames_of_tracklets(images, tracklets, memory):
+    crops = Crops(tracklets, 16, 8, Loading(memory=memory, frames=2), chance=chance)
+    found = drawn(crops, images)
+    assert len(crops) == 3 and crops.tracklets
+    assert set(found[:, 0]) == {10} and set(found[:, 2]) == {5, 6, 7, 8, 9}
+    assert set(found[:, 1]) == set(found[:, 3]) == {0, 1, 2, 3, 4}  # all, whatever the bound
+    assert (found[:, 1] != found[:, 3]).any()  # drawn anew each time
+    assert np.array_equal(drawn(crops, images), found)  # by the generator alone
+
+
+def test_frames_are_drawn_evenly(images, tracklets):
+    crops = Crops(tracklets, 16, 8, chance=chance)
+    counts = np.bincount(drawn(crops, images, 1000)[:, 2] - 5)
+    assert (np.abs(counts - 200) < 60).all()
+
+
+def test_frames_without_chance_are_refused(images, tracklets):
+    with pytest.raises(ValueError, match="needs chance"):
+        Crops(tracklets, 16, 8).batches([np.arange(3)])
+    assert not Crops(images, 16, 8).tracklets
+
+
+@pytest.mark.parametrize("memory", [8.0, 0.0])
+def test_frames_that_make_features(images, tracklets, memory):
+    crops = Crops(tracklets, 16, 8, Loading(memory=memory, frames=2))
+    assert crops.owners.tolist() == [0, 0, 1, 1, 2]
+    ((_, pixels),) = crops.frames([np.arange(5)])
+    want = [decode(images[i].path, 16, 8) for i in (1, 3, 6, 8, 10)]
+    assert np.array_equal(pixels, want)
+    assert Crops(tracklets, 16, 8).owners.tolist() == [0] * 5 + [1] * 5 + [2]
+
+
+def test_the_memory_of_tracklets_is_that_of_their_frames(images, tracklets):
+    eleven, ten = (Loading(memory=count * 3 * 16 * 8 / 1e9) for count in (11, 10))
+    assert Crops(tracklets, 16, 8, eleven).pixels is not None
+    assert Crops(tracklets, 16, 8, ten).pixels is None
+
+
+@pytest.mark.parametrize("memory", [8.0, 0.0])
+def test_broken_frames_leave_the_others(images, tracklets, memory):
+    for i in (0, 3, *range(5, 10)):
+        images[i].path.write_text("no picture")
+    with pytest.raises(DataError, match="7 of 11 pictures cannot be read"):
+        Crops(tracklets, 16, 8, Loading(memory=memory))
+    sound = Loading(memory=memory, skip_broken=True)
+    crops = Crops(tracklets, 16, 8, sound, chance=chance)
+    assert [image.path.name for image in crops.images] == ["00.png", "10.png"]
+    assert crops.images[0].frames == ("01.png", "02.png", "04.png")
+    ((_, pixels),) = crops.frames([np.arange(4)])
+    assert np.array_equal(pixels, [decode(images[i].path, 16, 8) for i in (1, 2, 4, 10)])
+    (_, pixels), *_ = crops.batches([np.array([1])])
+    assert np.array_equal(pixels[0], decode(images[10].path, 16, 8))
+
+
+@given(st.integers(1, 300), st.integers(1, 40))
+def test_evenly_spaced(count, most):
+    places = evenly(count, most)
+    assert len(places) == min(count, most)
+    assert places[0] >= 0 and places[-1] < count
+    steps = np.diff(places)
+    assert (steps >= 1).all() and (len(steps) == 0 or steps.max() - steps.min() <= 1)
+    assert abs(places[0] - (count - 1 - places[-1])) <= 1  # as far from either end
+
+
+def test_evenly_by_hand():
+    assert evenly(10, 2).tolist() == [2, 7] and evenly(9, 1).tolist() == [4]
+    assert evenly(3, 0).tolist() == evenly(3, 5).tolist() == [0, 1, 2]
+
+
+def test_thin_keeps_what_a_tracklet_is(tracklets):
+    thinned = thin(tracklets[0], 2)
+    assert thinned.frames == ("01.png", "03.png") and thinned.path == tracklets[0].path
+    assert thin(tracklets[0], 0) == tracklets[0] and thin(tracklets[2], 1) == tracklets[2]

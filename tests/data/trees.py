@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
+from scipy.io import savemat
 
 
 def picture(path: Path, colour=(90, 60, 30), size=(8, 16)) -> Path:
@@ -52,3 +54,42 @@ def msmt17(root: Path, folders=("train", "test")) -> Path:
         for line in lines:
             picture(root / folders[name in ("query", "gallery")] / line.split()[0])
     return root
+
+
+MARS = {
+    "train": [("0001", 1, 3), ("0001", 2, 2), ("0003", 1, 2)],
+    "test": [
+        *(("00-1", 1, 2), ("0000", 2, 2), ("0002", 1, 3)),
+        *(("0002", 3, 2), ("0004", 1, 2), ("0004", 4, 1)),
+    ],
+}
+"""Tracklets as MARS lists them: person, camera, frames; junk first, then distractors."""
+
+
+def mars(root: Path) -> Path:
+    """MARS in its own layout: frames of all tracklets of a person in one folder."""
+    (root / "info").mkdir(parents=True)
+    for half, tracklets in MARS.items():
+        names, rows = [], []
+        for number, (person, camera, frames) in enumerate(tracklets, 1):
+            first = len(names) + 1
+            for frame in range(1, frames + 1):
+                names.append(f"{person}C{camera}T{number:04d}F{frame:03d}.jpg")
+                colour = (len(names) * 9, number * 20, 50 if half == "train" else 150)
+                picture(root / f"bbox_{half}" / person / names[-1], colour)
+            rows.append((first, len(names), int(person.lstrip("0") or 0), camera))
+        (root / "info" / f"{half}_name.txt").write_text("".join(f"{name}\n" for name in names))
+        table = {f"track_{half}_info": np.array(rows, np.int32)}
+        savemat(root / "info" / f"tracks_{half}_info.mat", table, do_compression=True)
+    queries = {"query_IDX": np.array([[3, 4, 5]], np.uint16)}  # a row, counted from 1
+    savemat(root / "info" / "query_IDX.mat", queries, do_compression=True)
+    return root
+
+
+DUKEVIDEO = [
+    *(f"train/0001/0000/0001_C6_F{i:04d}_X{30822 + i}.jpg" for i in (2, 3, 4)),  # some start at 2
+    *(f"train/0001/0003/0001_C2_F{i:04d}_X{500 + i}.jpg" for i in (1, 2)),
+    *(f"query/0005/0010/0005_C1_F{i:04d}_X{i}.jpg" for i in (1, 2)),
+    *(f"gallery/0005/0011/0005_C8_F{i:04d}_X{90 + i}.jpg" for i in (1, 2)),
+    "gallery/0007/0012/0007_C1_F0001_X7.jpg",
+]

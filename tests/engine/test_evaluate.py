@@ -103,3 +103,23 @@ def test_people_seen_once_are_nothing_to_search(encoder, town):
     assert Judge(town).can_search and not Judge(alone).can_search
     with pytest.raises(DataError, match="no query has a match"):
         Judge(alone).search(encoder)
+
+
+def test_tracklets_are_searched_as_a_loop_would(encoder, video):
+    """Query and gallery are the same tracklets; the same person by the same camera is left out."""
+    vectors = {}
+    for image in video.query:
+        pixels = np.stack([decode(path, 48, 24) for path in image.paths])
+        with torch.no_grad():
+            vector = encoder(torch.from_numpy(pixels)).mean(0)
+        vectors[image.path] = vector / vector.norm()
+    precisions = []
+    for query in video.query:
+        others = [i for i in video.gallery if (i.person, i.camera) != (query.person, query.camera)]
+        others.sort(key=lambda image: -float(vectors[image.path] @ vectors[query.path]))
+        ranks = [k for k, image in enumerate(others, 1) if image.person == query.person]
+        precisions.append(np.mean([found / k for found, k in enumerate(ranks, 1)]))
+    ranking = Judge(video).search(encoder)
+    assert ranking.mean_ap == pytest.approx(np.mean(precisions), abs=1e-4)
+    bounded = Judge(video, Loading(frames=1)).search(encoder)
+    assert bounded.mean_ap != ranking.mean_ap

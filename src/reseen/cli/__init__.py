@@ -18,6 +18,11 @@ app = App(
 )
 app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled crops.")
 app.command("reseen.cli.use:evaluate", name="evaluate", help="Judge a run on a data set.")
+app.command(
+    "reseen.cli.use:attention_share",
+    name="attention-share",
+    help="Say how much attention is on the person.",
+)
 app.command("reseen.cli.use:extract", name="extract", help="Write the features of images.")
 app.command(
     "reseen.cli.use:choose_eps", name="choose-eps", help="Say which eps suits some features."
@@ -29,6 +34,7 @@ data.command("reseen.cli.data:invent", name="invent", help="Draw people who do n
 app.command(data)
 bench = App(name="bench", help="Measure methods.")
 bench.command("reseen.cli.bench:table", name="table", help="Run a whole table of a paper.")
+bench.command("reseen.cli.bench:sweep", name="sweep", help="Try values of one setting.")
 app.command(bench)
 
 

@@ -17,7 +17,8 @@ def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> 
     folder
         Folder or manifest of crops.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03 or folder.
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
+        tracklets.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """

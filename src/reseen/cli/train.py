@@ -79,7 +79,8 @@ def _command(method: type) -> Callable[..., None]:
     evaluate_every
         Rounds between two searches of the gallery; 0 searches after the last only.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03 or folder.
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
+        tracklets.
     pattern
         How file names are made, for a plain folder: {{camera}}_{{person}}_{{_}}.jpg.
     quiet

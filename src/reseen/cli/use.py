@@ -1,4 +1,4 @@
-"""Commands that use what was trained: `reseen evaluate`, `extract`, `choose-eps`, `methods`."""
+"""Commands that use what was trained: `reseen evaluate`, `attention-share`, `extract` and more."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,8 @@ from reseen import training
 from reseen.cluster.density import EPS, sweep
 from reseen.data.loading import Loading
 from reseen.data.reading import read
+from reseen.engine import extract as extraction
+from reseen.engine.attention import attention_on_person
 from reseen.engine.device import Device
 from reseen.engine.files import written
 from reseen.engine.variants import Variant, published
@@ -44,7 +46,8 @@ def evaluate(
     best
         Use the round that was best on the test set instead of the last one.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03 or folder.
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
+        tracklets.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
@@ -60,6 +63,48 @@ def evaluate(
     console.print(table)
     if ranking.skipped:
         console.print(f"{ranking.skipped} queries have no match and are left out.")
+
+
+def attention_share(
+    run: Path,
+    folder: Path,
+    *,
+    best: bool = False,
+    device: Device = Device(),  # noqa: B008 (frozen)
+    loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
+) -> None:
+    """Print the share of a run's attention that lies on the person, before and after training.
+
+    Beside it stands the share of the area that the person covers, which looking nowhere in
+    particular would give. Maps: the energy before attention, the weights of each module, the energy
+    after it, and that of the last map; without attention, of the last map only.
+
+    Parameters
+    ----------
+    run
+        Folder of a run.
+    folder
+        A town that `reseen data invent` drew, with masks.
+    best
+        Use the round that was best on the test set instead of the last one.
+    """
+    dataset = read(folder)
+    images = distinct(dataset.train, dataset.query, dataset.gallery)
+    people = [image for image in images if (image.person or 0) > 0]
+    trained = training.load(run, best=best, device=device)
+    crops = extraction.load(people, trained, loading)
+    after = attention_on_person(trained, crops, folder)
+    before = attention_on_person(training.untrained(run, device=device), crops, folder)
+    title = f"{run} on {dataset.name}, share on the person"
+    table = Table(title=title, title_justify="left", box=None)
+    for name in ("map", "area", "untrained", "trained"):
+        table.add_column(name, justify="left" if name == "map" else "right")
+    for name, (share, area) in after.items():
+        table.add_row(name, *(f"{number:.1%}" for number in (area, before[name][0], share)))
+    console = Console(soft_wrap=True)
+    console.print(table)
+    if not trained.settings.attention:
+        console.print("This encoder has no attention: the energy of its last map stands alone.")
 
 
 def extract(
@@ -86,7 +131,8 @@ def extract(
     best
         Use the round that was best on the test set instead of the last one.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03 or folder.
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
+        tracklets.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
@@ -153,7 +199,7 @@ def methods(method: str | None = None, /) -> None:
         print(f"{title}: published mAP / rank-1 in percent")
         for name, variant in variants.items():
             if title in variant.tables:
-                print(f"  {name:18} {_told(variant)}")
+                print(f"  {name:20} {_told(variant)}")
 
 
 def _told(variant: Variant) -> str:

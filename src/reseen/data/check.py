@@ -16,6 +16,8 @@ from reseen.records import JUNK, Dataset, Image, distinct
 TINY = 32, 16
 FEW = 100
 SHOWN = 5
+FRAMES = 16
+"""The bound on frames that is suggested for long tracklets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,19 @@ def check(
     parts = {"train": dataset.train, "query": dataset.query, "gallery": dataset.gallery}
     images = distinct(*parts.values())
     with ThreadPoolExecutor(cpu_count()) as pool:
-        opened = track(pool.map(lambda image: _open(image.path), images), len(images))
-        pictures = dict(zip((image.path for image in images), opened, strict=True))
+        paths = list(dict.fromkeys(path for image in images for path in image.paths))
+        pictures = dict(zip(paths, track(pool.map(_open, paths), len(paths)), strict=True))
     found = [f"{dataset.name}: {dataset.root}"]
     found += [_describe(name, part, pictures) for name, part in parts.items() if part]
+    found += _cost(dataset.train)
     if dataset.cameras:
         found.append("  cameras: " + ", ".join(f"{k} = {v}" for k, v in dataset.cameras.items()))
-    problems = (*_pictures(pictures), *_twice(parts, pictures), *_people_and_cameras(dataset))
+    problems = (
+        *_pictures(pictures),
+        *_twice(parts, pictures),
+        *_short(images),
+        *_people_and_cameras(dataset),
+    )
     return Report(tuple(found), problems)
 
 
@@ -89,10 +97,14 @@ def _open(path: Path) -> _Picture:
 
 
 def _describe(name: str, part: Sequence[Image], pictures: dict[Path, _Picture]) -> str:
-    good = [pictures[image.path] for image in part if not pictures[image.path].wrong]
+    good = [pictures[path] for image in part for path in image.paths if not pictures[path].wrong]
     people = {image.person for image in part} - {None, JUNK}
     cameras = {image.camera for image in part} - {None}
-    facts = [f"{len(part)} images", f"{len(people) or 'unknown'} people"]
+    facts = [f"{len(part)} {_word(part)}"]
+    if any(image.frames for image in part):
+        counts = [len(image.paths) for image in part]
+        facts[0] += f" of {min(counts)} to {max(counts)} frames, {sum(counts)} in all"
+    facts.append(f"{len(people) or 'unknown'} people")
     facts.append(f"{len(cameras) or 'unknown'} cameras")
     if good:
         sizes = np.array([(p.height, p.width) for p in good])
@@ -105,6 +117,28 @@ def _describe(name: str, part: Sequence[Image], pictures: dict[Path, _Picture]) 
         facts.append(f"{sum(p.bytes for p in good) / 1e6:.1f} MB")
     junk = sum(image.person == JUNK for image in part)
     return f"  {name}: " + ", ".join(facts) + (f" ({junk} junk)" if junk else "")
+
+
+def _word(part: Sequence[Image]) -> str:
+    return "tracklets" if any(image.frames for image in part) else "images"
+
+
+def _cost(train: Sequence[Image]) -> Iterable[str]:
+    """Say what the features of long tracklets take."""
+    every, few = (sum(min(len(i.paths), most) for i in train) for most in (np.inf, FRAMES))
+    if few < every:
+        yield f"  a round takes features of {every} frames; of {few} with --frames {FRAMES}"
+
+
+def _short(images: Sequence[Image]) -> Iterable[Problem]:
+    short = tuple(str(image.path) for image in images if len(image.frames) == 1)
+    if short:
+        yield Problem(
+            f"{len(short)} of {len(images)} tracklets have one frame.",
+            "one bad crop is all that is known of them: bring all their frames into one folder, or "
+            "take them out",
+            short,
+        )
 
 
 def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
@@ -141,15 +175,16 @@ def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
 def _twice(
     parts: Mapping[str, Sequence[Image]], pictures: dict[Path, _Picture]
 ) -> Iterable[Problem]:
-    same: dict[str, set[tuple[str, Path]]] = defaultdict(set)
+    same: dict[str, set[tuple[str, Path, Path]]] = defaultdict(set)
     for name, part in parts.items():
         for image in part:
-            picture = pictures[image.path]
-            if not picture.wrong:
-                same[picture.content].add((name, image.path))
-    groups = [sorted(g) for g in same.values() if len({path for _, path in g}) > 1]
-    leaks = tuple(_group(g) for g in groups if {"train"} < {name for name, _ in g})
-    copies = tuple(_group(g) for g in groups if len({name for name, _ in g}) == 1)
+            for path in image.paths:
+                if not pictures[path].wrong:
+                    same[pictures[path].content].add((name, image.path, path))
+    # Frames of one tracklet may well be alike: somebody stood still.
+    groups = [sorted(g) for g in same.values() if len({image for _, image, _ in g}) > 1]
+    leaks = tuple(_group(g) for g in groups if {"train"} < {name for name, *_ in g})
+    copies = tuple(_group(g) for g in groups if len({name for name, *_ in g}) == 1)
     if leaks:
         yield Problem(
             f"{len(leaks)} pictures stand in train and again in query or gallery.",
@@ -164,14 +199,14 @@ def _twice(
         )
 
 
-def _group(group: list[tuple[str, Path]]) -> str:
-    return " = ".join(str(path) for path in sorted({path for _, path in group}))
+def _group(group: list[tuple[str, Path, Path]]) -> str:
+    return " = ".join(str(path) for path in sorted({path for *_, path in group}))
 
 
 def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
     if len(dataset.train) < FEW:
         yield Problem(
-            f"There are only {len(dataset.train)} training images.",
+            f"There are only {len(dataset.train)} training {_word(dataset.train)}.",
             "clusters need several pictures of many people: a few thousand images are a start",
         )
     cameras = {image.camera for image in dataset.train}
@@ -183,8 +218,9 @@ def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
         )
     elif len(cameras) == 1:
         yield Problem(
-            "All images are from one camera.",
-            "what is learnt may not hold in another camera: add images of a second one",
+            f"All {_word(dataset.train)} are from one camera.",
+            f"what is learnt may not hold in another camera: add {_word(dataset.train)} of a "
+            "second one",
         )
     lonely = tuple(str(image.path) for image in unmatched(dataset))
     if lonely:

@@ -199,7 +199,7 @@ def _numbers(values: Iterable[Any]) -> Callable[[Any], int | None]:
     if all(re.fullmatch(r"-?\d+", value) for value in known):
         table = {value: int(value) for value in known}
     else:
-        table = {value: i for i, value in enumerate(sorted(known, key=_natural))}
+        table = {value: i for i, value in enumerate(sorted(known, key=natural))}
     return lambda value: table.get(_plain(value))
 
 
@@ -207,7 +207,8 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _natural(text: str) -> list[tuple[int, int, str]]:
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Give the key by which people sort names: cam2 before cam10."""
     pieces = re.findall(r"\d+|\D+", text)
     return [(0, int(p), "") if p.isdigit() else (1, 0, p.lower()) for p in pieces]
 

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from os import cpu_count
 from pathlib import Path
@@ -43,16 +43,33 @@ class Loading:
     """Threads that read; 0 is one a core. No result depends on it."""
     skip_broken: bool = False
     """Go on without pictures that cannot be read, instead of stopping."""
+    frames: int = 0
+    """Frames of a tracklet, evenly spaced, whose mean is its feature; 0 takes all."""
 
     def __post_init__(self):
-        if self.memory < 0 or self.workers < 0:
+        if self.memory < 0 or self.workers < 0 or self.frames < 0:
             raise SettingsError(
-                f"memory is {self.memory} and workers is {self.workers}. Use 0 or more."
+                f"memory is {self.memory}, workers is {self.workers} and frames is {self.frames}. "
+                "Use 0 or more."
             )
 
     def fits(self, count: int, height: int, width: int) -> bool:
         """Say whether `count` decoded pictures may stay in memory."""
         return decoded_bytes(count, height, width) <= self.memory * 1e9
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Give the middles of `most` equal stretches of 0..count-1, or all where there are no more."""
+    if not most or count <= most:
+        return np.arange(count)
+    return (2 * np.arange(most) + 1) * count // (2 * most)
+
+
+def thin(image: Image, most: int) -> Image:
+    """Give a tracklet with at most `most` of its frames, evenly spaced; 0 keeps all."""
+    if not most or len(image.frames) <= most:
+        return image
+    return replace(image, frames=tuple(image.frames[i] for i in evenly(len(image.frames), most)))
 
 
 def decoded_bytes(count: int, height: int, width: int) -> int:
@@ -61,18 +78,19 @@ def decoded_bytes(count: int, height: int, width: int) -> int:
 
 
 class Crops:
-    """The pixels of a list of images, (N, 3, H, W) uint8.
+    """The pixels of a list of images, (N, 3, H, W) uint8, or of the frames of tracklets.
 
     Args:
         images: N records.
         height, width: H, W.
         loading: how they are read, and whether they are kept.
         track: wraps the first reading of all pictures to show its progress.
+        chance: makes the generator that draws frames of tracklets, anew for each `batches`.
 
     Raises:
         DataError: pictures cannot be read; names every one of them and why.
 
-    Memory: N * 3 * H * W bytes when kept, else a few batches.
+    Memory: 3 * H * W bytes a picture when kept, else a few batches.
     """
 
     def __init__(
@@ -83,25 +101,37 @@ class Crops:
         loading: Loading | None = None,
         *,
         track: Callable[[Iterable, int], Iterable] = lambda items, total: items,
+        chance: Callable[[], np.random.Generator] | None = None,
     ):
         loading = loading or Loading()
+        paths = [path for image in images for path in image.paths]
         self.size = height, width
         self.pixels: Tensor | None = None
         self._workers = loading.workers or cpu_count() or 1
-        if loading.fits(len(images), height, width):
-            self.pixels = torch.empty(len(images), 3, height, width, dtype=torch.uint8)
-        broken = self._read_all(images, track)
-        if broken and (not loading.skip_broken or len(broken) == len(images)):
-            raise DataError(_broken(broken, len(images)))
+        if loading.fits(len(paths), height, width):
+            self.pixels = torch.empty(len(paths), 3, height, width, dtype=torch.uint8)
+        broken = self._read_all(paths, track)
+        if broken and (not loading.skip_broken or len(broken) == len(paths)):
+            raise DataError(_broken(broken, len(paths)))
         if broken:
-            sound = [i for i in range(len(images)) if i not in broken]
-            images = [images[i] for i in sound]
+            sound = [i for i in range(len(paths)) if i not in broken]
+            images = _without(images, {paths[i] for i in broken})
+            paths = [paths[i] for i in sound]
             if self.pixels is not None:
                 for to, i in enumerate(sound):  # in place: there may be no room for a copy
                     self.pixels[to] = self.pixels[i]
                 self.pixels = self.pixels[: len(sound)]
         self.images = tuple(images)
         self.broken = [line for _, line in sorted(broken.items())]
+        self.tracklets = any(image.frames for image in images)
+        self._paths = paths
+        self._chance = chance
+        self._counts = np.array([len(image.frames) or 1 for image in images], np.int64)
+        self._starts = np.cumsum(self._counts) - self._counts  # where the frames of each begin
+        picked = [evenly(count, loading.frames) for count in self._counts]
+        self.owners = np.repeat(np.arange(len(images)), [len(places) for places in picked])
+        """(M,) the image that each frame belongs to of those that make features, ascending."""
+        self._rows = np.concatenate([np.empty(0, np.int64), *picked]) + self._starts[self.owners]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -120,47 +150,74 @@ class Crops:
         return self
 
     def batches(self, order: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Give each array of positions (B,) with its pixels (B, 3, H, W), read ahead if need be."""
+        """Give each array of positions (B,) with its pixels (B, 3, H, W), read ahead if need be.
+
+        Of a tracklet one frame is drawn, anew each time that it comes.
+        """
+        if not self.tracklets:
+            return self._read((positions, positions) for positions in order)
+        if self._chance is None:
+            raise ValueError("batches draw frames of tracklets: Crops needs chance for them")
+        rng = self._chance()
+        return self._read((p, self._starts[p] + rng.integers(self._counts[p])) for p in order)
+
+    def frames(self, order: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Give the frames that make features: places in `owners` (B,), pixels (B, 3, H, W)."""
+        return self._read((places, self._rows[places]) for places in order)
+
+    def _read(
+        self, order: Iterator[tuple[np.ndarray, np.ndarray]]
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Give what stands beside each array of rows, with the pixels of the rows."""
         if self.pixels is not None:
-            for positions in order:
-                first, last = int(positions[0]), int(positions[-1])
-                if last - first + 1 == len(positions) and (np.diff(positions) == 1).all():
+            for positions, rows in order:
+                first, last = int(rows[0]), int(rows[-1])
+                if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
                     yield positions, self.pixels[first : last + 1]  # as extraction asks: no copy
                 else:
-                    yield positions, self.pixels[torch.from_numpy(positions)]
+                    yield positions, self.pixels[torch.from_numpy(rows)]
             return
         with ThreadPoolExecutor(self._workers) as pool:
-            yield from self._read_ahead(iter(order), pool)
+            yield from self._read_ahead(order, pool)
 
     def _read_ahead(
-        self, order: Iterator[np.ndarray], pool: ThreadPoolExecutor
+        self, order: Iterator[tuple[np.ndarray, np.ndarray]], pool: ThreadPoolExecutor
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         waiting = deque[tuple[np.ndarray, list[Future]]]()
         while True:
-            for positions in islice(order, AHEAD - len(waiting)):
-                paths = [self.images[i].path for i in positions]
-                read = [pool.submit(decode, path, *self.size) for path in paths]
+            for positions, rows in islice(order, AHEAD - len(waiting)):
+                read = [pool.submit(decode, self._paths[i], *self.size) for i in rows]
                 waiting.append((positions, read))
             if not waiting:
                 return
             positions, read = waiting.popleft()
             yield positions, torch.from_numpy(np.stack([_result(done) for done in read]))
 
-    def _read_all(self, images: Sequence[Image], track: Callable) -> dict[int, str]:
+    def _read_all(self, paths: Sequence[Path], track: Callable) -> dict[int, str]:
         broken: dict[int, str] = {}
 
         def read(i: int) -> None:
             try:
-                pixels = decode(images[i].path, *self.size)
+                pixels = decode(paths[i], *self.size)
                 if self.pixels is not None:
                     self.pixels[i] = torch.from_numpy(pixels)
             except OSError as error:
-                broken[i] = f"{images[i].path}: {error}"
+                broken[i] = f"{paths[i]}: {error}"
 
         with ThreadPoolExecutor(self._workers) as pool:
-            for _ in track(pool.map(read, range(len(images))), len(images)):
+            for _ in track(pool.map(read, range(len(paths))), len(paths)):
                 pass
         return broken
+
+
+def _without(images: Iterable[Image], lost: set[Path]) -> list[Image]:
+    """Leave out pictures: of a tracklet frames, and the tracklet itself when none is left."""
+    left = []
+    for image in images:
+        sound = tuple(path.name for path in image.paths if path not in lost)
+        if sound:
+            left.append(replace(image, frames=sound) if image.frames else image)
+    return left
 
 
 def _result(done: Future) -> np.ndarray:

@@ -50,3 +50,27 @@ def _views(members: np.ndarray, cameras: np.ndarray, views: int, rng) -> np.ndar
     for c in np.unique(camera[camera >= 0]):
         turn[camera == c] = np.arange(np.count_nonzero(camera == c))
     return np.resize(members[np.argsort(turn, kind="stable")], views)
+
+
+def epoch_batches(
+    count: int, batch: int, epochs: int, rng: np.random.Generator
+) -> tuple[list[np.ndarray], int]:
+    """Give batches in which every image comes once an epoch, in a new order each time.
+
+    Args:
+        count: N images.
+        batch: B; where it does not divide N, the last batch of an epoch is the rest, and a rest of
+            one image, which batch norm cannot use, is left out.
+        epochs: how often all images come.
+        rng: makes the orders.
+
+    Returns:
+        (B,) positions of each batch, and how many batches there are.
+    """
+    batches = [
+        order[start : start + batch]
+        for order in (rng.permutation(count) for _ in range(epochs))
+        for start in range(0, count, batch)
+    ]
+    batches = [positions for positions in batches if len(positions) > 1]
+    return batches, len(batches)

@@ -44,6 +44,13 @@ class Judge:
             return {}
         return agreement(labels, np.array(person, np.int64))
 
+    def neighbours(self, images: Iterable[Image], found: np.ndarray) -> dict[str, float]:
+        """Tell the share of found images (N, k) that show the person of their row, if known."""
+        person = np.array([-1 if p is None else p for p in (self._person[i.path] for i in images)])
+        if (person < 0).any():  # unknown or JUNK
+            return {}
+        return {"reliable_right": float(np.mean(person[found] == person[:, None]))}
+
     def search(self, encoder: Encoder, *, rerank: bool = False) -> Ranking:
         """Search the gallery for every query (Market-1501 protocol, see `metrics.ranking.rank`).
 

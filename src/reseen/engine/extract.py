@@ -1,12 +1,14 @@
 """From records to crops, and from crops to features."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from reseen.data.loading import Crops, Loading, decoded_bytes
+from reseen.data.loading import Crops, Loading, decoded_bytes, thin
 from reseen.engine.progress import QUIET, UNTRACKED, Screen, Track
 from reseen.nets.encoder import Encoder
 from reseen.records import Image
@@ -17,19 +19,34 @@ def load(
     encoder: Encoder,
     loading: Loading | None = None,
     screen: Screen = QUIET,
+    chance: Callable[[], np.random.Generator] | None = None,
 ) -> Crops:
     """Read images at the size of an encoder and keep them near it; say what that takes.
+
+    Args:
+        images: N records.
+        encoder: gives the size, and the device.
+        loading: how they are read.
+        screen: where to say so.
+        chance: for training, makes the generator that draws frames of tracklets. Without it only
+            the frames that make features are read.
 
     Raises:
         DataError: pictures cannot be read.
     """
     loading = loading or Loading()
     height, width = encoder.settings.height, encoder.settings.width
-    size = decoded_bytes(len(images), height, width) / 1e9
-    kept = loading.fits(len(images), height, width)
+    if chance is None:
+        images = [thin(image, loading.frames) for image in images]
+    count = sum(len(image.frames) or 1 for image in images)
+    what = f"{len(images)} images"
+    if any(image.frames for image in images):
+        what = f"{len(images)} tracklets of {count} frames"
+    size = decoded_bytes(count, height, width) / 1e9
+    kept = loading.fits(count, height, width)
     how = "kept in memory" if kept else f"read anew each time (over {loading.memory:g} GB)"
-    screen.say(f"{len(images)} images, {size:.2f} GB at {height} x {width}, {how}")
-    crops = Crops(images, height, width, loading, track=screen.track("reading"))
+    screen.say(f"{what}, {size:.2f} GB at {height} x {width}, {how}")
+    crops = Crops(images, height, width, loading, track=screen.track("reading"), chance=chance)
     for line in crops.broken:
         screen.say(f"  left out, cannot be read: {line}")
     return crops.to(encoder.device)
@@ -40,16 +57,17 @@ def default_batch(encoder: Encoder) -> int:
     return 64 if encoder.device.type == "cpu" else 256
 
 
-@torch.inference_mode()
 def extract(
     encoder: Encoder,
     crops: Crops,
     *,
     batch: int | None = None,
     track: Track = UNTRACKED,
-    of: Callable[[Tensor], Tensor] | None = None,
 ) -> np.ndarray:
-    """Give the features of all crops, unit rows unless others are asked for.
+    """Give the features of all crops as unit rows.
+
+    The feature of a tracklet is the mean of its frames', as a unit row again (Lin et al.,
+    Unsupervised Person Re-identification via Softened Similarity Learning, CVPR 2020, Sec. 4.1).
 
     Args:
         encoder: used in evaluation mode, and left in the mode it came in.
@@ -57,22 +75,79 @@ def extract(
         batch: crops at a time; by default 64 on a CPU, whose caches and page tables suffer from
             more (SqueezeNet was half as fast at 256), and 256 elsewhere.
         track: wraps the batches, to show progress.
-        of: what is taken of pixels, (B, D); the encoder's unit vectors by default.
 
     Returns:
         (N, D) float32, in the order of the crops.
     """
+    return extract_of(encoder, crops, encoder, batch=batch, track=track)
+
+
+def extract_parts(
+    encoder: Encoder,
+    crops: Crops,
+    parts: int,
+    *,
+    batch: int | None = None,
+    track: Track = UNTRACKED,
+) -> np.ndarray:
+    """Give the features of all crops, and of their horizontal stripes, as unit rows.
+
+    Args:
+        encoder, crops, batch, track: as in `extract`.
+        parts: stripes, p (see `Encoder.parts`); 0 for none.
+
+    Returns:
+        (1 + p, N, D) float32: whole crops first, then the stripes from top to bottom.
+
+    Memory: O((1 + p) N D), on the encoder's device and once more on the CPU.
+    """
+    of = partial(encoder.parts, count=parts) if parts else lambda pixels: encoder(pixels)[None]
+    return extract_of(encoder, crops, of, batch=batch, track=track)
+
+
+@torch.inference_mode()
+def extract_of(
+    encoder: Encoder,
+    crops: Crops,
+    of: Callable[[Tensor], Tensor],
+    *,
+    unit: bool = True,
+    batch: int | None = None,
+    track: Track = UNTRACKED,
+) -> np.ndarray:
+    """Give something of all crops; of a tracklet the mean of its frames'.
+
+    Args:
+        encoder, crops, batch, track: as in `extract`.
+        of: gives vectors (..., B, D) of pixels (B, 3, H, W), 0 to 255.
+        unit: whether these are unit rows, which the means of tracklets then are again.
+
+    Returns:
+        (..., N, D) float32, in the order of the crops.
+    """
     batch = batch or default_batch(encoder)
     training = encoder.training
     encoder.eval()
-    out = torch.empty(len(crops), encoder.dimensions, device=encoder.device)
-    starts = range(0, len(crops), batch)
+    out = torch.empty(0)
+    share = 1 / np.bincount(crops.owners, minlength=len(crops)).astype(np.float32)
+    total, done = len(crops.owners), 0
+    starts = range(0, total, batch)
     # The last batch is filled up from the one before: small batches take other kernels, whose
     # rounding was seen to differ between a run and the same run resumed.
-    ends = (min(start + batch, len(crops)) for start in starts)
+    ends = (min(start + batch, total) for start in starts)
     order = (np.arange(max(0, end - batch), end) for end in ends)
-    for positions, pixels in track(crops.batches(order), len(starts)):
-        rows = slice(positions[0], positions[-1] + 1)
-        out[rows] = (of or encoder)(pixels.to(encoder.device, non_blocking=True))
+    for places, pixels in track(crops.frames(order), len(starts)):
+        values = of(pixels.to(encoder.device, non_blocking=True))
+        if not done:
+            out = values.new_zeros(*values.shape[:-2], len(crops), values.shape[-1])
+        owners = crops.owners[done : places[-1] + 1]
+        rows = np.arange(owners[0], owners[-1] + 1)
+        # A product adds up in one order, which index_add on a GPU does not.
+        weights = torch.from_numpy((rows[:, None] == owners) * share[rows, None])
+        values = values[..., done - places[0] :, :]
+        out[..., rows[0] : rows[-1] + 1, :] += weights.to(encoder.device) @ values
+        done = places[-1] + 1
+    if crops.tracklets and unit:
+        F.normalize(out, dim=-1, out=out)
     encoder.train(training)
     return out.cpu().numpy()

@@ -17,6 +17,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -84,6 +85,7 @@ class Run:
         self._images: tuple[Image, ...] = ()
         self._labels: PseudoLabels | None = None
         self._numbers: dict[str, float] = {}
+        self._ended = False
         if seed < 0 or evaluate_every < 0:
             raise SettingsError(
                 f"seed is {seed} and evaluate_every is {evaluate_every}. Use 0 or more."
@@ -93,7 +95,8 @@ class Run:
 
     def load(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
         """Read the training images at the size of the encoder, and note their order."""
-        crops = load(images, encoder, self._loading, self.screen)
+        chance = partial(self.rng, "frames")
+        crops = load(images, encoder, self._loading, self.screen, chance)
         self._images = crops.images
         _write(self.folder / "images.txt", _paths(crops))
         return crops
@@ -151,12 +154,14 @@ class Run:
             self.screen.say(_sentence(self._numbers, total, None))
         began = time.monotonic()
         for self.round in range(done + 1, total + 1):
+            if self._ended:
+                break
             self._numbers = {"round": self.round}
             torch.manual_seed(int(self.rng("torch").integers(2**62)))
             started = time.monotonic()
             yield self.round - 1
             self.log(round_seconds=time.monotonic() - started)
-            self._finish(parts, last=self.round == total)
+            self._finish(parts, last=self._ended or self.round == total)
             left = (time.monotonic() - began) / (self.round - done) * (total - self.round)
             self.screen.say(_sentence(self._numbers, total, left))
 
@@ -186,6 +191,16 @@ class Run:
                 f"images ({labels.noise:.0%} noise), too few to learn from. {explain()} "
                 f"Everything up to round {self.round - 1} is kept in {self.folder}."
             )
+
+    def neighbours(self, found: np.ndarray) -> None:
+        """Hold the images (N, k) found for each training image against the truth, where known."""
+        if self._judge:
+            self.log(**self._judge.neighbours(self._images, found))
+
+    def end(self, why: str) -> None:
+        """Make this round the last, whatever was planned."""
+        self._ended = True
+        self.screen.say(f"round {self.round} is the last: {why}")
 
     def log(self, **numbers: float) -> None:
         """Add numbers to this round's line in metrics.jsonl; what is not a number is left out."""
@@ -222,6 +237,7 @@ class Run:
         self._record()
         state = {name: part.state_dict() for name, part in parts.items()}
         state |= encoders.save(parts["encoder"]) | {"images": digest(self._images)}
+        state["ended"] = self._ended
         self._save("last", state)
         self._keep_if_best(parts["encoder"])
 
@@ -254,7 +270,7 @@ class Run:
             if name not in state:
                 raise CheckpointError(f"{path} holds no {name}. It belongs to another method.")
             part.load_state_dict(state[name])
-        self.round = state["round"]
+        self.round, self._ended = state["round"], state.get("ended", False)
         self._keep_if_best(parts["encoder"])
         self.screen.say(f"going on after round {self.round}")
         return self.round
@@ -304,7 +320,9 @@ def environment() -> dict[str, Any]:
 def digest(images: tuple[Image, ...]) -> str:
     """Give a short name to a set of images, whatever their order and wherever they lie together."""
     above = len(os.path.commonpath({image.path.parent for image in images})) if images else 0
-    lines = sorted(f"{i.path.as_posix()[above:]} {i.camera} {i.time}" for i in images)
+    lines = sorted(
+        " ".join([i.path.as_posix()[above:], str(i.camera), str(i.time), *i.frames]) for i in images
+    )
     return sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
 

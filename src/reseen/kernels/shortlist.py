@@ -19,7 +19,7 @@ from numba import njit
 
 from reseen.kernels.threads import spread
 
-_CHUNK = 32
+_SPARE = 64
 _STRIPE = 512
 SIDE = 2048
 """Rows and columns of a tile of scores, at most."""
@@ -201,12 +201,12 @@ def _on_device(rows, others, wanted, device, block_bytes) -> list[Shortlist]:
         else:
             block = (score.rows[part] @ score.others.T).float()
         for found in lists:
-            places = found.listed.shape[1] - _CHUNK
+            places = found.listed.shape[1] - 1
             best = torch.topk(block * found.sign, places, dim=1)
             found.listed[part, :places] = best.indices.int().cpu().numpy()
             found.score[part, :places] = best.values.cpu().numpy()
     for found in lists:
-        places = found.listed.shape[1] - _CHUNK
+        places = found.listed.shape[1] - 1
         last = found.score[:, :places].min(1)
         found.size[:] = places
         spread(_trim, found)
@@ -217,7 +217,7 @@ def _on_device(rows, others, wanted, device, block_bytes) -> list[Shortlist]:
 
 
 def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Shortlist:
-    places = min(4 * k + 2 * _CHUNK, m) + _CHUNK
+    places = min(4 * k + _SPARE, m) + 1  # the last is written before it is known to be kept
     return Shortlist(
         np.empty((n, places), np.int32),
         np.empty((n, places), np.float32),
@@ -235,34 +235,63 @@ def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Sh
 
 # Positive floats are ordered as their bits are, so whole numbers are compared, twice as many at a
 # time in bfloat16. What is found so is compared again as floats, which settles negative ones too.
+# No function that takes a record is called for each score: handing it over would cost the most.
+@njit(nogil=True, cache=True)
+def _scan_rows(t, threads, tile, start, column, found):
+    listed, score, size, bar, flip = found.listed, found.score, found.size, found.bar, found.flip[0]
+    seen, places = _room(tile.shape[1])
+    for i in range(t, len(tile), threads):
+        row, r = tile[i], start + i
+        if bar[r] == -np.inf:
+            _start_bar(row, found, r)
+        for a in range(_above(row, np.full(len(row), found.mark[r]), flip, seen, places)):
+            if size[r] + 1 == listed.shape[1]:
+                _make_room(found, r)
+            j, place = places[a], size[r]
+            listed[r, place] = column + j
+            score[r, place] = _float(row[j] ^ flip, found.shift)
+            size[r] = place + (score[r, place] >= bar[r])
 
 
 @njit(nogil=True, cache=True)
-def _scan_rows(t, threads, tile, start, column, found):
-    for i in range(t, len(tile), threads):
-        if found.bar[start + i] == -np.inf:
-            _start_bar(tile[i], found, start + i)
-        _scan_row(tile[i], start + i, column, found)
+def _scan_columns(t, threads, tile, start, column, found):
+    listed, score, size, bar, flip = found.listed, found.score, found.size, found.bar, found.flip[0]
+    seen, places = _room(_STRIPE)
+    for first in range(t * _STRIPE, tile.shape[1], threads * _STRIPE):
+        for i in range(len(tile)):
+            row = tile[i, first : first + _STRIPE]
+            marks = found.mark[column + first : column + first + len(row)]
+            for a in range(_above(row, marks, flip, seen, places)):
+                r = column + first + places[a]
+                if size[r] + 1 == listed.shape[1]:
+                    _make_room(found, r)
+                place = size[r]
+                listed[r, place] = start + i
+                score[r, place] = _float(row[places[a]] ^ flip, found.shift)
+                size[r] = place + (score[r, place] >= bar[r])
 
 
 @njit(cache=True)
-def _scan_row(row, r, column, found):
-    flip, bar, mark, size = found.flip[0], found.bar[r], found.mark[r], found.size[r]
-    index, score = found.listed[r], found.score[r]
-    for first in range(0, len(row), _CHUNK):
-        part = row[first : first + _CHUNK]
-        above = np.int16(0)
-        for j in range(len(part)):
-            above |= np.int16((part[j] ^ flip) >= mark)
-        if above:
-            if size + _CHUNK > len(index):
-                _make_room(found, r, size)
-                bar, mark, size = found.bar[r], found.mark[r], found.size[r]
-            for j in range(len(part)):  # without a branch: what is below is written over
-                value = _float(part[j] ^ flip, found.shift)
-                index[size], score[size] = column + first + j, value
-                size += value >= bar
-    found.size[r] = size
+def _room(n):
+    return np.empty(n, np.bool_), np.empty(n, np.int64)
+
+
+@njit(cache=True)
+def _above(row, marks, flip, seen, places):
+    """Find the scores that are at their marks: all are compared at once, then eight looked at."""
+    for j in range(len(row)):
+        seen[j] = (row[j] ^ flip) >= marks[j]
+    words = seen[: len(row) // 8 * 8].view(np.int64)
+    count = 0
+    for word in range(len(words)):
+        if words[word]:
+            for j in range(8 * word, 8 * word + 8):
+                places[count] = j
+                count += seen[j]
+    for j in range(8 * len(words), len(row)):
+        places[count] = j
+        count += seen[j]
+    return count
 
 
 @njit(cache=True)
@@ -279,8 +308,9 @@ def _start_bar(row, found, r):
         return
     best = row[:groups] ^ flip
     for first in range(groups, len(row) - groups + 1, groups):
+        part = row[first : first + groups]
         for g in range(groups):
-            best[g] = max(best[g], row[first + g] ^ flip)
+            best[g] = max(best[g], part[g] ^ flip)
     scores = np.empty(groups, np.float32)
     for g in range(groups):
         scores[g] = _float(best[g], found.shift)
@@ -289,46 +319,10 @@ def _start_bar(row, found, r):
         _set_bar(_allowed(kth, found, r), found, r)
 
 
-@njit(nogil=True, cache=True)
-def _scan_columns(t, threads, tile, start, column, found):
-    for first in range(t * _STRIPE, tile.shape[1], threads * _STRIPE):
-        _scan_stripe(tile[:, first : first + _STRIPE], start, column + first, found)
-
-
 @njit(cache=True)
-def _scan_stripe(tile, start, column, found):
-    flip, marks = found.flip[0], found.mark[column : column + tile.shape[1]]
-    for i in range(len(tile)):
-        for first in range(0, tile.shape[1], _CHUNK):
-            part, limits = tile[i, first : first + _CHUNK], marks[first : first + _CHUNK]
-            above = np.int16(0)
-            for j in range(len(part)):
-                above |= np.int16((part[j] ^ flip) >= limits[j])
-            if above:
-                for j in range(len(part)):
-                    if (part[j] ^ flip) >= limits[j]:
-                        _offer(
-                            found,
-                            column + first + j,
-                            start + i,
-                            _float(part[j] ^ flip, found.shift),
-                        )
-
-
-@njit(inline="always")
-def _offer(found, r, j, value):
-    if found.size[r] + _CHUNK > found.listed.shape[1]:
-        _make_room(found, r, found.size[r])
-    size = found.size[r]
-    found.listed[r, size], found.score[r, size] = j, value
-    found.size[r] = size + (value >= found.bar[r])
-
-
-@njit(cache=True)
-def _make_room(found, r, size):
-    found.size[r] = size
+def _make_room(found, r):
     _tighten(found, r)
-    if 4 * found.size[r] > 3 * (found.listed.shape[1] - _CHUNK):
+    if 4 * found.size[r] > 3 * found.listed.shape[1]:
         _set_bar(np.float32(np.inf), found, r)
         found.size[r] = 0
 

@@ -35,4 +35,5 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "kernels")
 
 
-os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child

@@ -120,7 +120,8 @@ def _move(centres: Tensor, clusters: Tensor, vectors: Tensor, momentum: float) -
     centres[clusters] = F.normalize(moved)
 
 
-def _update_momentum(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
+def update_momentum(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
+    """Move centres (K, D) by each image of a batch in turn, as `ClusterMemory.update` does."""
     for turn in _turns(targets):  # the n-th image of every cluster at once: no cluster twice
         _move(centres, targets[turn], vectors[turn], momentum)
 
@@ -132,7 +133,7 @@ def _update_hard(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: fl
     _move(centres, targets[hardest], vectors[hardest], momentum)
 
 
-UPDATES: dict[str, Callable] = {"momentum": _update_momentum, "hard": _update_hard}
+UPDATES: dict[str, Callable] = {"momentum": update_momentum, "hard": _update_hard}
 
 
 def _turns(targets: Tensor) -> list[Tensor]:

@@ -1,11 +1,13 @@
 """The methods: one file each, strangers to each other."""
 
-from reseen.methods import adtc, conslearn, daal, mla
+from reseen.methods import adtc, buc, conslearn, daal, mla, ssl
 from reseen.methods.adtc import ADTC
+from reseen.methods.buc import BUC
 from reseen.methods.cluster_contrast import ClusterContrast
 from reseen.methods.conslearn import ConsLearn
 from reseen.methods.daal import DAAL
 from reseen.methods.mla import MLA
+from reseen.methods.ssl import SSL
 from reseen.methods.supervised import Supervised
 
 METHODS = {
@@ -13,6 +15,8 @@ METHODS = {
     "adtc": ADTC,
     "conslearn": ConsLearn,
     "mla": MLA,
+    "ssl": SSL,
+    "buc": BUC,
     "daal": DAAL,
     "supervised": Supervised,
 }
@@ -21,6 +25,8 @@ VARIANTS = {
     "adtc": adtc.VARIANTS,
     "conslearn": conslearn.VARIANTS,
     "mla": mla.VARIANTS,
+    "ssl": ssl.VARIANTS,
+    "buc": buc.VARIANTS,
     "daal": daal.VARIANTS,
 }
 """The rows of each method's published tables, by the names of METHODS."""

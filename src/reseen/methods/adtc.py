@@ -290,6 +290,7 @@ VARIANTS = {
         tables=("adtc-1",),
         note="from ImageNet",
     ),
+    "full-gated": Variant(settings={"gate": True}, tables=("adtc-gated",)),
     "modern-base": Variant(
         settings=_MODERN | {"attention": "none", "labelling": "dbscan"}, tables=("adtc-modern",)
     ),
@@ -299,4 +300,5 @@ VARIANTS = {
     ),
     "modern": Variant(settings=_MODERN | {"gate": True}, tables=("adtc-modern",)),
 }
-"""Tables 1 and 2 of the paper, and its ideas on the base of Cluster Contrast."""
+"""Tables 1 and 2 of the paper, its full model with a gate, and its ideas on the base of Cluster
+Contrast."""

@@ -28,7 +28,7 @@ from reseen.cluster.density import check_density, explain, jaccard_dbscan, share
 from reseen.data.augment import AugmentSettings, augment
 from reseen.data.loading import Crops
 from reseen.data.sampling import identity_batches
-from reseen.engine.extract import extract
+from reseen.engine.extract import extract, extract_of
 from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, step
 from reseen.engine.variants import Variant
@@ -209,7 +209,7 @@ class DAAL:
             run.label(labels, partial(explain, features, **density))
             clusters = classifier(_means(features, labels.ids).to(encoder.device))
             ids = torch.from_numpy(labels.ids).to(encoder.device)
-            points = features if self.unit else extract(encoder, crops, of=encoder.pool)
+            points = features if self.unit else extract_of(encoder, crops, encoder.pool, unit=False)
             centres = _means(points, labels.ids).to(encoder.device)
             points = torch.from_numpy(points).to(encoder.device)
 

@@ -135,6 +135,28 @@ class Encoder(nn.Module):
         """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
         return F.normalize(self.neck(self.pool(pixels)))
 
+    def parts(self, pixels: Tensor, count: int) -> Tensor:
+        """Give unit vectors of whole images and of their horizontal stripes.
+
+        Each stripe of the last map goes through the same pooling and neck as the whole map, so one
+        stripe is the whole image again. Where the map has fewer rows than stripes, or not a
+        multiple of them, neighbouring stripes share rows.
+
+        Source: Lin et al., SSL, CVPR 2020, Sec. 3.3; stripes of Sun et al., PCB, ECCV 2018.
+
+        Args:
+            pixels: (B, 3, H, W), uint8 or 0 to 255.
+            count: stripes, p.
+
+        Returns:
+            (1 + p, B, D) float32: the whole first, then from top to bottom.
+        """
+        whole = self.map(pixels)
+        height = whole.shape[2]
+        ends = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
+        maps = [whole, *(whole[:, :, top:bottom] for top, bottom in ends)]
+        return torch.stack([F.normalize(self.neck(self.pooling(m).float())) for m in maps])
+
 
 def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:
     """Put attention into the backbone; give what follows it, and how many channels come out."""

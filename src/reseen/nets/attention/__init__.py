@@ -30,6 +30,14 @@ ATTENTION: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+class Attention(nn.Sequential):
+    """Attention modules, one behind the other.
+
+    Those that weigh have `weights`: of a map (B, C, H, W), what it is weighed by or where it looks,
+    (B, any, H or 1, W or 1), 0 or more.
+    """
+
+
 def check_attention(names: tuple[str, ...], options: Mapping[str, int]) -> None:
     """Refuse unknown names, and options that none of the modules takes.
 
@@ -47,7 +55,7 @@ def check_attention(names: tuple[str, ...], options: Mapping[str, int]) -> None:
 
 def attention(
     names: tuple[str, ...], channels: int, options: Mapping[str, int]
-) -> tuple[nn.Sequential, int]:
+) -> tuple[Attention, int]:
     """Make the modules of these names, one behind the other.
 
     Args:
@@ -61,7 +69,7 @@ def attention(
     Raises:
         SettingsError: a module cannot work on so many channels.
     """
-    modules = nn.Sequential()
+    modules = Attention()
     for name in names:
         known = signature(ATTENTION[name]).parameters
         taken = {option: value for option, value in options.items() if option in known}

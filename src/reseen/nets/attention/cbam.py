@@ -23,8 +23,12 @@ class CBAM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh a map (B, C, H, W); the same shape comes out."""
+        return self.weights(x) * x
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Give what every number of a map (B, C, H, W) is weighed by, in the same shape."""
         pooled = torch.stack([x.mean((2, 3)), x.amax((2, 3))])
-        weight = self.excite(F.relu(self.squeeze(pooled))).sum(0).sigmoid()  # Eq. 2
-        x = weight[:, :, None, None] * x
+        channel = self.excite(F.relu(self.squeeze(pooled))).sum(0).sigmoid()  # Eq. 2
+        x = (channel := channel[:, :, None, None]) * x
         seen = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
-        return self.place(seen).sigmoid() * x  # Eq. 3
+        return self.place(seen).sigmoid() * channel  # Eq. 3

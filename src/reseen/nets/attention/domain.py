@@ -28,7 +28,11 @@ class DomainAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend over a map (B, C, H, W); the same shape comes out."""
-        key = self.key(self.query(x))
-        weight = key.float().flatten(2).softmax(2)  # Eq. 5
+        weight = self.weights(x)
         weight = weight / (weight.sum(1, keepdim=True) + 1e-9)  # Norm of Eq. 6
-        return x + self.value(weight.view_as(key).to(key.dtype))
+        return x + self.value(weight.to(x.dtype))
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Give where each key looks in a map (B, C, H, W): (B, keys, H, W), sums of 1."""
+        key = self.key(self.query(x))
+        return key.float().flatten(2).softmax(2).view_as(key)  # Eq. 5

@@ -28,7 +28,11 @@ class HarmoniousAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh a map (B, C, H, W); the same shape comes out."""
+        return self.weights(x) * x
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Give what every voxel of a map (B, C, H, W) is weighed by, in the same shape."""
         coarse = self.place(x.mean(1, keepdim=True))
         fine = F.interpolate(coarse, x.shape[2:], mode="bilinear", align_corners=False)
         channel = self.excite(F.relu(self.squeeze(x.mean((2, 3)))))
-        return self.mix(self.scale(fine) * channel[:, :, None, None]).sigmoid() * x
+        return self.mix(self.scale(fine) * channel[:, :, None, None]).sigmoid()

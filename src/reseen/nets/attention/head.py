@@ -43,13 +43,23 @@ class HeadAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend over a map (B, C, H, W); the same shape comes out."""
+        return F.scaled_dot_product_attention(*self._parts(x)).mT.reshape(x.shape)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Give how much all places of a map (B, C, H, W) look at each: (B, heads, H, W), mean."""
+        query, key, _ = self._parts(x)
+        looks = (query @ key.mT / query.shape[-1] ** 0.5).float().softmax(-1)
+        return looks.mean(2).unflatten(2, x.shape[2:])
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give query, key with its position, and value, each (B, heads, H W, C / heads)."""
         height, width = x.shape[2:]
         position = _fit(self.rows, height)[..., None] + _fit(self.columns, width)[:, :, None]
         key = self.key(x)
         parts = (self.query(x), key + position.to(key.dtype), self.value(x))
-        # (B, heads, H W, C / heads); q . k + q . position = q . (k + position)
+        # q . k + q . position = q . (k + position)
         query, key, value = (p.flatten(2).unflatten(1, (self.heads, -1)).mT for p in parts)
-        return F.scaled_dot_product_attention(query, key, value).mT.reshape(x.shape)
+        return query, key, value
 
 
 def _fit(terms: Tensor, size: int) -> Tensor:

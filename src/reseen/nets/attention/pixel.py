@@ -19,4 +19,8 @@ class PixelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh a map (B, C, H, W); the same shape comes out."""
-        return x * self.around(x).sigmoid()
+        return x * self.weights(x)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Give what every number of a map (B, C, H, W) is weighed by, in the same shape."""
+        return self.around(x).sigmoid()

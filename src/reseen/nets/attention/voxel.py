@@ -33,11 +33,15 @@ class VoxelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Weigh a map (B, C, H, W); the same shape comes out."""
-        kernel = x.new_ones(())
+        return self.weights(x) * x  # Eq. 1
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Give the kernel (B, C or 1, H or 1, W or 1) of a map (B, C, H, W)."""
+        kernel = x.new_ones(1, 1, 1, 1)
         if self.spatial:
             mean = x.mean(1, keepdim=True)
             kernel = F.softmax(mean.flatten(2), 2).view_as(mean)  # S, Sec. 3.1
         if self.squeeze is not None and self.excite is not None:
             hidden = F.relu(self.squeeze(x.mean((2, 3))))
             kernel = kernel * self.excite(hidden).sigmoid()[:, :, None, None]  # Eqs. 2 and 3
-        return kernel * x  # Eq. 1
+        return kernel

@@ -1,0 +1,80 @@
+"""DukeMTMC-VideoReID.
+
+Wu et al., Exploit the Unknown Gradually: One-Shot Video-Based Person Re-Identification by Stepwise
+Learning, CVPR 2018. 1,404 people and 408 distractors, 8 cameras, 4,832 tracklets.
+
+It is cut from DukeMTMC, which its authors withdrew in 2019, because the people in it had not agreed
+to be. This is a reader for those who may still use a copy they hold; the data is not shipped,
+linked or fetched.
+"""
+
+import re
+from pathlib import Path
+
+from reseen.data.folder import is_picture
+from reseen.data.market_like import nearby, refuse_names
+from reseen.errors import DataError
+from reseen.records import Dataset, Image
+
+PARTS = ("train", "query", "gallery")
+_NAME = re.compile(r"\d+_?C(?P<camera>\d+)_?F(?P<frame>\d+)_?X(?P<time>\d+)")
+
+
+def read(root: Path) -> Dataset:
+    """Read folders train, query and gallery of `PERSON/TRACKLET/0001_C6_F0099_X30823.jpg`.
+
+    F counts the frames of the tracklet, X those of the camera's video; the time of a tracklet is
+    X of its first frame. Names without underscores, of the first edition, are understood too.
+
+    Args:
+        root: the folder that holds the three.
+
+    Raises:
+        DataError: a folder is missing or empty, or a file has another kind of name.
+    """
+    absent = [part for part in PARTS if not (root / part).is_dir()]
+    if absent:
+        raise DataError(
+            f"{root / absent[0]} is not a folder. DukeMTMC-VideoReID has {', '.join(PARTS)}: give "
+            f"the folder that holds them.{nearby(root, is_dukevideo)}"
+        )
+    train, query, gallery = (_part(root / part) for part in PARTS)
+    return Dataset(root.resolve().name, root, train, query, gallery)
+
+
+def is_dukevideo(root: Path) -> bool:
+    """Say whether a folder has this layout: the folders, and names as in this data set."""
+    if not all((root / part).is_dir() for part in PARTS):
+        return False
+    first = next((root / "train").glob("*/*/*.jpg"), None)
+    return first is not None and _NAME.match(first.name) is not None
+
+
+def _part(folder: Path) -> tuple[Image, ...]:
+    people = sorted(path for path in folder.iterdir() if path.is_dir())
+    places = [place for person in people for place in sorted(person.iterdir()) if place.is_dir()]
+    tracklets = tuple(tracklet for place in places for tracklet in _tracklet(place))
+    if not tracklets:
+        raise DataError(
+            f"{folder} holds no tracklets. They lie as PERSON/TRACKLET/FRAME.jpg: unpack the data "
+            "set again."
+        )
+    return tracklets
+
+
+def _tracklet(place: Path) -> list[Image]:
+    """Read the frames of one folder; a folder without any is none."""
+    paths = sorted(path for path in place.iterdir() if is_picture(path))
+    known = place.parent.name.isdecimal()
+    matches = [_NAME.match(path.name) for path in paths]
+    refuse_names(
+        (path for path, match in zip(paths, matches, strict=True) if not (known and match)),
+        "0001/0003/0001_C6_F0099_X30823.jpg",
+    )
+    frames = sorted((m for m in matches if m), key=lambda match: int(match["frame"]))
+    if not frames:
+        return []
+    first = frames[0]
+    names = tuple(match.string for match in frames)
+    person, camera, time = int(place.parent.name), int(first["camera"]), float(first["time"])
+    return [Image(place / names[0], person, camera, time, names)]

@@ -1,0 +1,82 @@
+"""Tracklets that lie one a folder, with or without a manifest of their frames."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from reseen.data import folder
+from reseen.errors import DataError
+from reseen.records import Dataset, Image
+
+
+def read(root: Path, *, pattern: str | None = None) -> Dataset:
+    """Read a folder of `CAMERA/TRACKLET/*.jpg`, or a manifest of frames: a folder, a tracklet.
+
+    Of a manifest or pattern, a tracklet is whatever frames lie in the same folder; it is in every
+    part (train, query, gallery) that one of them is in. Everything else is as in `folder.read`.
+
+    Args:
+        root: the folder, or a .csv or .jsonl manifest, such as an invented town's tracklets.csv.
+        pattern: how paths below the folder are made, such as `{camera}/{person}_{_}/{_}.jpg`.
+
+    Raises:
+        DataError: nothing is there, a picture lies in no folder of its own tracklet, or the frames
+            of one folder are of several people, cameras, or of train and test.
+    """
+    data = folder.read(root, pattern=pattern)
+    parts = {"train": data.train, "query": data.query, "gallery": data.gallery}
+    if not pattern and not folder.find_manifest(root):
+        _demand_depth(root, data.train)
+    _refuse_mixed(parts)
+    frames: dict[Path, dict[Path, Image]] = defaultdict(dict)
+    for part in parts.values():
+        for image in part:
+            frames[image.path.parent][image.path] = image
+    tracklets = {place: join(list(found.values())) for place, found in frames.items()}
+    joined = {
+        name: tuple(tracklets[place] for place in dict.fromkeys(i.path.parent for i in part))
+        for name, part in parts.items()
+    }
+    return Dataset(data.name, data.root, **joined, cameras=data.cameras)
+
+
+def join(frames: list[Image]) -> Image:
+    """Make one tracklet of frames in one folder, in the natural order of their names.
+
+    Raises:
+        DataError: they are of several people or cameras.
+    """
+    frames = sorted(frames, key=lambda image: folder.natural(image.path.name))
+    first = frames[0]
+    for word, known in (
+        ("people", {image.person for image in frames}),
+        ("cameras", {image.camera for image in frames}),
+    ):
+        if len(known) > 1:
+            raise DataError(
+                f"The frames in {first.path.parent} are of {len(known)} {word}. A tracklet is what "
+                "one camera saw of one person: give each a folder of its own."
+            )
+    names = tuple(image.path.name for image in frames)
+    return Image(first.path, first.person, first.camera, first.time, names)
+
+
+def _demand_depth(root: Path, images: tuple[Image, ...]) -> None:
+    wrong = [i.path for i in images if len(i.path.relative_to(root).parts) < 3]
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} pictures do not lie in a folder of their tracklet, first {wrong[0]}. "
+            "Tracklets lie as CAMERA/TRACKLET/FRAME.jpg: move the pictures, write a manifest, or "
+            "read them one by one (--format folder)."
+        )
+
+
+def _refuse_mixed(parts: dict[str, tuple[Image, ...]]) -> None:
+    """Frames of a tracklet drawn apart into train and test would be known before they are asked."""
+    train = {image.path for image in parts["train"]}
+    test = {image.path for name in ("query", "gallery") for image in parts[name]}
+    mixed = sorted({p.parent for p in train - test} & {p.parent for p in test - train})
+    if mixed:
+        raise DataError(
+            f"{len(mixed)} tracklets have frames in train and others in query or gallery, first "
+            f"{mixed[0]}. Frames of one tracklet look alike: put the whole of it on one side."
+        )

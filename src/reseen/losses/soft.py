@@ -1,0 +1,35 @@
+"""Cross-entropy with one class an image and a target that is spread over its reliable images."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def soft_cross_entropy(
+    vectors: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    reliable: Tensor,
+    own: float,
+    temperature: float,
+) -> Tensor:
+    """Ask each image to be taken for itself, and a little for the images that may be its person.
+
+    -own log p(own class) - (1 - own) / k times the sum of log p over its k reliable classes, with
+    p the softmax of x . V / t, averaged over the batch.
+
+    Source: Lin et al., Softened Similarity Learning, CVPR 2020, Eqs. 1, 3 and 4.
+
+    Args:
+        vectors: (B, D) unit rows.
+        table: V, (K, D) unit rows, one a class.
+        targets: (B,) int64, the class of each image, 0..K-1.
+        reliable: (B, k) int64, classes of its reliable images, k at least 1.
+        own: lambda, the share of the target on the own class, 0 to 1.
+        temperature: t; smaller is sharper.
+
+    Returns:
+        A scalar.
+    """
+    log_p = F.log_softmax(vectors @ table.T / temperature, dim=1)
+    near = log_p.gather(1, reliable).mean(1)
+    return -(own * log_p.gather(1, targets[:, None])[:, 0] + (1 - own) * near).mean()

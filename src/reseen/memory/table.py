@@ -1,0 +1,71 @@
+"""The lookup table: one vector a class, where a class is an image or a few that were merged."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reseen.memory.clusters import start_mean, update_momentum
+
+
+class LookupTable:
+    """The weights (K, D) of a classifier without parameters, and the class of each image.
+
+    Source: Lin et al., BUC, AAAI 2019, Eq. 1; SSL, CVPR 2020, Sec. 3.1. How it follows is not in
+    the papers; the authors' code of BUC: the mean of the old row and the image, at length 1.
+
+    Args:
+        features: (N, D) unit rows of all training images.
+        classes: (N,) int64, 0..K-1; each image its own class if None.
+        momentum: share of a row that stays at an update, 0 to below 1.
+        device: where the rows live.
+
+    Attributes:
+        rows: (K, D) unit rows.
+        classes: (N,) int64, the class of the image at each position.
+    """
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        classes: np.ndarray | None = None,
+        *,
+        momentum: float = 0.5,
+        device: torch.device | str = "cpu",
+    ):
+        self.momentum = momentum
+        self._device = device
+        self.start(features, np.arange(len(features)) if classes is None else classes)
+
+    def start(self, features: np.ndarray, classes: np.ndarray | None = None) -> None:
+        """Fill each row with the mean of its class's features, at length 1.
+
+        Args:
+            features: (N, D) unit rows.
+            classes: (N,) int64, 0..K-1, or None to keep those there are.
+        """
+        if classes is not None:
+            self.classes = torch.from_numpy(classes).long().to(self._device)
+        ids = self.classes.cpu().numpy()
+        means = start_mean(features, ids, np.random.default_rng(0))
+        self.rows = F.normalize(torch.from_numpy(means).to(self._device))
+
+    def update(self, vectors: Tensor, positions: Tensor) -> None:
+        """Move the rows of a batch's classes, after the step.
+
+        Args:
+            vectors: (B, D) unit rows, without gradient.
+            positions: (B,) int64, which of the N images they are (not their classes).
+        """
+        update_momentum(self.rows, vectors, self.classes[positions], self.momentum)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what the next round depends on."""
+        return {"rows": self.rows, "classes": self.classes}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` gave."""
+        self.rows = state["rows"].to(self._device)
+        self.classes = state["classes"].to(self._device)

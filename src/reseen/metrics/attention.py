@@ -1,0 +1,48 @@
+"""How much of an attention lies on the person, where masks say which pixels show them."""
+
+import numpy as np
+
+from reseen.errors import DataError
+
+
+def person_share(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tell what share of each map lies on the person, and what share of the area they cover.
+
+    A place of the map counts for the share of its area that shows the person; an even map has the
+    share of the area, exactly what looking nowhere in particular gives.
+
+    Args:
+        maps: (N, h, w) attention, 0 or more, in any unit.
+        masks: (N, H, W) bool or 0 to 1, 1 where the person is seen; H and W need not be multiples
+            of h and w.
+
+    Returns:
+        (N,) share of the map, NaN where it is zero throughout, and (N,) share of the area.
+
+    Raises:
+        DataError: maps and masks do not belong together, or a map is below 0.
+
+    Source: own; with one place as the answer it is the pointing game of Zhang et al., Top-down
+    Neural Attention by Excitation Backprop, IJCV 2018, Sec. 5.1.
+    """
+    if maps.ndim != 3 or masks.ndim != 3 or len(maps) != len(masks):
+        raise DataError(
+            f"Maps are {maps.shape} and masks {masks.shape}: give (N, h, w) and (N, H, W)."
+        )
+    if not (maps >= 0).all():
+        raise DataError("An attention map is below 0 or not a number: give weights or energies.")
+    maps = maps.astype(np.float64)
+    rows, columns = (_areas(*sizes) for sizes in zip(maps.shape[1:], masks.shape[1:], strict=True))
+    person = rows @ masks.astype(np.float64) @ columns.T  # (N, h, w), mean over each place's area
+    whole = maps.sum((1, 2))
+    on_person = (maps * person).sum((1, 2))
+    share = np.divide(on_person, whole, out=np.full(len(maps), np.nan), where=whole > 0)
+    return share, person.mean((1, 2))
+
+
+def _areas(places: int, pixels: int) -> np.ndarray:
+    """Give (places, pixels), the part of each place that each pixel fills; rows sum to 1."""
+    edges = np.arange(places + 1)[:, None] * pixels / places
+    pixel = np.arange(pixels)
+    covered = np.minimum(edges[1:], pixel + 1) - np.maximum(edges[:-1], pixel)
+    return covered.clip(0) * places / pixels
