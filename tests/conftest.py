@@ -64,6 +64,12 @@ def other_town(other_folder: Path) -> Dataset:
     return read(other_folder)
 
 
+@pytest.fixture
+def given(name, other_town):
+    """Give what `train` needs for a method beside its data."""
+    return {"source": other_town} if getattr(METHODS[name], "needs_source", False) else {}
+
+
 @pytest.fixture(scope="session")
 def town(town_folder: Path) -> Dataset:
     """The records of `town_folder`."""

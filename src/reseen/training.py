@@ -74,19 +74,22 @@ def train(
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
     labelled = _source(method, source)
+    told = getattr(method, "needs_people", False)
     facts: dict[str, Any] = {
         "method": type(method).__name__,
         "settings": asdict(method) if is_dataclass(method) else {},  # pyright: ignore[reportArgumentType]
         "data": {
             "images": len(dataset.train),
-            "train": digest(dataset.train),
+            "train": digest(dataset.train, people=told),
             "test": digest(dataset.query + dataset.gallery),
         },
     }
-    if any(image.frames for image in dataset.train):
+    learnt = dataset.train if labelled is None else dataset.train + labelled.train
+    if any(image.frames for image in learnt):
         facts["data"]["frames"] = (loading or Loading()).frames
     if labelled is not None:
-        facts["source"] = {"images": len(labelled.train), "train": digest(labelled.train)}
+        train = digest(labelled.train, people=True)
+        facts["source"] = {"images": len(labelled.train), "train": train}
     facts["start"] = None if start is None else str(start)
     screen = Screen(quiet)
     run = Run(
@@ -100,7 +103,6 @@ def train(
         screen=screen,
         start=None if start is None else _checkpoint(Path(start), "last"),
     )
-    told = getattr(method, "needs_people", False)
     given: list[Any] = [dataset.labelled(seed) if told else dataset.unlabelled(seed), run]
     if labelled is not None:
         given.append(labelled.labelled(seed))

@@ -46,7 +46,8 @@ def test_every_module_has_maps(crops, town_folder, names, place):
     encoder = made(*names, attention_place=place)
     maps = attention_maps(encoder, crops)
     weighing = [name for name in names if name != "reduction"]
-    assert set(maps) == {"before", *weighing, "after", "last"} and encoder.training
+    left = ["left"] * ("domain-adaptive" in names)
+    assert set(maps) == {"before", *weighing, *left, "after", "last"} and encoder.training
     for found in maps.values():
         assert found.shape == (70, *maps["last"].shape[1:]) and (found >= 0).all()
         assert found.dtype == np.float32
@@ -60,11 +61,21 @@ def test_every_module_has_maps(crops, town_folder, names, place):
     np.testing.assert_allclose(maps["last"], pooled(encoder, crops.pixels), rtol=2e-3)
 
 
-@pytest.mark.parametrize("name", ["voxel", "voxel-spatial", "harmonious", "cbam", "pixel"])
+@pytest.mark.parametrize("name", ["voxel", "voxel-spatial", "harmonious", "cbam", "pixel", "domain-adaptive"])
 def test_weights_times_the_map_are_what_comes_out(name):
     torch.manual_seed(0)
     module, x = ATTENTION[name](16), torch.randn(3, 16, 5, 2)
     torch.testing.assert_close(module.weights(x) * x, module(x))
+
+
+def test_what_is_left_and_what_is_kept_are_the_map(crops):
+    """With weights of one half everywhere both have a quarter of the energy."""
+    encoder = made("domain-adaptive")
+    torch.nn.init.zeros_(encoder.attention[0].across[4].weight)
+    maps = attention_maps(encoder, crops)
+    assert (maps["domain-adaptive"] == 0.5).all()
+    np.testing.assert_allclose(maps["left"], maps["before"] / 4, rtol=1e-5)
+    np.testing.assert_allclose(maps["after"], maps["before"] / 4, rtol=1e-5)
 
 
 def test_weights_of_head_and_domain_are_where_their_answer_comes_from():

@@ -26,12 +26,6 @@ def learn(method, data, folder, **options):
     return train(method, data, folder, device=CPU, quiet=True, **options)
 
 
-@pytest.fixture
-def given(name, other_town):
-    """What `train` needs for a method beside its data."""
-    return {"source": other_town} if getattr(METHODS[name], "needs_source", False) else {}
-
-
 def weights(encoder):
     return torch.cat([value.flatten().float() for value in encoder.state_dict().values()])
 

@@ -16,13 +16,13 @@ FEW = dict(k1=4, eps=0.5)
 
 
 @everyone
-def test_it_learns_from_tracklets_and_resumes(video, tmp_path, quick, monkeypatch, name):
+def test_it_learns_from_tracklets_and_resumes(video, tmp_path, quick, monkeypatch, name, given):
     """Bit by bit, so the frames that are drawn come from seed and round alone."""
     method = quick(name, **(FEW if name in CLUSTERED else {}))
-    whole = learn(method, video, tmp_path / "whole")
+    whole = learn(method, video, tmp_path / "whole", **given)
     with stopped_in_round_two(monkeypatch):
-        learn(method, video, tmp_path / "parts")
-    parts = learn(method, video, tmp_path / "parts", loading=Loading(memory=0))
+        learn(method, video, tmp_path / "parts", **given)
+    parts = learn(method, video, tmp_path / "parts", loading=Loading(memory=0), **given)
     assert torch.equal(weights(whole), weights(parts))
     row = read_metrics(tmp_path / "whole")[-1]
     assert 0 < row["mAP"] < 1 and np.isfinite(row["loss"])

@@ -29,8 +29,9 @@ def attention_maps(encoder: Encoder, crops: Crops) -> dict[str, np.ndarray]:
     Returns:
         (N, h, w) float32, 0 or more, by name: `before`, the energy of the map that attention gets;
         for each module that weighs, under its own name, the mean of its weights over channels
-        (head: heads, domain: keys); `after`, the energy of what attention gives, whatever a gate
-        makes of it; and `last`, the energy of the map that is pooled. An encoder without attention
+        (head: heads, domain: keys); `left`, the energy of what domain-adaptive attention leaves to
+        the specific branch; `after`, the energy of what attention gives, whatever a gate makes of
+        it; and `last`, the energy of the map that is pooled. An encoder without attention
         has `last` alone. Energy is the sum over channels of squares.
 
     Raises:
@@ -59,6 +60,12 @@ def attention_maps(encoder: Encoder, crops: Crops) -> dict[str, np.ndarray]:
             for name, module in zip(names, own, strict=True):
                 if hasattr(module, "weights"):
                     hooks.enter_context(module.register_forward_pre_hook(watch(name, _weights)))
+                if hasattr(module, "splits"):
+                    hooks.enter_context(
+                        module.register_forward_hook(
+                            lambda _m, x, y: found["left"].append(_energy(x[0].float() - y))
+                        )
+                    )
             hooks.enter_context(
                 last.register_forward_hook(lambda _m, _x, y: found["after"].append(_energy(y)))
             )

@@ -317,11 +317,20 @@ def environment() -> dict[str, Any]:
     }
 
 
-def digest(images: tuple[Image, ...]) -> str:
-    """Give a short name to a set of images, whatever their order and wherever they lie together."""
+def digest(images: tuple[Image, ...], *, people: bool = False) -> str:
+    """Give a short name to a set of images, whatever their order and wherever they lie together.
+
+    Args:
+        images: N records.
+        people: whether it matters who they are.
+    """
     above = len(os.path.commonpath({image.path.parent for image in images})) if images else 0
     lines = sorted(
-        " ".join([i.path.as_posix()[above:], str(i.camera), str(i.time), *i.frames]) for i in images
+        " ".join(
+            [i.path.as_posix()[above:], str(i.camera), str(i.time), *i.frames]
+            + [str(i.person)] * people
+        )
+        for i in images
     )
     return sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 

@@ -38,7 +38,14 @@ class DomainAdaptiveAttention(nn.Module):
             nn.Sigmoid(),
         )
 
+    splits = True
+    """What it leaves of a map is a map of its own: the domain's."""
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Give A(F), (B, C, H, W), 0 to 1, of a map of that shape."""
+        seen = F.interpolate(self.around(x), x.shape[2:], mode="bilinear", align_corners=False)
+        return self.across(seen)
+
     def forward(self, x: Tensor) -> Tensor:
         """Weigh a map (B, C, H, W); the same shape comes out."""
-        seen = F.interpolate(self.around(x), x.shape[2:], mode="bilinear", align_corners=False)
-        return self.across(seen) * x  # Eq. 1
+        return self.weights(x) * x  # Eq. 1
