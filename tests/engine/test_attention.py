@@ -61,7 +61,9 @@ def test_every_module_has_maps(crops, town_folder, names, place):
     np.testing.assert_allclose(maps["last"], pooled(encoder, crops.pixels), rtol=2e-3)
 
 
-@pytest.mark.parametrize("name", ["voxel", "voxel-spatial", "harmonious", "cbam", "pixel", "domain-adaptive"])
+@pytest.mark.parametrize(
+    "name", ["voxel", "voxel-spatial", "harmonious", "cbam", "pixel", "domain-adaptive"]
+)
 def test_weights_times_the_map_are_what_comes_out(name):
     torch.manual_seed(0)
     module, x = ATTENTION[name](16), torch.randn(3, 16, 5, 2)
