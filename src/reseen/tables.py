@@ -29,6 +29,8 @@ class Row:
     """What the runs of one variant measured, one number for each seed; 0 to 1, and minutes."""
 
     variant: str
+    first: tuple[Pair, ...]
+    """Before the first round: nothing was learnt."""
     last: tuple[Pair, ...]
     """After the last round."""
     best: tuple[Pair, ...]
@@ -133,17 +135,17 @@ def _told(run: Path) -> dict[str, Any]:
     return json.loads((run / DONE).read_text(encoding="utf-8"))
 
 
-def _measured(run: Path) -> tuple[Pair, Pair, float, str]:
+def _measured(run: Path) -> tuple[Pair, Pair, Pair, float, str]:
     rows = read_metrics(run)
     judged = [row for row in rows if "mAP" in row]
-    judged = judged[1:] or judged  # the untrained encoder, if nothing was learnt
     if not judged:
         raise SettingsError("A table needs a data set with queries and a gallery to be judged by.")
-    last, best = judged[-1], max(judged, key=lambda row: row["mAP"])
+    learnt = judged[1:] or judged  # the untrained encoder, if nothing was learnt
+    best = max(learnt, key=lambda row: row["mAP"])
     names = ("round_seconds", "searching_seconds")
     seconds = sum(row.get(name, 0) for row in rows for name in names)
-    numbers = [(row["mAP"], row["rank1"]) for row in (last, best)]
-    return numbers[0], numbers[1], seconds / 60, _told(run)["broken"]
+    first, last, best = ((row["mAP"], row["rank1"]) for row in (judged[0], learnt[-1], best))
+    return first, last, best, seconds / 60, _told(run)["broken"]
 
 
 def written_out(pairs: Sequence[Pair]) -> str:

@@ -236,6 +236,90 @@ def test_the_table_of_two_domains(reseen, town_folder, other_folder, tmp_path):
     assert code == 1 and "--source DATA" in err
 
 
+ALL = """
+[encoder]
+backbone = "squeezenet1_1"
+weights = "none"
+height = 48
+width = 24
+last_stride = 2
+[device]
+name = "cpu"
+[buc]
+first = 1
+merge_rate = 0.4
+stop = 0.0
+epochs = 1
+[supervised]
+epochs = 1
+views = 2
+[daal]
+people = 2
+views = 2
+k1 = 8
+k2 = 2
+eps = 0.7
+min_samples = 2
+pretrain = 1
+rounds = 1
+epochs = 1
+iterations = 1
+"""
+
+
+def test_all_methods_on_all_data_go_into_a_page(reseen, town_folder, other_folder, tmp_path):
+    (tmp_path / "all.toml").write_text(ALL)
+    page, out = tmp_path / "page.md", tmp_path / "runs"
+    page.write_text("# Page\n")
+    words = ["bench", "all", town_folder, other_folder, "--out", out, "--write", page]
+    words += ["--settings", f"--config {tmp_path / 'all.toml'}", "--seeds", 0, 1]
+    words += ["--only", "buc", "daal", "supervised"]
+    code, _, err = reseen(*words)
+    assert code == 1 and "has no place for the table" in err and not out.exists()
+    marks = "<!-- reseen bench all -->\n", "<!-- end of reseen bench all -->\n"
+    page.write_text("before\n" + marks[0] + "old\n" + marks[1] + "after\n")
+    code, printed, err = reseen(*words)
+    assert code == 0, err
+    text = page.read_text()
+    assert text.startswith("before\n" + marks[0] + "| method | ") and "old" not in text
+    assert text.endswith(marks[1] + "after\n") and "seeds 0 1" in text and "no GPU" in text
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    name, other = town_folder.name, other_folder.name
+    parts = ("before", "last", "best on test")
+    assert rows[0] == ["method", *(f"{n}, {p}" for n in (name, other) for p in parts), "minutes"]
+    assert [row[0] for row in rows[2:]] == ["buc", "supervised"]  # daal has no source
+    assert all(cell.count("±") == 1 for row in rows[2:] for cell in row[1:7])
+    found = {path.parent.relative_to(out).as_posix() for path in out.glob("*/*/*/run.json")}
+    assert found == {
+        f"{n}/{m}/{seed}" for n in (name, other) for m in ("buc", "supervised") for seed in (0, 1)
+    }
+    code, again, err = reseen(*words)
+    assert (code, again) == (0, printed) and "round" not in err and page.read_text() == text
+    words[-3:] = ["daal", "--source", other_folder]
+    code, printed, err = reseen(*words)
+    assert code == 0 and "daal" in printed, err
+    told = (out / name / "daal" / "1" / "source.txt").read_text()
+    assert str(other_folder) in told and str(town_folder) not in told
+
+
+def test_a_sweep_of_two_domains_from_a_start(reseen, town_folder, other_folder, tmp_path):
+    import json
+
+    run, out = tmp_path / "source", tmp_path / "sweep"
+    supervised = [*SMALL[:10], "--epochs", 1, "--views", 2, "--device.name", "cpu"]
+    code, _, err = reseen("train", "supervised", other_folder, "--out", run, *supervised)
+    assert code == 0, err
+    plain = [word for word in DAAL if word not in ("--encoder.backbone", "squeezenet1_1")]
+    words = ["bench", "sweep", "daal", "floor", "0.1,0.2", town_folder, "--out", out]
+    code, _, err = reseen(
+        *words, "--settings", " ".join([*plain, "--source", str(other_folder)]), "--start", run
+    )
+    assert code == 0, err
+    facts = [json.loads((out / f"floor={f}" / "0" / "run.json").read_text()) for f in (0.1, 0.2)]
+    assert [told["start"] for told in facts] == [str(run)] * 2
+    assert all(told["source"]["images"] > 0 for told in facts)
+
+
 def test_a_table_from_a_start(reseen, town_folder, tmp_path):
     import json
 

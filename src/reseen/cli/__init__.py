@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from cyclopts import App, Parameter
@@ -35,6 +36,7 @@ app.command(data)
 bench = App(name="bench", help="Measure methods.")
 bench.command("reseen.cli.bench:table", name="table", help="Run a whole table of a paper.")
 bench.command("reseen.cli.bench:sweep", name="sweep", help="Try values of one setting.")
+bench.command("reseen.cli.bench:every", name="all", help="Run all methods on several data sets.")
 app.command(bench)
 
 
@@ -49,20 +51,27 @@ def settings_of(words: list[str]) -> tuple:
         return ()
     words[:] = [part for word in words for part in _apart(word)]
     config = _take(words, "--config")
-    readers = () if config is None else (_file(Path(config)),)
-    if words[:1] != ["train"] or len(words) < 2:
+    method = words[1] if words[:1] == ["train"] and len(words) > 1 else None
+    readers = () if config is None else _file(Path(config), method)
+    if method is None:
         return readers
     variant = _take(words, "--variant")
-    return *readers, *_defaults(words[1], variant)
+    return *readers, *_defaults(method, variant)
 
 
-def _file(path: Path):
-    from cyclopts.config import Json, Toml, Yaml
+def _file(path: Path, method: str | None) -> tuple:
+    """Read settings; what stands under a method's name is for that method alone, and wins."""
+    from cyclopts.config import Dict, Json, Toml, Yaml
+
+    from reseen.methods import METHODS
 
     kinds = {".toml": Toml, ".yaml": Yaml, ".yml": Yaml, ".json": Json}
     if path.suffix not in kinds or not path.is_file():
         raise SettingsError(f"--config {path} is not a .toml, .yaml or .json file that is there.")
-    return kinds[path.suffix](path, use_commands_as_keys=False)
+    told = kinds[path.suffix](path).config
+    rest = {name: value for name, value in told.items() if name not in METHODS}
+    read = partial(Dict, use_commands_as_keys=False, source=str(path))
+    return read(told.get(method, {})), read(rest)
 
 
 def _defaults(method: str, variant: str | None) -> tuple:

@@ -10,11 +10,16 @@ from rich.table import Table
 
 from reseen.cli import app, settings_of
 from reseen.data.reading import read
+from reseen.engine.run import read_facts
 from reseen.engine.variants import published
 from reseen.errors import SettingsError
 from reseen.methods import METHODS, VARIANTS
+from reseen.report.markdown import around, write_table
 from reseen.report.sweep import check_plot, plot_sweep
 from reseen.tables import Row, rows_of, run_table, written_out
+
+ALL = "reseen bench all"
+NUMBERS = ("last", "best on test", "minutes")
 
 
 def table(
@@ -57,12 +62,12 @@ def table(
             known = ", ".join(variants)
             raise SettingsError(f"{name} has no {variant!r}. It has: {known}.")
     variants = only or variants
+    settings += _given(source, start)
     bound = {v: _bound(method, data, out, ["--variant", v], settings) for v in variants}
     first = bound[variants[0]]
     dataset = read(data, format=first["format"], pattern=first["pattern"])
     known = {variant: VARIANTS[method][variant] for variant in variants}
-    source, start = source or first["source"], start or first["start"]
-    labelled = source and read(source)
+    labelled = first["source"] and read(first["source"])
     sources = {variant: dataset if known[variant].own_source else labelled for variant in variants}
     rows = run_table(
         {variant: arguments["settings"] for variant, arguments in bound.items()},
@@ -70,20 +75,16 @@ def table(
         out,
         seeds=seeds,
         sources={variant: images for variant, images in sources.items() if images},
-        start=start,
-        **{key: first[key] for key in ("device", "evaluate_every", "loading", "quiet")},
+        **{key: first[key] for key in ("start", "device", "evaluate_every", "loading", "quiet")},
     )
     sets = list(dict.fromkeys(where for v in known.values() for where in v.published))
-    grid = Table(title=f"{name} on {dataset.name}: mAP / rank-1 in percent", box=None)
-    titles = ("variant", "last", "best on test", "minutes")
-    for title in (*titles, *(f"published, {where}" for where in sets)):
-        grid.add_column(title, no_wrap=True)
-    broken: list[str] = []
+    titles = ["variant", *NUMBERS, *(f"published, {where}" for where in sets)]
+    lines, broken = [], []
     for row in rows:
+        beside = (published(known[row.variant], where) for where in sets)
+        lines.append([row.variant, *_numbers(row), *beside])
         broken += _ends(row, seeds)
-        numbers = written_out(row.last), written_out(row.best), f"{sum(row.minutes):.1f}"
-        grid.add_row(row.variant, *numbers, *(published(known[row.variant], s) for s in sets))
-    _print(grid, broken)
+    _print(f"{name} on {dataset.name}: mAP / rank-1 in percent", titles, lines, broken)
 
 
 def sweep(
@@ -93,6 +94,8 @@ def sweep(
     data: Path,
     *,
     out: Path,
+    source: Path | None = None,
+    start: Path | None = None,
     seeds: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (0,),
     settings: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     plot: Path | None = None,
@@ -113,6 +116,10 @@ def sweep(
         Folder or manifest of crops with queries and a gallery.
     out
         Folder of the runs: one inside it for each value and seed.
+    source
+        Labelled crops to learn from beside the data, for a method that takes both.
+    start
+        A run whose encoder every run begins with, such as one trained on a labelled source.
     seeds
         Seeds to run each value with.
     settings
@@ -128,28 +135,129 @@ def sweep(
     if plot:
         check_plot(plot)
     name = setting.lstrip("-").replace("_", "-")
+    settings += _given(source, start)
     bound = {v: _bound(method, data, out, [f"--{name}={v}"], settings) for v in tried}
     first = bound[tried[0]]
     dataset = read(data, format=first["format"], pattern=first["pattern"])
+    methods = {f"{name}={value}": arguments["settings"] for value, arguments in bound.items()}
+    labelled = first["source"] and read(first["source"])
     rows = run_table(
-        {f"{name}={value}": arguments["settings"] for value, arguments in bound.items()},
+        methods,
         dataset,
         out,
         seeds=seeds,
-        **{key: first[key] for key in ("device", "evaluate_every", "loading", "quiet")},
+        sources=dict.fromkeys(methods, labelled) if labelled else None,
+        **{key: first[key] for key in ("start", "device", "evaluate_every", "loading", "quiet")},
     )
-    grid = Table(title=f"{method} on {dataset.name}: mAP / rank-1 in percent", box=None)
-    for title in (name, "last", "best on test", "minutes"):
-        grid.add_column(title, no_wrap=True)
-    broken, last = [], []
+    lines, broken, last = [], [], []
     for value, row in zip(tried, rows, strict=True):
-        numbers = written_out(row.last), written_out(row.best), f"{sum(row.minutes):.1f}"
-        grid.add_row(value, *numbers)
+        lines.append([value, *_numbers(row)])
         broken += _ends(row, seeds)
         last.append(row.last)
-    _print(grid, broken)
+    title = f"{method} on {dataset.name}: mAP / rank-1 in percent"
+    _print(title, [name, *NUMBERS], lines, broken)
     if plot:
         plot_sweep(plot, name, tried, last)
+
+
+def every(
+    *data: Path,
+    out: Path,
+    source: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
+    start: Path | None = None,
+    seeds: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (0,),
+    settings: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    write: Path | None = None,
+) -> None:
+    """Train every method on every data set, and print one table of all.
+
+    Finished runs are read, stopped ones go on: the same command on the same folder resumes.
+
+    Parameters
+    ----------
+    data
+        Folders or manifests of crops with queries and a gallery.
+    out
+        Folder of the runs: DATA/METHOD/SEED inside it.
+    source
+        Labelled crops for methods that learn from two data sets: one for all data, or one each.
+        Without it these methods are left out.
+    start
+        A run whose encoder every run begins with, such as one trained on a labelled source.
+    seeds
+        Seeds to run each method with.
+    settings
+        Words of `reseen train` for every run, in quotes: "--config all.toml", a file in which
+        settings of one method stand under its name.
+    only
+        Methods to run, where not all are wanted.
+    write
+        Markdown page that the table goes into, between the lines <!-- reseen bench all --> and
+        <!-- end of reseen bench all -->; a new page holds the table alone.
+    """
+    for method in only:
+        if method not in METHODS:
+            raise SettingsError(f"No method is called {method!r}. Known: {', '.join(METHODS)}.")
+    if not data or len(source) not in (0, 1, len(data)):
+        raise SettingsError(
+            f"{len(data)} data sets and {len(source)} sources are given. Give one data set or more "
+            "and no source, one for all of them, or one each."
+        )
+    if write:
+        around(write, ALL)  # before hours of training
+    sets = [read(path) for path in data]
+    names = [dataset.name for dataset in sets]
+    if len(set(names)) < len(names):
+        raise SettingsError(f"Data sets share a name: {', '.join(names)}. Rename their folders.")
+    sources = [read(path) for path in source] or [None]
+    sources *= len(data) // len(sources)
+    methods = [method for method in METHODS if not only or method in only]
+    settings += _given(None, start)
+    cells: dict[str, list[str]] = {method: [] for method in methods}
+    minutes, broken, run = dict.fromkeys(methods, 0.0), [], out
+    for dataset, labelled in zip(sets, sources, strict=True):
+        bound = {m: _bound(m, dataset.root, out, [], settings) for m in methods}
+        first = bound[methods[0]]
+        asks = {method: getattr(METHODS[method], "needs_source", False) for method in methods}
+        told = {method: getattr(METHODS[method], "needs_people", False) for method in methods}
+        rows = run_table(
+            {
+                method: arguments["settings"]
+                for method, arguments in bound.items()
+                if (labelled or not asks[method]) and (dataset.labelled(0) or not told[method])
+            },
+            dataset,
+            out / dataset.name,
+            seeds=seeds,
+            sources={method: labelled for method in methods if labelled and asks[method]},
+            start=start,
+            **{key: first[key] for key in ("device", "evaluate_every", "loading", "quiet")},
+        )
+        found = {row.variant: row for row in rows}
+        for method in methods:
+            cells[method] += [""] * 3
+            if method in found:
+                row = found[method]
+                cells[method][-3:] = map(written_out, (row.first, row.last, row.best))
+                minutes[method] += sum(row.minutes)
+                broken += [f"{dataset.name}: {why}" for why in _ends(row, seeds)]
+                run = out / dataset.name / method / str(seeds[0])
+    parts = ("before", "last", "best on test")
+    titles = ["method", *(f"{name}, {part}" for name in names for part in parts), "minutes"]
+    lines = [[name, *row, f"{minutes[name]:.1f}"] for name, row in cells.items() if any(row)]
+    _print("all methods: mAP / rank-1 in percent", titles, lines, broken)
+    if write:
+        told = read_facts(run)["environment"]
+        place = f"{told['machine']}, {told['cuda'] or 'no GPU'}, {told['threads']} CPU threads"
+        about = f"mAP / rank-1 in percent, seeds {' '.join(map(str, seeds))}. {place}, "
+        about += f"reseen {told['reseen']}, torch {told['torch']}."
+        write_table(write, ALL, titles, lines, [about, *broken])
+
+
+def _given(source: Path | None, start: Path | None) -> str:
+    words = [f"--{name}={path}" for name, path in (("source", source), ("start", start)) if path]
+    return " " + shlex.join(words)
 
 
 def _bound(method: str, data: Path, out: Path, own: list[str], settings: str) -> dict[str, Any]:
@@ -162,13 +270,22 @@ def _bound(method: str, data: Path, out: Path, own: list[str], settings: str) ->
     return arguments.arguments
 
 
+def _numbers(row: Row) -> list[str]:
+    return [written_out(row.last), written_out(row.best), f"{sum(row.minutes):.1f}"]
+
+
 def _ends(row: Row, seeds: tuple[int, ...]) -> list[str]:
     whys = zip(seeds, row.broken, strict=True)
     return [f"{row.variant}, seed {seed}, ended early: {why}" for seed, why in whys if why]
 
 
-def _print(grid: Table, broken: list[str]) -> None:
+def _print(title: str, titles: list[str], lines: list[list[str]], broken: list[str]) -> None:
+    grid = Table(title=title, box=None)
+    for name in titles:
+        grid.add_column(name, no_wrap=True)
+    for line in lines:
+        grid.add_row(*line)
     console = Console(soft_wrap=True)
     console.print(grid)
-    for line in broken:
-        console.print(line, markup=False)
+    for why in broken:
+        console.print(why, markup=False)
