@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from reseen.cluster.bottom_up import merge, stranger_distance
+from reseen.cluster.bottom_up import merge, nearer_share
 from reseen.errors import SettingsError
 
 
@@ -70,16 +70,16 @@ def test_diversity_spares_the_large_cluster():
     assert fair.ids.tolist() == [0, 0, 0, 1, 2, 2]
 
 
-def test_strangers_are_as_far_as_a_share_of_all_pairs():
+def test_the_share_of_pairs_that_are_nearer_is_that_of_all():
     features, cameras = people(80, 4)
     cost = dict(cameras=cameras, camera_weight=0.3)
     difference = features[:, :, None].astype(float) - features[:, None]
     dense = np.einsum("s,sij->ij", WEIGHTS, np.linalg.norm(difference, axis=-1))
     dense += 0.3 * (cameras[:, None] == cameras)
     every = dense[~np.eye(80, dtype=bool)]
-    for share in (0.05, 0.5):
-        found = stranger_distance(features, WEIGHTS, share, np.random.default_rng(0), **cost)
-        assert np.mean(every <= found) == pytest.approx(share, abs=0.02)
+    for limit in np.quantile(every, (0.05, 0.5)):
+        found = nearer_share(features, WEIGHTS, limit, np.random.default_rng(0), **cost)
+        assert found == pytest.approx(np.mean(every < limit), abs=0.01)
 
 
 def test_impossible_settings_are_refused():

@@ -80,32 +80,32 @@ def merge(
     return PseudoLabels(by_appearance(_roots(roots)[classes])), limit
 
 
-def stranger_distance(
+def nearer_share(
     features: np.ndarray,
     weights: np.ndarray,
-    share: float,
+    limit: float,
     rng: np.random.Generator,
     *,
     cameras: np.ndarray | None = None,
     camera_weight: float = 0.0,
-    pairs: int = 1 << 14,
+    pairs: int = 1 << 15,
 ) -> float:
-    """Give the dissimilarity within which lies a share of all pairs, by a sample of them.
+    """Give the share of all pairs of images that are nearer than a limit, by a sample of them.
 
     Args:
         features, weights, cameras, camera_weight: as in `merge`.
-        share: of all pairs, 0 to 1.
+        limit: a dissimilarity.
         rng: draws the pairs.
         pairs: how many are drawn.
 
-    Memory: O(pairs D).
+    Memory: O(pairs D / 32).
     """
     n = features.shape[1]
     first = rng.integers(n, size=pairs)
     drawn = np.stack([first, (first + rng.integers(1, max(2, n), size=pairs)) % n], axis=1)
     cost = {"cameras": cameras, "camera_weight": camera_weight}
-    parts = [dissimilarities(features, weights, p, **cost) for p in np.split(drawn, 16)]
-    return float(np.quantile(np.concatenate(parts), share))
+    found = [dissimilarities(features, weights, part, **cost) for part in np.split(drawn, 32)]
+    return float(np.mean(np.concatenate(found) < limit))
 
 
 def _roots(roots: np.ndarray) -> np.ndarray:

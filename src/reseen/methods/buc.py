@@ -18,7 +18,7 @@ from math import inf
 import torch
 import torch.nn.functional as F
 
-from reseen.cluster.bottom_up import merge, stranger_distance
+from reseen.cluster.bottom_up import merge, nearer_share
 from reseen.data.augment import AugmentSettings, augment
 from reseen.data.sampling import epoch_batches
 from reseen.engine.extract import extract, extract_parts
@@ -51,7 +51,7 @@ class BUC:
     """Weight of the clusters' sizes beside their distance (lambda). Authors' code: 0.005, beside
     squared distances."""
     stop: float = 0.01
-    """Training ends before a round whose last merge is farther than this share of all pairs of
+    """Training ends before a round whose last merge is wider than this share of all pairs of
     images; 0 never ends early. Not in the paper, whose choice needs labels."""
     epochs: int = 2
     """Epochs of training after a merge. Authors' code: 2, for video 5."""
@@ -134,12 +134,11 @@ class BUC:
                 merged, limit = merge(
                     *(features, weights, labels.ids, merges), size_weight=self.size_weight, **cost
                 )
-                if self.stop:
-                    chance = run.rng("strangers")
-                    strangers = stranger_distance(features, weights, self.stop, chance, **cost)
-                    if limit > strangers:
-                        run.end("the next clusters to merge are as far apart as strangers")
-                        continue
+                nearer = nearer_share(features, weights, limit, run.rng("pairs"), **cost)
+                run.log(nearer=nearer)
+                if self.stop and nearer > self.stop:
+                    run.end("the next clusters to merge are as far apart as strangers")
+                    continue
                 labels = merged
                 table.start(features[0], labels.ids)
             run.label(labels, lambda: "Use a smaller merge_rate, or a stop above 0.")
