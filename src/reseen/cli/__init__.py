@@ -28,6 +28,7 @@ app.command("reseen.cli.use:extract", name="extract", help="Write the features o
 app.command(
     "reseen.cli.use:choose_eps", name="choose-eps", help="Say which eps suits some features."
 )
+app.command("reseen.cli.report:report", name="report", help="Write a page on runs.")
 app.command("reseen.cli.use:methods", name="methods", help="List what can be trained.")
 data = App(name="data", help="Look at data before training on it, or invent some.")
 data.command("reseen.cli.data:check", name="check", help="Say what is there and what will hurt.")

@@ -1,6 +1,6 @@
 """How well an encoder finds people again; the only place of training that sees who is who."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -68,22 +68,39 @@ class Judge:
             images = distinct(data.query, data.gallery)
             self._crops = load(images, encoder, self._loading, self._screen)
         features = extract(encoder, self._crops, track=self._screen.track("searching"))
-        row = {image.path: i for i, image in enumerate(self._crops.images)}
-        query = [image for image in data.query if image.path in row and image.person is not None]
-        gallery = [image for image in data.gallery if image.path in row]
-        place = {image.path: i for i, image in enumerate(gallery)}
-        blocks = (rerank_blocks if rerank else cosine_blocks)(
-            features[[row[image.path] for image in query]],
-            features[[row[image.path] for image in gallery]],
-        )
-        return rank(
-            blocks,
-            query_person=_people(query),
-            gallery_person=_people(gallery),
-            query_camera=_cameras(query),
-            gallery_camera=_cameras(gallery),
-            query_itself=np.array([place.get(image.path, -1) for image in query], np.int64),
-        )
+        return search(data, self._crops.images, features, rerank=rerank)
+
+
+def search(
+    data: Dataset, images: Sequence[Image], features: np.ndarray, *, rerank: bool = False
+) -> Ranking:
+    """Search the gallery of a data set by features, for every query whose person is known.
+
+    Args:
+        data: gives queries and gallery; those that are not among the images are left out.
+        images: N records.
+        features: (N, D) unit rows, in their order.
+        rerank: re-rank by k-reciprocal encoding.
+
+    Raises:
+        DataError: no query has a match.
+    """
+    row = {image.path: i for i, image in enumerate(images)}
+    query = [image for image in data.query if image.path in row and image.person is not None]
+    gallery = [image for image in data.gallery if image.path in row]
+    place = {image.path: i for i, image in enumerate(gallery)}
+    blocks = (rerank_blocks if rerank else cosine_blocks)(
+        features[[row[image.path] for image in query]],
+        features[[row[image.path] for image in gallery]],
+    )
+    return rank(
+        blocks,
+        query_person=_people(query),
+        gallery_person=_people(gallery),
+        query_camera=_cameras(query),
+        gallery_camera=_cameras(gallery),
+        query_itself=np.array([place.get(image.path, -1) for image in query], np.int64),
+    )
 
 
 def _people(images: list[Image]) -> np.ndarray:

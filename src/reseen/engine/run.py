@@ -175,7 +175,7 @@ class Run:
         Raises:
             ClusteringError: there are fewer than two clusters; nothing that was kept is lost.
         """
-        with written(self._label_file(self.round)) as file:
+        with written(_label_file(self.folder, self.round)) as file:
             np.save(file, labels.ids)
         self.log(clusters=labels.clusters, noise=labels.noise)
         if self._judge:
@@ -276,13 +276,11 @@ class Run:
         return self.round
 
     def _labels_before(self) -> PseudoLabels | None:
-        if self._labels is None and self._label_file(self.round - 1).exists():
-            ids = np.load(self._label_file(self.round - 1))
-            self._labels = PseudoLabels(ids) if len(ids) == len(self._images) else None
+        if self._labels is None:
+            before = read_labels(self.folder, self.round - 1)
+            kept = before is not None and len(before.ids) == len(self._images)
+            self._labels = before if kept else None
         return self._labels
-
-    def _label_file(self, number: int) -> Path:
-        return self.folder / "labels" / f"{number:04d}.npy"
 
     def _claim(self, facts: dict[str, Any]) -> None:
         path, here = self.folder / "run.json", environment()
@@ -358,9 +356,31 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def read_paths(folder: Path) -> list[Path]:
+    """Read which images a run learns from, N paths as they were given, in the order of its labels.
+
+    Empty before the run has read them.
+    """
+    path = folder / "images.txt"
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    return [Path(line) for line in text.split("\n")[:-1]]
+
+
+def read_labels(folder: Path, number: int) -> PseudoLabels | None:
+    """Read the pseudo-labels (N,) of a round, or None where it made none."""
+    path = _label_file(folder, number)
+    return PseudoLabels(np.load(path)) if path.exists() else None
+
+
 def checkpoint(folder: Path, which: str) -> Path:
     """Give the file of a run's `last` round, which is its result, or of its `best` one."""
     return folder / "checkpoints" / f"{which}.pt"
+
+
+def _label_file(folder: Path, number: int) -> Path:
+    return folder / "labels" / f"{number:04d}.npy"
 
 
 def _paths(crops: Crops) -> str:

@@ -1,20 +1,27 @@
-"""Ranked lists as one HTML page: a query, and the crops that an encoder finds most like it."""
+"""Ranked lists: a query, and the crops that an encoder finds most like it."""
 
-from base64 import b64encode
-from collections.abc import Mapping
-from html import escape
-from io import BytesIO
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from reseen.data.pictures import open_picture
-from reseen.engine.files import written
 from reseen.errors import DataError
 from reseen.records import Dataset, Image, Ranking
+from reseen.report.evidence import Evidence, Learnt
+from reseen.report.page import write_page
+from reseen.report.section import Section, paragraph, table
+from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
+from reseen.report.thumbnails import Thumbnails
 
-HEIGHT = 128
-"""Rows of the thumbnails, in pixels."""
+WORST = 8
+"""Queries that went worst, on a page."""
+
+DRAWN = 8
+"""Queries drawn by chance, on a page."""
+
+LISTED = 10
+"""Neighbours of an image of which nobody knows who it shows."""
 
 
 def write_ranked(
@@ -37,88 +44,160 @@ def write_ranked(
     Raises:
         DataError: the rankings judged different queries, so they are not of the same data.
     """
+    pictures = Thumbnails()
+    chosen = draw_queries(rankings, show, seed)
+    lists = sheet_html(ranked_rows(data, rankings, chosen), pictures)
+    html = paragraph(ABOUT) + table(scores(rankings)) + lists
+    write_page(path, f"Who looks alike: {data.name}", [Section("Ranked lists", html)], pictures)
+
+
+def draw_queries(rankings: Mapping[str, Ranking], show: int, seed: int = 0) -> np.ndarray:
+    """Draw rows of rankings by chance, worst first (`worst_first`).
+
+    Raises:
+        DataError: the rankings judged different queries.
+    """
+    order = worst_first(rankings)
+    drawn = np.random.default_rng(seed).permutation(len(order))[:show]
+    return order[np.sort(drawn)]
+
+
+def worst_first(rankings: Mapping[str, Ranking]) -> np.ndarray:
+    """Give the rows of rankings of V queries in the order of their average precision (V,).
+
+    Of several rankings their mean counts.
+
+    Raises:
+        DataError: the rankings judged different queries.
+    """
     judged = [ranking.queries for ranking in rankings.values()]
     if any(not np.array_equal(judged[0], other) for other in judged[1:]):
         raise DataError("The rankings judge different queries: give rankings of the same data set.")
-    drawn = np.random.default_rng(seed).permutation(len(judged[0]))[:show]
-    lists = "".join(_query(data, rankings, row) for row in sorted(drawn))
-    scores = "".join(
-        f"<tr><th>{escape(title)}</th>"
-        + "".join(f"<td>{value:.1%}</td>" for value in ranking.summary().values())
-        + "</tr>"
-        for title, ranking in rankings.items()
-    )
-    names = "".join(f"<th>{name}</th>" for name in next(iter(rankings.values())).summary())
-    text = _PAGE.format(
-        name=escape(data.name),
-        names=names,
-        scores=scores,
-        lists=lists,
-        shown=len(drawn),
-        queries=len(judged[0]),
-    )
-    with written(path) as file:
-        file.write(text.encode())
+    precision = np.mean([ranking.average_precision for ranking in rankings.values()], axis=0)
+    return np.argsort(precision, kind="stable")
 
 
-def _query(data: Dataset, rankings: Mapping[str, Ranking], row: int) -> str:
-    position = int(next(iter(rankings.values())).queries[row])
-    query = data.query[position]
-    lists = []
+def ranked_rows(data: Dataset, rankings: Mapping[str, Ranking], rows: Sequence[int]) -> list[Row]:
+    """Lay out queries and what each encoder lists for them, right ones and wrong ones marked.
+
+    Args:
+        data: its queries and gallery were searched.
+        rankings: title and result of each encoder.
+        rows: which of the queries that were judged.
+    """
+    laid = []
+    for row in rows:
+        for number, (title, ranking) in enumerate(rankings.items()):
+            query = data.query[int(ranking.queries[row])]
+            hits = [
+                Cell(data.gallery[i], seen_by(data.gallery[i], data), "right" if right else "wrong")
+                for i, right in zip(ranking.top[row], ranking.right[row], strict=True)
+                if i >= 0
+            ]
+            note = (
+                f"AP {ranking.average_precision[row]:.0%}, first match at "
+                f"{ranking.first_match[row]}"
+            )
+            name = title if len(rankings) > 1 else query.path.name
+            name = f"{query.path.name}: {title}" if len(rankings) > 1 and not number else name
+            asked = Cell(query, seen_by(query, data), "query")
+            laid.append(Row(name, note, [asked, *hits]))
+    return laid
+
+
+def seen_by(image: Image, data: Dataset | None = None) -> str:
+    """Name the camera of an image in a few letters, if it is known."""
+    if image.camera is None:
+        return ""
+    return f"c{data.cameras.get(image.camera, image.camera) if data else image.camera}"
+
+
+def neighbour_rows(learnt: Learnt, show: int = DRAWN, seed: int = 0) -> list[Row]:
+    """Lay out images drawn by chance and those most similar to each, of which nothing is known.
+
+    Memory: O(show N).
+    """
+    drawn = np.random.default_rng(seed).permutation(len(learnt.images))[:show]
+    similar = learnt.features[drawn] @ learnt.features.T
+    similar[np.arange(len(drawn)), drawn] = -np.inf
+    laid = []
+    for i, near in zip(drawn, similar, strict=True):
+        order = np.argsort(-near, kind="stable")[: min(LISTED, len(near) - 1)]
+        cells = [
+            Cell(learnt.images[j], f"{seen_by(learnt.images[j])} {near[j]:.2f}".strip())
+            for j in order
+        ]
+        image = learnt.images[i]
+        note = "the most similar training images"
+        laid.append(Row(image.path.name, note, [Cell(image, seen_by(image), "query"), *cells]))
+    return laid
+
+
+def scores(rankings: Mapping[str, Ranking]) -> list[list[str]]:
+    """Lay out mAP, CMC and mINP of each ranking."""
+    names = next(iter(rankings.values())).summary()
+    lines = [[t, *(f"{v:.1%}" for v in r.summary().values())] for t, r in rankings.items()]
+    return [["", *names], *lines]
+
+
+def table_of_queries(data: Dataset, rankings: Mapping[str, Ranking]) -> list[list[Any]]:
+    """Lay out every query that was judged: its average precision, and where the first match is."""
+    lines = []
     for title, ranking in rankings.items():
-        found = "".join(
-            _figure(data.gallery[i], "right" if right else "wrong")
-            for i, right in zip(ranking.top[row], ranking.right[row], strict=True)
-            if i >= 0
-        )
-        lists.append(
-            f"<h3>{escape(title)} <small>AP {ranking.average_precision[row]:.0%}, first match at "
-            f"{ranking.first_match[row]}</small></h3><div class=list>{found}</div>"
-        )
-    return f"<section>{_figure(query, 'query')}<div>{''.join(lists)}</div></section>"
+        columns = ranking.queries, ranking.average_precision, ranking.first_match, ranking.top
+        for query, precision, first, top in zip(*columns, strict=True):
+            hits = [data.gallery[i].path.as_posix() if i >= 0 else "" for i in top]
+            name = data.query[query].path.as_posix()
+            lines.append([title, name, round(float(precision), 4), int(first), *hits])
+    width = max((len(line) for line in lines), default=4) - 4
+    head = ["run", "query", "average_precision", "first_match"]
+    return [[*head, *(f"hit_{k + 1}" for k in range(width))], *lines]
 
 
-def _figure(image: Image, kind: str) -> str:
-    picture = open_picture(image.path)
-    picture.thumbnail((HEIGHT, HEIGHT))
-    packed = BytesIO()
-    picture.save(packed, "JPEG", quality=80)
-    source = b64encode(packed.getvalue()).decode()
-    camera = "" if image.camera is None else f"camera {image.camera}"
-    label = {"right": "✓ same person", "wrong": "✗ somebody else", "query": "query"}[kind]
-    return (
-        f'<figure class={kind}><img alt="{label}" title="{escape(image.path.name)}" '
-        f'src="data:image/jpeg;base64,{source}">'
-        f"<figcaption>{label.split()[0]} {camera}</figcaption></figure>"
-    )
+def show_ranked(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
+    """Show who looks alike: queries and their hits, or neighbours where nobody is known."""
+    title = "Who looks alike"
+    runs = [run for run in runs if run.trained]
+    if not runs:
+        return Section(title, paragraph("No round is finished yet."))
+    data = runs[0].data
+    if data is None or not runs[0].searchable:
+        return _unknown(title, runs, pictures)
+    rankings = {run.title: run.tested.ranking for run in runs}
+    html = paragraph(ABOUT) + table(scores(rankings))
+    skipped = runs[0].tested.ranking.skipped
+    html += paragraph(f"{skipped} queries have no match and are left out.") if skipped else ""
+    chosen = {
+        "worst": ("The queries that went worst", worst_first(rankings)[:WORST]),
+        "drawn": ("Queries drawn by chance, worst first", draw_queries(rankings, DRAWN)),
+    }
+    figures = {}
+    if pictures.pictures:
+        for name, (heading, rows) in chosen.items():
+            laid = ranked_rows(data, rankings, rows)
+            html += f"<h3>{heading}</h3>{sheet_html(laid, pictures)}"
+            figures[f"ranked-{name}"] = plot_sheet(laid, pictures)
+    return Section(title, html, figures, {"ranked": table_of_queries(data, rankings)})
 
 
-_PAGE = """<!doctype html>
-<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">
-<title>Ranked lists: {name}</title>
-<style>
-:root {{ color-scheme: light dark; --right: #1a7f37; --wrong: #c4432b; --line: #8886; }}
-body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem;
-       padding: 0 1rem; }}
-table {{ border-collapse: collapse; }} th, td {{ padding: .2rem .8rem .2rem 0; text-align: right; }}
-th:first-child {{ text-align: left; }}
-section {{ display: flex; gap: 1.5rem; border-top: 1px solid var(--line); padding: 1rem 0; }}
-h3 {{ font-size: 1rem; margin: 0 0 .4rem; }} small {{ font-weight: normal; opacity: .7; }}
-.list {{ display: flex; flex-wrap: wrap; gap: .4rem; margin-bottom: .8rem; }}
-figure {{ margin: 0; font-size: .7rem; text-align: center; width: 4.8rem; }}
-img {{ display: block; margin: auto; width: 4rem; border: 3px solid var(--line);
-      border-radius: 4px; }}
-.right img {{ border-color: var(--right); }} .wrong img {{ border-color: var(--wrong);
-             border-style: dashed; }}
-.right figcaption {{ color: var(--right); }} .wrong figcaption {{ color: var(--wrong); }}
-@media (max-width: 40rem) {{ section {{ flex-direction: column; }} }}
-@media print {{ section {{ break-inside: avoid; }} }}
-</style>
-<h1>Who looks alike: {name}</h1>
-<p>{shown} of {queries} queries, drawn by chance; the crops of the gallery that come first, nearest
-first: ✓ the same person, ✗ somebody else. A crop of the same person by the same camera does not
-count and is left out. A similarity is not proof of identity.</p>
-<table><tr><th></th>{names}</tr>{scores}</table>
-{lists}
-</html>
-"""
+def _unknown(title: str, runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
+    if not pictures.pictures:
+        return Section(title, paragraph(f"{UNKNOWN} Nothing is shown without pictures."))
+    html, figures = paragraph(UNKNOWN), {}
+    for number, run in enumerate(runs, 1):
+        rows = neighbour_rows(run.learnt)
+        html += f"<h3>{run.title}</h3>" * (len(runs) > 1) + sheet_html(rows, pictures)
+        figures[f"ranked-{number}"] = plot_sheet(rows, pictures)
+    return Section(title, html, figures)
+
+
+ABOUT = (
+    "A query in blue, and the crops of the gallery that come first, nearest first: ✓ the same "
+    "person, ✗ somebody else. A crop of the same person by the same camera does not count and is "
+    "left out."
+)
+
+UNKNOWN = (
+    "Nobody is known here, so nothing is right or wrong: training images drawn by chance in blue, "
+    "and those most similar to each, with their similarity (1 is the same)."
+)

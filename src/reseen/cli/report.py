@@ -1,0 +1,74 @@
+"""`reseen report RUN... --out report.html`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from reseen.data.loading import Loading
+from reseen.data.reading import read
+from reseen.engine.device import Device
+from reseen.report.maps import POINTS
+from reseen.report.plotting import check_matplotlib
+from reseen.report.report import write_report
+
+
+def report(
+    *runs: Path,
+    out: Path,
+    data: Path | None = None,
+    only: tuple[str, ...] = (),
+    blur: bool = False,
+    no_pictures: bool = False,
+    map: str = "tsne",
+    points: int = POINTS,
+    format: str = "auto",
+    pattern: str | None = None,
+    device: Device = Device(),  # noqa: B008 (frozen)
+    loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
+) -> None:
+    """Write a page on one run, or on several side by side; also while they are at work.
+
+    The page needs nothing but itself. Figures (PNG, SVG) and numbers (CSV) go into a folder of its
+    name beside it.
+
+    Parameters
+    ----------
+    runs
+        Folders of runs.
+    out
+        The .html file to write.
+    data
+        What the runs learnt from, for cameras, people, queries and gallery where it has them.
+    only
+        Parts to write: run, clusters, ranked, map. All where none is named; run alone takes
+        seconds, as it needs no features.
+    blur
+        Blur the upper quarter of every crop, where faces are.
+    no_pictures
+        Leave out every crop.
+    map
+        tsne, pca, or umap (needs umap-learn).
+    points
+        Images on the maps.
+    format
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
+        tracklets.
+    pattern
+        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+    """
+    check_matplotlib("A report")
+    dataset = None if data is None else read(data, format=format, pattern=pattern)
+    write_report(
+        runs,
+        out,
+        data=dataset,
+        only=only,
+        blur=blur,
+        pictures=not no_pictures,
+        map=map,
+        points=points,
+        device=device,
+        loading=loading,
+    )
+    print(f"{out.resolve()}: open it in a browser; figures and numbers: {out.with_suffix('')}")

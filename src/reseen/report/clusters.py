@@ -1,0 +1,301 @@
+"""The clusters of the last round: who was put together, how tightly, and by which cameras."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reseen.records import JUNK, NOISE, Image
+from reseen.report.evidence import Evidence, Learnt
+from reseen.report.plotting import PALETTE, colours, new_figure, styled
+from reseen.report.section import Rows, Section, charts, paragraph, under
+from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
+from reseen.report.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 4
+"""Clusters of each kind on a sheet."""
+
+NEAREST, FARTHEST = 10, 4
+"""Members of a cluster on a sheet: next to the centre, and far from it."""
+
+LEAST = 4
+"""Members of a cluster that may be called tight or loose: two images are always tight."""
+
+WIDEST = 40
+"""Clusters in the figure of cameras."""
+
+
+@dataclass(frozen=True, slots=True)
+class Centres:
+    """Clusters and how far their members lie from the middle.
+
+    Args:
+        centres: (K, D) the mean of each cluster's features.
+        distances: (N,) Euclidean distance of each image to the centre of its cluster, and of a
+            noise point to the nearest centre.
+        nearest: (N,) the cluster of that centre.
+        sizes: (K,) members.
+        spread: (K,) mean distance of the members.
+    """
+
+    centres: np.ndarray
+    distances: np.ndarray
+    nearest: np.ndarray
+    sizes: np.ndarray
+    spread: np.ndarray
+
+
+def centres(features: np.ndarray, ids: np.ndarray) -> Centres:
+    """Measure how far the members of each cluster lie from its centre.
+
+    Args:
+        features: (N, D) float32.
+        ids: (N,) int64, 0..K-1 or NOISE.
+
+    Memory: O(K D), and K distances for each of 1,024 noise points at a time.
+    """
+    count = int(ids.max(initial=NOISE)) + 1
+    sizes = np.bincount(ids[ids >= 0], minlength=count)
+    middles = np.zeros((count, features.shape[1]), np.float64)
+    np.add.at(middles, ids[ids >= 0], features[ids >= 0])
+    middles /= np.maximum(sizes, 1)[:, None]
+    nearest = ids.copy()
+    outside = np.flatnonzero(ids == NOISE)
+    for start in range(0, len(outside) if count else 0, 1024):
+        part = outside[start : start + 1024]
+        gap = (middles**2).sum(1) - 2 * features[part] @ middles.T  # less what all have in common
+        nearest[part] = gap.argmin(1)
+    distances = np.linalg.norm(features - middles[nearest], axis=1) if count else np.ones(len(ids))
+    spread = np.bincount(ids[ids >= 0], distances[ids >= 0], count) / np.maximum(sizes, 1)
+    return Centres(middles, distances, nearest, sizes, spread)
+
+
+def plot_sizes(sizes: np.ndarray) -> "Figure":
+    """Draw how many clusters (K,) have how many members."""
+    top = int(sizes.max(initial=1))
+    edges = (
+        np.unique(np.geomspace(1, top + 1, 24).astype(int)) if top > 24 else np.arange(1, top + 2)
+    )
+    with styled():
+        figure = new_figure(4.2, 2.7)
+        axes = figure.add_subplot(title="Sizes of clusters", xlabel="members", ylabel="clusters")
+        counts, _ = np.histogram(sizes, [*edges[:-1], top + 1])
+        lefts = edges[:-1] - 0.5 if top <= 24 else edges[:-1]
+        axes.bar(lefts, counts, np.diff(edges), align="edge", color=PALETTE[0], ec="none")
+        if top > 24:
+            from matplotlib.ticker import ScalarFormatter
+
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.grid(False, axis="x")
+    return figure
+
+
+def plot_cameras(mix: np.ndarray, names: Sequence[str], sizes: np.ndarray) -> "Figure":
+    """Draw which cameras the largest clusters were seen by.
+
+    Args:
+        mix: (K, cameras) members of each cluster seen by each camera.
+        names: of the cameras.
+        sizes: (K,) members.
+    """
+    order = np.argsort(-sizes, kind="stable")[:WIDEST]
+    shares = mix[order] / sizes[order, None]
+    with styled():
+        figure = new_figure(4.2, 2.7)
+        axes = figure.add_subplot(
+            title="Cameras of the largest clusters",
+            xlabel=f"{len(order)} clusters, the largest first",
+            ylabel="share of members",
+        )
+        below = np.zeros(len(order))
+        for column, colour in enumerate(colours(len(names))):
+            share = shares[:, column]
+            axes.bar(range(len(order)), share, 0.9, below, color=colour, label=names[column])
+            below += share
+        axes.set_xticks([])
+        axes.grid(False)
+        figure.legend(loc="outside lower center", ncols=5)
+    return figure
+
+
+def cameras_of(images: Sequence[Image], named: Mapping[int, str]) -> tuple[np.ndarray, list[str]]:
+    """Give the camera of each image as a position in a list of names, -1 where unknown.
+
+    Args:
+        images: N records.
+        named: names of the cameras, where the data gives them.
+    """
+    camera = np.array([-1 if i.camera is None else i.camera for i in images], np.int64)
+    known = [int(c) for c in np.unique(camera) if c >= 0]
+    place = np.where(camera >= 0, np.searchsorted(known, camera), -1) if known else camera
+    return place, [f"camera {named.get(c, c)}" for c in known]
+
+
+def mixture(ids: np.ndarray, camera: np.ndarray, cameras: int) -> np.ndarray:
+    """Count the members of each cluster that each camera has seen: (K, cameras)."""
+    count = int(ids.max(initial=NOISE)) + 1
+    table = np.zeros((count, cameras), np.int64)
+    kept = (ids >= 0) & (camera >= 0)
+    np.add.at(table, (ids[kept], camera[kept]), 1)
+    return table
+
+
+def majority(ids: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give who most of each cluster shows (K,), and the share of members who are (K,).
+
+    Args:
+        ids: (N,) cluster of each image, or NOISE.
+        person: (N,) who it shows, or JUNK, which counts as a person of its own each time.
+    """
+    count = int(ids.max(initial=NOISE)) + 1
+    who, share = np.full(count, JUNK), np.zeros(count)
+    for cluster, members in enumerate(members_of(ids)):
+        people, times = np.unique(person[members][person[members] != JUNK], return_counts=True)
+        if len(people):
+            who[cluster] = people[times.argmax()]
+            share[cluster] = times.max() / len(members)
+    return who, share
+
+
+def members_of(ids: np.ndarray) -> list[np.ndarray]:
+    """Give the positions of the members of each cluster, K arrays."""
+    order = np.argsort(ids, kind="stable")
+    count = int(ids.max(initial=NOISE)) + 1
+    return np.split(order, np.searchsorted(ids[order], np.arange(count)))[1:]
+
+
+def people_of(images: Sequence[Image]) -> np.ndarray:
+    """Give who each image shows (N,), JUNK where nobody knows."""
+    return np.array([JUNK if i.person is None else i.person for i in images], np.int64)
+
+
+def contact_rows(
+    learnt: Learnt, found: Centres, named: Mapping[int, str] | None = None
+) -> dict[str, list[Row]]:
+    """Choose clusters to look at and lay out their members, ranked by distance to the centre.
+
+    Args:
+        learnt: images, features and clusters.
+        found: of these.
+        named: names of the cameras, where the data gives them.
+
+    Returns:
+        Rows of the largest, tightest and loosest clusters, and of the noise points next to a
+        cluster and farthest from all.
+    """
+    images, ids = learnt.images, learnt.ids
+    assert ids is not None
+    members = members_of(ids)
+    person = people_of(images)
+    who, share = majority(ids, person)
+    truth = bool((person != JUNK).any())
+    camera, names = cameras_of(images, named or {})
+    mix, tints = mixture(ids, camera, len(names)), colours(len(names))
+    judged = np.flatnonzero(found.sizes >= min(LEAST, found.sizes.max(initial=0)))
+    tight = judged[np.argsort(found.spread[judged], kind="stable")]
+
+    def cell(i: int, right: bool | None) -> Cell:
+        seen = names[camera[i]].replace("camera ", "c") if camera[i] >= 0 else ""
+        kind = "" if right is None else "right" if right else "wrong"
+        return Cell(images[i], f"{seen} {found.distances[i]:.2f}".strip(), kind)
+
+    def ends(order: np.ndarray, right) -> list[Cell | None]:
+        if len(order) <= NEAREST + FARTHEST:
+            return [cell(i, right(i)) for i in order]
+        first, last = order[:NEAREST], order[-FARTHEST:]
+        return [*(cell(i, right(i)) for i in first), None, *(cell(i, right(i)) for i in last)]
+
+    def row(cluster: int) -> Row:
+        order = members[cluster][np.argsort(found.distances[members[cluster]], kind="stable")]
+        note = f"{len(order)} members, mean distance {found.spread[cluster]:.2f}"
+        seen = np.flatnonzero(mix[cluster])
+        note += f", {len(seen)} of {len(names)} cameras" if names else ""
+        note += f", {share[cluster]:.0%} one person" if truth else ""
+        parts = [(names[c], float(mix[cluster, c] / mix[cluster].sum()), tints[c]) for c in seen]
+        right = (lambda i: bool(person[i] == who[cluster])) if truth else (lambda i: None)
+        return Row(f"Cluster {cluster}", note, ends(order, right), parts)
+
+    outside = np.flatnonzero(ids == NOISE)
+    outside = outside[np.argsort(found.distances[outside], kind="stable")]
+    rows = {
+        "Largest": [row(c) for c in np.argsort(-found.sizes, kind="stable")[:SHOWN]],
+        "Tightest": [row(c) for c in tight[:SHOWN]],
+        "Loosest": [row(c) for c in tight[::-1][:SHOWN]],
+    }
+    if len(outside):
+        note = f"{len(outside)} images, {len(outside) / len(ids):.0%}; nearest to a cluster first"
+        rows["Noise"] = [Row("In no cluster", note, ends(outside, lambda i: None))]
+    return {name: chosen for name, chosen in rows.items() if chosen}
+
+
+def table_of_clusters(
+    learnt: Learnt, found: Centres, named: Mapping[int, str] | None = None
+) -> list[list[Any]]:
+    """Lay out every cluster: size, mean distance, members of each camera, and who they are."""
+    ids, images = learnt.ids, learnt.images
+    assert ids is not None
+    camera, names = cameras_of(images, named or {})
+    mix = mixture(ids, camera, len(names))
+    who, share = majority(ids, people_of(images))
+    truth = bool((who != JUNK).any())
+    head = ["cluster", "members", "mean_distance", *names]
+    lines = [
+        [k, int(found.sizes[k]), round(float(found.spread[k]), 4), *map(int, mix[k])]
+        + ([int(who[k]), round(float(share[k]), 4)] if truth else [])
+        for k in range(len(found.sizes))
+    ]
+    return [head + (["person", "share_of_person"] if truth else []), *lines]
+
+
+def show_clusters(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
+    """Show the clusters of each run's last round."""
+    several = len(runs) > 1
+    html, figures, tables = [paragraph(ABOUT)], {}, {}
+    for number, run in enumerate(runs, 1):
+        prefix = f"clusters-{number}-" if several else "clusters-"
+        text, drawn, found = _of(run, pictures)
+        html.append(under(run.title if several else "", text))
+        figures |= {prefix + name: figure for name, figure in drawn.items()}
+        tables |= {prefix + name: rows for name, rows in found.items()}
+    return Section("Clusters", "".join(html), figures, tables)
+
+
+def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], dict[str, Rows]]:
+    if not run.trained:
+        return paragraph("No round is finished yet."), {}, {}
+    if run.labels is None:
+        return paragraph("This method makes no clusters."), {}, {}
+    if not run.labels.clusters:
+        return paragraph("The last round found no clusters: every image is noise."), {}, {}
+    learnt = run.learnt
+    assert learnt.ids is not None
+    named = run.data.cameras if run.data else {}
+    found = centres(learnt.features, learnt.ids)
+    camera, names = cameras_of(learnt.images, named)
+    mix = mixture(learnt.ids, camera, len(names))
+    figures = {"sizes": (plot_sizes(found.sizes), "How many clusters have how many members.")}
+    if len(names) > 1:
+        seen = (mix > 0).sum(1)
+        about = f"{np.mean(seen > 1):.0%} of all clusters join images of several cameras."
+        figures["cameras"] = plot_cameras(mix, names, found.sizes), about
+    html = charts(figures)
+    drawn = {name: figure for name, (figure, _) in figures.items()}
+    for name, rows in contact_rows(learnt, found, named).items():
+        html += f"<h3>{name}</h3>{sheet_html(rows, pictures)}"
+        if pictures.pictures:
+            drawn[name.lower()] = plot_sheet(rows, pictures)
+    return html, drawn, {"all": table_of_clusters(learnt, found, named)}
+
+
+ABOUT = (
+    "The clusters of the last round, measured by the features of the encoder that learnt from "
+    "them. Members stand in the order of their Euclidean distance to the mean of their cluster, "
+    "which is the number below each; after a gap come the farthest. Where people are known, ✓ is "
+    "the person that most of the cluster shows and ✗ somebody else. The bar is the share of each "
+    "camera."
+)

@@ -1,0 +1,326 @@
+"""The run itself: how it was set, how it went round by round, and where the time went."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reseen.engine.progress import duration
+from reseen.methods import METHODS
+from reseen.report.evidence import Evidence
+from reseen.report.plotting import INK, PALETTE, colours, new_figure, shortened, styled
+from reseen.report.section import Rows, Section, charts, paragraph, table
+from reseen.report.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Numbers = Sequence[Mapping[str, float]]
+"""The lines of a run's metrics.jsonl, as `engine.run.read_metrics` gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One plot over the rounds."""
+
+    title: str
+    measures: Mapping[str, str]
+    """Names in metrics.jsonl, and what they are called."""
+    percent: bool = False
+
+
+PANELS = {
+    "accuracy": Panel("mAP and rank-1", {"mAP": "mAP", "rank1": "rank-1"}, percent=True),
+    "loss": Panel("Loss", {"loss": "loss"}),
+    "clusters": Panel("Clusters", {"clusters": "clusters"}),
+    "noise": Panel("Images in no cluster", {"noise": "noise"}, percent=True),
+    "agreement": Panel(
+        "Clusters against people", {"nmi": "NMI", "ari": "ARI", "pairwise_f": "pairwise F"}
+    ),
+    "stability": Panel("Clusters against those of the round before", {"stability": "ARI"}),
+}
+
+FORMS = {
+    "clusters": "{:.0f}",
+    "nmi": "{:.3f}",
+    "ari": "{:.3f}",
+    "pairwise_f": "{:.3f}",
+    "stability": "{:.3f}",
+    "loss": "{:.3f}",
+}
+"""How numbers are written; all others are shares, in percent."""
+
+RESULTS = {
+    **dict(mAP="mAP", rank1="rank-1", rank5="rank-5", rank10="rank-10", mINP="mINP"),
+    **dict(clusters="clusters", noise="noise", nmi="NMI", ari="ARI", pairwise_f="pairwise F"),
+    **dict(stability="stability", loss="loss"),
+}
+
+STYLES = ("-", "--", ":")
+
+
+def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
+    """Draw measures over the rounds: a colour for each of several runs, else for each measure.
+
+    Args:
+        runs: title and numbers of each run.
+        panel: what to draw, such as `PANELS["loss"]`.
+
+    Returns:
+        The figure, or None where no run has measured any of it.
+    """
+    shown = {
+        name: word
+        for name, word in panel.measures.items()
+        if any(name in row for rows in runs.values() for row in rows)
+    }
+    if not shown:
+        return None
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    several = len(runs) > 1
+    tints = colours(len(runs))
+    with styled():
+        figure = new_figure(4.2, 2.9)
+        axes = figure.add_subplot(title=panel.title, xlabel="round")
+        for run, rows in enumerate(runs.values()):
+            for which, name in enumerate(shown):
+                points = [(row["round"], row[name]) for row in rows if name in row]
+                axes.plot(
+                    *(zip(*points, strict=True) if points else ([], [])),
+                    color=tints[run] if several else PALETTE[which],
+                    linestyle=STYLES[which % 3] if several else "-",
+                    marker="o" if len(points) <= 30 else "",
+                )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.margins(y=0.08)
+        if panel.percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        names = [Line2D([], [], color=tint) for tint in tints], shortened(list(runs))
+        kinds = [
+            Line2D(
+                [],
+                [],
+                color=INK if several else PALETTE[i],
+                linestyle=STYLES[i % 3] if several else "-",
+            )
+            for i in range(len(shown))
+        ]
+        lines = [*(names[0] if several else []), *(kinds if len(shown) > 1 else [])]
+        words = [*(names[1] if several else []), *(shown.values() if len(shown) > 1 else [])]
+        if lines:
+            figure.legend(lines, words, loc="outside lower center", ncols=min(3, len(words)))
+    return figure
+
+
+def plot_stages(runs: Mapping[str, Numbers]) -> "Figure | None":
+    """Draw how long each stage of a round took on average, one bar a run; None without rounds."""
+    stages = {title: stage_seconds(rows) for title, rows in runs.items()}
+    names = list(dict.fromkeys(name for times in stages.values() for name in times))
+    if not names:
+        return None
+    with styled():
+        figure = new_figure(4.2, 1.7 + 0.35 * len(runs))
+        axes = figure.add_subplot(title="Time of a round", xlabel="seconds")
+        left = np.zeros(len(stages))
+        places = np.arange(len(stages))
+        for name, colour in zip(names, colours(len(names)), strict=True):
+            width = np.array([times.get(name, 0) for times in stages.values()])
+            axes.barh(places, width, left=left, color=colour, label=name, height=0.6)
+            left += width
+        axes.set_yticks(places, shortened(list(runs), 16))
+        axes.set_ylim(len(runs) - 0.4, -0.6)
+        axes.grid(False, axis="y")
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def stage_seconds(rows: Numbers) -> dict[str, float]:
+    """Give the mean seconds of each stage of a round; a search counts only where there was one.
+
+    What a round took beyond its stages, such as clustering, is "the rest".
+    """
+    rounds = [row for row in rows if row["round"] > 0 and "round_seconds" in row]
+    ends = "_seconds"
+    names = dict.fromkeys(key for row in rounds for key in row if key.endswith(ends))
+    total = {name: [row[name] for row in rounds if name in row] for name in names}
+    inside = [name for name in names if name not in ("round_seconds", "searching_seconds")]
+    stages = {name.removesuffix(ends): sum(total[name]) / len(rounds) for name in inside}
+    if rounds:
+        rest = sum(total["round_seconds"]) / len(rounds) - sum(stages.values())
+        stages["the rest"] = max(0.0, rest)
+    if "searching_seconds" in names:
+        stages["searching"] = float(np.mean(total["searching_seconds"]))
+    return stages
+
+
+def results(runs: Mapping[str, Numbers]) -> Rows:
+    """Lay out the untrained, last and best round of each run, as text."""
+    lines: list[tuple[str, str, Mapping[str, float]]] = []
+    for title, rows in runs.items():
+        done = [row for row in rows if row["round"] > 0]
+        judged = [row for row in done if "mAP" in row]
+        if rows and rows[0]["round"] == 0:
+            lines.append((title, "untrained", rows[0]))
+        if done:
+            lines.append((title, "last", done[-1]))
+        if judged:
+            best = max(judged, key=lambda row: row["mAP"])
+            lines.append((title, "best on test", best))
+    names = [name for name in RESULTS if any(name in row for _, _, row in lines)]
+    body = [
+        [title, which, row["round"]]
+        + [FORMS.get(n, "{:.1%}").format(row[n]) if n in row else "" for n in names]
+        for title, which, row in lines
+    ]
+    return [["run", "", "round", *(RESULTS[name] for name in names)], *body]
+
+
+def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
+    """Lay out the settings in which some run differs from its method's defaults, or from another.
+
+    Args:
+        runs: title and facts of each run, as `engine.run.read_facts` gives them.
+
+    Returns:
+        Setting, default (where all runs are of one method that this package has), and the value of
+        each run.
+    """
+    asked = {title: flat(facts["settings"]) for title, facts in runs.items()}
+    plain = {title: defaults(facts["method"]) for title, facts in runs.items()}
+    methods = {facts["method"] for facts in runs.values()}
+    names = dict.fromkeys(name for told in asked.values() for name in told)
+    differing = [
+        name
+        for name in names
+        if any(name in told and told[name] != plain[t].get(name) for t, told in asked.items())
+        or len({json.dumps(told.get(name)) for told in asked.values()}) > 1
+    ]
+    common = next(iter(plain.values())) if len(methods) == 1 else {}
+    head = ["setting", *(["default"] if common else []), *runs]
+    return [
+        head,
+        *(
+            [name, *([common.get(name, "")] if common else [])]
+            + [told.get(name, "") for told in asked.values()]
+            for name in differing
+        ),
+    ]
+
+
+def defaults(method: str) -> dict[str, Any]:
+    """Give the settings that a method has by itself, by dotted names; empty if it is not ours."""
+    kinds = {kind.__name__: kind for kind in METHODS.values()}
+    if method not in kinds:
+        return {}
+    made = kinds[method]()
+    assert is_dataclass(made) and not isinstance(made, type)
+    return flat(json.loads(json.dumps(asdict(made), default=str)))
+
+
+def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Turn {"encoder": {"pooling": "gem"}} into {"encoder.pooling": "gem"}."""
+    pairs: dict[str, Any] = {}
+    for name, value in tree.items():
+        inside = isinstance(value, Mapping) and value
+        pairs |= flat(value, f"{above}{name}.") if inside else {above + name: value}
+    return pairs
+
+
+def about(runs: Mapping[str, Evidence]) -> Rows:
+    """Lay out what each run is: method, data, seed, device, and how long it took."""
+    lines: dict[str, list[Any]] = {}
+    for run in runs.values():
+        facts, data = run.facts, run.facts.get("data", {})
+        took = sum(row.get(f"{w}_seconds", 0) for row in run.rows for w in ("round", "searching"))
+        source = facts.get("source")
+        told = {
+            "folder": run.folder,
+            "method": facts["method"],
+            "training images": data.get("images", ""),
+            "source images": source["images"] if source else "",
+            "starts from": facts.get("start") or "",
+            "seed": facts["seed"],
+            "device": facts.get("device", {}).get("name", ""),
+            "precision": facts["precision"],
+            "rounds done": int(run.rows[-1]["round"]) if run.rows else 0,
+            "time of rounds and searches": duration(took),
+        }
+        for name, value in told.items():
+            lines.setdefault(name, []).append(value)
+    kept = {name: values for name, values in lines.items() if any(v != "" for v in values)}
+    return [["", *runs], *([name, *values] for name, values in kept.items())]
+
+
+def environments(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
+    """Lay out what each run was made with: versions, machine, threads."""
+    found = {title: facts.get("environment", {}) for title, facts in runs.items()}
+    names = dict.fromkeys(name for told in found.values() for name in told)
+    return [["", *runs], *([n, *(told.get(n, "") for told in found.values())] for n in names)]
+
+
+def measured(runs: Mapping[str, Numbers]) -> Rows:
+    """Lay out every number of every round."""
+    names = dict.fromkeys(name for rows in runs.values() for row in rows for name in row)
+    lines = (
+        [title, *(row.get(n, "") for n in names)] for title, rows in runs.items() for row in rows
+    )
+    return [["run", *names], *lines]
+
+
+def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
+    """Show how the runs were set and how they went."""
+    named = {run.title: run for run in runs}
+    rows = {run.title: run.rows for run in runs}
+    facts = {run.title: run.facts for run in runs}
+    figures = {name: plot_rounds(rows, panel) for name, panel in PANELS.items()}
+    figures["stages"] = plot_stages(rows)
+    drawn = {f"run-{name}": (f, CAPTIONS[name]) for name, f in figures.items() if f is not None}
+    changed = settings(facts)
+    tables = {
+        "run-results": results(rows),
+        "run-settings": changed,
+        "run-rounds": measured(rows),
+        "run-environment": environments(facts),
+    }
+    parts = [table(about(named))]
+    if len(tables["run-results"]) > 1:
+        best = (
+            "The best round was chosen by the test set, so it flatters; the last one is the result."
+        )
+        parts += [table(tables["run-results"])]
+        parts += (
+            [paragraph(best)] if any(r[1] == "best on test" for r in tables["run-results"]) else []
+        )
+        parts += [charts(drawn)]
+    else:
+        parts += [paragraph("No round is finished yet.")]
+    differs = "Settings that differ from the method's own" + (
+        ", or from run to run" if len(runs) > 1 else ""
+    )
+    parts += [
+        f"<h3>{differs}</h3>",
+        table(changed) if len(changed) > 1 else paragraph("None."),
+        "<details><summary>Made with</summary>" + table(tables["run-environment"]) + "</details>",
+    ]
+    return Section(
+        "The run" if len(runs) == 1 else "The runs",
+        "".join(parts),
+        {n: f for n, (f, _) in drawn.items()},
+        tables,
+    )
+
+
+CAPTIONS = {
+    "accuracy": "Mean average precision of the search, and queries whose first hit is right.",
+    "loss": "Mean loss of each round. It is not comparable where the number of clusters changes.",
+    "clusters": "Clusters found in each round.",
+    "noise": "Share of the training images that are in no cluster and teach nothing.",
+    "agreement": "1 is perfect. Noise points count as clusters of one.",
+    "stability": "1: the same clusters as in the round before; 0: unrelated ones. Needs no truth.",
+    "stages": "Mean of all rounds; searching where there was a search.",
+}
+"""What stands below each figure."""

@@ -1,0 +1,189 @@
+"""What a run left behind, and what its encoder makes of the images."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from reseen.data.check import unmatched
+from reseen.data.loading import Loading
+from reseen.engine import extract as extraction
+from reseen.engine.device import Device
+from reseen.engine.evaluate import search
+from reseen.engine.progress import QUIET, Screen
+from reseen.engine.run import checkpoint, read_facts, read_labels, read_metrics, read_paths
+from reseen.errors import DataError
+from reseen.nets.encoder import Encoder
+from reseen.records import Dataset, Image, PseudoLabels, Ranking, distinct
+from reseen.training import load
+
+
+class Learnt(NamedTuple):
+    """The training images of a run, as the encoder of its last round sees them."""
+
+    images: tuple[Image, ...]
+    """N records; with cameras and people where the data tells them."""
+    features: np.ndarray
+    """(N, D) float32 unit rows."""
+    ids: np.ndarray | None
+    """(N,) int64, the cluster of each in the last round, or NOISE; None if nothing was labelled."""
+
+
+class Tested(NamedTuple):
+    """Queries and gallery, each picture once, as the encoder of the last round sees them."""
+
+    images: tuple[Image, ...]
+    features: np.ndarray
+    """(M, D) float32 unit rows."""
+    ranking: Ranking
+
+
+class Evidence:
+    """A run to report on, at work or done; everything is read when it is first asked for.
+
+    Args:
+        folder: of the run.
+        data: what it learnt from, with its queries and gallery; without it the training images
+            are those that the run names, and nothing is known of their cameras and people.
+        title: names the run; by default its folder does.
+        device, loading: as in `training.load` and `training.extract`.
+        screen: where to show progress.
+
+    Raises:
+        CheckpointError: the folder holds no run.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        data: Dataset | None = None,
+        *,
+        title: str = "",
+        device: Device | None = None,
+        loading: Loading | None = None,
+        screen: Screen = QUIET,
+    ):
+        self.folder = Path(folder)
+        self.data = data
+        self.title = title or self.folder.resolve().name
+        self.facts: dict[str, Any] = read_facts(self.folder)
+        self.rows = read_metrics(self.folder)
+        self._device = device
+        self._loading = loading
+        self._screen = screen
+        self._features: dict[Path, np.ndarray] = {}
+
+    @property
+    def trained(self) -> bool:
+        """Whether a round is finished, so that there is an encoder."""
+        return checkpoint(self.folder, "last").exists()
+
+    @property
+    def searchable(self) -> bool:
+        """Whether the data has a query with a match in its gallery."""
+        data = self.data
+        return data is not None and sum(1 for _ in unmatched(data)) < len(data.query)
+
+    @property
+    def first_frames(self) -> bool:
+        """Whether tracklets are judged by their first frames alone, for want of data."""
+        return self.data is None and "frames" in self.facts.get("data", {})
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder of the last round."""
+        return load(self.folder, device=self._device)
+
+    @cached_property
+    def labels(self) -> PseudoLabels | None:
+        """The pseudo-labels of the last round."""
+        return read_labels(self.folder, int(self.rows[-1]["round"])) if self.rows else None
+
+    @cached_property
+    def learnt(self) -> Learnt:
+        """The training images, their features and clusters.
+
+        Raises:
+            DataError: pictures are not where they were, or the data is another.
+        """
+        paths = read_paths(self.folder)
+        images = found(paths, self.data) if self.data else tuple(map(Image, paths))
+        if self.data is None:
+            _demand(paths, self.folder)
+        kept = self._extract(images)
+        features = self._stack([images[i] for i in kept])
+        ids = self.labels.ids[kept] if self.labels else None
+        return Learnt(tuple(images[i] for i in kept), features, ids)
+
+    @cached_property
+    def tested(self) -> Tested:
+        """Queries and gallery, their features and how the search went; ask `searchable` first."""
+        assert self.data is not None
+        images = distinct(self.data.query, self.data.gallery)
+        kept = tuple(images[i] for i in self._extract(images))
+        features = self._stack(kept)
+        return Tested(kept, features, search(self.data, kept, features))
+
+    def _extract(self, images: Sequence[Image]) -> list[int]:
+        """Make the features that are not there yet; give the positions of images that have some."""
+        new = [image for image in images if image.path not in self._features]
+        if new:
+            crops = extraction.load(new, self.encoder, self._loading, self._screen)
+            track = self._screen.track("extracting")
+            rows = extraction.extract(self.encoder, crops, track=track)
+            self._features |= dict(zip((i.path for i in crops.images), rows, strict=True))
+        return [i for i, image in enumerate(images) if image.path in self._features]
+
+    def _stack(self, images: Sequence[Image]) -> np.ndarray:
+        return np.stack([self._features[image.path] for image in images])
+
+
+def found(paths: Sequence[Path], data: Dataset) -> tuple[Image, ...]:
+    """Find the training images of a run in its data, which may lie elsewhere by now.
+
+    Args:
+        paths: N, as the run wrote them.
+        data: holds them, in the same folders below its root.
+
+    Raises:
+        DataError: some are not there.
+    """
+    known = {image.path: image for image in data.train}
+    below = {_tail(image.path, data.root): image for image in data.train}
+    images = []
+    for path in paths:
+        tails = (path.parts[i:] for i in range(len(path.parts)))
+        image = known.get(path) or next((below[t] for t in tails if t in below), None)
+        if image is None:
+            raise DataError(
+                f"The run learnt from {path}, which is not among the {len(data.train)} training "
+                f"images of {data.root}. Give the data that it was trained on, read the same way."
+            )
+        images.append(image)
+    return tuple(images)
+
+
+def _tail(path: Path, root: Path) -> tuple[str, ...]:
+    return path.relative_to(root).parts if path.is_relative_to(root) else path.parts
+
+
+def _demand(paths: Sequence[Path], folder: Path) -> None:
+    lost = [path for path in paths if not path.exists()]
+    if lost:
+        raise DataError(
+            f"{len(lost)} of the {len(paths)} training images of {folder} are not where they were, "
+            f"first {lost[0]}. Go to the folder in which it was trained, or say where the data is "
+            "now: --data DATA."
+        )
+
+
+def titles(folders: Sequence[Path]) -> list[str]:
+    """Name runs by their folders, with as much of what is above as tells them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(set(parts)):
+            break
+    return names

@@ -1,0 +1,252 @@
+"""Features in two dimensions: who lies near whom."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reseen.errors import SettingsError
+from reseen.records import JUNK, NOISE, Image
+from reseen.report.clusters import cameras_of, people_of
+from reseen.report.evidence import Evidence
+from reseen.report.plotting import GREY, colours, new_figure, styled
+from reseen.report.section import Section, paragraph, under
+from reseen.report.thumbnails import ACROSS, DOWN, Thumbnails
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KINDS = ("tsne", "pca", "umap")
+
+POINTS = 2000
+"""Images on the maps of a page, all together."""
+
+LEGEND = 12
+"""Groups that a legend names; of more the colours only tell neighbours apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """What the points of a map are coloured by.
+
+    Args:
+        ids: (n,) int64, positions in names, or -1 for none.
+        names: of the groups.
+        none: what a point without a group is.
+    """
+
+    ids: np.ndarray
+    names: Sequence[str]
+    none: str
+
+
+def check_map(kind: str) -> None:
+    """Refuse a map that could not be drawn, before long work.
+
+    Raises:
+        SettingsError: no such kind, or umap-learn is not installed.
+    """
+    if kind not in KINDS:
+        raise SettingsError(f"map is {kind!r}. Use one of: {', '.join(KINDS)}.")
+    if kind == "umap" and find_spec("umap") is None:
+        raise SettingsError(
+            "UMAP needs umap-learn, which is not installed: pip install umap-learn, or use --map "
+            "tsne or pca."
+        )
+
+
+def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarray:
+    """Lay features out in a plane.
+
+    Args:
+        features: (n, D) unit rows, at least two.
+        kind: tsne (keeps neighbours together; far distances mean nothing), pca (the two widest
+            directions), or umap.
+        seed: of random draws.
+
+    Returns:
+        (n, 2) float64.
+
+    Raises:
+        SettingsError: see `check_map`.
+
+    Source: van der Maaten & Hinton, Visualizing data using t-SNE, JMLR 2008; McInnes et al., UMAP,
+    arXiv:1802.03426.
+    """
+    check_map(kind)
+    from sklearn.decomposition import PCA
+
+    count, size = features.shape
+    if kind == "pca" or count < 5:
+        flat = PCA(min(2, count, size), random_state=seed).fit_transform(features)
+        return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1]))).astype(np.float64)
+    if kind == "umap":
+        from umap import UMAP  # pyright: ignore[reportMissingImports]
+
+        made = UMAP(n_neighbors=min(15, count - 1), metric="cosine", random_state=seed)
+        return np.asarray(made.fit_transform(features), np.float64)
+    from sklearn.manifold import TSNE
+
+    # Fifty directions hold nearly all there is, and make the search for neighbours quick.
+    fewer = PCA(min(50, count, size), random_state=seed).fit_transform(features)
+    made = TSNE(perplexity=min(30, (count - 1) / 3), init="pca", random_state=seed)
+    return np.asarray(made.fit_transform(fewer), np.float64)
+
+
+def draw_points(ids: np.ndarray | None, count: int, most: int, seed: int = 0) -> np.ndarray:
+    """Draw at most `most` of `count` images: whole clusters, and single noise points.
+
+    A cluster is drawn with the same chance as a noise point, so every image has the same chance,
+    but those that are drawn come with all their cluster.
+
+    Args:
+        ids: (N,) clusters or NOISE; None draws single images.
+        count: N.
+        most: the last cluster is cut where it does not fit.
+        seed: of the draw.
+
+    Returns:
+        Positions, ascending.
+    """
+    groups = np.arange(count) if ids is None else np.where(ids == NOISE, -1 - np.arange(count), ids)
+    names, inverse = np.unique(groups, return_inverse=True)
+    turn = np.random.default_rng(seed).permutation(len(names))[inverse]
+    return np.sort(np.argsort(turn, kind="stable")[:most])
+
+
+def groups_of(
+    images: Sequence[Image], ids: np.ndarray | None, named: Mapping[int, str]
+) -> dict[str, Groups]:
+    """Give all that points can be coloured by: cluster, camera and person, where known."""
+    found = {}
+    if ids is not None and (ids != NOISE).any():
+        numbers, inverse = np.unique(ids[ids != NOISE], return_inverse=True)
+        place = np.full(len(ids), -1)
+        place[ids != NOISE] = inverse
+        found["cluster"] = Groups(place, [f"cluster {k}" for k in numbers], "in no cluster")
+    camera, names = cameras_of(images, named)
+    if names:
+        found["camera"] = Groups(camera, names, "camera unknown")
+    person = people_of(images)
+    if (person != JUNK).any():
+        numbers, inverse = np.unique(person[person != JUNK], return_inverse=True)
+        place = np.full(len(person), -1)
+        place[person != JUNK] = inverse
+        found["person"] = Groups(place, [f"person {p}" for p in numbers], "person unknown")
+    return found
+
+
+def plot_map(points: np.ndarray, groups: Groups | None = None, title: str = "") -> "Figure":
+    """Draw a map.
+
+    Args:
+        points: (n, 2), as `project` gives them.
+        groups: their colours; all are one colour without.
+        title: stands above.
+    """
+    groups = groups or Groups(np.full(len(points), -1), [], "")
+    tints = colours(len(groups.names))
+    with styled():
+        figure = new_figure(6, 5.2)
+        axes = figure.add_subplot(title=title, xticks=[], yticks=[])
+        alone = groups.ids < 0
+        axes.scatter(*points[alone].T, s=4, color=GREY, alpha=0.6, label=groups.none, lw=0)
+        if len(groups.names) <= LEGEND:
+            for k, name in enumerate(groups.names):
+                axes.scatter(*points[groups.ids == k].T, s=8, color=tints[k], label=name, lw=0)
+            if groups.names:
+                figure.legend(loc="outside lower center", ncols=4, markerscale=2)
+        else:
+            inside = np.array(tints)[groups.ids[~alone]]
+            axes.scatter(*points[~alone].T, s=8, color=inside, lw=0)
+        axes.set_aspect("equal", "datalim")
+    return figure
+
+
+def map_html(
+    points: np.ndarray, groups: Mapping[str, Groups], images: Sequence[Image], pictures: Thumbnails
+) -> str:
+    """Show a map in a page: colours to choose, and the crop below the pointer.
+
+    Args:
+        points: (n, 2).
+        groups: what they can be coloured by.
+        images: n records.
+        pictures: keeps the crops, unless the page has none.
+    """
+    low, high = points.min(0), points.max(0)
+    scale = 1000 / max(float((high - low).max()), 1e-9)
+    placed = np.round((points - low) * scale).astype(int)
+    told: dict[str, Any] = {
+        "x": placed[:, 0].tolist(),
+        "y": (placed[:, 1].max() - placed[:, 1]).tolist(),  # a page counts from the top
+        "thumb": [pictures.place(image) for image in images] if pictures.pictures else [],
+        "sheet": [ACROSS, DOWN],
+        "groups": {
+            name: {
+                "ids": group.ids.tolist(),
+                "names": list(group.names),
+                "none": group.none,
+                "colours": colours(len(group.names)),
+                "legend": len(group.names) <= LEGEND,
+            }
+            for name, group in groups.items()
+        },
+    }
+    data = json.dumps(told, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    return (
+        '<div class=map><div class=choice role=group aria-label="Colour by"></div>'
+        "<div class=plane><canvas></canvas><div class=tip hidden></div></div>"
+        f'<div class=legend></div><script type="application/json">{data}</script></div>'
+    )
+
+
+def show_map(
+    runs: Sequence[Evidence], pictures: Thumbnails, kind: str = "tsne", most: int = POINTS
+) -> Section:
+    """Show the training images of each run as its encoder lays them out."""
+    several = len(runs) > 1
+    html, figures, tables = [], {}, {}
+    for number, run in enumerate(runs, 1):
+        if not run.trained:
+            html.append(under(run.title if several else "", paragraph("No round is finished yet.")))
+            continue
+        images, features, ids = run.learnt
+        chosen = draw_points(ids, len(images), most // len(runs))
+        shown, drawn = [images[i] for i in chosen], ids[chosen] if ids is not None else None
+        points = project(features[chosen], kind)
+        groups = groups_of(shown, drawn, run.data.cameras if run.data else {})
+        text = paragraph(f"{len(chosen)} of {len(images)} images, {DRAWN}. {ABOUT[kind]}")
+        text += map_html(points, groups, shown, pictures)
+        html.append(under(run.title if several else "", text))
+        prefix = f"map-{number}-" if several else "map-"
+        for name, group in groups.items() or {"": None}.items():
+            title = f"{run.title}, by {name}" if name else run.title
+            figures[prefix + (name or "plain")] = plot_map(points, group, title)
+        words = [[_name(group, i) for group in groups.values()] for i in range(len(shown))]
+        tables[prefix + "points"] = [
+            ["path", "x", "y", *groups],
+            *(
+                [image.path.as_posix(), *(round(float(v), 3) for v in point), *word]
+                for image, point, word in zip(shown, points, words, strict=True)
+            ),
+        ]
+    return Section("The map", "".join(html), figures, tables)
+
+
+def _name(group: Groups, i: int) -> str:
+    return group.names[group.ids[i]] if group.ids[i] >= 0 else group.none
+
+
+DRAWN = "drawn by chance as whole clusters and single noise points"
+
+ABOUT = {
+    "tsne": "t-SNE keeps neighbours together; how far apart groups lie, and how large they look, "
+    "means nothing.",
+    "pca": "PCA shows the two directions in which the features differ most; most of what tells "
+    "people apart is in the others.",
+    "umap": "UMAP keeps neighbours together; how far apart groups lie means little.",
+}

@@ -1,0 +1,108 @@
+"""The report of runs: one page, and a folder of figures and numbers beside it."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from reseen.data.loading import Loading
+from reseen.engine.device import Device
+from reseen.engine.progress import Screen
+from reseen.errors import SettingsError
+from reseen.records import Dataset
+from reseen.report.clusters import show_clusters
+from reseen.report.curves import show_run
+from reseen.report.evidence import Evidence, titles
+from reseen.report.maps import POINTS, check_map, show_map
+from reseen.report.page import write_files, write_page
+from reseen.report.plotting import check_matplotlib
+from reseen.report.ranked import show_ranked
+from reseen.report.section import Section
+from reseen.report.thumbnails import Thumbnails
+
+SECTIONS: dict[str, Callable[[Sequence[Evidence], Thumbnails], Section]] = {
+    "run": show_run,
+    "clusters": show_clusters,
+    "ranked": show_ranked,
+    "map": show_map,
+}
+"""The parts of a report, in their order."""
+
+
+def write_report(
+    runs: Sequence[Path | str],
+    path: Path | str,
+    *,
+    data: Dataset | None = None,
+    only: Sequence[str] = (),
+    blur: bool = False,
+    pictures: bool = True,
+    map: str = "tsne",
+    points: int = POINTS,
+    device: Device | None = None,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> list[Section]:
+    """Write what runs measured, found and look like, as a page and as files beside it.
+
+    A run may still be at work: the page shows its rounds so far, and its last encoder.
+
+    Args:
+        runs: their folders; several stand side by side.
+        path: the .html file to write; PNG, SVG and CSV go into a folder of the same name.
+        data: what they learnt from. Without it there are no queries, and nothing is known of the
+            cameras and people of the training images.
+        only: names of SECTIONS to write; all by default.
+        blur: blur the upper quarter of every crop.
+        pictures: False leaves out every crop.
+        map: tsne, pca or umap.
+        points: images on the maps.
+        device: where to compute.
+        loading: how pictures are read.
+        quiet: say nothing.
+
+    Returns:
+        The sections, whose figures a notebook can show.
+
+    Raises:
+        SettingsError: a name or number is not understood, or matplotlib is not installed.
+        CheckpointError: a folder holds no run.
+        DataError: pictures are not where they were, or cannot be read.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".html":
+        raise SettingsError(f"The report is {path}. Give the name of a .html file.")
+    unknown = [name for name in only if name not in SECTIONS]
+    if unknown or not runs or points < 2:
+        raise SettingsError(
+            f"only is {', '.join(only) or 'nothing'}, there are {len(runs)} runs and points is "
+            f"{points}. Use some of {', '.join(SECTIONS)}; 1 run or more; 2 points or more."
+        )
+    check_map(map)
+    check_matplotlib("A report")
+    folders = [Path(run) for run in runs]
+    evidence = [
+        Evidence(folder, data, title=title, device=device, loading=loading, screen=Screen(quiet))
+        for folder, title in zip(folders, titles(folders), strict=True)
+    ]
+    kept = Thumbnails(blur=blur, pictures=pictures)
+    shows = SECTIONS | {"map": partial(show_map, kind=map, most=points)}
+    names = [name for name in SECTIONS if not only or name in only]
+    sections = [shows[name](evidence, kept) for name in names]
+    write_files(path.with_suffix(""), sections)
+    title = f"Report: {', '.join(run.title for run in evidence)}"
+    write_page(path, title, sections, kept, notes(evidence, path.with_suffix("")))
+    return sections
+
+
+def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
+    """Say what a page cannot show for want of data, and where its figures lie."""
+    said = []
+    if runs[0].data is None:
+        said.append(
+            "No data was given beside the runs, so cameras and people are unknown here and nothing "
+            "was searched (--data DATA)."
+        )
+    if any(run.first_frames for run in runs):
+        said.append("Of tracklets only the first frames are known, and stand for the whole.")
+    said.append(f"Figures (PNG, SVG) and numbers (CSV) lie beside this page, in {folder.name}/.")
+    return said

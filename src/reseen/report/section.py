@@ -1,0 +1,60 @@
+"""What a part of a report is, and the small pieces of HTML that all parts share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from reseen.report.plotting import inline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Rows = Sequence[Sequence[Any]]
+"""Lines of a table; the first holds the titles of its columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report: what the page shows, and what lies in files beside it."""
+
+    title: str
+    html: str
+    figures: Mapping[str, "Figure"] = field(default_factory=dict)
+    """Written as NAME.png and NAME.svg."""
+    tables: Mapping[str, Rows] = field(default_factory=dict)
+    """Written as NAME.csv."""
+
+
+def table(rows: Rows) -> str:
+    """Give a table; the first column is named, the others are numbers."""
+    head, *body = ([escape(str(cell)) for cell in row] for row in rows)
+    lines = "".join(
+        f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
+        for row in body
+    )
+    titles = "".join(f"<th>{cell}</th>" for cell in head)
+    return f"<div class=scroll><table><tr>{titles}</tr>{lines}</table></div>"
+
+
+def paragraph(text: str) -> str:
+    """Give a paragraph."""
+    return f"<p>{escape(text)}</p>"
+
+
+def charts(figures: Mapping[str, tuple["Figure", str]]) -> str:
+    """Give figures side by side, as many as the window is wide.
+
+    Args:
+        figures: each with a sentence about it, which stands below.
+    """
+    shown = "".join(
+        f"<figure>{inline(figure, about)}<figcaption>{escape(about)}</figcaption></figure>"
+        for figure, about in figures.values()
+    )
+    return f"<div class=charts>{shown}</div>"
+
+
+def under(title: str, html: str) -> str:
+    """Put a heading above what belongs to one of several runs, if it has a title."""
+    return f"<h3>{escape(title)}</h3>{html}" if title else html

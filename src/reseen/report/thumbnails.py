@@ -1,0 +1,120 @@
+"""The small pictures of a page: each is kept once, however often it is shown."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from html import escape
+from io import BytesIO
+
+import numpy as np
+import PIL.Image
+import PIL.ImageFilter
+import PIL.ImageOps
+
+from reseen.data.pictures import open_picture
+from reseen.records import Image
+
+WIDTH, HEIGHT = 64, 128
+"""Size of a thumbnail, in pixels; whole blocks of JPEG, so neighbours do not run together."""
+
+ACROSS, DOWN = 16, 16
+"""Thumbnails of one sheet; one JPEG of many is smaller than many, and is decoded once."""
+
+FACE = 0.25
+"""Share of a crop, from the top, in which a face is looked for."""
+
+
+class Thumbnails:
+    """Thumbnails of the images that the sections of a page show, collected as they ask.
+
+    Args:
+        blur: make the upper quarter of each unrecognisable, where the face of a whole person is.
+        pictures: False leaves all of them out.
+    """
+
+    def __init__(self, *, blur: bool = False, pictures: bool = True):
+        self.blur = blur
+        self.pictures = pictures
+        self._places: dict[str, int] = {}
+        self._drawn: list[PIL.Image.Image] = []
+
+    def __len__(self) -> int:
+        return len(self._drawn)
+
+    def place(self, image: Image) -> int:
+        """Give the number of an image's thumbnail, which is made when it is first asked for.
+
+        Raises:
+            OSError: the picture cannot be read.
+        """
+        name = image.path.as_posix()
+        if name not in self._places:
+            self._drawn.append(draw(image, blur=self.blur))
+            self._places[name] = len(self._drawn) - 1
+        return self._places[name]
+
+    def pixels(self, image: Image) -> np.ndarray:
+        """Give the thumbnail of an image for a figure: (HEIGHT, WIDTH, 3) uint8."""
+        return np.asarray(self._drawn[self.place(image)])
+
+    def html(self, image: Image, label: str) -> str:
+        """Show an image in a page that has the `css` of all.
+
+        Args:
+            image: whose thumbnail.
+            label: what it shows, for those who cannot see it, and for whoever rests on it.
+        """
+        sheet, x, y = where(self.place(image))
+        label = escape(label)
+        return (
+            f'<i class="thumb s{sheet}" style="--x:{x};--y:{y}" role="img" '
+            f'aria-label="{label}" title="{label}"></i>'
+        )
+
+    def css(self) -> str:
+        """Give the style of all thumbnails, with the sheets in it."""
+        rules = (
+            f".s{number}{{background-image:url(data:image/jpeg;base64,{sheet})}}"
+            for number, sheet in enumerate(self._sheets())
+        )
+        shape = (
+            f".thumb{{display:inline-block;width:{WIDTH}px;height:{HEIGHT}px;background-position:"
+            f"calc(var(--x)*-{WIDTH}px) calc(var(--y)*-{HEIGHT}px);background-color:#8884}}"
+        )
+        return "\n".join([shape, *rules])
+
+    def _sheets(self) -> Iterator[str]:
+        for start in range(0, len(self._drawn), ACROSS * DOWN):
+            part = self._drawn[start : start + ACROSS * DOWN]
+            rows = -(-len(part) // ACROSS)
+            sheet = PIL.Image.new("RGB", (ACROSS * WIDTH, rows * HEIGHT))
+            for i, picture in enumerate(part):
+                sheet.paste(picture, (i % ACROSS * WIDTH, i // ACROSS * HEIGHT))
+            packed = BytesIO()
+            sheet.save(packed, "JPEG", quality=75, optimize=True)
+            yield b64encode(packed.getvalue()).decode()
+
+
+def where(place: int) -> tuple[int, int, int]:
+    """Give the sheet of a thumbnail, and its column and row there."""
+    sheet, inside = divmod(place, ACROSS * DOWN)
+    return sheet, inside % ACROSS, inside // ACROSS
+
+
+def draw(image: Image, *, blur: bool = False) -> PIL.Image.Image:
+    """Make the thumbnail of an image, of a tracklet that of its first frame.
+
+    Args:
+        image: what to read.
+        blur: blur the upper quarter.
+
+    Raises:
+        OSError: the picture cannot be read.
+    """
+    size = WIDTH, HEIGHT
+    picture = open_picture(image.path)
+    picture = PIL.ImageOps.contain(picture, size, PIL.Image.Resampling.BICUBIC)
+    if blur:
+        face = picture.crop((0, 0, picture.width, max(1, round(picture.height * FACE))))
+        blurred = face.filter(PIL.ImageFilter.GaussianBlur(max(2, picture.width / 8)))
+        picture.paste(blurred, (0, 0))
+    return PIL.ImageOps.pad(picture, size, color=(128, 128, 128))
