@@ -75,22 +75,29 @@ def centres(features: np.ndarray, ids: np.ndarray) -> Centres:
 
 
 def plot_sizes(sizes: np.ndarray) -> "Figure":
-    """Draw how many clusters (K,) have how many members."""
-    top = int(sizes.max(initial=1))
-    edges = (
-        np.unique(np.geomspace(1, top + 1, 24).astype(int)) if top > 24 else np.arange(1, top + 2)
-    )
+    """Draw how many of K clusters have how many members, on a log scale if some have many.
+
+    Args:
+        sizes: (K,) members, at least one cluster.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    low, top = int(sizes.min()), int(sizes.max())
+    wide = top > 60
+    spread = np.geomspace(low, top + 1, 25).round() if wide else np.arange(low, top + 2)
+    edges = np.unique(spread.astype(int))
+    counts, _ = np.histogram(sizes, edges)
     with styled():
         figure = new_figure(4.2, 2.7)
         axes = figure.add_subplot(title="Sizes of clusters", xlabel="members", ylabel="clusters")
-        counts, _ = np.histogram(sizes, [*edges[:-1], top + 1])
-        lefts = edges[:-1] - 0.5 if top <= 24 else edges[:-1]
+        lefts = edges[:-1] if wide else edges[:-1] - 0.5
         axes.bar(lefts, counts, np.diff(edges), align="edge", color=PALETTE[0], ec="none")
-        if top > 24:
-            from matplotlib.ticker import ScalarFormatter
-
+        if wide:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(ScalarFormatter())
+            ticks = [t for e in range(9) for t in (10**e, 2 * 10**e, 5 * 10**e) if low <= t <= top]
+            axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+            axes.minorticks_off()
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(False, axis="x")
     return figure
 
@@ -119,7 +126,7 @@ def plot_cameras(mix: np.ndarray, names: Sequence[str], sizes: np.ndarray) -> "F
             below += share
         axes.set_xticks([])
         axes.grid(False)
-        figure.legend(loc="outside lower center", ncols=5)
+        figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 

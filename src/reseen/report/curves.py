@@ -167,6 +167,8 @@ def results(runs: Mapping[str, Numbers]) -> Rows:
             lines.append((title, "untrained", rows[0]))
         if done:
             lines.append((title, "last", done[-1]))
+        if judged and judged[-1] is not done[-1]:  # at work, or searched now and then
+            lines.append((title, "last searched", judged[-1]))
         if judged:
             best = max(judged, key=lambda row: row["mAP"])
             lines.append((title, "best on test", best))

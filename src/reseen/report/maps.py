@@ -153,16 +153,18 @@ def plot_map(points: np.ndarray, groups: Groups | None = None, title: str = "") 
         figure = new_figure(6, 5.2)
         axes = figure.add_subplot(title=title, xticks=[], yticks=[])
         alone = groups.ids < 0
-        axes.scatter(*points[alone].T, s=4, color=GREY, alpha=0.6, label=groups.none, lw=0)
+        if alone.any():
+            axes.scatter(*points[alone].T, s=4, color=GREY, alpha=0.6, label=groups.none, lw=0)
         if len(groups.names) <= LEGEND:
             for k, name in enumerate(groups.names):
                 axes.scatter(*points[groups.ids == k].T, s=8, color=tints[k], label=name, lw=0)
-            if groups.names:
+            if groups.names or groups.none:
                 figure.legend(loc="outside lower center", ncols=4, markerscale=2)
         else:
             inside = np.array(tints)[groups.ids[~alone]]
             axes.scatter(*points[~alone].T, s=8, color=inside, lw=0)
         axes.set_aspect("equal", "datalim")
+        axes.spines[["left", "bottom"]].set_visible(False)
     return figure
 
 

@@ -87,4 +87,4 @@ def write_files(folder: Path, sections: Sequence[Section]) -> None:
 
 
 def _own(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return files("reseen.report").joinpath(name).read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reseen.engine.files import written
 from reseen.errors import SettingsError
@@ -26,7 +26,7 @@ PALETTE = (
 )
 """Ten colours that stand out from black and from white."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
     "axes.grid": True,
     "axes.labelcolor": INK,
@@ -94,11 +94,13 @@ def colours(count: int) -> list[str]:
     """Give a colour for each of `count` things: the palette, or hues a golden angle apart."""
     if count <= len(PALETTE):
         return list(PALETTE[:count])
-    from matplotlib.colors import hsv_to_rgb, to_hex
+    from colorsys import hsv_to_rgb
+
+    from matplotlib.colors import to_hex
 
     # Neighbouring numbers get far hues; three depths tell more of them apart.
     hues = [(i * 0.381966) % 1 for i in range(count)]
-    return [to_hex(hsv_to_rgb((h, 0.72, (0.85, 0.7, 0.58)[i % 3]))) for i, h in enumerate(hues)]
+    return [to_hex(hsv_to_rgb(h, 0.72, (0.85, 0.7, 0.58)[i % 3])) for i, h in enumerate(hues)]
 
 
 def inline(figure: "Figure", label: str) -> str:

@@ -77,16 +77,16 @@ def worst_first(rankings: Mapping[str, Ranking]) -> np.ndarray:
     return np.argsort(precision, kind="stable")
 
 
-def ranked_rows(data: Dataset, rankings: Mapping[str, Ranking], rows: Sequence[int]) -> list[Row]:
+def ranked_rows(data: Dataset, rankings: Mapping[str, Ranking], rows: np.ndarray) -> list[Row]:
     """Lay out queries and what each encoder lists for them, right ones and wrong ones marked.
 
     Args:
         data: its queries and gallery were searched.
         rankings: title and result of each encoder.
-        rows: which of the queries that were judged.
+        rows: (r,) which of the queries that were judged.
     """
     laid = []
-    for row in rows:
+    for row in map(int, rows):
         for number, (title, ranking) in enumerate(rankings.items()):
             query = data.query[int(ranking.queries[row])]
             hits = [

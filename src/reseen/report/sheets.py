@@ -75,32 +75,36 @@ def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figu
         rows: R of them, each with at least one crop.
         pictures: how the thumbnails are made; as they are where it is not given.
     """
+    from matplotlib.patches import Rectangle
+
     pictures = pictures or Thumbnails()
     across = max(len(row.cells) for row in rows)
     with styled():
-        figure = new_figure(0.56 * across + 0.3, 1.5 * len(rows))
-        parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
-        for part, row in zip(parts, rows, strict=True):
-            title = shortened([f"{row.title}  {row.note}"], 13 * across)[0]
-            part.suptitle(title, x=0.01, ha="left", fontsize=8)
-            places = part.subplots(1, across, squeeze=False)[0]
-            for axes in places[len(row.cells) :]:
-                axes.set_axis_off()
-            for axes, cell in zip(places, row.cells, strict=False):
-                _draw(axes, cell, pictures)
+        figure = new_figure(0.6 * across, 1.65 * len(rows))
+        axes = figure.add_subplot()
+        axes.set_axis_off()
+        for number, row in enumerate(rows):
+            top = number * TALL + TITLE
+            title = shortened([f"{row.title}  {row.note}"], max(30, 9 * across))[0]
+            axes.text(0, top - 0.12, title, fontsize=8)
+            for column, cell in enumerate(row.cells):
+                left = column * STEP
+                if cell is None:
+                    axes.text(left + 0.5, top + 1, "…", ha="center")
+                    continue
+                sign, colour = FRAMES.get(cell.kind, ("", GREY))
+                axes.imshow(
+                    pictures.pixels(cell.image), extent=(left, left + 1, top + 2, top), zorder=1
+                )
+                frame = Rectangle((left, top), 1, 2, fill=False, ec=colour, zorder=2)
+                frame.set_linewidth(2 if cell.kind else 0.5)
+                frame.set_linestyle("--" if cell.kind == "wrong" else "-")
+                axes.add_patch(frame)
+                text = f"{sign} {cell.text}".strip()
+                axes.text(left + 0.5, top + 2.25, text, fontsize=5.5, ha="center")
+        axes.set(xlim=(-0.1, across * STEP), ylim=(len(rows) * TALL, -0.1))  # imshow moved them
     return figure
 
 
-def _draw(axes, cell: Cell | None, pictures: Thumbnails) -> None:
-    if cell is None:
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, "…", ha="center", transform=axes.transAxes)
-        return
-    sign, colour = FRAMES.get(cell.kind, ("", GREY))
-    axes.imshow(pictures.pixels(cell.image))
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    axes.set_xlabel(f"{sign} {cell.text}".strip(), fontsize=6, labelpad=2)
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=colour, linewidth=2.5 if cell.kind else 0.5)
-        spine.set_linestyle("--" if cell.kind == "wrong" else "-")
+STEP, TALL, TITLE = 1.12, 2.9, 0.4
+"""From one crop to the next, from one row to the next, and above a row, in widths of a crop."""
