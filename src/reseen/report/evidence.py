@@ -182,8 +182,7 @@ def _demand(paths: Sequence[Path], folder: Path) -> None:
 def titles(folders: Sequence[Path]) -> list[str]:
     """Name runs by their folders, with as much of what is above as tells them apart."""
     parts = [folder.resolve().parts for folder in folders]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(set(parts)):
-            break
-    return names
+    depth = 1
+    while len({part[-depth:] for part in parts}) < len(set(parts)):
+        depth += 1
+    return ["/".join(part[-depth:]) for part in parts]

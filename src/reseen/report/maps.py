@@ -221,7 +221,9 @@ def show_map(
         shown, drawn = [images[i] for i in chosen], ids[chosen] if ids is not None else None
         points = project(features[chosen], kind)
         groups = groups_of(shown, drawn, run.data.cameras if run.data else {})
-        text = paragraph(f"{len(chosen)} of {len(images)} images, {DRAWN}. {ABOUT[kind]}")
+        part = f"{len(chosen)} of {len(images)} images, {DRAWN}."
+        part = f"All {len(images)} images." if len(chosen) == len(images) else part
+        text = paragraph(f"{part} {ABOUT[kind]}")
         text += map_html(points, groups, shown, pictures)
         html.append(under(run.title if several else "", text))
         prefix = f"map-{number}-" if several else "map-"
@@ -240,7 +242,7 @@ def show_map(
 
 
 def _name(group: Groups, i: int) -> str:
-    return group.names[group.ids[i]] if group.ids[i] >= 0 else group.none
+    return str(group.names[group.ids[i]]) if group.ids[i] >= 0 else group.none
 
 
 DRAWN = "drawn by chance as whole clusters and single noise points"

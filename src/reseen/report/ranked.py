@@ -10,7 +10,7 @@ from reseen.errors import DataError
 from reseen.records import Dataset, Image, Ranking
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.page import write_page
-from reseen.report.section import Section, paragraph, table
+from reseen.report.section import Section, paragraph, table, under
 from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
 from reseen.report.thumbnails import Thumbnails
 
@@ -186,7 +186,7 @@ def _unknown(title: str, runs: Sequence[Evidence], pictures: Thumbnails) -> Sect
     html, figures = paragraph(UNKNOWN), {}
     for number, run in enumerate(runs, 1):
         rows = neighbour_rows(run.learnt)
-        html += f"<h3>{run.title}</h3>" * (len(runs) > 1) + sheet_html(rows, pictures)
+        html += under(run.title if len(runs) > 1 else "", sheet_html(rows, pictures))
         figures[f"ranked-{number}"] = plot_sheet(rows, pictures)
     return Section(title, html, figures)
 

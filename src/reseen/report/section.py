@@ -57,4 +57,4 @@ def charts(figures: Mapping[str, tuple["Figure", str]]) -> str:
 
 def under(title: str, html: str) -> str:
     """Put a heading above what belongs to one of several runs, if it has a title."""
-    return f"<h3>{escape(title)}</h3>{html}" if title else html
+    return f"<h3 class=run>{escape(title)}</h3>{html}" if title else html

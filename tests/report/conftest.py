@@ -1,0 +1,47 @@
+"""Small runs to report on."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from reseen.engine.device import Device
+from reseen.methods import ClusterContrast
+from reseen.records import Dataset
+from reseen.report.evidence import Evidence
+from reseen.training import train
+from tests.conftest import TINY
+
+SMALL = dict(encoder=TINY, epochs=3, iterations=2, people=4, views=4)
+SMALL |= dict(k1=8, k2=2, eps=0.7, min_samples=2)
+
+
+@pytest.fixture(scope="session")
+def run(town: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three rounds on a town whose people are known."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(
+        ClusterContrast(**SMALL),
+        town,
+        folder,
+        device=Device(name="cpu"),
+        evaluate_every=2,
+        quiet=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def blind_run(town_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rounds on crops of which nothing is known."""
+    root = tmp_path_factory.mktemp("blind")
+    shutil.copytree(town_folder / "bounding_box_train", root / "crops")
+    method = ClusterContrast(**(SMALL | {"epochs": 2, "eps": 0.6}))
+    train(method, root / "crops", root / "run", device=Device(name="cpu"), quiet=True)
+    return root / "run"
+
+
+@pytest.fixture
+def evidence(run: Path, town: Dataset) -> Evidence:
+    """What the run on the town left behind."""
+    return Evidence(run, town)

@@ -1,0 +1,101 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reseen.engine.run import checkpoint, read_metrics, read_paths
+from reseen.errors import CheckpointError, DataError
+from reseen.records import Dataset, Image
+from reseen.report.evidence import Evidence, found, titles
+from reseen.training import evaluate, extract, load
+
+
+def test_features_clusters_and_people_belong_together(run, town, evidence):
+    images, features, ids = evidence.learnt
+    assert [image.path for image in images] == read_paths(run)
+    assert {i.path: (i.person, i.camera) for i in images} == {
+        i.path: (i.person, i.camera) for i in town.train
+    }
+    np.testing.assert_array_equal(ids, np.load(run / "labels" / "0003.npy"))
+    alone, _ = extract(load(run), images, quiet=True)
+    np.testing.assert_array_equal(features, alone)
+
+
+def test_the_search_is_that_of_evaluate(run, town, evidence):
+    assert evidence.searchable
+    ranking = evaluate(load(run), town, quiet=True)
+    assert evidence.tested.ranking.summary() == ranking.summary()
+    assert ranking.mean_ap == pytest.approx(read_metrics(run)[-1]["mAP"], abs=1e-6)
+    assert len(evidence.tested.features) == len(evidence.tested.images)
+
+
+def test_pictures_of_both_parts_are_read_once(town, run, monkeypatch):
+    from reseen.engine import extract as extraction
+
+    read = []
+    true = extraction.load
+    monkeypatch.setattr(
+        extraction, "load", lambda images, *a: read.append(images) or true(images, *a)
+    )
+    both = replace(town, query=town.train, gallery=town.train)
+    evidence = Evidence(run, both)
+    assert len(evidence.learnt.images) == len(evidence.tested.images)
+    assert len(read) == 1
+    assert np.array_equal(
+        evidence.tested.features[0],
+        evidence.learnt.features[
+            [i.path for i in evidence.learnt.images].index(evidence.tested.images[0].path)
+        ],
+    )
+
+
+def test_without_data_the_run_names_its_images(blind_run):
+    evidence = Evidence(blind_run)
+    images, features, ids = evidence.learnt
+    assert {image.camera for image in images} == {image.person for image in images} == {None}
+    assert len(images) == len(features) == len(ids)
+    assert not evidence.searchable and not evidence.first_frames
+
+
+def test_data_may_lie_elsewhere_by_now(run, town, town_folder, tmp_path):
+    from reseen.data.reading import read
+
+    moved = tmp_path / "moved"
+    shutil.copytree(town_folder, moved)
+    images = found(read_paths(run), read(moved))
+    assert [i.path.name for i in images] == [p.name for p in read_paths(run)]
+    assert all(image.path.is_relative_to(moved) for image in images)
+
+
+def test_the_longest_path_below_the_root_decides():
+    data = Dataset("x", Path("new"), (Image(Path("new/a/1.jpg")), Image(Path("new/1.jpg"))))
+    images = found([Path("old/a/1.jpg"), Path("old/1.jpg")], data)
+    assert [i.path.as_posix() for i in images] == ["new/a/1.jpg", "new/1.jpg"]
+    with pytest.raises(DataError, match=r"learnt from old/2\.jpg, which is not among the 2"):
+        found([Path("old/2.jpg")], data)
+
+
+def test_pictures_that_are_gone_are_said(blind_run, tmp_path):
+    shutil.copytree(blind_run, tmp_path / "run")
+    (tmp_path / "run" / "images.txt").write_text("gone/a.jpg\ngone/b.jpg\n")
+    with pytest.raises(DataError, match=r"2 of the 2 training images .* first gone/a\.jpg"):
+        _ = Evidence(tmp_path / "run").learnt
+
+
+def test_a_run_that_has_only_begun(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    checkpoint(tmp_path / "run", "last").unlink()
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    evidence = Evidence(tmp_path / "run")
+    assert not evidence.trained and evidence.rows == [] and evidence.labels is None
+    with pytest.raises(CheckpointError, match="holds no run"):
+        Evidence(tmp_path)
+
+
+def test_titles_tell_runs_apart(tmp_path):
+    folders = [tmp_path / name for name in ("a/run", "b/run", "b/other")]
+    assert titles(folders[1:]) == ["run", "other"]
+    assert titles(folders) == ["a/run", "b/run", "b/other"]
+    assert titles([folders[0]] * 2) == ["run", "run"]
