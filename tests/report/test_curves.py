@@ -10,8 +10,14 @@ ROWS = [
     {"round": 0, "mAP": 0.1, "rank1": 0.2, "searching_seconds": 1.0},
     {"round": 1, "loss": 3.0, "clusters": 4, "round_seconds": 10.0, "extracting_seconds": 2.0},
     {
-        "round": 2, "loss": 2.0, "clusters": 5, "round_seconds": 20.0, "mAP": 0.5, "rank1": 0.6,
-        "extracting_seconds": 4.0, "searching_seconds": 3.0,
+        "round": 2,
+        "loss": 2.0,
+        "clusters": 5,
+        "round_seconds": 20.0,
+        "mAP": 0.5,
+        "rank1": 0.6,
+        "extracting_seconds": 4.0,
+        "searching_seconds": 3.0,
     },
     {"round": 3, "loss": 1.0, "clusters": 6, "round_seconds": 30.0, "mAP": 0.4, "rank1": 0.7},
 ]

@@ -6,7 +6,15 @@ import pytest
 
 from reseen.errors import DataError
 from reseen.metrics.ranking import rank
-from reseen.report.ranked import write_ranked
+from reseen.report.evidence import Evidence
+from reseen.report.ranked import (
+    draw_queries,
+    neighbour_rows,
+    show_ranked,
+    worst_first,
+    write_ranked,
+)
+from reseen.report.thumbnails import Thumbnails
 
 
 @pytest.fixture
@@ -30,16 +38,17 @@ def test_shows_what_the_ranking_holds(town, ranking, tmp_path):
     page = tmp_path / "page.html"
     write_ranked(page, replace(town, name="a <b>"), {"before": ranking, "after": ranking}, show=5)
     text = page.read_text(encoding="utf-8")
-    drawn = np.sort(np.random.default_rng(0).permutation(len(ranking.queries))[:5])
-    figures = re.findall(r'<figure class=(\w+)><img alt="[^"]*" title="([^"]+)"', text)
+    drawn = np.random.default_rng(0).permutation(len(ranking.queries))[:5]
+    order = np.argsort(ranking.average_precision, kind="stable")
+    figures = re.findall(r'<figure class="crop (\w+)"><i [^>]*title="([^"]+)"', text)
     expected = []
-    for row in drawn:
-        expected.append(("query", town.query[ranking.queries[row]].path.name))
-        listed = [
-            ("right" if right else "wrong", town.gallery[i].path.name)
-            for i, right in zip(ranking.top[row], ranking.right[row], strict=True)
-            if i >= 0
-        ]
+    for row in order[np.sort(drawn)]:
+        query = town.query[ranking.queries[row]]
+        listed = [("query", f"query c{query.camera} {query.path.name}")]
+        for i, right in zip(ranking.top[row], ranking.right[row], strict=True):
+            if i >= 0:
+                kind, image = "right" if right else "wrong", town.gallery[i]
+                listed.append((kind, f"{kind} c{image.camera} {image.path.name}"))
         expected += 2 * listed
     assert figures == expected
     assert {kind for kind, _ in figures} == {"query", "right", "wrong"}
@@ -47,11 +56,54 @@ def test_shows_what_the_ranking_holds(town, ranking, tmp_path):
     assert "a &lt;b&gt;" in text and "<b>" not in text
 
 
-def test_is_self_contained(town, ranking, tmp_path):
-    write_ranked(tmp_path / "page.html", town, {"only": ranking})
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert not re.search(r"(https?:)?//\w", re.sub(r"base64,[^\"]+", "", text))
-    assert set(re.findall(r'src="([^,]+),', text)) == {"data:image/jpeg;base64"}
+def test_worst_first(town, ranking):
+    order = worst_first({"one": ranking})
+    assert (np.diff(ranking.average_precision[order]) >= 0).all()
+    better = replace(ranking, average_precision=1 - ranking.average_precision)
+    both = worst_first({"one": ranking, "two": better})
+    np.testing.assert_array_equal(both, np.arange(len(order)))  # their means are all 0.5
+    drawn = draw_queries({"one": ranking}, 4, seed=1)
+    assert len(drawn) == 4 and (np.diff(ranking.average_precision[drawn]) >= 0).all()
+    assert not np.array_equal(drawn, order[:4])
+
+
+def test_neighbours_of_images_that_nobody_knows(blind_run):
+    learnt = Evidence(blind_run).learnt
+    place = {image.path: i for i, image in enumerate(learnt.images)}
+    rows = neighbour_rows(learnt, show=3)
+    assert len(rows) == 3
+    for row in rows:
+        query, *near = [place[cell.image.path] for cell in row.cells]
+        similar = learnt.features @ learnt.features[query]
+        others = [i for i in np.argsort(-similar, kind="stable") if i != query]
+        np.testing.assert_allclose(similar[near], similar[others[:10]], atol=1e-6)
+        assert query not in near and row.cells[1].text == f"{similar[near[0]]:.2f}"
+
+
+def test_the_section_with_and_without_people(evidence, blind_run):
+    section = show_ranked([evidence], Thumbnails())
+    assert set(section.figures) == {"ranked-worst", "ranked-drawn"}
+    assert "✓" in section.html and "went worst" in section.html
+    ranking = evidence.tested.ranking
+    head, *rows = section.tables["ranked"]
+    assert len(rows) == len(ranking.queries) and head[:4] == [
+        *("run", "query", "average_precision", "first_match")
+    ]
+    assert np.mean([row[2] for row in rows]) == pytest.approx(ranking.mean_ap, abs=1e-4)
+    blind = Evidence(blind_run)
+    section = show_ranked([blind, blind], Thumbnails())
+    assert set(section.figures) == {"ranked-1", "ranked-2"} and "Nobody is known" in section.html
+    assert "crop right" not in section.html and section.html.count("<h3 class=run>run") == 2
+    bare = show_ranked([blind], Thumbnails(pictures=False))
+    assert "without pictures" in bare.html and not bare.figures
+
+
+def test_without_pictures_the_scores_stay(evidence):
+    section = show_ranked([evidence], Thumbnails(pictures=False))
+    assert not section.figures and "crop" not in section.html.replace("crops", "").replace(
+        "A crop", ""
+    )
+    assert f"{evidence.tested.ranking.mean_ap:.1%}" in section.html and "ranked" in section.tables
 
 
 def test_refuses_rankings_of_other_data(town, ranking, tmp_path):

@@ -62,7 +62,7 @@ def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarr
     """Lay features out in a plane.
 
     Args:
-        features: (n, D) unit rows, at least two.
+        features: (n, D) unit rows.
         kind: tsne (keeps neighbours together; far distances mean nothing), pca (the two widest
             directions), or umap.
         seed: of random draws.
@@ -80,6 +80,8 @@ def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarr
     from sklearn.decomposition import PCA
 
     count, size = features.shape
+    if count < 2:
+        return np.zeros((count, 2))
     if kind == "pca" or count < 5:
         flat = PCA(min(2, count, size), random_state=seed).fit_transform(features)
         return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1]))).astype(np.float64)
@@ -99,7 +101,7 @@ def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarr
 def draw_points(ids: np.ndarray | None, count: int, most: int, seed: int = 0) -> np.ndarray:
     """Draw at most `most` of `count` images: whole clusters, and single noise points.
 
-    A cluster is drawn with the same chance as a noise point, so every image has the same chance,
+    A cluster is drawn with the same chance as a noise point, so all images have about the same,
     but those that are drawn come with all their cluster.
 
     Args:
@@ -113,8 +115,9 @@ def draw_points(ids: np.ndarray | None, count: int, most: int, seed: int = 0) ->
     """
     groups = np.arange(count) if ids is None else np.where(ids == NOISE, -1 - np.arange(count), ids)
     names, inverse = np.unique(groups, return_inverse=True)
-    turn = np.random.default_rng(seed).permutation(len(names))[inverse]
-    return np.sort(np.argsort(turn, kind="stable")[:most])
+    rng = np.random.default_rng(seed)
+    turn = rng.permutation(len(names))[inverse]
+    return np.sort(np.lexsort((rng.permutation(count), turn))[:most])
 
 
 def groups_of(
