@@ -11,7 +11,7 @@ def test_report(reseen, run, town_folder, tmp_path):
     assert "The map" in text and "image/jpeg" not in text and out.with_suffix("").is_dir()
 
     code, *_ = reseen("report", run, run, "--out", out, "--only", "run")
-    assert code == 0 and "The runs" in out.read_text(encoding="utf-8")
+    assert code == 0 and "<h2>The run</h2>" in out.read_text(encoding="utf-8")
     code, _, err = reseen("report", run, "--out", out, "--only", "curves")
     assert code == 1 and "Use some of run, clusters" in err
     code, _, err = reseen("report", tmp_path, "--out", out)

@@ -8,6 +8,7 @@ import pytest
 from reseen.engine.device import Device
 from reseen.methods import ClusterContrast
 from reseen.records import Dataset
+from reseen.report import ranked
 from reseen.report.evidence import Evidence
 from reseen.training import train
 from tests.conftest import TINY
@@ -45,3 +46,10 @@ def blind_run(town_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def evidence(run: Path, town: Dataset) -> Evidence:
     """What the run on the town left behind."""
     return Evidence(run, town)
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sheets are small in tests: they are drawn and written in the time of one of full size."""
+    monkeypatch.setattr(ranked, "WORST", 2)
+    monkeypatch.setattr(ranked, "DRAWN", 2)

@@ -98,4 +98,3 @@ def test_titles_tell_runs_apart(tmp_path):
     folders = [tmp_path / name for name in ("a/run", "b/run", "b/other")]
     assert titles(folders[1:]) == ["run", "other"]
     assert titles(folders) == ["a/run", "b/run", "b/other"]
-    assert titles([folders[0]] * 2) == ["run", "run"]

@@ -1,9 +1,11 @@
 import re
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from reseen.report.sheets import FRAMES, Cell, Row, plot_sheet, sheet_html
-from reseen.report.thumbnails import Thumbnails
+from reseen.report.thumbnails import HEIGHT, WIDTH, Thumbnails
 
 
 @pytest.fixture
@@ -31,15 +33,19 @@ def test_a_page_without_pictures_keeps_titles(rows):
 
 
 def test_a_figure_shows_every_crop_in_its_frame(rows):
-    axes = plot_sheet(rows).axes[0]
-    assert len(axes.images) == len(axes.patches) == 4
+    pictures = Thumbnails()
+    axes = plot_sheet(rows, pictures).axes[0]
     edges = [patch.get_edgecolor() for patch in axes.patches]
-    from matplotlib.colors import to_rgba
-
     assert edges[:3] == [to_rgba(FRAMES[kind][1]) for kind in ("query", "right", "wrong")]
     assert {"One <b>  a & b", "Two  ", "✓ c2", "✗ 0.5", "…"} <= {t.get_text() for t in axes.texts}
-    low, high = axes.get_ylim()
-    for image in axes.images:  # none lies outside
-        left, right, bottom, top = image.get_extent()
-        assert axes.get_xlim()[0] < left < right < axes.get_xlim()[1]
-        assert high < top < bottom < low
+    (sheet,) = axes.images
+    shown, left = sheet.get_array(), np.ones(sheet.get_array().shape[:2], bool)
+    assert tuple(sheet.get_extent()) == (0, shown.shape[1], shown.shape[0], 0)
+    cells = [cell for row in rows for cell in row.cells if cell]
+    for cell, frame in zip(cells, axes.patches, strict=True):
+        x, y = map(int, frame.get_xy())
+        part = slice(y, y + HEIGHT), slice(x, x + WIDTH)
+        np.testing.assert_array_equal(shown[part], pictures.pixels(cell.image))
+        assert left[part].all()  # no two lie on each other
+        left[part] = False
+    assert (shown[left] == 255).all()

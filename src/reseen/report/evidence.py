@@ -180,9 +180,9 @@ def _demand(paths: Sequence[Path], folder: Path) -> None:
 
 
 def titles(folders: Sequence[Path]) -> list[str]:
-    """Name runs by their folders, with as much of what is above as tells them apart."""
+    """Name different runs by their folders, with as much of what is above as tells them apart."""
     parts = [folder.resolve().parts for folder in folders]
     depth = 1
-    while len({part[-depth:] for part in parts}) < len(set(parts)):
+    while len({part[-depth:] for part in parts}) < len(parts):
         depth += 1
     return ["/".join(part[-depth:]) for part in parts]

@@ -112,7 +112,7 @@ def seen_by(image: Image, data: Dataset | None = None) -> str:
     return f"c{data.cameras.get(image.camera, image.camera) if data else image.camera}"
 
 
-def neighbour_rows(learnt: Learnt, show: int = DRAWN, seed: int = 0) -> list[Row]:
+def neighbour_rows(learnt: Learnt, show: int, seed: int = 0) -> list[Row]:
     """Lay out images drawn by chance and those most similar to each, of which nothing is known.
 
     Memory: O(show N).
@@ -185,7 +185,7 @@ def _unknown(title: str, runs: Sequence[Evidence], pictures: Thumbnails) -> Sect
         return Section(title, paragraph(f"{UNKNOWN} Nothing is shown without pictures."))
     html, figures = paragraph(UNKNOWN), {}
     for number, run in enumerate(runs, 1):
-        rows = neighbour_rows(run.learnt)
+        rows = neighbour_rows(run.learnt, DRAWN)
         html += under(run.title if len(runs) > 1 else "", sheet_html(rows, pictures))
         figures[f"ranked-{number}"] = plot_sheet(rows, pictures)
     return Section(title, html, figures)

@@ -47,7 +47,7 @@ def write_report(
     A run may still be at work: the page shows its rounds so far, and its last encoder.
 
     Args:
-        runs: their folders; several stand side by side.
+        runs: their folders; several stand side by side, each once.
         path: the .html file to write; PNG, SVG and CSV go into a folder of the same name.
         data: what they learnt from. Without it there are no queries, and nothing is known of the
             cameras and people of the training images.
@@ -79,7 +79,7 @@ def write_report(
         )
     check_map(map)
     check_matplotlib("A report")
-    folders = [Path(run) for run in runs]
+    folders = list({Path(run).resolve(): Path(run) for run in runs}.values())
     evidence = [
         Evidence(folder, data, title=title, device=device, loading=loading, screen=Screen(quiet))
         for folder, title in zip(folders, titles(folders), strict=True)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from reseen.records import Image
 from reseen.report.plotting import GREY, new_figure, shortened, styled
-from reseen.report.thumbnails import Thumbnails
+from reseen.report.thumbnails import HEIGHT, WIDTH, Thumbnails
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,33 +80,41 @@ def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figu
     from matplotlib.patches import Rectangle
 
     pictures = pictures or Thumbnails()
-    across = max(len(row.cells) for row in rows)
+    wide = max(len(row.cells) for row in rows) * STEP
+    tall = len(rows) * TALL
+    # One picture of all crops is drawn and written far quicker than one a crop.
+    sheet = np.full((tall, wide, 3), 255, np.uint8)
     with styled():
-        figure = new_figure(0.6 * across, 1.65 * len(rows))
-        axes = figure.add_subplot()
+        figure = new_figure(wide / 120, tall / 120)
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         for number, row in enumerate(rows):
             top = number * TALL + TITLE
-            title = shortened([f"{row.title}  {row.note}"], max(30, 9 * across))[0]
-            axes.text(0, top - 0.12, title, fontsize=8)
+            title = shortened([f"{row.title}  {row.note}"], max(30, wide // 9))[0]
+            axes.text(GAP, top - 8, title, fontsize=8)
             for column, cell in enumerate(row.cells):
-                left = column * STEP
+                left = column * STEP + GAP
                 if cell is None:
-                    axes.text(left + 0.5, top + 1, "…", ha="center")
+                    axes.text(left + WIDTH / 2, top + HEIGHT / 2, "…", ha="center")
                     continue
                 sign, colour = FRAMES.get(cell.kind, ("", GREY))
-                axes.imshow(
-                    pictures.pixels(cell.image), extent=(left, left + 1, top + 2, top), zorder=1
-                )
-                frame = Rectangle((left, top), 1, 2, fill=False, ec=colour, zorder=2)
+                sheet[top : top + HEIGHT, left : left + WIDTH] = pictures.pixels(cell.image)
+                frame = Rectangle((left, top), WIDTH, HEIGHT, fill=False, ec=colour)
                 frame.set_linewidth(2 if cell.kind else 0.5)
                 frame.set_linestyle("--" if cell.kind == "wrong" else "-")
                 axes.add_patch(frame)
                 text = f"{sign} {cell.text}".strip()
-                axes.text(left + 0.5, top + 2.25, text, fontsize=5.5, ha="center")
-        axes.set(xlim=(-0.1, across * STEP), ylim=(len(rows) * TALL, -0.1))  # imshow moved them
+                axes.text(left + WIDTH / 2, top + HEIGHT + 14, text, fontsize=5.5, ha="center")
+        axes.imshow(sheet, extent=(0, wide, tall, 0), interpolation="nearest")
     return figure
 
 
-STEP, TALL, TITLE = 1.12, 2.9, 0.4
-"""From one crop to the next, from one row to the next, and above a row, in widths of a crop."""
+GAP = 4
+"""Left of each crop, in pixels of a thumbnail, as are those below."""
+
+TITLE = 28
+"""Above the crops of a row."""
+
+STEP, TALL = WIDTH + 2 * GAP, TITLE + HEIGHT + 24
+"""From one crop to the next, and from one row to the next."""
