@@ -1,6 +1,7 @@
 import csv
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +181,17 @@ f.srcdoc = document.getElementById("t").textContent.replaceAll("<\\\\/script>", 
     left = open_page(page, tmp_path / "browser")
     client, scroll = map(int, re.search(r'id="said">(\d+) (\d+)', left).groups())
     assert width - 20 <= client <= width and scroll == client
+
+
+def test_the_functions_in_a_notebook(run, town_folder):
+    page = Path(__file__).parents[2] / "docs" / "report.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    code = code.replace("runs/first", str(run)).replace("crops/", str(town_folder))
+    lines = [line for line in code.splitlines() if line]
+    names = {}
+    exec("\n".join(lines[:-1]), names)
+    figure = eval(lines[-1], names)
+    assert figure.axes[0].patches  # a crop has a frame
 
 
 def test_what_is_not_understood_is_said_before_the_work(run, tmp_path, monkeypatch):
