@@ -20,7 +20,7 @@ def open_page(path: Path, folder: Path) -> str:
         pytest.skip("no chromium is installed")
     words = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
     words += ["--enable-logging=stderr", "--proxy-server=127.0.0.1:9", "--dump-dom", path.as_uri()]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     said = re.findall(r"CONSOLE.*", done.stderr)
     assert done.returncode == 0 and not said, said or done.stderr[-2000:]
     return done.stdout
