@@ -55,7 +55,7 @@ def test_what_it_learns_of_a_source_helps_in_the_target(easy_town, tmp_path, qui
         {"gate": True},
         {"labels": "lsr"},
         {"labels": "hard"},
-        {"unit": False},
+        {"unit": True},
         {"normalised": True},
         {"eps": 0.0, "share": 0.05},
         {"pretrain": 1},
