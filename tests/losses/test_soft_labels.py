@@ -18,7 +18,7 @@ def test_weights_are_their_loop(normalised):
     found = soft_labels(points, centres, own, epsilon=0.7, floor=0.5, normalised=normalised)
     for i, point in enumerate(points.double().numpy()):
         wanted = []
-        for k, centre in enumerate(centres.double().numpy()):
+        for centre in centres.double().numpy():
             squared = max(0.5, sum((a - b) ** 2 for a, b in zip(point, centre, strict=True)))
             wanted.append(1 / (4 * squared))
         if normalised:
@@ -29,7 +29,10 @@ def test_weights_are_their_loop(normalised):
 
 def test_normalised_weights_do_not_know_the_scale():
     points, centres, own = drawn()
-    one, two = (soft_labels(s * points, s * centres, own, floor=1e-9, normalised=True) for s in (1, 9))
+    one, two = (
+        soft_labels(scale * points, scale * centres, own, floor=1e-9, normalised=True)
+        for scale in (1, 9)
+    )
     torch.testing.assert_close(one, two)
     torch.testing.assert_close(one.sum(1), torch.ones(5))
 
