@@ -28,7 +28,10 @@ START = {"encoder.backbone": "reseen-tiny", "encoder.height": 128, "encoder.widt
 SHORT = {
     "adtc": dict(clusters=75, p=16, rounds=6, epochs=2, iterations=10, rate_hold=1, people=16),
     "mla": dict(epochs=5, iterations=24, eps=0.5, k1=20),
-    "daal": dict(pretrain=1, epochs=1, rounds=4, iterations=48, rate=0.015, head_rate=0.015),
+    "daal": dict(
+        **dict(pretrain=1, epochs=1, rounds=4, iterations=48, share=0.015, normalised=True),
+        **dict(rate=0.003, head_rate=0.003),
+    ),
 }
 """Schedules of minutes: 120 steps of 64 crops. 75 clusters of 960 images is about the paper's
 1000 of 12,936."""

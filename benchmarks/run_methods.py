@@ -88,7 +88,7 @@ def train(
     for name, value in short.items():
         if name not in own:  # what a variant is must not be overwritten
             for one in value if isinstance(value, list) else [value]:
-                words += ["--" + name.replace("_", "-"), str(one)]
+                words += [f"--{name.replace('_', '-')}={one}"]
     words += [] if variant == "base" else ["--variant", variant]
     subprocess.run([sys.executable, "-m", "reseen", *words], check=True)
 

@@ -192,7 +192,9 @@ def extract(
 
 
 def _checkpoint(run: Path, which: str) -> Path:
-    if not run.is_dir():
+    if not run.exists():
+        raise CheckpointError(f"{run} is not there. Give the folder of a run, or a checkpoint.")
+    if run.is_file():
         return run
     read_facts(run)
     path = checkpoint(run, which)

@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = """
 --encoder.weights none --encoder.backbone resnet10t --encoder.height 48 --encoder.width 24
---encoder.last-stride 2 --epochs 1 --people 4 --views 2 --k1 8 --k2 2 --eps 0.7 --min-samples 2
+--encoder.last-stride 2 --epochs 1 --people 4 --views 2
 """.split()  # noqa: SIM905
+CLUSTERS = ["--iterations", "2", "--k1", "8", "--k2", "2", "--eps", "0.7", "--min-samples", "2"]
+QUICK = {"supervised": [], "cluster-contrast": CLUSTERS, "daal": ["--rounds", "1", *CLUSTERS]}
 
 
 def blocks(language):
@@ -24,7 +26,7 @@ def blocks(language):
 
 
 @pytest.fixture
-def own_crops(town_folder, tmp_path, monkeypatch):
+def own_crops(town_folder, other_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     crops = tmp_path / "crops"
     for path in sorted((town_folder / "bounding_box_train").iterdir()):
@@ -33,17 +35,19 @@ def own_crops(town_folder, tmp_path, monkeypatch):
         (camera / path.name).write_bytes(path.read_bytes())
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "Market-1501-v15.09.15").symlink_to(town_folder)
+    (tmp_path / "other-site").symlink_to(other_folder)
 
 
 @pytest.mark.usefixtures("own_crops")
 def test_commands(capsys):
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     reseen = [shlex.split(line) for line in lines if line.startswith("reseen ")]
-    assert [words[1] for words in reseen] == ["data", "train", "extract", "train", "evaluate"]
+    commands = ["data", "train", "extract", *["train"] * 4, "evaluate"]
+    assert [words[1] for words in reseen] == commands
     for words in reseen:
         if words[1] == "train":
             published = words.index("--iterations") if "--iterations" in words else len(words)
-            words[published:] = ["--iterations", "2", *SMALL]
+            words[published:] = [*SMALL, *QUICK[words[2]]]
         with pytest.raises(SystemExit) as end:
             main(words[1:])
         assert not end.value.code

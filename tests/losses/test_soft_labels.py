@@ -18,12 +18,23 @@ def test_weights_are_their_loop(normalised):
     found = soft_labels(points, centres, own, epsilon=0.7, floor=0.5, normalised=normalised)
     for i, point in enumerate(points.double().numpy()):
         wanted = []
-        for k, centre in enumerate(centres.double().numpy()):
+        for centre in centres.double().numpy():
             squared = max(0.5, sum((a - b) ** 2 for a, b in zip(point, centre, strict=True)))
-            wanted.append(1 / (4 * squared) + (0.7 if k == own[i] else 0))
+            wanted.append(1 / (4 * squared))
         if normalised:
-            wanted = [w / sum(wanted) for w in wanted]
+            wanted = [0.3 * w / sum(wanted) for w in wanted]
+        wanted[own[i]] += 0.7
         np.testing.assert_allclose(found[i].numpy(), wanted, rtol=1e-5)
+
+
+def test_normalised_weights_do_not_know_the_scale():
+    points, centres, own = drawn()
+    one, two = (
+        soft_labels(scale * points, scale * centres, own, floor=1e-9, normalised=True)
+        for scale in (1, 9)
+    )
+    torch.testing.assert_close(one, two)
+    torch.testing.assert_close(one.sum(1), torch.ones(5))
 
 
 def test_a_point_on_its_centre_has_a_bound():

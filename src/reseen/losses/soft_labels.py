@@ -16,6 +16,9 @@ def soft_labels(
 ) -> Tensor:
     """Weigh each cluster by its nearness: 1 / (K d^2), and epsilon more for the own cluster.
 
+    The printed weights depend on the scale of the points: where squared distances are hundreds they
+    are nearly hard labels, where they are a tenth nearly all weight lies on other clusters.
+
     Source: Huang et al., Domain Adaptive Attention Learning (DAAL), AAAI 2020, Eq. 4. The floor and
     the normalisation are not in the paper, whose weights have no bound near a centre.
 
@@ -25,12 +28,14 @@ def soft_labels(
         own: (B,) int64, the cluster of each point, 0..K-1.
         epsilon: weight that the own cluster has at least.
         floor: squared distances below it are raised to it.
-        normalised: whether the weights of a point are divided by their sum.
+        normalised: whether what is beside epsilon is brought to a sum of 1 - epsilon, so that the
+            weights of a point sum to 1 at any scale.
 
     Returns:
         (B, K) weights, for `torch.nn.functional.cross_entropy` (Eq. 5).
     """
     squared = torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
     weights = 1 / (len(centres) * squared.clamp(min=floor))
-    weights = weights + epsilon * F.one_hot(own, len(centres))
-    return weights / weights.sum(1, keepdim=True) if normalised else weights
+    if normalised:
+        weights *= (1 - epsilon) / weights.sum(1, keepdim=True)
+    return weights + epsilon * F.one_hot(own, len(centres))

@@ -74,11 +74,12 @@ class DAAL:
     floor: float = 0.1
     """Squared distances to centres below it are raised to it. Not in the paper, whose weights have
     no bound."""
-    unit: bool = True
-    """Measure these distances between vectors of length 1, not between pooled ones. The paper does
-    not say."""
+    unit: bool = False
+    """Measure these distances between vectors of length 1, not between pooled ones. Paper: pooled
+    ones (Eq. 4)."""
     normalised: bool = False
-    """Divide the weights of an image by their sum. Paper: no (Eq. 4)."""
+    """Share 1 - epsilon out by nearness, so that the weights of an image sum to 1. Paper: no (Eq.
+    4), which depends on the scale of the features."""
     smoothing: float = 0.1
     """Share that lsr spreads over all clusters. Not in the paper; Szegedy et al.: 0.1."""
     pretrain: int = 120
