@@ -1,0 +1,205 @@
+"""Class activation maps: which places of a crop make an encoder give the vector it gives.
+
+Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization,
+ICCV 2017; Zhou et al., Learning Deep Features for Discriminative Localization (CAM), CVPR 2016.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reseen.engine.extract import default_batch
+from reseen.errors import DataError, SettingsError
+from reseen.nets.encoder import Encoder
+
+AROUND = ("before", "after")
+"""Stages of every encoder: the map before the attention that follows it, and the one behind."""
+
+
+def stages(encoder: Encoder) -> list[str]:
+    """Give names of modules whose maps can be explained, in the order in which they run.
+
+    Those are the parts of the backbone down to its blocks, then `before` and `after`, the last map
+    before attention and behind it; without attention behind the map both are the same. The name of
+    a module within a block (`layer4.0.conv2`) can be asked for as well.
+    """
+    seen: dict[str, None] = {}
+
+    def see(name: str, y: Any) -> None:
+        maps = _as_maps(encoder, name, y)
+        if maps is not None and maps[0, 0].numel() > 1:
+            seen[name] = None
+
+    size = encoder.settings.height, encoder.settings.width
+    with ExitStack() as hooks, _as_searched(encoder), torch.no_grad():
+        for name, module in _blocks(encoder.backbone.net):
+            hooks.enter_context(
+                module.register_forward_hook(lambda _m, _x, y, name=name: see(name, y))
+            )
+        encoder.map(torch.zeros(1, 3, *size, device=encoder.device))
+    return [*seen, *AROUND]
+
+
+def class_cam(
+    encoder: Encoder, pixels: Tensor, rows: np.ndarray | Tensor, stage: str | None = None
+) -> np.ndarray:
+    """Show which places of a crop speak for a class, by Grad-CAM.
+
+    The score of a class is the product of its row and the vector behind the neck, whose length is
+    taken as a mere number: the cosine itself does not change where a crop is its own class, so its
+    gradient would say nothing where two are most alike. The map is the sum over channels of the
+    activation times the mean gradient of the score over all places, where that is above 0.
+
+    With mean pooling the score is linear in the last map, and its map is CAM as Zhou et al. have
+    it, up to the scale.
+
+    Args:
+        encoder: used in evaluation mode; its mode and gradients are left as they were.
+        pixels: (N, 3, H, W), uint8 or 0 to 255, of the encoder's size.
+        rows: (N, D) a row of weights for each crop, or (D,) one for all: the weights of a
+            classifier, or the mean vector of a cluster.
+        stage: one of `stages`, or the name of any module of the backbone; the last map, `after`,
+            if None.
+
+    Returns:
+        (N, h, w) float32, 0 to 1, the largest value of each map 1; zero throughout where no place
+        speaks for the class.
+
+    Raises:
+        DataError: rows do not fit.
+        SettingsError: there is no such stage, or it gives no map.
+
+    Source: Selvaraju et al., Sec. 3, Eqs. 1 and 2; Zhou et al., Sec. 2, Eq. 2.
+    Memory: activations of one batch (see `default_batch`) behind the stage.
+    """
+    weights = torch.as_tensor(rows, dtype=torch.float32)
+    if weights.shape not in ((encoder.dimensions,), (len(pixels), encoder.dimensions)):
+        raise DataError(
+            f"rows has shape {tuple(weights.shape)} for {len(pixels)} crops: give one row of "
+            f"{encoder.dimensions} numbers, or one for each crop."
+        )
+    weights = weights.expand(len(pixels), -1)
+    batch = default_batch(encoder)
+    found = [
+        _grad_cam(encoder, stage or "after", some.to(encoder.device), of.to(encoder.device))
+        for some, of in zip(pixels.split(batch), weights.split(batch), strict=True)
+    ]
+    return torch.cat(found).cpu().numpy()
+
+
+def pair_cam(
+    encoder: Encoder, pixels_a: Tensor, pixels_b: Tensor, stage: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Show which places of two crops make them alike, by Grad-CAM of their similarity.
+
+    Each crop is explained by the other's vector as its class (see `class_cam`).
+
+    Args:
+        encoder: as in `class_cam`.
+        pixels_a: (N, 3, H, W), uint8 or 0 to 255: the one crop of each pair.
+        pixels_b: (N, 3, H, W): the other.
+        stage: as in `class_cam`.
+
+    Returns:
+        Two of (N, h, w) float32, 0 to 1, as `class_cam` gives them.
+
+    Raises:
+        DataError: the two differ in number.
+        SettingsError: there is no such stage, or it gives no map.
+
+    Source: Stylianou et al., Visualizing Deep Similarity Networks, WACV 2019, for pooled maps;
+    Grad-CAM of Selvaraju et al. for any.
+    """
+    if len(pixels_a) != len(pixels_b):
+        raise DataError(f"There are {len(pixels_a)} crops and {len(pixels_b)}: give pairs.")
+    batch = default_batch(encoder)
+    with _as_searched(encoder), torch.inference_mode():
+        a, b = (
+            torch.cat([encoder(some.to(encoder.device)).cpu() for some in pixels.split(batch)])
+            for pixels in (pixels_a, pixels_b)
+        )
+    return class_cam(encoder, pixels_a, b.numpy(), stage), class_cam(
+        encoder, pixels_b, a.numpy(), stage
+    )
+
+
+def _grad_cam(encoder: Encoder, stage: str, pixels: Tensor, rows: Tensor) -> Tensor:
+    """Give maps (B, h, w) of the score of each row (B, D) at a stage."""
+    given: list[Tensor] = []
+
+    def cut(_module: nn.Module, _inputs: tuple, y: Any) -> Any:
+        if not isinstance(y, Tensor):
+            return None
+        given[:] = [y.detach().requires_grad_()]  # nothing below needs a gradient
+        return given[0].clone()  # what follows may work in place
+
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        _as_searched(encoder),
+        _module(encoder, stage).register_forward_hook(cut),
+    ):
+        vectors = encoder.neck(encoder.pool(pixels))
+        score = (rows.clone() * vectors).sum()  # crops do not see each other: one sum for all
+        found = torch.autograd.grad(score, given, allow_unused=True) if given else [None]
+    maps, slopes = (_as_maps(encoder, stage, y) for y in (given and given[0].detach(), found[0]))
+    if maps is None or slopes is None:
+        raise SettingsError(
+            f"Stage {stage!r} gives no map. Use one of: {', '.join(stages(encoder))}."
+        )
+    weights = slopes.float().mean((2, 3), keepdim=True)  # Eq. 1
+    cam = (weights * maps.float()).sum(1).relu()  # Eq. 2
+    return cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)
+
+
+@contextmanager
+def _as_searched(encoder: Encoder) -> Iterator[None]:
+    """Put an encoder in evaluation mode, and every module back in its own after."""
+    modes = [(module, module.training) for module in encoder.modules()]
+    encoder.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _module(encoder: Encoder, stage: str) -> nn.Module:
+    """Find what gives the map of a stage."""
+    known = dict(encoder.backbone.net.named_modules())
+    known |= zip(AROUND, (encoder.backbone, encoder.attention), strict=True)
+    if stage in known:
+        return known[stage]
+    near = get_close_matches(stage, known, 3) or stages(encoder)
+    raise SettingsError(f"This encoder has no stage {stage!r}. Use one of: {', '.join(near)}.")
+
+
+def _blocks(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Walk through the parts of a network, and through those of parts that are plain lists."""
+    for part, child in module.named_children():
+        path = f"{name}.{part}" if name else part
+        yield path, child
+        if isinstance(child, nn.Sequential | nn.ModuleList):
+            yield from _blocks(child, path)
+
+
+def _as_maps(encoder: Encoder, stage: str, y: Any) -> Tensor | None:
+    """Give what a stage gives as (B, C, h, w), from tokens too; None where it is no map."""
+    if not isinstance(y, Tensor):
+        return None
+    net: Any = encoder.backbone.net
+    if y.ndim == 4:
+        last = stage not in AROUND and getattr(net, "output_fmt", "") == "NHWC"
+        return y.permute(0, 3, 1, 2) if last else y
+    if y.ndim == 3 and hasattr(net, "patch_embed"):  # class and register tokens stand before
+        rows, columns = net.patch_embed.dynamic_feat_size(
+            (encoder.settings.height, encoder.settings.width)
+        )
+        if y.shape[1] >= rows * columns:
+            return y[:, -rows * columns :].transpose(1, 2).unflatten(2, (rows, columns))
+    return None

@@ -1,0 +1,274 @@
+"""What each cluster is like: its size, spread and cameras, its people, its history, its members."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from reseen.errors import DataError, SettingsError
+from reseen.kernels.jaccard import invert, jaccard_rows
+from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
+from reseen.records import JUNK, NOISE, PseudoLabels
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """What is known of K clusters without any truth.
+
+    Args:
+        sizes: (K,) int64 images.
+        spread: (K,) float64, mean Euclidean distance of members to the centre, their mean.
+        cameras: (C,) int64, all that occur, rising; -1, unknown, among them where it occurs.
+        seen: (K, C) int64 images of each camera.
+    """
+
+    sizes: np.ndarray
+    spread: np.ndarray
+    cameras: np.ndarray
+    seen: np.ndarray
+
+
+def describe(
+    features: np.ndarray, labels: PseudoLabels, cameras: np.ndarray | None = None
+) -> Clusters:
+    """Describe every cluster.
+
+    Args:
+        features: (N, D) unit rows.
+        labels: pseudo-labels of N images.
+        cameras: (N,) int, -1 where unknown. None: all unknown.
+
+    Raises:
+        DataError: rows are unusable (see `check_rows`), or sizes do not fit.
+
+    Memory: O(N + K C) and that of the features.
+    """
+    rows, ids = check_rows(features), labels.ids
+    cameras = np.full(len(ids), -1) if cameras is None else np.asarray(cameras, np.int64)
+    _same_number(len(ids), features=len(rows), cameras=len(cameras))
+    members = _members(labels)
+    found, column = np.unique(cameras, return_inverse=True)
+    seen = np.zeros((labels.clusters, len(found)), np.int64)
+    np.add.at(seen, (ids[ids != NOISE], column[ids != NOISE]), 1)
+    return Clusters(
+        sizes=np.array([len(part) for part in members], np.int64),
+        spread=np.array([_to_centre(rows[part]).mean() for part in members], np.float64),
+        cameras=found,
+        seen=seen,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A person who is spread over several clusters.
+
+    Args:
+        person: who.
+        clusters: their images in each cluster, the largest part first, NOISE left out.
+        noise: their images in no cluster.
+    """
+
+    person: int
+    clusters: dict[int, int]
+    noise: int
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A cluster that holds several people.
+
+    Args:
+        cluster: which.
+        people: its images of each person, the largest part first, unknown people left out.
+    """
+
+    cluster: int
+    people: dict[int, int]
+
+
+def splits(labels: PseudoLabels, people: np.ndarray) -> list[Split]:
+    """Find people who are spread over several clusters, the worst first.
+
+    The worst is the one with the most pairs of images torn apart, pairs in noise not counted; of
+    equals the lower number comes first.
+
+    Args:
+        labels: pseudo-labels of N images.
+        people: (N,) int; below 0 (JUNK, unknown) is left out.
+
+    Raises:
+        DataError: persons and labels differ in number.
+    """
+    listed = []
+    for person, parts in _parts(_people(labels, people), labels.ids).items():
+        noise = parts.pop(NOISE, 0)
+        if person >= 0 and len(parts) > 1:
+            listed.append(Split(person, parts, noise))
+    return sorted(listed, key=lambda split: (-_torn(split.clusters), split.person))
+
+
+def merges(labels: PseudoLabels, people: np.ndarray) -> list[Merge]:
+    """Find clusters that hold several people, the worst first.
+
+    The worst is the one with the most pairs of images of two people; of equals the lower number
+    comes first.
+
+    Args:
+        labels: pseudo-labels of N images.
+        people: (N,) int; below 0 (JUNK, unknown) is left out.
+
+    Raises:
+        DataError: persons and labels differ in number.
+    """
+    listed = []
+    for cluster, parts in _parts(labels.ids, _people(labels, people)).items():
+        parts.pop(JUNK, 0)
+        if cluster != NOISE and len(parts) > 1:
+            listed.append(Merge(cluster, parts))
+    return sorted(listed, key=lambda merge: (-_torn(merge.people), merge.cluster))
+
+
+def newest(before: PseudoLabels, after: PseudoLabels) -> tuple[np.ndarray, np.ndarray]:
+    """Find clusters that were not there a round before, the newest first.
+
+    Args:
+        before: pseudo-labels of N images.
+        after: pseudo-labels of the same images in the same order, a round later.
+
+    Returns:
+        (K,) int64 clusters of `after`, and (K,) float64 what each shares at most with any former
+        cluster: images in both by images in either (Jaccard), 0 to 1, rising; of equals the larger
+        cluster comes first, then the lower number.
+
+    Raises:
+        DataError: the rounds label different numbers of images.
+
+    Memory: O(N).
+    """
+    if before.ids.shape != after.ids.shape:
+        raise DataError(
+            f"One round labels {len(before.ids)} images and the other {len(after.ids)}: "
+            "compare rounds over the same images."
+        )
+    old_sizes, sizes = (np.bincount(labels.ids[labels.ids != NOISE]) for labels in (before, after))
+    both = (before.ids != NOISE) & (after.ids != NOISE)
+    pairs, shared = np.unique(
+        np.stack([after.ids[both], before.ids[both]]), axis=1, return_counts=True
+    )
+    overlap = np.zeros(after.clusters)
+    np.maximum.at(overlap, pairs[0], shared / (sizes[pairs[0]] + old_sizes[pairs[1]] - shared))
+    order = np.lexsort((-sizes, overlap))
+    return order, overlap[order]
+
+
+def by_distance(
+    features: np.ndarray, labels: PseudoLabels, cluster: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rank the members of a cluster by Euclidean distance to its centre, their mean.
+
+    Args:
+        features: (N, D) unit rows.
+        labels: pseudo-labels of N images.
+        cluster: which, 0 to K - 1.
+
+    Returns:
+        (n,) int64 positions, nearest first, equals by position, and (n,) float64 distances.
+
+    Raises:
+        DataError: sizes do not fit.
+        SettingsError: there is no such cluster.
+
+    Source: Ji et al., ADTC, ECCV 2020, Fig. 5, upper rows. Memory: O(n D).
+    """
+    members = _members_of(labels, cluster)
+    _same_number(len(labels.ids), features=len(features))
+    return _ranked(members, _to_centre(features[members]))
+
+
+def by_jaccard(
+    encoding: sparse.csr_matrix, labels: PseudoLabels, cluster: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rank the members of a cluster by their mean k-reciprocal Jaccard distance to the others.
+
+    The paper ranks by the distance to the centroid, put among the images before they are encoded;
+    the mean over members needs no second encoding and is the distance that DBSCAN saw.
+
+    Args:
+        encoding: (N, N) sparse, as `cluster.density.encode_images` gives it.
+        labels: pseudo-labels of N images.
+        cluster: which, 0 to K - 1.
+
+    Returns:
+        (n,) int64 positions, nearest first, equals by position, and (n,) float64 mean distances, 0
+        to 1; 0 for a cluster of one.
+
+    Raises:
+        DataError: sizes do not fit.
+        SettingsError: there is no such cluster.
+
+    Source: distance of Zhong et al., CVPR 2017, Eq. 10; Ji et al., ADTC, ECCV 2020, Fig. 5, lower
+    rows. Memory: the rows of the members and a block; n x n is never held.
+    """
+    members = _members_of(labels, cluster)
+    _same_number(len(labels.ids), encoding=len(encoding.indptr) - 1)
+    index, n = invert(encoding[members]), len(members)
+    step = max(1, BLOCK_BYTES // (4 * n))
+    parts = np.split(np.arange(n), range(step, n, step))
+    sums = np.concatenate([jaccard_rows(index, part).sum(1, dtype=np.float64) for part in parts])
+    return _ranked(members, sums / max(1, n - 1))  # each is at 0 from itself
+
+
+def _to_centre(rows: np.ndarray) -> np.ndarray:
+    """Give the Euclidean distances (n,) of some rows to their mean."""
+    rows = rows.astype(np.float64)
+    return np.sqrt(np.square(rows - rows.mean(0)).sum(1))
+
+
+def _ranked(members: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(distances, kind="stable")
+    return members[order], distances[order]
+
+
+def _members(labels: PseudoLabels) -> list[np.ndarray]:
+    """Give the positions of the members of each cluster, rising."""
+    order = np.argsort(labels.ids, kind="stable")
+    bounds = np.searchsorted(labels.ids[order], np.arange(labels.clusters))
+    return np.split(order, bounds)[1:]
+
+
+def _members_of(labels: PseudoLabels, cluster: int) -> np.ndarray:
+    if not 0 <= cluster < labels.clusters:
+        raise SettingsError(
+            f"There is no cluster {cluster}: give one of 0 to {labels.clusters - 1}."
+        )
+    return np.flatnonzero(labels.ids == cluster)
+
+
+def _people(labels: PseudoLabels, people: np.ndarray) -> np.ndarray:
+    """Give people as whole numbers, JUNK for all that are unknown."""
+    _same_number(len(labels.ids), people=len(people))
+    return np.maximum(np.asarray(people, np.int64), JUNK)
+
+
+def _parts(groups: np.ndarray, others: np.ndarray) -> dict[int, dict[int, int]]:
+    """Count for each group what of it lies in each of the others, the largest part first."""
+    cells, counts = np.unique(np.stack([groups, others]), axis=1, return_counts=True)
+    found: dict[int, dict[int, int]] = {}
+    for place in np.lexsort((cells[1], -counts, cells[0])):
+        group, other = cells[:, place].tolist()
+        found.setdefault(group, {})[other] = int(counts[place])
+    return found
+
+
+def _torn(parts: dict[int, int]) -> int:
+    """Count the pairs whose two are in different parts."""
+    return (sum(parts.values()) ** 2 - sum(size**2 for size in parts.values())) // 2
+
+
+def _same_number(n: int, **sizes: int) -> None:
+    for name, size in sizes.items():
+        if size != n:
+            raise DataError(
+                f"{n} images have labels and {name} has {size} rows: give both for the same images "
+                "in the same order."
+            )
