@@ -11,6 +11,7 @@ from reseen.engine.device import Device
 from reseen.report.maps import POINTS
 from reseen.report.plotting import check_matplotlib
 from reseen.report.report import write_report
+from reseen.report.threshold import RATE
 
 
 def report(
@@ -22,6 +23,7 @@ def report(
     no_pictures: bool = False,
     map: str = "tsne",
     points: int = POINTS,
+    false_match_rate: float = RATE,
     format: str = "auto",
     pattern: str | None = None,
     device: Device = Device(),  # noqa: B008 (frozen)
@@ -41,8 +43,8 @@ def report(
     data
         What the runs learnt from, for cameras, people, queries and gallery where it has them.
     only
-        Parts to write: run, clusters, ranked, map. All where none is named; run alone takes
-        seconds, as it needs no features.
+        Parts to write: run, clusters, ranked, errors, threshold, map. All where none is named; run
+        alone takes seconds, as it needs no features.
     blur
         Blur the upper quarter of every crop, where faces are.
     no_pictures
@@ -51,6 +53,8 @@ def report(
         tsne, pca, or umap (needs umap-learn).
     points
         Images on the maps.
+    false_match_rate
+        Share of the pairs of different people that may match at the threshold.
     format
         auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
         tracklets.
@@ -68,6 +72,7 @@ def report(
         pictures=not no_pictures,
         map=map,
         points=points,
+        false_match_rate=false_match_rate,
         device=device,
         loading=loading,
     )

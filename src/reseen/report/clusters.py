@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reseen.records import JUNK, NOISE, Image
+from reseen.records import JUNK, NOISE, Image, PseudoLabels
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.plotting import PALETTE, colours, new_figure, styled
 from reseen.report.section import Rows, Section, charts, paragraph, under
@@ -167,6 +167,16 @@ def majority(ids: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarra
             who[cluster] = people[times.argmax()]
             share[cluster] = times.max() / len(members)
     return who, share
+
+
+def gapless(ids: np.ndarray) -> PseudoLabels:
+    """Number the clusters that are left 0..K-1, where pictures have gone since the round.
+
+    Args:
+        ids: (N,) int64, some numbers of 0 or more, or NOISE.
+    """
+    _, places = np.unique(np.append(ids, NOISE), return_inverse=True)
+    return PseudoLabels(places[:-1] - 1)
 
 
 def members_of(ids: np.ndarray) -> list[np.ndarray]:

@@ -17,12 +17,14 @@ from reseen.report.page import write_files, write_page
 from reseen.report.plotting import check_matplotlib
 from reseen.report.ranked import show_ranked
 from reseen.report.section import Section
+from reseen.report.threshold import RATE, check_rate, show_threshold
 from reseen.report.thumbnails import Thumbnails
 
 SECTIONS: dict[str, Callable[[Sequence[Evidence], Thumbnails], Section]] = {
     "run": show_run,
     "clusters": show_clusters,
     "ranked": show_ranked,
+    "threshold": show_threshold,
     "map": show_map,
 }
 """The parts of a report, in their order."""
@@ -38,6 +40,7 @@ def write_report(
     pictures: bool = True,
     map: str = "tsne",
     points: int = POINTS,
+    false_match_rate: float = RATE,
     device: Device | None = None,
     loading: Loading | None = None,
     quiet: bool = False,
@@ -56,6 +59,7 @@ def write_report(
         pictures: False leaves out every crop.
         map: tsne, pca or umap.
         points: images on the maps.
+        false_match_rate: share of the pairs of different people that may match at the threshold.
         device: where to compute.
         loading: how pictures are read.
         quiet: say nothing.
@@ -78,6 +82,7 @@ def write_report(
             f"{points}. Use some of {', '.join(SECTIONS)}; 1 run or more; 2 points or more."
         )
     check_map(map)
+    check_rate(false_match_rate)
     check_matplotlib("A report")
     folders = list({Path(run).resolve(): Path(run) for run in runs}.values())
     evidence = [
@@ -85,7 +90,10 @@ def write_report(
         for folder, title in zip(folders, titles(folders), strict=True)
     ]
     kept = Thumbnails(blur=blur, pictures=pictures)
-    shows = SECTIONS | {"map": partial(show_map, kind=map, most=points)}
+    shows = SECTIONS | {
+        "threshold": partial(show_threshold, rate=false_match_rate),
+        "map": partial(show_map, kind=map, most=points),
+    }
     names = [name for name in SECTIONS if not only or name in only]
     sections = [shows[name](evidence, kept) for name in names]
     write_files(path.with_suffix(""), sections)
