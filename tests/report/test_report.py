@@ -57,7 +57,10 @@ def inspect(path):
 def test_one_file_that_asks_nobody_for_anything(whole):
     text = inspect(whole)
     titles = re.findall(r"<h2>([^<]+)</h2>", text)
-    assert titles == ["The run", "Clusters", "Who looks alike", "The map"]
+    assert titles == [
+        *("The run", "Clusters", "Who looks alike", "Errors", "Distances and the threshold"),
+        "The map",
+    ]
     used = set(re.findall(r'class="thumb (s\d+)"', text))
     assert used and used <= set(re.findall(r"\.(s\d+)\{background", text))
 
@@ -86,8 +89,9 @@ def test_figures_and_numbers_lie_beside_it(whole):
     folder = whole.with_suffix("")
     names = {path.stem for path in folder.iterdir() if path.suffix == ".png"}
     assert names == {path.stem for path in folder.iterdir() if path.suffix == ".svg"}
-    assert {"run-loss", "clusters-largest", "ranked-worst", "map-person"} <= names
-    for name in ("run-rounds", "run-results", "clusters-all", "ranked", "map-points"):
+    assert {"run-loss", "clusters-largest", "ranked-worst", "errors-first", "map-person"} <= names
+    names = ("run-rounds", "run-results", "clusters-all", "ranked", "errors-cameras", "map-points")
+    for name in (*names, "thresholds"):
         with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
         assert len(rows) > 1 and len({len(row) for row in rows}) == 1
@@ -198,12 +202,16 @@ def test_what_is_not_understood_is_said_before_the_work(run, tmp_path, monkeypat
     out = tmp_path / "report.html"
     with pytest.raises(SettingsError, match=r"Give the name of a \.html file"):
         write_report([run], tmp_path / "report.pdf")
-    with pytest.raises(SettingsError, match=r"Use some of run, clusters, ranked, map"):
+    with pytest.raises(
+        SettingsError, match=r"Use some of run, clusters, ranked, errors, threshold, map"
+    ):
         write_report([run], out, only=["curves"])
     with pytest.raises(SettingsError, match="1 run or more"):
         write_report([], out)
     with pytest.raises(SettingsError, match="Use one of: tsne, pca, umap"):
         write_report([run], out, map="isomap")
+    with pytest.raises(SettingsError, match="above 0 and below 1"):
+        write_report([run], out, false_match_rate=0)
     with pytest.raises(CheckpointError, match="holds no run"):
         write_report([run, tmp_path], out)
     monkeypatch.setattr(plotting, "find_spec", lambda name: None)

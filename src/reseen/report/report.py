@@ -11,6 +11,7 @@ from reseen.errors import SettingsError
 from reseen.records import Dataset
 from reseen.report.clusters import show_clusters
 from reseen.report.curves import show_run
+from reseen.report.errors import show_errors
 from reseen.report.evidence import Evidence, titles
 from reseen.report.maps import POINTS, check_map, show_map
 from reseen.report.page import write_files, write_page
@@ -24,6 +25,7 @@ SECTIONS: dict[str, Callable[[Sequence[Evidence], Thumbnails], Section]] = {
     "run": show_run,
     "clusters": show_clusters,
     "ranked": show_ranked,
+    "errors": show_errors,
     "threshold": show_threshold,
     "map": show_map,
 }

@@ -1,0 +1,197 @@
+"""Whom an encoder mixes up: wrong first places by camera, and the margins of triplets.
+
+The figures are those of Ji et al., An Attention-driven Two-stage Clustering Method (ADTC), ECCV
+2020, Figs. 3C and 4.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reseen.errors import DataError
+from reseen.metrics.errors import FirstErrors, first_errors, triplet_margins
+from reseen.report.evidence import Evidence
+from reseen.report.plotting import GREY, INK, PALETTE, colours, new_figure, shortened, styled
+from reseen.report.section import Section, charts, paragraph, table
+from reseen.report.threshold import asked_for
+from reseen.report.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BARS = 60
+"""Steps of a histogram."""
+
+WRITTEN = 12
+"""Cameras up to which the figure of pairs has its numbers written in."""
+
+
+def plot_first_errors(found: Mapping[str, FirstErrors]) -> "Figure":
+    """Draw which share of the queries finds somebody else first, by which camera; a bar a run."""
+    from matplotlib.ticker import PercentFormatter
+
+    parts = {
+        "by the same camera": ("in_camera", PALETTE[3]),
+        "by another camera": ("cross_camera", PALETTE[0]),
+        "camera unknown": ("unknown", GREY),
+    }
+    with styled():
+        figure = new_figure(4.2, 1.7 + 0.35 * len(found))
+        axes = figure.add_subplot(title="Wrong first places", xlabel="share of queries")
+        left, places = np.zeros(len(found)), np.arange(len(found))
+        for name, (field, colour) in parts.items():
+            share = np.array([getattr(of, field) / of.queries for of in found.values()])
+            if field != "unknown" or share.any():
+                axes.barh(places, share, left=left, color=colour, label=name, height=0.6)
+            left += share
+        axes.set_yticks(places, shortened(list(found), 16))
+        axes.set_ylim(len(found) - 0.4, -0.6)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.grid(False, axis="y")
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def plot_camera_pairs(found: FirstErrors, names: Sequence[str]) -> "Figure":
+    """Draw how often the queries of each camera find somebody else first in each camera.
+
+    Args:
+        found: with C cameras.
+        names: of these, C.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    share = shares(found)
+    count = len(names)
+    with styled():
+        figure = new_figure(4.2, 3.4)
+        axes = figure.add_subplot(
+            title="Errors by camera",
+            xlabel="camera of the wrong crop",
+            ylabel="camera of the query",
+        )
+        shown = axes.imshow(share, cmap="Oranges", vmin=0, vmax=max(0.01, share.max(initial=0)))
+        axes.set_xticks(range(count), names)
+        axes.set_yticks(range(count), names)
+        axes.grid(False)
+        if count <= WRITTEN:
+            for row in range(count):
+                for column in range(count):
+                    number = found.wrong[row, column]
+                    # Not INK: cells are light or dark whatever the page is.
+                    tint = "#ffffff" if share[row, column] > 0.6 * share.max() else "#222222"
+                    axes.text(column, row, str(number), ha="center", va="center", color=tint)
+        bar = figure.colorbar(shown, ax=axes, format=PercentFormatter(1, decimals=None))
+        bar.set_label("share of the query camera's queries")
+    return figure
+
+
+def shares(found: FirstErrors) -> np.ndarray:
+    """Give the errors per query of each camera: (C, C), a camera without queries at 0."""
+    return found.wrong / np.maximum(found.asked, 1)[:, None]
+
+
+def plot_margins(margins: Mapping[str, np.ndarray]) -> "Figure":
+    """Draw how much farther strangers are than the person, over triplets.
+
+    Args:
+        margins: title and margins (T,) of each run; above 0 is right.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    every = np.concatenate(list(margins.values()))
+    edges = np.linspace(every.min(), every.max() + 1e-9, BARS + 1)
+    with styled():
+        figure = new_figure(4.2, 2.9)
+        axes = figure.add_subplot(
+            title="Margins of triplets",
+            xlabel="squared distance to a stranger less that to the person",
+            ylabel="share of triplets",
+        )
+        for (title, of), tint in zip(margins.items(), colours(len(margins)), strict=True):
+            counts, _ = np.histogram(of, edges)
+            label = shortened([title])[0]
+            axes.stairs(counts / len(of), edges, color=tint, linewidth=1.6, label=label)
+        axes.axvline(0, color=INK, linestyle="--")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        if len(margins) > 1:
+            figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def summary(found: Mapping[str, FirstErrors], margins: Mapping[str, np.ndarray]) -> list[list[Any]]:
+    """Lay out the errors of each run, and the share of its triplets that are wrong, as text."""
+    head = ["run", "queries", "wrong", "same camera", "another camera", "camera unknown"]
+    lines = []
+    for title, of in found.items():
+        numbers = of.in_camera, of.cross_camera, of.unknown
+        wrong = [f"{n} ({n / of.queries:.1%})" for n in (sum(numbers), *numbers)]
+        torn = f"{np.mean(margins[title] <= 0):.1%}" if title in margins else ""
+        lines.append([title, of.queries, *wrong, torn])
+    return [[*head, "triplets not right"], *lines]
+
+
+def table_of_pairs(found: Mapping[str, FirstErrors], names: Sequence[str]) -> list[list[Any]]:
+    """Lay out errors by the query's camera and that of the wrong crop, for each run."""
+    return [
+        ["run", "query_camera", "queries", *(f"wrong_{name}" for name in names)],
+        *(
+            [title, name, int(of.asked[row]), *map(int, of.wrong[row])]
+            for title, of in found.items()
+            for row, name in enumerate(names)
+        ),
+    ]
+
+
+def show_errors(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
+    """Show the errors of the search by camera, and the margins of triplets."""
+    title = "Errors"
+    runs = [run for run in runs if run.trained]
+    if not runs:
+        return Section(title, paragraph("No round is finished yet."))
+    data = runs[0].data
+    if data is None or not runs[0].searchable:
+        return Section(title, paragraph("Nobody is known here, so no error can be told."))
+    found = {run.title: first_errors(run.tested.ranking, data) for run in runs}
+    cameras = next(iter(found.values())).cameras  # of the data, so the same for all
+    names = [str(data.cameras.get(int(camera), camera)) for camera in cameras]
+    margins: dict[str, np.ndarray] = {}
+    for run in runs:
+        try:
+            people = asked_for(run.tested, run)
+            rng = np.random.default_rng(0)
+            margins[run.title] = triplet_margins(run.tested.features, people, rng)
+        except DataError:  # one person alone: the search itself can be judged
+            continue
+    drawn = {"errors-first": (plot_first_errors(found), FIRST)}
+    if len(names) > 1:
+        for number, (name, of) in enumerate(found.items(), 1):
+            several = len(found) > 1
+            about = f"{name}. {PAIRS}" if several else PAIRS
+            key = f"errors-cameras-{number}" if several else "errors-cameras"
+            drawn[key] = plot_camera_pairs(of, names), about
+    if margins:
+        drawn["errors-margins"] = plot_margins(margins), MARGINS
+    html = paragraph(ABOUT) + table(summary(found, margins)) + charts(drawn)
+    figures = {name: figure for name, (figure, _) in drawn.items()}
+    return Section(title, html, figures, {"errors-cameras": table_of_pairs(found, names)})
+
+
+ABOUT = (
+    "An error is a query whose first crop shows somebody else. The query's person by the query's "
+    "own camera is left out of the search, everybody else is in it."
+)
+
+FIRST = (
+    "Errors by the query's own camera come from backgrounds and light that look alike, those by "
+    "another camera from people who do."
+)
+
+PAIRS = "Errors, as numbers and as a share of the queries of that camera; own cameras diagonally."
+
+MARGINS = (
+    "Triplets of a crop, another of the same person and one of a stranger, drawn by chance. Left "
+    "of the line the stranger is nearer."
+)
+"""What stands below each figure."""
