@@ -8,7 +8,7 @@ import pytest
 from reseen.engine.device import Device
 from reseen.methods import ClusterContrast
 from reseen.records import Dataset
-from reseen.report import ranked
+from reseen.report import closer, ranked
 from reseen.report.evidence import Evidence
 from reseen.training import train
 from tests.conftest import TINY
@@ -53,3 +53,4 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sheets are small in tests: they are drawn and written in the time of one of full size."""
     monkeypatch.setattr(ranked, "WORST", 2)
     monkeypatch.setattr(ranked, "DRAWN", 2)
+    monkeypatch.setattr(closer, "SHOWN", 2)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reseen.metrics.clusters import merges
 from reseen.records import JUNK, NOISE, Image, PseudoLabels
+from reseen.report.closer import encode, merge_rows, newest_rows, order_rows, split_rows
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.plotting import PALETTE, colours, new_figure, styled
 from reseen.report.section import Rows, Section, charts, paragraph, under
@@ -250,6 +252,28 @@ def contact_rows(
     return {name: chosen for name, chosen in rows.items() if chosen}
 
 
+def closer_rows(learnt: Learnt, run: Evidence) -> dict[str, list[Row]]:
+    """Lay out what went wrong where people are known, what is new, and two orders of a cluster.
+
+    The cluster is the one that mixes people most, else the largest.
+    """
+    assert learnt.ids is not None
+    labels, people, before = gapless(learnt.ids), people_of(learnt.images), run.labels_before
+    rows = {
+        "Torn apart": split_rows(learnt, labels, people),
+        "Mixed": merge_rows(learnt, labels, people),
+    }
+    if before is not None and len(before.ids) == len(labels.ids):
+        rows["New"] = newest_rows(learnt, before, labels)
+    mixed = merges(labels, people)
+    sizes = np.bincount(labels.ids[labels.ids != NOISE])
+    cluster = mixed[0].cluster if mixed else int(sizes.argmax())
+    if sizes[cluster] >= LEAST:
+        encoding = encode(learnt.features, run.facts["settings"])
+        rows["Two orders"] = order_rows(learnt, labels, encoding, cluster, people)
+    return {name: chosen for name, chosen in rows.items() if chosen}
+
+
 def table_of_clusters(
     learnt: Learnt, found: Centres, named: Mapping[int, str] | None = None
 ) -> list[list[Any]]:
@@ -302,10 +326,11 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
         figures["cameras"] = plot_cameras(mix, names, found.sizes), about
     html = charts(figures)
     drawn = {name: figure for name, (figure, _) in figures.items()}
-    for name, rows in contact_rows(learnt, found, named).items():
+    sheets = contact_rows(learnt, found, named) | closer_rows(learnt, run)
+    for name, rows in sheets.items():
         html += f"<h3>{name}</h3>{sheet_html(rows, pictures)}"
         if pictures.pictures:
-            drawn[name.lower()] = plot_sheet(rows, pictures)
+            drawn[name.lower().replace(" ", "-")] = plot_sheet(rows, pictures)
     return html, drawn, {"all": table_of_clusters(learnt, found, named)}
 
 
@@ -314,5 +339,8 @@ ABOUT = (
     "them. Members stand in the order of their Euclidean distance to the mean of their cluster, "
     "which is the number below each; after a gap come the farthest. Where people are known, ✓ is "
     "the person that most of the cluster shows and ✗ somebody else. The bar is the share of each "
-    "camera."
+    "camera. Torn apart are people in several clusters, mixed are clusters of several people, the "
+    "most wrong pairs of images first. "
+    "New clusters share few images with any of the round before. Two orders shows one cluster by "
+    "Euclidean and by k-reciprocal Jaccard distance."
 )

@@ -184,8 +184,8 @@ ABOUT = (
 )
 
 FIRST = (
-    "Errors by the query's own camera come from backgrounds and light that look alike, those by "
-    "another camera from people who do."
+    "Many errors by the query's own camera hint at an encoder that has learnt backgrounds and "
+    "light along with people."
 )
 
 PAIRS = "Errors, as numbers and as a share of the queries of that camera; own cameras diagonally."

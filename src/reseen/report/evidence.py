@@ -102,6 +102,12 @@ class Evidence:
         return read_labels(self.folder, int(self.rows[-1]["round"])) if self.rows else None
 
     @cached_property
+    def labels_before(self) -> PseudoLabels | None:
+        """The pseudo-labels of the round before, of the same images; None where it made none."""
+        number = int(self.rows[-1]["round"]) - 1 if self.rows else 0
+        return read_labels(self.folder, number)
+
+    @cached_property
     def learnt(self) -> Learnt:
         """The training images, their features and clusters.
 

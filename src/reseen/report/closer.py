@@ -1,0 +1,143 @@
+"""A closer look at clusters: people torn apart, people mixed, new clusters, two orders."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from scipy import sparse
+
+from reseen.cluster.density import encode_images
+from reseen.metrics.clusters import by_distance, by_jaccard, merges, newest, splits
+from reseen.records import JUNK, NOISE, PseudoLabels
+from reseen.report.evidence import Learnt
+from reseen.report.sheets import Cell, Row
+
+SHOWN = 4
+"""Splits, merges and new clusters on a sheet."""
+
+PARTS, EACH = 4, 4
+"""Parts of a split or merge on a sheet, and crops of each."""
+
+NEAREST, FARTHEST = 10, 4
+"""Members of a cluster in an order: the first, and the last."""
+
+
+def split_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list[Row]:
+    """Lay out people who are spread over several clusters, the worst first.
+
+    Args:
+        learnt: N images.
+        labels: of these.
+        people: (N,) who each shows, or JUNK.
+    """
+    rows = []
+    for split in splits(labels, people)[:SHOWN]:
+        own = people == split.person
+        parts = [(f"in {k}", np.flatnonzero(own & (labels.ids == k))) for k in split.clusters]
+        note = f"in {len(parts)} clusters, with {_listed(split.clusters.values())} images"
+        if split.noise:
+            parts.append(("in none", np.flatnonzero(own & (labels.ids == NOISE))))
+            note += f", and {split.noise} in none"
+        rows.append(Row(f"Person {split.person}", note, _cells(learnt, parts)))
+    return rows
+
+
+def merge_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list[Row]:
+    """Lay out clusters that hold several people, the worst first; arguments of `split_rows`."""
+    rows = []
+    for merge in merges(labels, people)[:SHOWN]:
+        inside = labels.ids == merge.cluster
+        parts = [(f"person {p}", np.flatnonzero(inside & (people == p))) for p in merge.people]
+        note = f"{len(parts)} people, with {_listed(merge.people.values())} images"
+        rows.append(Row(f"Cluster {merge.cluster}", note, _cells(learnt, parts)))
+    return rows
+
+
+def newest_rows(learnt: Learnt, before: PseudoLabels, after: PseudoLabels) -> list[Row]:
+    """Lay out the clusters that share least with those of the round before, the newest first.
+
+    Args:
+        learnt: N images.
+        before, after: of these, a round apart.
+    """
+    rows = []
+    order, overlap = newest(before, after)
+    for cluster, share in zip(order[:SHOWN], overlap[:SHOWN], strict=True):
+        if share == 1:
+            break
+        members, _ = by_distance(learnt.features, after, int(cluster))
+        note = f"{len(members)} members, shares {share:.0%} with the most similar former cluster"
+        old = before.ids[members]
+
+        def word(place: int, old: np.ndarray = old) -> str:
+            return "was in none" if old[place] == NOISE else f"was in {old[place]}"
+
+        rows.append(Row(f"Cluster {cluster}", note, _ends(learnt, members, word)))
+    return rows
+
+
+def order_rows(
+    learnt: Learnt,
+    labels: PseudoLabels,
+    encoding: sparse.csr_matrix,
+    cluster: int,
+    people: np.ndarray,
+) -> list[Row]:
+    """Lay out the members of a cluster by Euclidean distance, and below by Jaccard distance.
+
+    Args:
+        learnt: N images.
+        labels: of these.
+        encoding: (N, N), as `encode` gives it.
+        cluster: which.
+        people: (N,) who each shows, or JUNK; whom most members show is right.
+
+    Source: Ji et al., ADTC, ECCV 2020, Fig. 5.
+    """
+    rows = []
+    for name, (members, distances) in {
+        "Euclidean distance to the mean": by_distance(learnt.features, labels, cluster),
+        "mean Jaccard distance to the others": by_jaccard(encoding, labels, cluster),
+    }.items():
+        found, times = np.unique(people[members], return_counts=True)
+        times[found == JUNK] = 0
+        most = found[times.argmax()] if times.any() else JUNK
+        words = [f"{distance:.2f}" for distance in distances]
+        kinds = ["" if most == JUNK else "right" if people[i] == most else "wrong" for i in members]
+        cells = _ends(learnt, members, words.__getitem__, kinds)
+        rows.append(Row(f"Cluster {cluster}", f"by {name}", cells))
+    return rows
+
+
+def encode(features: np.ndarray, settings: dict) -> sparse.csr_matrix:
+    """Encode images for Jaccard distances, with k1 and k2 of a run, else 30 and 6."""
+    k1 = min(int(settings.get("k1", 30)), len(features) - 1)
+    return encode_images(features, k1=k1, k2=min(int(settings.get("k2", 6)), k1))
+
+
+def _listed(sizes: Iterable[int]) -> str:
+    sizes = list(sizes)
+    rest = f" and {len(sizes) - PARTS} more" if len(sizes) > PARTS else ""
+    return ", ".join(map(str, sizes[:PARTS])) + rest
+
+
+def _cells(learnt: Learnt, parts: Sequence[tuple[str, np.ndarray]]) -> list[Cell | None]:
+    """Give some crops of each part, with gaps between the parts."""
+    cells: list[Cell | None] = []
+    for text, members in parts[:PARTS]:
+        gap = [None] if cells else []
+        cells += [*gap, *(Cell(learnt.images[i], text) for i in members[:EACH])]
+    return cells
+
+
+def _ends(
+    learnt: Learnt, members: np.ndarray, word: Callable[[int], str], kinds: Sequence[str] = ()
+) -> list[Cell | None]:
+    """Give the first and last members, with a gap where some are left out."""
+    places = range(len(members))
+    cells = [
+        Cell(learnt.images[members[place]], word(place), kinds[place] if kinds else "")
+        for place in places
+    ]
+    if len(cells) <= NEAREST + FARTHEST:
+        return [*cells]
+    return [*cells[:NEAREST], None, *cells[-FARTHEST:]]

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reseen.metrics.clusters import by_distance, by_jaccard
+from reseen.records import NOISE, Image, PseudoLabels
+from reseen.report import closer
+from reseen.report.clusters import closer_rows, show_clusters
+from reseen.report.evidence import Learnt
+from reseen.report.thumbnails import Thumbnails
+
+IDS = np.array([0, 0, 1, 1, 1, 2, 2, NOISE, NOISE])
+PEOPLE = np.array([7, 7, 7, 8, 9, 8, 8, 7, -1])
+
+
+@pytest.fixture
+def learnt():
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(9, 5)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    images = tuple(Image(Path(f"{i}.jpg"), int(person)) for i, person in enumerate(PEOPLE))
+    return Learnt(images, features, IDS)
+
+
+def shown(row):
+    return [cell and (int(cell.image.path.stem), cell.text) for cell in row.cells]
+
+
+def test_people_torn_apart(learnt):
+    rows = closer.split_rows(learnt, PseudoLabels(IDS), PEOPLE)
+    assert [row.title for row in rows] == ["Person 7", "Person 8"]  # both tear two pairs
+    assert rows[0].note == "in 2 clusters, with 2, 1 images, and 1 in none"
+    assert shown(rows[0]) == [*((0, "in 0"), (1, "in 0"), None, (2, "in 1"), None, (7, "in none"))]
+    assert shown(rows[1]) == [(5, "in 2"), (6, "in 2"), None, (3, "in 1")]
+
+
+def test_people_mixed(learnt):
+    (row,) = closer.merge_rows(learnt, PseudoLabels(IDS), PEOPLE)
+    assert row.title == "Cluster 1" and row.note == "3 people, with 1, 1, 1 images"
+    assert shown(row) == [(2, "person 7"), None, (3, "person 8"), None, (4, "person 9")]
+
+
+def test_new_clusters(learnt, monkeypatch):
+    monkeypatch.setattr(closer, "SHOWN", 3)
+    before = PseudoLabels(np.array([0, 0, 0, 1, NOISE, 2, 2, 3, 3]))
+    rows = closer.newest_rows(learnt, before, PseudoLabels(IDS))
+    # Cluster 1 = {2, 3, 4}: of former ones it shares most with {3}; 0 = {0, 1} with {0, 1, 2}.
+    assert [row.title for row in rows] == ["Cluster 1", "Cluster 0"]  # 2 is as it was
+    assert [row.note for row in rows] == [
+        "3 members, shares 33% with the most similar former cluster",
+        "2 members, shares 67% with the most similar former cluster",
+    ]
+    assert set(shown(rows[0])) == {(2, "was in 0"), (3, "was in 1"), (4, "was in none")}
+
+
+def test_two_orders(learnt, monkeypatch):
+    ids = np.array([0] * 7 + [NOISE] * 2)
+    labels, encoding = PseudoLabels(ids), closer.encode(learnt.features, {"k1": 4, "k2": 2})
+    monkeypatch.setattr(closer, "NEAREST", 3)
+    monkeypatch.setattr(closer, "FARTHEST", 2)
+    rows = closer.order_rows(learnt, labels, encoding, 0, PEOPLE)
+    ranked = by_distance(learnt.features, labels, 0), by_jaccard(encoding, labels, 0)
+    for row, (members, distances) in zip(rows, ranked, strict=True):
+        all_ = [(int(i), f"{d:.2f}") for i, d in zip(members, distances, strict=True)]
+        assert shown(row) == [*all_[:3], None, *all_[-2:]]
+        for cell in filter(None, row.cells):
+            assert cell.kind == ("right" if cell.image.person == 7 else "wrong")  # 7, 8: 3 each
+    unknown = closer.order_rows(learnt, labels, encoding, 0, np.full(9, -1))
+    assert {cell.kind for row in unknown for cell in row.cells if cell} == {""}
+
+
+def test_they_stand_below_the_clusters(evidence):
+    rows = closer_rows(evidence.learnt, evidence)
+    assert "Two orders" in rows and set(rows) <= {"Torn apart", "Mixed", "New", "Two orders"}
+    assert evidence.labels_before is not None
+    section = show_clusters([evidence], Thumbnails())
+    for name in rows:
+        assert f"<h3>{name}</h3>" in section.html
+        assert f"clusters-{name.lower().replace(' ', '-')}" in section.figures
