@@ -197,8 +197,14 @@ def suggest(pairs: Pairs, rate: float) -> Threshold:
         DataError: the nearest pairs all lie at one distance.
         SettingsError: there are too few pairs to tell such a rate.
     """
-    groups = dict(same_groups=pairs.same_groups, different_groups=pairs.different_groups)
-    return suggest_threshold(pairs.same, pairs.different, rate, resamples=RESAMPLES, **groups)
+    return suggest_threshold(
+        pairs.same,
+        pairs.different,
+        rate,
+        same_groups=pairs.same_groups,
+        different_groups=pairs.different_groups,
+        resamples=RESAMPLES,
+    )
 
 
 def table_of_thresholds(pairs: Mapping[str, Pairs], rates: Sequence[float]) -> list[list[Any]]:
