@@ -295,6 +295,8 @@ def test_all_methods_on_all_data_go_into_a_page(reseen, town_folder, other_folde
     }
     code, again, err = reseen(*words)
     assert (code, again) == (0, printed) and "round" not in err and page.read_text() == text
+    code, _, err = reseen(*words[:-3], "daal")
+    assert code == 1 and "Nothing to train: daal" in err
     words[-3:] = ["daal", "--source", other_folder]
     code, printed, err = reseen(*words)
     assert code == 0 and "daal" in printed, err

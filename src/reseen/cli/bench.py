@@ -243,6 +243,11 @@ def every(
                 minutes[method] += sum(row.minutes)
                 broken += [f"{dataset.name}: {why}" for why in _ends(row, seeds)]
                 run = out / dataset.name / method / str(seeds[0])
+    if run == out:
+        raise SettingsError(
+            f"Nothing to train: {', '.join(methods)} needs people who are known in the data or "
+            "--source DATA."
+        )
     parts = ("before", "last", "best on test")
     titles = ["method", *(f"{name}, {part}" for name in names for part in parts), "minutes"]
     lines = [[name, *row, f"{minutes[name]:.1f}"] for name, row in cells.items() if any(row)]
