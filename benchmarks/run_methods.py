@@ -27,8 +27,8 @@ SHORT = {
     "cluster-contrast": f"--epochs 8 {BATCH} --eps 0.55",
     "adtc": "--rounds 5 --epochs 1 --iterations 50 --clusters 500 --p 8",
     "mla": f"--epochs 8 {BATCH} --eps 0.55 --rate 3.5e-4",
-    "ssl": "--first 2 --rounds 4 --epochs 1 --rate 0.001",
-    "buc": "--first 2 --merge-rate 0.16 --epochs 1 --rate 0.001",
+    "ssl": "--first 3 --rounds 5 --epochs 1",
+    "buc": "--first 3 --merge-rate 0.14 --epochs 1",
     "conslearn": "--epochs 5 --iterations 25 --people 16 --views 8 --eps 0.55 --mean-momentum 0.95",
 }
 """What the short schedule changes in each method, and nothing else; chosen with seed 0."""
@@ -46,7 +46,8 @@ def main(method: str, variant: str, seed: str, backbone: str = "squeezenet1_1") 
         if name[2:].replace("-", "_") not in own:  # what a variant is must not be overwritten
             words += [name, value]
     words += ["--encoder.backbone", backbone]
-    words += ["--encoder.weights", str(folder / f"weights/{backbone}_imagenet.pth")]
+    if backbone != "reseen-tiny":  # its weights come with the package
+        words += ["--encoder.weights", str(folder / f"weights/{backbone}_imagenet.pth")]
     words += [] if variant == "base" else ["--variant", variant]
     subprocess.run([sys.executable, "-m", "reseen", *words], check=True)
     data = reseen.read(folder / "market-half")
