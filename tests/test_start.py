@@ -1,6 +1,7 @@
 """Runs that start from a run: what is taken over, and what does not fit."""
 
 from dataclasses import replace
+from shutil import rmtree
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from reseen.engine.run import checkpoint, read_metrics
 from reseen.errors import CheckpointError, SettingsError
 from reseen.nets.encoder import EncoderSettings, build, save, start
 from tests.conftest import TINY
-from tests.methods.test_methods import learn
+from tests.methods.test_methods import learn, stopped_in_round_two
 
 SMALL = EncoderSettings(
     backbone="resnet18", weights="none", height=64, width=32, options={"zero_init_last": "False"}
@@ -79,6 +80,15 @@ def test_what_does_not_agree_is_said(kept, tmp_path):
     torch.save({"encoder": {}}, tmp_path / "bare.pt")
     with pytest.raises(CheckpointError, match="holds no encoder of this package"):
         start(PLAIN, tmp_path / "bare.pt")
+
+
+def test_a_run_that_is_under_way_does_not_need_its_start(town, tmp_path, quick, monkeypatch):
+    learn(quick(epochs=1), town, tmp_path / "source")
+    with stopped_in_round_two(monkeypatch):
+        learn(quick(), town, tmp_path / "run", start=tmp_path / "source")
+    rmtree(tmp_path / "source")
+    learn(quick(), town, tmp_path / "run", start=tmp_path / "source")
+    assert [row["round"] for row in read_metrics(tmp_path / "run")][-1] == 3
 
 
 def test_a_run_goes_on_from_a_run(town, tmp_path, quick):

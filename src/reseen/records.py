@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from reseen.errors import DataError
+
 NOISE = -1
 """The pseudo-label of a point that belongs to no cluster."""
 
@@ -39,6 +41,29 @@ class Image:
     def paths(self) -> tuple[Path, ...]:
         """Every picture of it: of a tracklet its frames."""
         return tuple(self.path.with_name(name) for name in self.frames) or (self.path,)
+
+
+def identities(images: Iterable[Image], shows: str) -> tuple[int, np.ndarray]:
+    """Number the people of images to learn from.
+
+    Args:
+        images: N records of known people.
+        shows: who is said to show too few, as "The source shows".
+
+    Returns:
+        The number of people, and (N,) int64 who is on each image, from 0.
+
+    Raises:
+        DataError: fewer than two people.
+    """
+    people = np.array([image.person for image in images], np.int64)
+    names, ids = np.unique(people, return_inverse=True)
+    if len(names) < 2:
+        raise DataError(
+            f"{shows} {len(names)} people who are known. Learning from labels needs two or more: "
+            "check how the folder is read (reseen data check)."
+        )
+    return len(names), ids
 
 
 def distinct(*parts: Iterable[Image]) -> tuple[Image, ...]:

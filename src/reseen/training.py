@@ -13,6 +13,7 @@ from reseen.data.reading import read
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
+from reseen.engine.files import alone
 from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, checkpoint, digest, read_facts
 from reseen.errors import CheckpointError, DataError, SettingsError
@@ -92,22 +93,24 @@ def train(
         facts["source"] = {"images": len(labelled.train), "train": train}
     facts["start"] = None if start is None else str(start)
     screen = Screen(quiet)
-    run = Run(
-        Path(folder),
-        facts,
-        seed=seed,
-        device=device,
-        judge=Judge(dataset, loading, screen),
-        evaluate_every=evaluate_every,
-        loading=loading,
-        screen=screen,
-        start=None if start is None else _checkpoint(Path(start), "last"),
-    )
-    given: list[Any] = [dataset.labelled(seed) if told else dataset.unlabelled(seed), run]
-    if labelled is not None:
-        given.append(labelled.labelled(seed))
-    with compiling_said(screen):
-        return method.fit(*given)
+    folder = Path(folder)
+    if start is not None and not checkpoint(folder, "last").exists():
+        start = _checkpoint(Path(start), "last")
+    images = dataset.labelled(seed) if told else dataset.unlabelled(seed)
+    beside: list[Any] = [] if labelled is None else [labelled.labelled(seed)]
+    with alone(folder), compiling_said(screen):
+        run = Run(
+            folder,
+            facts,
+            seed=seed,
+            device=device,
+            judge=Judge(dataset, loading, screen),
+            evaluate_every=evaluate_every,
+            loading=loading,
+            screen=screen,
+            start=None if start is None else Path(start),
+        )
+        return method.fit(images, run, *beside)
 
 
 def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:

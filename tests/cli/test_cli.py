@@ -295,6 +295,8 @@ def test_all_methods_on_all_data_go_into_a_page(reseen, town_folder, other_folde
     }
     code, again, err = reseen(*words)
     assert (code, again) == (0, printed) and "round" not in err and page.read_text() == text
+    code, _, err = reseen(*words[:-3], "daal")
+    assert code == 1 and "Nothing to train: daal" in err
     words[-3:] = ["daal", "--source", other_folder]
     code, printed, err = reseen(*words)
     assert code == 0 and "daal" in printed, err
@@ -318,6 +320,27 @@ def test_a_sweep_of_two_domains_from_a_start(reseen, town_folder, other_folder, 
     facts = [json.loads((out / f"floor={f}" / "0" / "run.json").read_text()) for f in (0.1, 0.2)]
     assert [told["start"] for told in facts] == [str(run)] * 2
     assert all(told["source"]["images"] > 0 for told in facts)
+
+
+def test_words_for_every_run_may_name_source_start_and_format(
+    reseen, town_folder, other_folder, tmp_path
+):
+    import json
+
+    (tmp_path / "all.toml").write_text(ALL)
+    run, out = tmp_path / "source", tmp_path / "runs"
+    supervised = [*SMALL[:10], "--epochs", 1, "--views", 2, "--device.name", "cpu"]
+    code, _, err = reseen("train", "supervised", other_folder, "--out", run, *supervised)
+    assert code == 0, err
+    words = f"--config {tmp_path / 'all.toml'} --source {other_folder} --start {run}"
+    all_of = ["bench", "all", town_folder, "--out", out, "--only", "daal", "--settings"]
+    code, _, err = reseen(*all_of, words)
+    assert code == 0, err
+    told = out / town_folder.name / "daal" / "0"
+    assert json.loads((told / "run.json").read_text())["start"] == str(run)
+    assert str(other_folder) in (told / "source.txt").read_text()
+    code, _, err = reseen(*all_of, words + " --format mars")
+    assert code == 1 and "MARS has bbox_train" in err
 
 
 def test_a_table_from_a_start(reseen, town_folder, tmp_path):
@@ -359,6 +382,16 @@ def test_mistakes_are_said_in_a_line_and_exit_1(reseen, tmp_path, monkeypatch, w
     assert code == (2 if "cluster-contrast" in says or "?" in says else 1)
     assert says in out + err and "Traceback" not in out + err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text"), [(".toml", "eps = = 1"), (".json", "{eps: 1"), (".yaml", "eps: [1")]
+)
+def test_a_file_of_settings_that_is_broken_is_named(reseen, tmp_path, suffix, text):
+    path = tmp_path / f"settings{suffix}"
+    path.write_text(text)
+    code, _, err = reseen("train", "cluster-contrast", tmp_path, "--out", "x", "--config", path)
+    assert code == 1 and f"{path} cannot be understood: " in err and "Traceback" not in err
 
 
 def test_evaluating_what_is_no_run(reseen, town_folder, tmp_path):

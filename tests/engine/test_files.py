@@ -1,6 +1,7 @@
 import pytest
 
-from reseen.engine.files import written
+from reseen.engine.files import alone, written
+from reseen.errors import SettingsError
 
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path):
@@ -19,3 +20,19 @@ def test_a_writer_that_fails_leaves_the_old_content(tmp_path):
         file.write(b"half of the n")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
+
+
+def test_one_process_at_a_time_is_in_a_folder(tmp_path):
+    with alone(tmp_path / "new" / "run"):
+        again = alone(tmp_path / "new" / "run")
+        with pytest.raises(SettingsError, match=r"at work in .*run\. Wait"), again:
+            pass
+        with alone(tmp_path / "other"):
+            pass
+    with pytest.raises(KeyboardInterrupt), alone(tmp_path / "new" / "run"):
+        raise KeyboardInterrupt
+    with alone(tmp_path / "new" / "run"):
+        pass
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"is a file\. Give a folder"), alone(tmp_path / "file"):
+        pass

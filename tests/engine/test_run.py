@@ -176,9 +176,6 @@ def test_a_damaged_or_occupied_place_is_said(tmp_path):
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"run\.json is damaged"):
         new_run(tmp_path / "run")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match=r"is a file\. Give a folder"):
-        new_run(tmp_path / "file")
     with pytest.raises(SettingsError, match="seed is -1"):
         new_run(tmp_path / "new", seed=-1)
 

@@ -29,6 +29,16 @@ def test_it_learns_from_tracklets_and_resumes(video, tmp_path, quick, monkeypatc
     assert len((tmp_path / "whole" / "images.txt").read_text().splitlines()) == len(video.train)
 
 
+def test_a_source_of_tracklets_teaches_and_resumes(video, other_town, tmp_path, quick, monkeypatch):
+    method = quick("daal", **FEW)
+    whole = learn(method, other_town, tmp_path / "whole", source=video)
+    with stopped_in_round_two(monkeypatch):
+        learn(method, other_town, tmp_path / "parts", source=video)
+    parts = learn(method, other_town, tmp_path / "parts", source=video)
+    assert torch.equal(weights(whole), weights(parts))
+    assert len((tmp_path / "whole" / "source.txt").read_text().splitlines()) == len(video.train)
+
+
 def test_scrambled_people_and_shuffled_tracklets_change_nothing(video, tmp_path, quick):
     rng = np.random.default_rng(0)
     order, people = rng.permutation(24), rng.permutation([i.person for i in video.train])

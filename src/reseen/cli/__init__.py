@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from reseen.errors import ReseenError, SettingsError
 
@@ -69,7 +69,10 @@ def _file(path: Path, method: str | None) -> tuple:
     kinds = {".toml": Toml, ".yaml": Yaml, ".yml": Yaml, ".json": Json}
     if path.suffix not in kinds or not path.is_file():
         raise SettingsError(f"--config {path} is not a .toml, .yaml or .json file that is there.")
-    told = kinds[path.suffix](path).config
+    try:
+        told = kinds[path.suffix](path).config
+    except (CycloptsError, ValueError) as error:
+        raise SettingsError(f"--config {path} cannot be understood: {error}") from error
     rest = {name: value for name, value in told.items() if name not in METHODS}
     read = partial(Dict, use_commands_as_keys=False, source=str(path))
     return read(told.get(method, {})), read(rest)

@@ -14,11 +14,13 @@ from reseen.engine.run import read_facts
 from reseen.engine.variants import published
 from reseen.errors import SettingsError
 from reseen.methods import METHODS, VARIANTS
+from reseen.records import Dataset
 from reseen.report.markdown import around, write_table
 from reseen.report.sweep import check_plot, plot_sweep
 from reseen.tables import Row, rows_of, run_table, written_out
 
 ALL = "reseen bench all"
+SHARED = ("start", "device", "evaluate_every", "loading", "quiet")
 NUMBERS = ("last", "best on test", "minutes")
 
 
@@ -65,9 +67,8 @@ def table(
     settings += _given(source, start)
     bound = {v: _bound(method, data, out, ["--variant", v], settings) for v in variants}
     first = bound[variants[0]]
-    dataset = read(data, format=first["format"], pattern=first["pattern"])
+    dataset, labelled = _read(data, first)
     known = {variant: VARIANTS[method][variant] for variant in variants}
-    labelled = first["source"] and read(first["source"])
     sources = {variant: dataset if known[variant].own_source else labelled for variant in variants}
     rows = run_table(
         {variant: arguments["settings"] for variant, arguments in bound.items()},
@@ -75,7 +76,7 @@ def table(
         out,
         seeds=seeds,
         sources={variant: images for variant, images in sources.items() if images},
-        **{key: first[key] for key in ("start", "device", "evaluate_every", "loading", "quiet")},
+        **{key: first[key] for key in SHARED},
     )
     sets = list(dict.fromkeys(where for v in known.values() for where in v.published))
     titles = ["variant", *NUMBERS, *(f"published, {where}" for where in sets)]
@@ -138,16 +139,15 @@ def sweep(
     settings += _given(source, start)
     bound = {v: _bound(method, data, out, [f"--{name}={v}"], settings) for v in tried}
     first = bound[tried[0]]
-    dataset = read(data, format=first["format"], pattern=first["pattern"])
+    dataset, labelled = _read(data, first)
     methods = {f"{name}={value}": arguments["settings"] for value, arguments in bound.items()}
-    labelled = first["source"] and read(first["source"])
     rows = run_table(
         methods,
         dataset,
         out,
         seeds=seeds,
         sources=dict.fromkeys(methods, labelled) if labelled else None,
-        **{key: first[key] for key in ("start", "device", "evaluate_every", "loading", "quiet")},
+        **{key: first[key] for key in SHARED},
     )
     lines, broken, last = [], [], []
     for value, row in zip(tried, rows, strict=True):
@@ -206,19 +206,19 @@ def every(
         )
     if write:
         around(write, ALL)  # before hours of training
-    sets = [read(path) for path in data]
-    names = [dataset.name for dataset in sets]
+    methods = [method for method in METHODS if not only or method in only]
+    sources = source or (None,)
+    bounds = []
+    for path, labelled in zip(data, sources * (len(data) // len(sources)), strict=True):
+        words = settings + _given(labelled, start)
+        bounds.append({method: _bound(method, path, out, [], words) for method in methods})
+    sets = [_read(path, bound[methods[0]]) for path, bound in zip(data, bounds, strict=True)]
+    names = [dataset.name for dataset, _ in sets]
     if len(set(names)) < len(names):
         raise SettingsError(f"Data sets share a name: {', '.join(names)}. Rename their folders.")
-    sources = [read(path) for path in source] or [None]
-    sources *= len(data) // len(sources)
-    methods = [method for method in METHODS if not only or method in only]
-    settings += _given(None, start)
     cells: dict[str, list[str]] = {method: [] for method in methods}
     minutes, broken, run = dict.fromkeys(methods, 0.0), [], out
-    for dataset, labelled in zip(sets, sources, strict=True):
-        bound = {m: _bound(m, dataset.root, out, [], settings) for m in methods}
-        first = bound[methods[0]]
+    for (dataset, labelled), bound in zip(sets, bounds, strict=True):
         asks = {method: getattr(METHODS[method], "needs_source", False) for method in methods}
         told = {method: getattr(METHODS[method], "needs_people", False) for method in methods}
         rows = run_table(
@@ -231,8 +231,7 @@ def every(
             out / dataset.name,
             seeds=seeds,
             sources={method: labelled for method in methods if labelled and asks[method]},
-            start=start,
-            **{key: first[key] for key in ("device", "evaluate_every", "loading", "quiet")},
+            **{key: bound[methods[0]][key] for key in SHARED},
         )
         found = {row.variant: row for row in rows}
         for method in methods:
@@ -243,6 +242,11 @@ def every(
                 minutes[method] += sum(row.minutes)
                 broken += [f"{dataset.name}: {why}" for why in _ends(row, seeds)]
                 run = out / dataset.name / method / str(seeds[0])
+    if run == out:
+        raise SettingsError(
+            f"Nothing to train: {', '.join(methods)} needs people who are known in the data or "
+            "--source DATA."
+        )
     parts = ("before", "last", "best on test")
     titles = ["method", *(f"{name}, {part}" for name in names for part in parts), "minutes"]
     lines = [[name, *row, f"{minutes[name]:.1f}"] for name, row in cells.items() if any(row)]
@@ -268,6 +272,12 @@ def _bound(method: str, data: Path, out: Path, own: list[str], settings: str) ->
     app.config = before
     arguments.apply_defaults()
     return arguments.arguments
+
+
+def _read(data: Path, words: dict[str, Any]) -> tuple[Dataset, Dataset | None]:
+    """Read the data, and the source if there is one, as `reseen train` would."""
+    source = words["source"] and read(words["source"])
+    return read(data, format=words["format"], pattern=words["pattern"]), source
 
 
 def _numbers(row: Row) -> list[str]:

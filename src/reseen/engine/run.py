@@ -30,7 +30,7 @@ from reseen.data.loading import Crops, Loading
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.extract import load
-from reseen.engine.files import written
+from reseen.engine.files import LOCK, written
 from reseen.engine.progress import QUIET, Screen, Track, duration
 from reseen.errors import CheckpointError, ClusteringError, DataError, ReseenError, SettingsError
 from reseen.metrics.agreement import stability
@@ -103,7 +103,8 @@ class Run:
 
     def load_source(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
         """Read images of a source, whose people are known: no pseudo-labels are theirs."""
-        crops = load(images, encoder, self._loading, self.screen)
+        chance = partial(self.rng, "source_frames")
+        crops = load(images, encoder, self._loading, self.screen, chance)
         _write(self.folder / "source.txt", _paths(crops))
         return crops
 
@@ -292,10 +293,8 @@ class Run:
             if before.get("environment") != here:
                 self.screen.say("this run began with other versions or threads: it may end apart")
             return
-        if self.folder.exists() and not self.folder.is_dir():
-            raise SettingsError(f"{self.folder} is a file. Give a folder.")
         found = {item.name for item in self.folder.iterdir()} if self.folder.exists() else set()
-        if not path.exists() and found - {"run.json.tmp"}:
+        if not path.exists() and found - {"run.json.tmp", LOCK}:
             raise SettingsError(f"{self.folder} is not empty and holds no run. Give a new folder.")
         (self.folder / METRICS).unlink(missing_ok=True)  # nothing learnt yet: nothing to keep
         facts = {**facts, "device": asdict(self.device), "environment": here}

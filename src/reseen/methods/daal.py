@@ -32,13 +32,13 @@ from reseen.engine.extract import extract, extract_of
 from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, step
 from reseen.engine.variants import Variant
-from reseen.errors import DataError, SettingsError
+from reseen.errors import SettingsError
 from reseen.losses.soft_labels import soft_labels
 from reseen.memory.clusters import cluster_means
 from reseen.nets.attention.domain_adaptive import DomainAdaptiveAttention
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.heads import classifier
-from reseen.records import Image
+from reseen.records import Image, identities
 
 ATTENTIONS = ("residual", "two", "none")
 LABELS = ("soft", "lsr", "hard")
@@ -179,15 +179,9 @@ class DAAL:
         encoder = run.build(self._attended())
         crops = run.load(images, encoder)
         known = run.load_source(source, encoder)
-        people = np.array([image.person for image in known.images], np.int64)
-        names, people = np.unique(people, return_inverse=True)
-        if len(names) < 2:
-            raise DataError(
-                f"The source shows {len(names)} people who are known. Give one that shows two or "
-                "more: check how its folder is read (reseen data check)."
-            )
+        count, people = identities(known.images, "The source shows")
         heads = nn.ModuleDict()
-        heads["people"] = nn.Linear(encoder.dimensions, len(names), bias=False)
+        heads["people"] = nn.Linear(encoder.dimensions, count, bias=False)
         heads["domain"] = nn.Linear(encoder.dimensions, 2)
         if self.attention == "two":
             heads["attention"] = DomainAdaptiveAttention(encoder.dimensions)

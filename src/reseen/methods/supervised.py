@@ -14,7 +14,6 @@ from itertools import islice
 from math import inf
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -23,10 +22,10 @@ from reseen.data.augment import AugmentSettings, augment
 from reseen.data.sampling import identity_batches
 from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, set_rate, step
-from reseen.errors import DataError, SettingsError
+from reseen.errors import SettingsError
 from reseen.losses.triplet import batch_hard
 from reseen.nets.encoder import Encoder, EncoderSettings
-from reseen.records import Image
+from reseen.records import Image, identities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,19 +91,13 @@ class Supervised:
         """
         encoder = run.build(self.encoder)
         crops = run.load(images, encoder)
-        people = np.array([image.person for image in crops.images], np.int64)
-        names, ids = np.unique(people, return_inverse=True)
-        if len(names) < 2:
-            raise DataError(
-                f"The training images show {len(names)} people who are known. Supervised training "
-                "needs two or more: check how the folder is read (reseen data check)."
-            )
-        classifier = nn.Linear(encoder.dimensions, len(names), bias=False).to(encoder.device)
+        count, ids = identities(crops.images, "The training images show")
+        classifier = nn.Linear(encoder.dimensions, count, bias=False).to(encoder.device)
         nn.init.normal_(classifier.weight, std=0.001)
         learnt = [w for w in encoder.parameters() if w.requires_grad] + [classifier.weight]
         optimizer = torch.optim.Adam(learnt, self.rate, weight_decay=self.weight_decay)
         truth = torch.from_numpy(ids).to(encoder.device)
-        iterations = max(1, len(crops) // (min(self.people, len(names)) * self.views))
+        iterations = max(1, len(crops) // (min(self.people, count) * self.views))
 
         parts = dict(classifier=classifier, optimizer=optimizer)
         for epoch in run.rounds(self.epochs, encoder=encoder, **parts):
