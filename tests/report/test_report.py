@@ -32,7 +32,8 @@ class Outside(HTMLParser):
         void = {"meta", "img", "br", "input", "link", "hr"}
         self.open += [tag] if tag not in void else []
         names = ("src", "href", "srcset", "data", "action", "xlink:href", "poster")
-        self.fetched += [(tag, v) for n, v in attrs if n in names and not v.startswith("#")]
+        inside = ("#", "data:image/png;base64,")
+        self.fetched += [(tag, v) for n, v in attrs if n in names and not v.startswith(inside)]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag

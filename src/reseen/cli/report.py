@@ -23,6 +23,7 @@ def report(
     no_pictures: bool = False,
     map: str = "tsne",
     points: int = POINTS,
+    stages: tuple[str, ...] = (),
     false_match_rate: float = RATE,
     format: str = "auto",
     pattern: str | None = None,
@@ -43,8 +44,8 @@ def report(
     data
         What the runs learnt from, for cameras, people, queries and gallery where it has them.
     only
-        Parts to write: run, clusters, ranked, errors, threshold, map. All where none is named; run
-        alone takes seconds, as it needs no features.
+        Parts to write: run, clusters, ranked, attention, errors, threshold, map. All where none is
+        named; run alone takes seconds, as it needs no features.
     blur
         Blur the upper quarter of every crop, where faces are.
     no_pictures
@@ -53,6 +54,9 @@ def report(
         tsne, pca, or umap (needs umap-learn).
     points
         Images on the maps.
+    stages
+        Parts of the backbone whose class activation maps are shown, such as layer2.0; the main ones
+        where none is named.
     false_match_rate
         Share of the pairs of different people that may match at the threshold.
     format
@@ -72,6 +76,7 @@ def report(
         pictures=not no_pictures,
         map=map,
         points=points,
+        stages=stages,
         false_match_rate=false_match_rate,
         device=device,
         loading=loading,

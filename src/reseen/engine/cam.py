@@ -4,7 +4,7 @@ Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-
 ICCV 2017; Zhou et al., Learning Deep Features for Discriminative Localization (CAM), CVPR 2016.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from reseen.engine.extract import default_batch
 from reseen.errors import DataError, SettingsError
+from reseen.nets.dropblock import DropBlock, stage_of
 from reseen.nets.encoder import Encoder
 
 AROUND = ("before", "after")
@@ -43,6 +44,27 @@ def stages(encoder: Encoder) -> list[str]:
             )
         encoder.map(torch.zeros(1, 3, *size, device=encoder.device))
     return [*seen, *AROUND]
+
+
+def main_stages(encoder: Encoder) -> list[str]:
+    """Give the stages that a figure has room for: where the map shrinks, and the last ones."""
+    return [*encoder.backbone.stages[:-1], *last_stages(encoder)]
+
+
+def last_stages(encoder: Encoder) -> list[str]:
+    """Give `before` and `after`, or where no attention follows the last map, `after` alone."""
+    attends = encoder.settings.attention and encoder.settings.attention_place == "after"
+    return [*AROUND] if attends else [AROUND[-1]]
+
+
+def check_stages(encoder: Encoder, stages: Sequence[str]) -> None:
+    """Refuse stages that an encoder has not.
+
+    Raises:
+        SettingsError: names the nearest that it has.
+    """
+    for stage in stages:
+        _module(encoder, stage)
 
 
 def class_cam(
@@ -126,6 +148,41 @@ def pair_cam(
     return class_cam(encoder, pixels_a, b.numpy(), stage), class_cam(
         encoder, pixels_b, a.numpy(), stage
     )
+
+
+@contextmanager
+def dropped(
+    encoder: Encoder, stages: Sequence[int], height: float, width: float, seed: int = 0
+) -> Iterator[dict[int, np.ndarray]]:
+    """Drop a rectangle before some stages, in the same places each time that crops pass.
+
+    Args:
+        encoder: in which mode does not matter.
+        stages, height, width: as in `drop_before`.
+        seed: draws the rectangles.
+
+    Yields:
+        By stage, once a batch of B crops has passed: (B, h, w) bool, what was dropped.
+
+    Source: Yin et al., ConsLearn, Sec. 3.1; the masks of its Fig. 4.
+    """
+    found: dict[int, np.ndarray] = {}
+
+    def drop(stage: int, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed * (max(stages) + 1) + stage)
+            kept = DropBlock(height, width)(torch.ones_like(inputs[0][:, :1]))
+        found[stage] = (kept[:, 0] == 0).cpu().numpy()
+        return inputs[0] * kept, *inputs[1:]
+
+    with ExitStack() as hooks:
+        for stage in stages:
+            hooks.enter_context(
+                stage_of(encoder.backbone, stage).register_forward_pre_hook(
+                    lambda _m, inputs, stage=stage: drop(stage, inputs)
+                )
+            )
+        yield found
 
 
 def _grad_cam(encoder: Encoder, stage: str, pixels: Tensor, rows: Tensor) -> Tensor:

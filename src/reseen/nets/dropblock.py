@@ -68,9 +68,13 @@ def drop_before(
     backbone.drops = nn.ModuleList()
     for stage in stages:
         block = DropBlock(height, width, rescale)
-        at = backbone.net.get_submodule(backbone.stages[stage - 1]) if stage else backbone
-        at.register_forward_pre_hook(block.before)
+        stage_of(backbone, stage).register_forward_pre_hook(block.before)
         backbone.drops.append(block)
+
+
+def stage_of(backbone: Backbone, stage: int) -> nn.Module:
+    """Give the module with which a stage begins; 0 is the whole backbone, which gets the image."""
+    return backbone.net.get_submodule(backbone.stages[stage - 1]) if stage else backbone
 
 
 def dropping(net: nn.Module) -> None:

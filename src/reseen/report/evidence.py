@@ -1,6 +1,7 @@
 """What a run left behind, and what its encoder makes of the images."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from reseen.data.check import unmatched
-from reseen.data.loading import Loading
+from reseen.data.loading import Crops, Loading
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import search
@@ -131,6 +132,11 @@ class Evidence:
         kept = tuple(images[i] for i in self._extract(images))
         features = self._stack(kept)
         return Tested(kept, features, search(self.data, kept, features))
+
+    def crops(self, images: Sequence[Image]) -> Crops:
+        """Read a few images at the size of the encoder; of tracklets their first frames."""
+        stills = [replace(image, frames=()) for image in images]
+        return extraction.load(stills, self.encoder, self._loading)
 
     def _extract(self, images: Sequence[Image]) -> list[int]:
         """Make the features that are not there yet; give the positions of images that have some."""

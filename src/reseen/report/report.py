@@ -5,10 +5,12 @@ from functools import partial
 from pathlib import Path
 
 from reseen.data.loading import Loading
+from reseen.engine.cam import check_stages
 from reseen.engine.device import Device
 from reseen.engine.progress import Screen
 from reseen.errors import SettingsError
 from reseen.records import Dataset
+from reseen.report.attention import show_attention
 from reseen.report.clusters import show_clusters
 from reseen.report.curves import show_run
 from reseen.report.errors import show_errors
@@ -25,6 +27,7 @@ SECTIONS: dict[str, Callable[[Sequence[Evidence], Thumbnails], Section]] = {
     "run": show_run,
     "clusters": show_clusters,
     "ranked": show_ranked,
+    "attention": show_attention,
     "errors": show_errors,
     "threshold": show_threshold,
     "map": show_map,
@@ -42,6 +45,7 @@ def write_report(
     pictures: bool = True,
     map: str = "tsne",
     points: int = POINTS,
+    stages: Sequence[str] = (),
     false_match_rate: float = RATE,
     device: Device | None = None,
     loading: Loading | None = None,
@@ -61,6 +65,7 @@ def write_report(
         pictures: False leaves out every crop.
         map: tsne, pca or umap.
         points: images on the maps.
+        stages: parts of the backbone whose class activation maps are shown; the main ones if none.
         false_match_rate: share of the pairs of different people that may match at the threshold.
         device: where to compute.
         loading: how pictures are read.
@@ -91,8 +96,12 @@ def write_report(
         Evidence(folder, data, title=title, device=device, loading=loading, screen=Screen(quiet))
         for folder, title in zip(folders, titles(folders), strict=True)
     ]
+    for run in evidence:
+        if stages and run.trained:
+            check_stages(run.encoder, stages)
     kept = Thumbnails(blur=blur, pictures=pictures)
     shows = SECTIONS | {
+        "attention": partial(show_attention, stages=stages),
         "threshold": partial(show_threshold, rate=false_match_rate),
         "map": partial(show_map, kind=map, most=points),
     }

@@ -27,6 +27,8 @@ class Cell:
     """Stands below it, in a few letters."""
     kind: str = ""
     """right, wrong, query, or nothing."""
+    heat: np.ndarray | None = None
+    """(h, w) laid over it, as in `thumbnails.draw`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def _cell(cell: Cell | None, pictures: Thumbnails) -> str:
     sign, _ = FRAMES.get(cell.kind, ("", ""))
     name = " ".join(filter(None, (cell.kind, cell.text, cell.image.path.name)))
     return (
-        f'<figure class="crop {cell.kind}">{pictures.html(cell.image, name)}'
+        f'<figure class="crop {cell.kind}">{pictures.html(cell.image, name, cell.heat)}'
         f"<figcaption>{sign} {escape(cell.text)}</figcaption></figure>"
     )
 
@@ -99,7 +101,8 @@ def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figu
                     axes.text(left + WIDTH / 2, top + HEIGHT / 2, "…", ha="center")
                     continue
                 sign, colour = FRAMES.get(cell.kind, ("", GREY))
-                sheet[top : top + HEIGHT, left : left + WIDTH] = pictures.pixels(cell.image)
+                thumbnail = pictures.pixels(cell.image, cell.heat)
+                sheet[top : top + HEIGHT, left : left + WIDTH] = thumbnail
                 frame = Rectangle((left, top), WIDTH, HEIGHT, fill=False, ec=colour)
                 frame.set_linewidth(2 if cell.kind else 0.5)
                 frame.set_linestyle("--" if cell.kind == "wrong" else "-")

@@ -34,36 +34,41 @@ class Thumbnails:
     def __init__(self, *, blur: bool = False, pictures: bool = True):
         self.blur = blur
         self.pictures = pictures
-        self._places: dict[str, int] = {}
+        self._places: dict[tuple, int] = {}
         self._drawn: list[PIL.Image.Image] = []
 
     def __len__(self) -> int:
         return len(self._drawn)
 
-    def place(self, image: Image) -> int:
+    def place(self, image: Image, heat: np.ndarray | None = None) -> int:
         """Give the number of an image's thumbnail, which is made when it is first asked for.
+
+        Args:
+            image: whose.
+            heat: laid over it, as in `draw`.
 
         Raises:
             OSError: the picture cannot be read.
         """
-        name = image.path.as_posix()
+        name = image.path.as_posix(), None if heat is None else (heat.shape, heat.tobytes())
         if name not in self._places:
-            self._drawn.append(draw(image, blur=self.blur))
+            self._drawn.append(draw(image, blur=self.blur, heat=heat))
             self._places[name] = len(self._drawn) - 1
         return self._places[name]
 
-    def pixels(self, image: Image) -> np.ndarray:
+    def pixels(self, image: Image, heat: np.ndarray | None = None) -> np.ndarray:
         """Give the thumbnail of an image for a figure: (HEIGHT, WIDTH, 3) uint8."""
-        return np.asarray(self._drawn[self.place(image)])
+        return np.asarray(self._drawn[self.place(image, heat)])
 
-    def html(self, image: Image, label: str) -> str:
+    def html(self, image: Image, label: str, heat: np.ndarray | None = None) -> str:
         """Show an image in a page that has the `css` of all.
 
         Args:
             image: whose thumbnail.
             label: what it shows, for those who cannot see it, and for whoever rests on it.
+            heat: laid over it, as in `draw`.
         """
-        sheet, x, y = where(self.place(image))
+        sheet, x, y = where(self.place(image, heat))
         label = escape(label)
         return (
             f'<i class="thumb s{sheet}" style="--x:{x};--y:{y}" role="img" '
@@ -100,12 +105,13 @@ def where(place: int) -> tuple[int, int, int]:
     return sheet, inside % ACROSS, inside // ACROSS
 
 
-def draw(image: Image, *, blur: bool = False) -> PIL.Image.Image:
+def draw(image: Image, *, blur: bool = False, heat: np.ndarray | None = None) -> PIL.Image.Image:
     """Make the thumbnail of an image, of a tracklet that of its first frame.
 
     Args:
         image: what to read.
         blur: blur the upper quarter.
+        heat: (h, w) 0 to 1, colours to lay over it, the warmer the more; black where it is NaN.
 
     Raises:
         OSError: the picture cannot be read.
@@ -117,4 +123,18 @@ def draw(image: Image, *, blur: bool = False) -> PIL.Image.Image:
         face = picture.crop((0, 0, picture.width, max(1, round(picture.height * FACE))))
         blurred = face.filter(PIL.ImageFilter.GaussianBlur(max(2, picture.width / 8)))
         picture.paste(blurred, (0, 0))
+    if heat is not None:
+        picture = _heated(picture, heat)
     return PIL.ImageOps.pad(picture, size, color=(128, 128, 128))
+
+
+def _heated(picture: PIL.Image.Image, heat: np.ndarray) -> PIL.Image.Image:
+    from matplotlib import colormaps
+
+    hidden = np.isnan(heat)
+    how = PIL.Image.Resampling.NEAREST if hidden.any() else PIL.Image.Resampling.BICUBIC
+    wide = PIL.Image.fromarray(heat.astype(np.float32)).resize(picture.size, how)
+    warmth = np.asarray(wide).clip(0, 1)
+    share = 0.75 * np.sqrt(warmth)[..., None]
+    mixed = (1 - share) * np.asarray(picture) + share * 255 * colormaps["turbo"](warmth)[..., :3]
+    return PIL.Image.fromarray(np.where(np.isnan(mixed), 0, mixed).round().astype(np.uint8))

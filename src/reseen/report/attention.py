@@ -1,0 +1,302 @@
+"""Where encoders look: class activation maps, maps of attention, and what lies on the person.
+
+The figures are those of ADTC (Figs. 1 and 3), ConsLearn (Fig. 4), MLA (Fig. 5) and DAAL (Fig. 1).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from reseen.data.loading import Crops
+from reseen.engine.attention import attention_maps, attention_on_person
+from reseen.engine.cam import class_cam, dropped, last_stages, main_stages, pair_cam
+from reseen.engine.extract import extract
+from reseen.records import Image, distinct
+from reseen.report.clusters import centres, people_of
+from reseen.report.evidence import Evidence
+from reseen.report.plotting import INK, colours, new_figure, shortened, styled
+from reseen.report.section import Section, charts, paragraph, table, under
+from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
+from reseen.report.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAIRS, CROPS, VIEWED = 6, 6, 2
+"""Pairs, crops, and crops with dropped rectangles, on a page."""
+
+MEASURED = 200
+"""Crops whose masks are held against the maps."""
+
+SAID = {"before": "energy in", "after": "energy out", "left": "left over", "last": "energy"}
+"""Names of maps of attention, as they stand below a crop."""
+
+
+class Pair(NamedTuple):
+    """Two crops that an encoder finds alike."""
+
+    asked: Image
+    found: Image
+    kind: str
+    """right, wrong, or nothing where nobody knows."""
+
+
+def draw_pairs(run: Evidence) -> list[Pair]:
+    """Draw queries and what is found first for them, half of it wrong where that can be had.
+
+    Where nobody is known they are training images and those most like them.
+    """
+    if not run.searchable:
+        learnt, pairs = run.learnt, []
+        for i in draw_images(learnt.images, PAIRS):
+            alike = learnt.features @ learnt.features[i]
+            alike[i] = -np.inf
+            pairs.append(Pair(learnt.images[i], learnt.images[int(alike.argmax())], ""))
+        return pairs
+    assert run.data is not None
+    ranking, rng = run.tested.ranking, np.random.default_rng(0)
+    right = ranking.right[:, 0]
+    wrong_rows, right_rows = (rng.permutation(np.flatnonzero(of)) for of in (~right, right))
+    half = max(PAIRS // 2, PAIRS - len(right_rows))
+    return [
+        Pair(
+            run.data.query[ranking.queries[row]],
+            run.data.gallery[ranking.top[row, 0]],
+            "right" if right[row] else "wrong",
+        )
+        for row in [*wrong_rows[:half], *right_rows][:PAIRS]
+    ]
+
+
+def draw_images(images: Sequence[Image], count: int) -> np.ndarray:
+    """Draw positions of images: in whatever order they stand, the same images."""
+    order = np.argsort([image.path.as_posix() for image in images])
+    return np.random.default_rng(0).permutation(order)[:count]
+
+
+def pair_rows(runs: Sequence[Evidence], pairs: Sequence[Pair]) -> list[Row]:
+    """Lay out pairs with the places that make them alike to each run, by Grad-CAM.
+
+    Where attention follows the last map, that map before it is shown as well.
+
+    Source: Ji et al., ADTC, ECCV 2020, Figs. 1 and 3.
+    """
+    cells: list[list[Cell | None]] = [
+        [Cell(pair.asked, "asked", "query"), Cell(pair.found, "found", pair.kind)] for pair in pairs
+    ]
+    notes: list[list[str]] = [[] for _ in pairs]
+    for number, run in enumerate(runs, 1):
+        named = f"{number}: " if len(runs) > 1 else ""
+        crops = run.crops([image for pair in pairs for image in (pair.asked, pair.found)])
+        features, pixels = extract(run.encoder, crops), _pixels(crops)
+        for stage in last_stages(run.encoder):
+            asked, found = pair_cam(run.encoder, pixels[::2], pixels[1::2], stage)
+            for row, pair, a, b in zip(cells, pairs, asked, found, strict=True):
+                row += [Cell(pair.asked, named + stage, heat=a), Cell(pair.found, "", heat=b)]
+        for note, a, b in zip(notes, features[::2], features[1::2], strict=True):
+            note.append(f"{named}{a @ b:.2f}")
+    return [
+        Row(f"{pair.asked.path.name} and {pair.found.path.name}", f"similarity {', '.join(note)}", row)
+        for pair, note, row in zip(pairs, notes, cells, strict=True)
+    ]
+
+
+def map_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
+    """Lay out crops with the places that speak for their clusters, and with maps of attention.
+
+    Args:
+        run: with a finished round.
+        stages: whose Grad-CAM is shown; `main_stages` if none.
+
+    Source: MLA, Fig. 5; Huang et al., DAAL, AAAI 2020, Fig. 1.
+    """
+    images, classes = _classes(run, CROPS)
+    crops = run.crops(images)
+    cams = _cams(run, _pixels(crops), classes, stages)
+    maps = attention_maps(run.encoder, crops)
+    return [
+        Row(
+            image.path.name,
+            "",
+            [
+                Cell(image, "crop"),
+                *(Cell(image, name, heat=heat[i]) for name, heat in cams.items()),
+                None,
+                *(
+                    Cell(image, SAID.get(name, name), heat=heat[i] / max(heat[i].max(), 1e-12))
+                    for name, heat in maps.items()
+                ),
+            ],
+        )
+        for i, image in enumerate(images)
+    ]
+
+
+def drop_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
+    """Lay out two views of crops whose maps lose rectangles, as the method of the run drops them.
+
+    Args:
+        run: with a finished round.
+        stages: as in `map_rows`.
+
+    Returns:
+        Nothing where the method drops none.
+
+    Source: Yin et al., ConsLearn, Fig. 4.
+    """
+    settings = run.facts["settings"]
+    if not (settings.get("stages") and settings.get("alpha") and settings.get("beta")):
+        return []
+    images, classes = _classes(run, VIEWED)
+    pixels = _pixels(run.crops(images))
+    dropping = settings["stages"], settings["alpha"], settings["beta"]
+    rows = []
+    for view in (1, 2):
+        with dropped(run.encoder, *dropping, seed=view) as hidden:
+            cams = _cams(run, pixels, classes, stages)
+        for i, image in enumerate(images):
+            masks = {stage: np.where(of[i], np.nan, 0) for stage, of in sorted(hidden.items())}
+            cells = [
+                *(Cell(image, f"drop {stage}", heat=mask) for stage, mask in masks.items()),
+                None,
+                *(Cell(image, name, heat=heat[i]) for name, heat in cams.items()),
+            ]
+            rows.append(Row(image.path.name, f"view {view}", cells))
+    return sorted(rows, key=lambda row: row.title)
+
+
+def shares_on_person(run: Evidence) -> dict[str, tuple[float, float]]:
+    """Tell what share of each map lies on the person, and of the area, on crops drawn by chance.
+
+    As `attention_on_person`; the data has to be a town with masks.
+    """
+    assert run.data is not None
+    every = distinct(run.data.train, run.data.query, run.data.gallery)
+    people = [image for image in every if (image.person or 0) > 0]
+    chosen = [people[i] for i in draw_images(people, MEASURED)]
+    return attention_on_person(run.encoder, run.crops(chosen), run.data.root)
+
+
+def plot_shares(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> "Figure":
+    """Draw the share of each map that lies on the person, a colour a run; dashed what area has."""
+    from matplotlib.ticker import PercentFormatter
+
+    maps = list(dict.fromkeys(name for of in found.values() for name in of))
+    height = 0.8 / len(found)
+    with styled():
+        figure = new_figure(4.2, 1.4 + 0.32 * len(maps) * max(1, len(found) / 2))
+        axes = figure.add_subplot(title="Attention on the person", xlabel="share of the map")
+        for number, (title, of) in enumerate(found.items()):
+            places = [maps.index(name) - 0.4 + (number + 0.5) * height for name in of]
+            tint = colours(len(found))[number]
+            share = [share for share, _ in of.values()]
+            axes.barh(places, share, height, color=tint, label=shortened([title])[0])
+        area = next(iter(next(iter(found.values())).values()))[1]
+        axes.axvline(area, color=INK, linestyle="--")
+        axes.set_yticks(range(len(maps)), [SAID.get(name, name) for name in maps])
+        axes.set_ylim(len(maps) - 0.5, -0.5)
+        axes.set_xlim(0)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.grid(False, axis="y")
+        if len(found) > 1:
+            figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def show_attention(
+    runs: Sequence[Evidence], pictures: Thumbnails, stages: Sequence[str] = ()
+) -> Section:
+    """Show where the encoders look, and where masks are known, how much of it is on people.
+
+    Args:
+        runs: side by side.
+        pictures: those of the page.
+        stages: parts of the backbones whose class maps are shown; `main_stages` if none.
+
+    Raises:
+        SettingsError: an encoder has no such stage.
+    """
+    title = "Attention"
+    runs = [run for run in runs if run.trained]
+    if not runs:
+        return Section(title, paragraph("No round is finished yet."))
+    several = len(runs) > 1
+    html, figures, tables = [paragraph(ABOUT)], {}, {}
+    data = runs[0].data
+    if data is not None and (data.root / "masks").is_dir():
+        found = {run.title: shares_on_person(run) for run in runs}
+        tables["attention-person"] = [
+            ["run", "map", "share_on_person", "share_of_area"],
+            *(
+                [name, which, round(share, 4), round(area, 4)]
+                for name, of in found.items()
+                for which, (share, area) in of.items()
+            ),
+        ]
+        figures["attention-person"] = plot_shares(found)
+        lines = [
+            [name, SAID.get(which, which), f"{share:.1%}", f"{area:.1%}"]
+            for name, of in found.items()
+            for which, (share, area) in of.items()
+        ]
+        html += [
+            table([["run", "map", "on the person", "their area"], *lines]),
+            charts({"attention-person": (figures["attention-person"], SHARES)}),
+        ]
+    if not pictures.pictures:
+        return Section(title, "".join(html), figures, tables)
+    if several:
+        names = "; ".join(f"{number}: {run.title}" for number, run in enumerate(runs, 1))
+        html.append(paragraph(f"Runs: {names}."))
+    laid = {"pairs": ("", "What makes two crops alike", pair_rows(runs, draw_pairs(runs[0])))}
+    for number, run in enumerate(runs, 1):
+        last, named = (f"-{number}", run.title) if several else ("", "")
+        laid[f"maps{last}"] = named, "What makes a crop its cluster", map_rows(run, stages)
+        laid[f"drops{last}"] = named, "Two views with dropped blocks", drop_rows(run, stages)
+    for name, (run_title, heading, rows) in laid.items():
+        if rows:
+            html.append(under(run_title, f"<h3>{heading}</h3>{sheet_html(rows, pictures)}"))
+            figures[f"attention-{name}"] = plot_sheet(rows, pictures)
+    return Section(title, "".join(html), figures, tables)
+
+
+def _classes(run: Evidence, count: int) -> tuple[list[Image], np.ndarray]:
+    """Draw training images, with the row that stands for the class of each.
+
+    That is the mean vector of its cluster (of noise the nearest), where there are none of its
+    person, and where nobody is known its own.
+    """
+    learnt = run.learnt
+    ids = people_of(learnt.images) if learnt.ids is None else learnt.ids
+    chosen = draw_images(learnt.images, count)
+    rows = learnt.features[chosen]
+    if (ids >= 0).any():
+        _, ids = np.unique(np.append(ids, -1), return_inverse=True)
+        found = centres(learnt.features, ids[:-1] - 1)
+        rows = found.centres[found.nearest[chosen]].astype(np.float32)
+    return [learnt.images[i] for i in chosen], rows
+
+
+def _cams(
+    run: Evidence, pixels: Tensor, classes: np.ndarray, stages: Sequence[str]
+) -> dict[str, np.ndarray]:
+    stages = stages or main_stages(run.encoder)
+    return {stage: class_cam(run.encoder, pixels, classes, stage) for stage in stages}
+
+
+def _pixels(crops: Crops) -> Tensor:
+    return next(crops.batches([np.arange(len(crops))]))[1]
+
+
+ABOUT = (
+    "Class activation maps (Grad-CAM): the warmer, the more a place speaks for the similarity of "
+    "two crops, or for the class of one, which is the mean of its cluster. The stages of the "
+    "backbone come first; before and after are the last map before attention and behind it. "
+    "Behind the gap stand maps that need no class: the weights of each attention under its name, "
+    "and the energy (sum of squares) of the map that it gets and gives. With domain-adaptive "
+    "attention, energy out is the part that two domains share, left over what is specific to one."
+)
+
+SHARES = "Dashed: the person's share of the area, which looking nowhere in particular would give."
