@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from reseen.engine.cam import class_cam, pair_cam, stages
+from reseen.engine.cam import class_cam, dropped, main_stages, pair_cam, stages
 from reseen.errors import DataError, SettingsError
 from reseen.nets.backbones import Backbone
 from reseen.nets.encoder import Encoder, EncoderSettings, build
@@ -240,3 +240,41 @@ def test_what_cannot_be_explained_is_refused():
     vit = build(replace(TINY, backbone="vit_tiny_patch16_224", height=32, width=32))
     with pytest.raises(SettingsError, match=r"'fc_norm' gives no map. Use one of: patch_embed"):
         class_cam(vit, drawn(2, 32, 32), np.ones(192), "fc_norm")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_same_rectangles_are_dropped_each_time(training):
+    encoder = build(TINY).train(training)
+    pixels = drawn(3, 48, 24)
+    with dropped(encoder, (0, 2), 0.4, 0.3, seed=1) as found:
+        one = class_cam(encoder, pixels, np.ones(512))
+        first = {stage: of.copy() for stage, of in found.items()}
+        again = class_cam(encoder, pixels, np.ones(512))
+    assert {stage: of.shape[1:] for stage, of in first.items()} == {0: (48, 24), 2: (5, 2)}
+    for stage, of in first.items():
+        high, wide = round(0.4 * of.shape[1]), round(0.3 * of.shape[2])
+        assert (of.sum((1, 2)) == high * wide).all()
+        np.testing.assert_array_equal(found[stage], of)
+    np.testing.assert_array_equal(one, again)
+    with dropped(encoder, (0, 2), 0.4, 0.3, seed=2) as other:
+        assert not np.array_equal(class_cam(encoder, pixels, np.ones(512)), one)
+    assert not np.array_equal(other[0], first[0])
+    assert not np.array_equal(class_cam(encoder, pixels, np.ones(512)), one)
+
+
+def test_what_is_dropped_is_what_the_hooked_map_loses():
+    """By hand: a picture whose rectangle was painted with the mean gives the same map."""
+    encoder = smooth()
+    pixels = drawn(2)
+    with dropped(encoder, (0,), 0.5, 0.5) as found:
+        one = class_cam(encoder, pixels, np.ones(10))
+    mean = encoder.mean.expand(2, 3, *SIZE)
+    painted = torch.where(torch.from_numpy(found[0])[:, None], mean, pixels.float())
+    np.testing.assert_allclose(class_cam(encoder, painted, np.ones(10)), one, atol=1e-5)
+
+
+def test_the_main_stages():
+    assert main_stages(build(TINY)) == ["3", "6", "after"]
+    attends = replace(TINY, attention=("pixel",))
+    assert main_stages(build(attends)) == ["3", "6", "before", "after"]
+    assert main_stages(build(replace(attends, attention_place="in"))) == ["3", "6", "after"]

@@ -74,3 +74,21 @@ def test_blur_hides_the_upper_quarter_only(tmp_path):
     np.testing.assert_array_equal(clear, noise)
     np.testing.assert_array_equal(blurred[32:], noise[32:])
     assert blurred[:32].std() < noise[:32].std() / 10
+
+
+def test_heat_lies_over_the_picture_and_black_where_it_is_hidden(images):
+    image = images(1, (WIDTH, HEIGHT))[0]
+    plain = np.asarray(draw(image), int)
+    heat = np.array([[0, 1], [0, np.nan]])
+    warm = np.asarray(draw(image, heat=heat), int)
+    half = HEIGHT // 2, WIDTH // 2
+    np.testing.assert_array_equal(warm[:, : half[1]], plain[:, : half[1]])
+    assert not warm[half[0] :, half[1] :].any()
+    hot = 255 * np.array([0.4796, 0.01583, 0.01055])  # the end of turbo (Mikhailov, 2019)
+    expected = 0.25 * plain[0, 0] + 0.75 * hot
+    assert np.abs(warm[: half[0], half[1] :] - expected).max() < 1
+    kept = Thumbnails()
+    places = {kept.place(image), kept.place(image, heat), kept.place(image, 1 - heat)}
+    assert places == {0, 1, 2} and kept.place(image, heat.copy()) == 1
+    smooth = np.asarray(draw(image, heat=np.array([[0.0], [1.0]])), int)
+    assert len(np.unique(smooth[:, 0, 0])) > 10 and (smooth[:, 0] == smooth[:, -1]).all()

@@ -7,6 +7,7 @@ ICCV 2017; Zhou et al., Learning Deep Features for Discriminative Localization (
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,7 @@ def dropped(
     """
     found: dict[int, np.ndarray] = {}
 
-    def drop(stage: int, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def drop(stage: int, _module: nn.Module, inputs: tuple) -> tuple:
         with torch.random.fork_rng():
             torch.manual_seed(seed * (max(stages) + 1) + stage)
             kept = DropBlock(height, width)(torch.ones_like(inputs[0][:, :1]))
@@ -177,11 +178,8 @@ def dropped(
 
     with ExitStack() as hooks:
         for stage in stages:
-            hooks.enter_context(
-                stage_of(encoder.backbone, stage).register_forward_pre_hook(
-                    lambda _m, inputs, stage=stage: drop(stage, inputs)
-                )
-            )
+            at = stage_of(encoder.backbone, stage)
+            hooks.enter_context(at.register_forward_pre_hook(partial(drop, stage)))
         yield found
 
 

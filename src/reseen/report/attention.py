@@ -96,9 +96,9 @@ def pair_rows(runs: Sequence[Evidence], pairs: Sequence[Pair]) -> list[Row]:
             for row, pair, a, b in zip(cells, pairs, asked, found, strict=True):
                 row += [Cell(pair.asked, named + stage, heat=a), Cell(pair.found, "", heat=b)]
         for note, a, b in zip(notes, features[::2], features[1::2], strict=True):
-            note.append(f"{named}{a @ b:.2f}")
+            note.append(f"{named}similarity {a @ b:.2f}")
     return [
-        Row(f"{pair.asked.path.name} and {pair.found.path.name}", f"similarity {', '.join(note)}", row)
+        Row(f"{pair.asked.path.name} and {pair.found.path.name}", ", ".join(note), row)
         for pair, note, row in zip(pairs, notes, cells, strict=True)
     ]
 
