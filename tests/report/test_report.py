@@ -168,6 +168,31 @@ document.querySelectorAll(".choice input")[1].click();
     assert re.findall(r">camera (\d)</span>", legend) == ["1", "2", "3"]
 
 
+def test_filters_leave_the_rows_that_are_asked_for(whole, town, tmp_path):
+    text = whole.read_text(encoding="utf-8")
+    part = re.search(r"<section id=(part-\d)><h2>Who looks alike</h2>(.*?)</section>", text, re.S)
+    rows = part[2].split("<div class=row>")[1:]
+    name = re.search(r'title="query ([^"]*)"', rows[0])[1]
+    asked, wrong = (sum(what in row for row in rows) for what in (name, 'class="crop wrong"'))
+    rest = f"""<script>
+const part = document.querySelector("#{part[1]}");
+const [word, only] = part.querySelectorAll(".filter input");
+const say = (what, change) => {{
+  change();
+  what.dispatchEvent(new Event("input", {{bubbles: true}}));
+  document.title += " " + part.querySelectorAll(".row:not([hidden])").length;
+}};
+document.title = "left";
+say(word, () => word.value = "{name.upper()}"); say(word, () => word.value = "nobody");
+say(word, () => word.value = ""); say(only, () => only.checked = true);
+</script></body>"""
+    page = tmp_path / "page.html"
+    page.write_text(text.replace("</body>", rest), encoding="utf-8")
+    left = open_page(page, tmp_path / "browser")
+    told = re.search(r"<title>left([^<]*)</title>", left)[1].split()
+    assert list(map(int, told)) == [asked, 0, len(rows), wrong] and asked
+
+
 @pytest.mark.parametrize("width", [400, 1600])
 def test_nothing_is_wider_than_the_window(whole, width, tmp_path):
     page = tmp_path / "frame.html"

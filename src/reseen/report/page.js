@@ -97,3 +97,27 @@ for (const box of document.querySelectorAll(".map")) {
   draw();
   legend();
 }
+
+// The filters: rows of crops that say a word, or hold something wrong.
+for (const section of document.querySelectorAll("section")) {
+  const rows = [...section.querySelectorAll(".row")];
+  if (rows.length < 4) continue;
+  const said = rows.map(row => [row.textContent, ...[...row.querySelectorAll("[title]")]
+    .map(part => part.title)].join(" ").toLowerCase());
+  const bar = document.createElement("div");
+  const word = Object.assign(document.createElement("input"), { type: "search",
+    placeholder: "Filter rows: a person, a camera, a file" });
+  word.setAttribute("aria-label", "Filter rows");
+  bar.className = "filter";
+  bar.append(word);
+  const wrong = Object.assign(document.createElement("input"), { type: "checkbox" });
+  if (section.querySelector(".wrong")) {
+    const label = bar.appendChild(document.createElement("label"));
+    label.append(wrong, " only with ✗");
+  }
+  bar.addEventListener("input", () => rows.forEach((row, i) => {
+    row.hidden = !said[i].includes(word.value.trim().toLowerCase())
+      || wrong.checked && !row.querySelector(".wrong");
+  }));
+  section.querySelector("h2").after(bar);
+}
