@@ -42,7 +42,7 @@ def own_crops(town_folder, other_folder, tmp_path, monkeypatch):
 def test_commands(capsys):
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     reseen = [shlex.split(line) for line in lines if line.startswith("reseen ")]
-    commands = ["data", "train", "extract", *["train"] * 4, "evaluate"]
+    commands = ["data", "train", "report", "extract", *["train"] * 4, "evaluate"]
     assert [words[1] for words in reseen] == commands
     for words in reseen:
         if words[1] == "train":
@@ -52,6 +52,7 @@ def test_commands(capsys):
             main(words[1:])
         assert not end.value.code
     assert "rank10" in capsys.readouterr().out
+    assert "The map" in Path("report.html").read_text(encoding="utf-8")
     (search,) = [shlex.split(line) for line in lines if line.startswith("python -c")]
     printed = subprocess.run([sys.executable, *search[1:]], capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
