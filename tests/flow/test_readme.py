@@ -88,4 +88,5 @@ def test_the_demo_learns(tmp_path):
     assert printed.returncode == 0, printed.stderr
     before, after = map(float, re.findall(r"([\d.]+)%", printed.stdout.splitlines()[0]))
     assert after > 1.8 * before  # 26.4 to 57.9 was measured; rounding alone moves it by some points
-    assert "same person" in (tmp_path / "ranked.html").read_text(encoding="utf-8")
+    assert "same person" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "report" / "clusters-merges.csv").exists()
