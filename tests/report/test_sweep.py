@@ -56,6 +56,8 @@ def test_words_stand_in_their_order_and_one_seed_has_no_spread():
     assert all(map(math.isnan, [*ends[0], *ends[1]])) and not math.isnan(ends[2][0])
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["max", "gem", "3"]
+    alone = sweep.plot_sweep("pooling", {"max": [(0.2, 0.4)], "gem": [(0.1, 0.3)]})
+    assert not any(curve.has_yerr for curve in alone.axes[0].containers)
 
 
 def test_a_section_of_runs_that_differ_in_one_setting():

@@ -339,7 +339,7 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
         html += f"<h3>{name}</h3>{sheet_html(rows, pictures)}"
         if pictures.pictures:
             drawn[name.lower().replace(" ", "-")] = plot_sheet(rows, pictures)
-    tables = {"all": table_of_clusters(learnt, found, named)}
+    tables: dict[str, Rows] = {"all": table_of_clusters(learnt, found, named)}
     people = people_of(learnt.images)
     if (people != JUNK).any():
         labels = gapless(learnt.ids)

@@ -95,7 +95,7 @@ def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
                     linestyle=STYLES[which % 3] if several else "-",
                     marker="o" if len(points) <= 30 else "",
                 )
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
         axes.margins(y=0.08)
         if panel.percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))

@@ -71,11 +71,12 @@ def plot_sweep(setting: str, measured: Measured) -> "Figure":
         figure = new_figure(4.2, 2.9)
         axes = figure.add_subplot(title="mAP and rank-1", xlabel=setting)
         across = sorted(places) or range(len(found))
+        several = any(point.runs > 1 for point in found)
         for which, name in enumerate(("mAP", "rank-1")):
             axes.errorbar(
                 across,
                 [point.mean[which] for point in found],
-                [point.deviation[which] for point in found],
+                [point.deviation[which] for point in found] if several else None,
                 color=PALETTE[which],
                 marker="o",
                 capsize=2.5,
