@@ -4,8 +4,8 @@
 
 Draws people who do not exist, as the six cameras of a town see them, trains Cluster Contrast on
 their pictures from the small encoder that ships, searches for other people of the same town before
-and after, and writes what was found as a page. To be quick the encoder sees 48 x 24 pixels only.
-Run again, it goes on where it stopped, or only writes the page anew.
+and after, and writes what was found as a page (`reseen report`). To be quick the encoder sees
+48 x 24 pixels only. Run again, it goes on where it stopped, or only writes the page anew.
 """
 
 import sys
@@ -15,8 +15,8 @@ from pathlib import Path
 import reseen
 from reseen.data.invented import invent
 from reseen.engine.progress import Screen, duration
-from reseen.nets.encoder import build
-from reseen.report.ranked import write_ranked
+from reseen.engine.run import read_metrics
+from reseen.report.report import write_report
 
 
 def main(folder: Path = Path("runs/demo")) -> None:
@@ -35,18 +35,13 @@ def main(folder: Path = Path("runs/demo")) -> None:
         rate_step=16,
         eps=0.5,
     )
-    after = reseen.train(settings, town, run, seed=0)
-    before = build(settings.encoder)
-    data = reseen.read(town)
-    found = {
-        title: reseen.evaluate(encoder, data, quiet=True)
-        for title, encoder in (("before", before), ("after", after))
-    }
-    page = folder / "ranked.html"
-    write_ranked(page, data, found)
-    gain = ", ".join(f"{title} {result.mean_ap:.1%}" for title, result in found.items())
+    reseen.train(settings, town, run, seed=0)
+    page = folder / "report.html"
+    write_report([run], page, data=reseen.read(town))
+    before, *_, after = read_metrics(run)
+    gain = f"before {before['mAP']:.1%}, after {after['mAP']:.1%}"
     print(f"mAP without any label: {gain}, in {duration(time.monotonic() - began)}")
-    print(f"Look at {page.resolve()}: the crops that it finds most alike.")
+    print(f"Open {page.resolve()} in a browser: what it learnt, and the crops it finds most alike.")
 
 
 if __name__ == "__main__":

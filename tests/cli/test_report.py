@@ -13,6 +13,6 @@ def test_report(reseen, run, town_folder, tmp_path):
     code, *_ = reseen("report", run, run, "--out", out, "--only", "run")
     assert code == 0 and "<h2>The run</h2>" in out.read_text(encoding="utf-8")
     code, _, err = reseen("report", run, "--out", out, "--only", "curves")
-    assert code == 1 and "Use some of run, clusters" in err
+    assert code == 1 and "Use some of run, sweep, clusters" in err
     code, _, err = reseen("report", tmp_path, "--out", out)
     assert code == 1 and "holds no run" in err

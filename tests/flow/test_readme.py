@@ -42,7 +42,7 @@ def own_crops(town_folder, other_folder, tmp_path, monkeypatch):
 def test_commands(capsys):
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     reseen = [shlex.split(line) for line in lines if line.startswith("reseen ")]
-    commands = ["data", "train", "extract", *["train"] * 4, "evaluate"]
+    commands = ["data", "train", "report", "extract", *["train"] * 4, "evaluate"]
     assert [words[1] for words in reseen] == commands
     for words in reseen:
         if words[1] == "train":
@@ -52,6 +52,7 @@ def test_commands(capsys):
             main(words[1:])
         assert not end.value.code
     assert "rank10" in capsys.readouterr().out
+    assert "The map" in Path("report.html").read_text(encoding="utf-8")
     (search,) = [shlex.split(line) for line in lines if line.startswith("python -c")]
     printed = subprocess.run([sys.executable, *search[1:]], capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
@@ -87,4 +88,5 @@ def test_the_demo_learns(tmp_path):
     assert printed.returncode == 0, printed.stderr
     before, after = map(float, re.findall(r"([\d.]+)%", printed.stdout.splitlines()[0]))
     assert after > 1.8 * before  # 26.4 to 57.9 was measured; rounding alone moves it by some points
-    assert "same person" in (tmp_path / "ranked.html").read_text(encoding="utf-8")
+    assert "same person" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "report" / "clusters-merges.csv").exists()

@@ -41,6 +41,26 @@ def test_people_mixed(learnt):
     assert shown(row) == [(2, "person 7"), None, (3, "person 8"), None, (4, "person 9")]
 
 
+def test_all_splits_and_merges_as_tables():
+    # Person 7: 2 in cluster 0, 1 in 1, 1 in none: 2 x 1 pairs. Person 8: 1 in 1, 2 in 2.
+    assert closer.table_of_splits(PseudoLabels(IDS), PEOPLE)[1:] == [
+        [7, 2, 3, 2, 1, "0:2 1:1"],
+        [8, 2, 3, 2, 0, "2:2 1:1"],
+    ]
+    assert closer.table_of_merges(PseudoLabels(IDS), PEOPLE)[1:] == [
+        [1, 3, 3, 3, "7:1 8:1 9:1"],
+    ]
+    # Six people, each 1, 2, ... 6 times in clusters 0 and 1: all stand there, the worst first.
+    people = np.repeat(np.arange(6), 2 * np.arange(1, 7))
+    labels = PseudoLabels(np.concatenate([np.repeat([0, 1], n) for n in range(1, 7)]))
+    head, *lines = closer.table_of_splits(labels, people)
+    assert [line[:4] for line in lines] == [[p, (p + 1) ** 2, 2 * p + 2, 2] for p in range(6)][::-1]
+    head, *lines = closer.table_of_merges(labels, people)
+    pairs = (21**2 - sum(n * n for n in range(1, 7))) // 2
+    told = "5:6 4:5 3:4 2:3 1:2 0:1"
+    assert lines == [[k, pairs, 21, 6, told] for k in (0, 1)] and len(head) == 5
+
+
 def test_new_clusters(learnt, monkeypatch):
     monkeypatch.setattr(closer, "SHOWN", 3)
     before = PseudoLabels(np.array([0, 0, 0, 1, NOISE, 2, 2, 3, 3]))

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reseen.metrics.clusters import merges, splits
 from reseen.records import JUNK, NOISE, Image
 from reseen.report import clusters
 from reseen.report.evidence import Evidence, Learnt
@@ -131,7 +132,13 @@ def test_the_section_with_and_without_people(evidence, blind_run):
     assert {"clusters-sizes", "clusters-cameras", "clusters-largest"} <= set(section.figures)
     assert "one person" in section.html and "class=mix" in section.html
     assert len(section.tables["clusters-all"]) == evidence.labels.clusters + 1
+    labels, people = evidence.labels, clusters.people_of(evidence.learnt.images)
+    found = {"splits": splits(labels, people), "merges": merges(labels, people)}
+    assert {n: len(section.tables[f"clusters-{n}"]) - 1 for n in found} == {
+        n: len(of) for n, of in found.items()
+    }
     blind = clusters.show_clusters([Evidence(blind_run)], Thumbnails())
+    assert set(blind.tables) == {"clusters-all"}
     assert "one person" not in blind.html and "clusters-cameras" not in blind.figures
     assert 'class="crop "' in blind.html and 'class="crop right"' not in blind.html
 

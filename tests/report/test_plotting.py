@@ -27,7 +27,8 @@ def test_a_figure_in_a_page_asks_nobody_and_takes_the_colour_of_the_text():
 
 def test_files_are_the_same_each_time(tmp_path):
     for name in ("a", "b"):
-        plotting.save_figure(drawn(), tmp_path, name)
+        for kind in ("png", "svg"):
+            plotting.save_figure(drawn(), tmp_path / f"{name}.{kind}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.svg", "b.png", "b.svg"]
     for kind in ("png", "svg"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()

@@ -16,6 +16,7 @@ from reseen.errors import SettingsError
 from reseen.methods import METHODS, VARIANTS
 from reseen.records import Dataset
 from reseen.report.markdown import around, write_table
+from reseen.report.plotting import save_figure
 from reseen.report.sweep import check_plot, plot_sweep
 from reseen.tables import Row, rows_of, run_table, written_out
 
@@ -149,15 +150,15 @@ def sweep(
         sources=dict.fromkeys(methods, labelled) if labelled else None,
         **{key: first[key] for key in SHARED},
     )
-    lines, broken, last = [], [], []
+    lines, broken, last = [], [], {}
     for value, row in zip(tried, rows, strict=True):
         lines.append([value, *_numbers(row)])
         broken += _ends(row, seeds)
-        last.append(row.last)
+        last[value] = row.last
     title = f"{method} on {dataset.name}: mAP / rank-1 in percent"
     _print(title, [name, *NUMBERS], lines, broken)
     if plot:
-        plot_sweep(plot, name, tried, last)
+        save_figure(plot_sweep(name, last), plot)
 
 
 def every(

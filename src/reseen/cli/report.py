@@ -44,8 +44,8 @@ def report(
     data
         What the runs learnt from, for cameras, people, queries and gallery where it has them.
     only
-        Parts to write: run, clusters, ranked, attention, errors, threshold, map. All where none is
-        named; run alone takes seconds, as it needs no features.
+        Parts to write: run, sweep, clusters, ranked, attention, errors, threshold, map. All where
+        none is named; run and sweep take seconds, as they need no features.
     blur
         Blur the upper quarter of every crop, where faces are.
     no_pictures

@@ -72,6 +72,11 @@ class Split:
     clusters: dict[int, int]
     noise: int
 
+    @property
+    def pairs(self) -> int:
+        """Pairs of images in two different clusters, those in noise not counted."""
+        return _torn(self.clusters)
+
 
 @dataclass(frozen=True, slots=True)
 class Merge:
@@ -84,6 +89,11 @@ class Merge:
 
     cluster: int
     people: dict[int, int]
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of images of two different people."""
+        return _torn(self.people)
 
 
 def splits(labels: PseudoLabels, people: np.ndarray) -> list[Split]:
@@ -104,7 +114,7 @@ def splits(labels: PseudoLabels, people: np.ndarray) -> list[Split]:
         noise = parts.pop(NOISE, 0)
         if person >= 0 and len(parts) > 1:
             listed.append(Split(person, parts, noise))
-    return sorted(listed, key=lambda split: (-_torn(split.clusters), split.person))
+    return sorted(listed, key=lambda split: (-split.pairs, split.person))
 
 
 def merges(labels: PseudoLabels, people: np.ndarray) -> list[Merge]:
@@ -125,7 +135,7 @@ def merges(labels: PseudoLabels, people: np.ndarray) -> list[Merge]:
         parts.pop(JUNK, 0)
         if cluster != NOISE and len(parts) > 1:
             listed.append(Merge(cluster, parts))
-    return sorted(listed, key=lambda merge: (-_torn(merge.people), merge.cluster))
+    return sorted(listed, key=lambda merge: (-merge.pairs, merge.cluster))
 
 
 def newest(before: PseudoLabels, after: PseudoLabels) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """A closer look at clusters: people torn apart, people mixed, new clusters, two orders."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -50,6 +51,46 @@ def merge_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list
         note = f"{len(parts)} people, with {_listed(merge.people.values())} images"
         rows.append(Row(f"Cluster {merge.cluster}", note, _cells(learnt, parts)))
     return rows
+
+
+def table_of_splits(labels: PseudoLabels, people: np.ndarray) -> list[list[Any]]:
+    """Lay out all people who are spread over several clusters, the worst first.
+
+    Args:
+        labels: pseudo-labels of N images.
+        people: (N,) who each shows, or JUNK.
+
+    Returns:
+        Person, pairs of images torn apart, images in clusters, clusters, images in none, and the
+        images in each cluster, the largest part first.
+    """
+    return [
+        ["person", "torn_pairs", "images", "clusters", "images_in_none", "images_of_clusters"],
+        *(
+            [of.person, of.pairs, *_counted(of.clusters), of.noise, _told(of.clusters)]
+            for of in splits(labels, people)
+        ),
+    ]
+
+
+def table_of_merges(labels: PseudoLabels, people: np.ndarray) -> list[list[Any]]:
+    """Lay out all clusters that hold several people, the worst first.
+
+    Args:
+        labels: pseudo-labels of N images.
+        people: (N,) who each shows, or JUNK.
+
+    Returns:
+        Cluster, pairs of images of two people, images of known people, people, and the images of
+        each person, the largest part first.
+    """
+    return [
+        ["cluster", "mixed_pairs", "images", "people", "images_of_people"],
+        *(
+            [of.cluster, of.pairs, *_counted(of.people), _told(of.people)]
+            for of in merges(labels, people)
+        ),
+    ]
 
 
 def newest_rows(learnt: Learnt, before: PseudoLabels, after: PseudoLabels) -> list[Row]:
@@ -118,6 +159,16 @@ def _listed(sizes: Iterable[int]) -> str:
     sizes = list(sizes)
     rest = f" and {len(sizes) - PARTS} more" if len(sizes) > PARTS else ""
     return ", ".join(map(str, sizes[:PARTS])) + rest
+
+
+def _counted(parts: Mapping[int, int]) -> tuple[int, int]:
+    """Count the images of all parts, and the parts."""
+    return sum(parts.values()), len(parts)
+
+
+def _told(parts: Mapping[int, int]) -> str:
+    """Write parts and their images in one cell: "4:12 7:3"."""
+    return " ".join(f"{part}:{images}" for part, images in parts.items())
 
 
 def _cells(learnt: Learnt, parts: Sequence[tuple[str, np.ndarray]]) -> list[Cell | None]:

@@ -8,7 +8,15 @@ import numpy as np
 
 from reseen.metrics.clusters import merges
 from reseen.records import JUNK, NOISE, Image, PseudoLabels
-from reseen.report.closer import encode, merge_rows, newest_rows, order_rows, split_rows
+from reseen.report.closer import (
+    encode,
+    merge_rows,
+    newest_rows,
+    order_rows,
+    split_rows,
+    table_of_merges,
+    table_of_splits,
+)
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.plotting import PALETTE, colours, new_figure, styled
 from reseen.report.section import Rows, Section, charts, paragraph, under
@@ -331,7 +339,13 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
         html += f"<h3>{name}</h3>{sheet_html(rows, pictures)}"
         if pictures.pictures:
             drawn[name.lower().replace(" ", "-")] = plot_sheet(rows, pictures)
-    return html, drawn, {"all": table_of_clusters(learnt, found, named)}
+    tables: dict[str, Rows] = {"all": table_of_clusters(learnt, found, named)}
+    people = people_of(learnt.images)
+    if (people != JUNK).any():
+        labels = gapless(learnt.ids)
+        tables["splits"] = table_of_splits(labels, people)
+        tables["merges"] = table_of_merges(labels, people)
+    return html, drawn, tables
 
 
 ABOUT = (

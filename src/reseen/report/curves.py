@@ -1,7 +1,7 @@
 """The run itself: how it was set, how it went round by round, and where the time went."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
                     linestyle=STYLES[which % 3] if several else "-",
                     marker="o" if len(points) <= 30 else "",
                 )
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
         axes.margins(y=0.08)
         if panel.percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
@@ -157,20 +157,25 @@ def stage_seconds(rows: Numbers) -> dict[str, float]:
     return stages
 
 
+def judged(rows: Numbers) -> Numbers:
+    """Give the rounds that searched the gallery after learning, in their order."""
+    return [row for row in rows if row["round"] > 0 and "mAP" in row]
+
+
 def results(runs: Mapping[str, Numbers]) -> Rows:
     """Lay out the untrained, last and best round of each run, as text."""
     lines: list[tuple[str, str, Mapping[str, float]]] = []
     for title, rows in runs.items():
         done = [row for row in rows if row["round"] > 0]
-        judged = [row for row in done if "mAP" in row]
+        searched = judged(rows)
         if rows and rows[0]["round"] == 0:
             lines.append((title, "untrained", rows[0]))
         if done:
             lines.append((title, "last", done[-1]))
-        if judged and judged[-1] is not done[-1]:  # at work, or searched now and then
-            lines.append((title, "last searched", judged[-1]))
-        if judged:
-            best = max(judged, key=lambda row: row["mAP"])
+        if searched and searched[-1] is not done[-1]:  # at work, or searched now and then
+            lines.append((title, "last searched", searched[-1]))
+        if searched:
+            best = max(searched, key=lambda row: row["mAP"])
             lines.append((title, "best on test", best))
     names = [name for name in RESULTS if any(name in row for _, _, row in lines)]
     body = [
@@ -199,7 +204,7 @@ def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
         name
         for name in names
         if any(name in told and told[name] != plain[t].get(name) for t, told in asked.items())
-        or len({json.dumps(told.get(name)) for told in asked.values()}) > 1
+        or differ(told.get(name) for told in asked.values())
     ]
     common = next(iter(plain.values())) if len(methods) == 1 else {}
     head = ["setting", *(["default"] if common else []), *runs]
@@ -221,6 +226,11 @@ def defaults(method: str) -> dict[str, Any]:
     made = kinds[method]()
     assert is_dataclass(made) and not isinstance(made, type)
     return flat(json.loads(json.dumps(asdict(made), default=str)))
+
+
+def differ(values: Iterable[Any]) -> bool:
+    """Say whether there are two different ones among values that JSON can hold."""
+    return len({json.dumps(value) for value in values}) > 1
 
 
 def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -78,7 +78,8 @@ def write_files(folder: Path, sections: Sequence[Section]) -> None:
     """
     for section in sections:
         for name, figure in section.figures.items():
-            save_figure(figure, folder, name)
+            for kind in ("png", "svg"):
+                save_figure(figure, folder / f"{name}.{kind}")
         for name, rows in section.tables.items():
             out = StringIO()
             csv.writer(out, lineterminator="\n").writerows(rows)

@@ -126,13 +126,12 @@ def inline(figure: "Figure", label: str) -> str:
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
 
 
-def save_figure(figure: "Figure", folder: Path, name: str) -> None:
-    """Write a figure as NAME.png and NAME.svg, on white."""
-    with styled():
-        for kind in ("png", "svg"):
-            about = {"Date": None} if kind == "svg" else {"Software": None}
-            with written(folder / f"{name}.{kind}") as file:
-                figure.savefig(file, format=kind, dpi=150, facecolor="white", metadata=about)
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure as .png or .svg, on white; its folder is made."""
+    kind = path.suffix[1:].lower()
+    about = {"Date": None} if kind == "svg" else {"Software": None}
+    with styled(), written(path) as file:
+        figure.savefig(file, format=kind, dpi=150, facecolor="white", metadata=about)
 
 
 def shortened(names: Sequence[str], most: int = 28) -> list[str]:

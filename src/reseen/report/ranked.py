@@ -1,7 +1,6 @@
 """Ranked lists: a query, and the crops that an encoder finds most like it."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import numpy as np
 from reseen.errors import DataError
 from reseen.records import Dataset, Image, Ranking
 from reseen.report.evidence import Evidence, Learnt
-from reseen.report.page import write_page
 from reseen.report.section import Section, paragraph, table, under
 from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
 from reseen.report.thumbnails import Thumbnails
@@ -22,33 +20,6 @@ DRAWN = 8
 
 LISTED = 10
 """Neighbours of an image of which nobody knows who it shows."""
-
-
-def write_ranked(
-    path: Path,
-    data: Dataset,
-    rankings: Mapping[str, Ranking],
-    *,
-    show: int = 12,
-    seed: int = 0,
-) -> None:
-    """Write a page that shows the same queries as several encoders rank them.
-
-    Args:
-        path: the file to write; whole, or as it was.
-        data: its queries and gallery were searched.
-        rankings: title and result of each encoder, as `training.evaluate` gives it.
-        show: queries to show; drawn by chance, so good and bad ones stand as often as they are.
-        seed: of that draw.
-
-    Raises:
-        DataError: the rankings judged different queries, so they are not of the same data.
-    """
-    pictures = Thumbnails()
-    chosen = draw_queries(rankings, show, seed)
-    lists = sheet_html(ranked_rows(data, rankings, chosen), pictures)
-    html = paragraph(ABOUT) + table(scores(rankings)) + lists
-    write_page(path, f"Who looks alike: {data.name}", [Section("Ranked lists", html)], pictures)
 
 
 def draw_queries(rankings: Mapping[str, Ranking], show: int, seed: int = 0) -> np.ndarray:

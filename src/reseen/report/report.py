@@ -20,11 +20,13 @@ from reseen.report.page import write_files, write_page
 from reseen.report.plotting import check_matplotlib
 from reseen.report.ranked import show_ranked
 from reseen.report.section import Section
+from reseen.report.sweep import show_sweep
 from reseen.report.threshold import RATE, check_rate, show_threshold
 from reseen.report.thumbnails import Thumbnails
 
 SECTIONS: dict[str, Callable[[Sequence[Evidence], Thumbnails], Section]] = {
     "run": show_run,
+    "sweep": show_sweep,
     "clusters": show_clusters,
     "ranked": show_ranked,
     "attention": show_attention,

@@ -1,12 +1,37 @@
-"""The curve of a sweep: what one setting does to mAP and rank-1."""
+"""What one setting does: mAP and rank-1 of runs that differ in nothing else."""
 
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from reseen.errors import SettingsError
+from reseen.report.curves import differ, flat, judged
+from reseen.report.evidence import Evidence
+from reseen.report.plotting import PALETTE, check_matplotlib, new_figure, shortened, styled
+from reseen.report.section import Section, charts, paragraph, table
+from reseen.report.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Measured = Mapping[str, Sequence[tuple[float, float]]]
+"""The values of a setting, and for each mAP and rank-1 of every run, 0 to 1."""
+
+SAME = ("method", "data", "source", "start")
+"""What runs must have in common beside all other settings; their seeds may differ."""
+
+
+class Point(NamedTuple):
+    """What the runs with one value measured: mAP and rank-1, 0 to 1."""
+
+    value: str
+    runs: int
+    mean: np.ndarray
+    """(2,)"""
+    deviation: np.ndarray
+    """(2,) standard deviation over the runs; not a number where there is one run."""
 
 
 def check_plot(path: Path) -> None:
@@ -17,53 +42,136 @@ def check_plot(path: Path) -> None:
     """
     if path.suffix.lower() != ".png":
         raise SettingsError(f"The plot is {path}. Give the name of a .png file.")
-    if find_spec("matplotlib") is None:
-        raise SettingsError(
-            "A plot needs matplotlib, which is not installed: pip install matplotlib, or leave the "
-            "plot out. The table needs nothing."
-        )
+    check_matplotlib("A plot")
 
 
-def plot_sweep(
-    path: Path,
-    setting: str,
-    values: Sequence[str],
-    measured: Sequence[Sequence[tuple[float, float]]],
-) -> None:
-    """Draw mAP and rank-1 over the values of a setting, with the standard deviation over seeds.
+def points(measured: Measured) -> list[Point]:
+    """Give the mean and standard deviation of each value: numbers rising, words in their order."""
+    numbers = _numbers(measured)
+    found = []
+    for value in sorted(measured, key=numbers.__getitem__) if numbers else measured:
+        pairs = np.array(measured[value])
+        spread = pairs.std(0, ddof=1) if len(pairs) > 1 else np.full(2, np.nan)
+        found.append(Point(value, len(pairs), pairs.mean(0), spread))
+    return found
+
+
+def plot_sweep(setting: str, measured: Measured) -> "Figure":
+    """Draw mAP and rank-1 over the values of a setting, with the standard deviation over runs.
 
     Args:
-        path: the .png to write; its folder is made.
         setting: what was changed.
-        values: as they were given; numbers stand at their place, words in their order.
-        measured: for each value, mAP and rank-1 of each seed, 0 to 1.
-
-    Raises:
-        SettingsError: see `check_plot`.
+        measured: what each value gave; numbers stand at their place, words in their order.
     """
-    check_plot(path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
 
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(xlabel=setting, ylabel="percent")
-    places = _numbers(values)
-    for which, name in enumerate(("mAP", "rank-1")):
-        seeds = [[100 * pair[which] for pair in pairs] for pairs in measured]
-        means = [np.mean(s) for s in seeds]
-        spread = [float(np.std(s, ddof=min(1, len(s) - 1))) for s in seeds]
-        axes.errorbar(places or range(len(values)), means, spread, marker="o", label=name)
-    if not places:
-        axes.set_xticks(range(len(values)), values)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    found = points(measured)
+    places = list(_numbers(measured).values())
+    with styled():
+        figure = new_figure(4.2, 2.9)
+        axes = figure.add_subplot(title="mAP and rank-1", xlabel=setting)
+        across = sorted(places) or range(len(found))
+        several = any(point.runs > 1 for point in found)
+        for which, name in enumerate(("mAP", "rank-1")):
+            axes.errorbar(
+                across,
+                [point.mean[which] for point in found],
+                [point.deviation[which] for point in found] if several else None,
+                color=PALETTE[which],
+                marker="o",
+                capsize=2.5,
+                label=name,
+            )
+        if not places:
+            axes.set_xticks(across, shortened([point.value for point in found], 12))
+        axes.margins(y=0.08)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
 
 
-def _numbers(values: Sequence[str]) -> list[float]:
+def misfit(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Say why runs are no sweep, by their facts; empty if they differ in one setting alone."""
+    if len(runs) == 1:
+        return "This is one run. Several that differ in one setting give a curve over its values."
+    others = [name for name in SAME if differ(facts.get(name) for facts in runs)]
+    names = others or changed(runs)
+    if not others and len(names) == 1:
+        return ""
+    count = "" if others else f"{len(names)} settings: "
+    told = count + ", ".join(names) if names else "no setting"
+    return f"The runs differ in {told}. Those that differ in one setting alone give a curve."
+
+
+def changed(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the settings in which runs differ, by their facts."""
+    asked = [flat(facts["settings"]) for facts in runs]
+    names = dict.fromkeys(name for told in asked for name in told)
+    return [name for name in names if differ(told.get(name) for told in asked)]
+
+
+def show_sweep(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
+    """Show mAP and rank-1 against the one setting in which the runs differ."""
+    title = "One setting"
+    facts = [run.facts for run in runs]
+    if why := misfit(facts):
+        return Section(title, paragraph(why))
+    (setting,) = changed(facts)
+    measured: dict[str, list[tuple[float, float]]] = {}
+    rounds: set[int] = set()
+    missing = []
+    for run in runs:
+        if searched := judged(run.rows):
+            last, value = searched[-1], flat(run.facts["settings"]).get(setting)
+            measured.setdefault(_text(value), []).append((last["mAP"], last["rank1"]))
+            rounds.add(int(last["round"]))
+        else:
+            missing.append(run.title)
+    if not measured:
+        return Section(title, paragraph("No run has searched a gallery after a round."))
+    found = points(measured)
+    about = f"The last search of each run, over {setting}."
+    if any(point.runs > 1 for point in found):
+        about += " Means, and standard deviations over the runs with the same value."
+    figures = {"sweep": (plot_sweep(setting, measured), about)}
+    html = charts(figures) + table(
+        [
+            [setting, "runs", "mAP", "rank-1"],
+            *([point.value, point.runs, *map(_percent, *point[2:])] for point in found),
+        ]
+    )
+    if len(rounds) > 1:
+        html += paragraph(
+            f"The last searches were after rounds {', '.join(map(str, sorted(rounds)))}: not all "
+            "of these runs had learnt as long."
+        )
+    if missing:
+        html += paragraph(f"Without a search, so not in the curve: {', '.join(missing)}.")
+    drawn = {name: figure for name, (figure, _) in figures.items()}
+    return Section(title, html, drawn, {"sweep": _rows(setting, found)})
+
+
+def _rows(setting: str, found: Sequence[Point]) -> list[list[Any]]:
+    head = [setting, "runs", "mAP", "mAP_deviation", "rank1", "rank1_deviation"]
+    lines = []
+    for point in found:
+        pairs = np.stack([point.mean, point.deviation], axis=1).ravel()
+        numbers = ("" if np.isnan(number) else round(float(number), 6) for number in pairs)
+        lines.append([point.value, point.runs, *numbers])
+    return [head, *lines]
+
+
+def _percent(mean: float, deviation: float) -> str:
+    return f"{mean:.1%}" + ("" if np.isnan(deviation) else f" ± {100 * deviation:.1f}")
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _numbers(values: Iterable[str]) -> dict[str, float]:
+    """Give values as numbers, by their text; empty where one is a word."""
     try:
-        return [float(value) for value in values]
+        return {value: float(value) for value in values}
     except ValueError:
-        return []
+        return {}
