@@ -3,7 +3,6 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from reseen.errors import SettingsError
 from reseen.report import plotting
 
 
@@ -44,10 +43,3 @@ def test_every_thing_has_its_own_colour(count):
 
 def test_long_names_are_cut_in_the_middle():
     assert plotting.shortened(["short", "a" * 40 + "b" * 40], 11) == ["short", "aaaaa…bbbbb"]
-
-
-def test_what_cannot_be_drawn_is_said(monkeypatch):
-    plotting.check_matplotlib("A report")
-    monkeypatch.setattr(plotting, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match="A report needs matplotlib, which is not installed"):
-        plotting.check_matplotlib("A report")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from reseen.errors import CheckpointError, SettingsError
-from reseen.report import plotting
 from reseen.report.report import SECTIONS, write_report
 from tests.report.browser import open_page
 
@@ -59,7 +58,7 @@ def test_one_file_that_asks_nobody_for_anything(whole):
     text = inspect(whole)
     titles = re.findall(r"<h2>([^<]+)</h2>", text)
     assert titles == [
-        *("The run", "One setting", "Clusters", "Who looks alike", "Attention", "Errors"),
+        *("The run", "Clusters", "Who looks alike", "Attention", "Errors"),
         *("Distances and the threshold", "The map"),
     ]
     used = set(re.findall(r'class="thumb (s\d+)"', text))
@@ -225,7 +224,7 @@ def test_the_functions_in_a_notebook(run, town_folder):
     assert figure.axes[0].patches  # a crop has a frame
 
 
-def test_what_is_not_understood_is_said_before_the_work(run, tmp_path, monkeypatch):
+def test_what_is_not_understood_is_said_before_the_work(run, tmp_path):
     out = tmp_path / "report.html"
     with pytest.raises(SettingsError, match=r"Give the name of a \.html file"):
         write_report([run], tmp_path / "report.pdf")
@@ -241,7 +240,4 @@ def test_what_is_not_understood_is_said_before_the_work(run, tmp_path, monkeypat
         write_report([run], out, false_match_rate=0)
     with pytest.raises(CheckpointError, match="holds no run"):
         write_report([run, tmp_path], out)
-    monkeypatch.setattr(plotting, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match="needs matplotlib"):
-        write_report([run], out)
     assert not list(tmp_path.iterdir())

@@ -127,7 +127,7 @@ def sweep(
     settings
         Words of `reseen train` for every run, in quotes: "--config small.toml --epochs 10".
     plot
-        Draw mAP and rank-1 of the last rounds over the values into this .png (needs matplotlib).
+        Draw mAP and rank-1 of the last rounds over the values into this .png.
     """
     if method not in METHODS:
         raise SettingsError(f"No method is called {method!r}. Use one of: {', '.join(METHODS)}.")

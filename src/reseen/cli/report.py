@@ -9,7 +9,6 @@ from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.report.maps import POINTS
-from reseen.report.plotting import check_matplotlib
 from reseen.report.report import write_report
 from reseen.report.threshold import RATE
 
@@ -65,7 +64,6 @@ def report(
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
-    check_matplotlib("A report")
     dataset = None if data is None else read(data, format=format, pattern=pattern)
     write_report(
         runs,

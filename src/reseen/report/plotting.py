@@ -3,13 +3,11 @@
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reseen.engine.files import written
-from reseen.errors import SettingsError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,21 +50,6 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
     "ytick.labelsize": 8,
 }
-
-
-def check_matplotlib(what: str) -> None:
-    """Refuse figures that could not be drawn, before long work.
-
-    Args:
-        what: needs them, such as "A report".
-
-    Raises:
-        SettingsError: matplotlib is not installed.
-    """
-    if find_spec("matplotlib") is None:
-        raise SettingsError(
-            f"{what} needs matplotlib, which is not installed: pip install matplotlib."
-        )
 
 
 def styled() -> AbstractContextManager:

@@ -17,7 +17,6 @@ from reseen.report.errors import show_errors
 from reseen.report.evidence import Evidence, titles
 from reseen.report.maps import POINTS, check_map, show_map
 from reseen.report.page import write_files, write_page
-from reseen.report.plotting import check_matplotlib
 from reseen.report.ranked import show_ranked
 from reseen.report.section import Section
 from reseen.report.sweep import show_sweep
@@ -62,7 +61,7 @@ def write_report(
         path: the .html file to write; PNG, SVG and CSV go into a folder of the same name.
         data: what they learnt from. Without it there are no queries, and nothing is known of the
             cameras and people of the training images.
-        only: names of SECTIONS to write; all by default.
+        only: names of SECTIONS to write; all by default, `sweep` if there are several runs.
         blur: blur the upper quarter of every crop.
         pictures: False leaves out every crop.
         map: tsne, pca or umap.
@@ -77,7 +76,7 @@ def write_report(
         The sections, whose figures a notebook can show.
 
     Raises:
-        SettingsError: a name or number is not understood, or matplotlib is not installed.
+        SettingsError: a name or number is not understood.
         CheckpointError: a folder holds no run.
         DataError: pictures are not where they were, or cannot be read.
     """
@@ -92,7 +91,6 @@ def write_report(
         )
     check_map(map)
     check_rate(false_match_rate)
-    check_matplotlib("A report")
     folders = list({Path(run).resolve(): Path(run) for run in runs}.values())
     evidence = [
         Evidence(folder, data, title=title, device=device, loading=loading, screen=Screen(quiet))
@@ -107,7 +105,8 @@ def write_report(
         "threshold": partial(show_threshold, rate=false_match_rate),
         "map": partial(show_map, kind=map, most=points),
     }
-    names = [name for name in SECTIONS if not only or name in only]
+    every = [name for name in SECTIONS if name != "sweep" or len(folders) > 1]
+    names = [name for name in SECTIONS if name in (only or every)]
     sections = [shows[name](evidence, kept) for name in names]
     write_files(path.with_suffix(""), sections)
     title = f"Report: {', '.join(run.title for run in evidence)}"

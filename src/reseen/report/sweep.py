@@ -9,7 +9,7 @@ import numpy as np
 from reseen.errors import SettingsError
 from reseen.report.curves import differ, flat, judged
 from reseen.report.evidence import Evidence
-from reseen.report.plotting import PALETTE, check_matplotlib, new_figure, shortened, styled
+from reseen.report.plotting import PALETTE, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, table
 from reseen.report.thumbnails import Thumbnails
 
@@ -38,11 +38,10 @@ def check_plot(path: Path) -> None:
     """Refuse a plot that could not be drawn, before hours of training.
 
     Raises:
-        SettingsError: the file is no .png, or matplotlib is not installed.
+        SettingsError: the file is no .png.
     """
     if path.suffix.lower() != ".png":
         raise SettingsError(f"The plot is {path}. Give the name of a .png file.")
-    check_matplotlib("A plot")
 
 
 def points(measured: Measured) -> list[Point]:
