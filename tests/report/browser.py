@@ -1,26 +1,42 @@
-"""A browser without a window, for tests; they are skipped where there is none."""
+"""A real browser without a window, for tests; they are skipped where there is none."""
 
-import re
 import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
-def open_page(path: Path, folder: Path) -> str:
-    """Open a page with the network cut off; give the document as the scripts left it.
+
+@contextmanager
+def opened(path: Path, width: int = 1300, *, dark: bool = False) -> Iterator["Page"]:
+    """Open a page; a word on the console, an error or a request to anywhere else fails the test.
 
     Args:
         path: of the page.
-        folder: an empty one for the browser's own files.
+        width: of the window.
+        dark: what the system prefers.
     """
+    from playwright.sync_api import sync_playwright
+
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no chromium is installed")
-    words = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
-    words += ["--enable-logging=stderr", "--proxy-server=127.0.0.1:9", "--dump-dom", path.as_uri()]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
-    said = re.findall(r"CONSOLE.*", done.stderr)
-    assert done.returncode == 0 and not said, said or done.stderr[-2000:]
-    return done.stdout
+    said: list[str] = []
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = chromium.new_page(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+        )
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: said.append(request.url))
+        page.goto(path.as_uri())
+        yield page
+        chromium.close()
+    outside = [word for word in said if not word.startswith("data:") and word != path.as_uri()]
+    assert not outside, outside

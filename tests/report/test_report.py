@@ -7,7 +7,8 @@ import pytest
 
 from reseen.errors import CheckpointError, SettingsError
 from reseen.report.report import SECTIONS, write_report
-from tests.report.browser import open_page
+from reseen.report.thumbnails import HEIGHT
+from tests.report.browser import opened
 
 TOLD = dict(map="pca", points=40, quiet=True)
 
@@ -145,72 +146,61 @@ def test_the_same_report_twice_is_the_same_file(run, town, tmp_path):
     assert out.read_bytes() == (tmp_path / "a" / "report.html").read_bytes()
 
 
-def test_scripts_run_without_a_word_and_the_map_answers(whole, tmp_path):
-    text = whole.read_text(encoding="utf-8")
-    rest = """<script>
-const c = document.querySelector("canvas"), b = c.getBoundingClientRect();
-for (let y = 0; y < b.height; y += 5) for (let x = 0; x < b.width; x += 5)
-  if (document.querySelector(".tip").hidden) c.dispatchEvent(
-    new PointerEvent("pointermove", {clientX: b.left + x, clientY: b.top + y}));
-document.querySelectorAll(".choice input")[1].click();
-</script></body>"""
-    page = tmp_path / "page.html"
-    page.write_text(text.replace("</body>", rest), encoding="utf-8")
-    left = open_page(page, tmp_path / "browser")
-    choices = re.search(r"<div class=\"choice\".*?</div>", left).group(0)
-    assert re.findall(r"> (\w+)</label>", choices) == ["cluster", "camera", "person"]
-    tip = re.search(r'<div class="tip"(.*?)<div class="legend">', left, re.S).group(1)
-    assert "hidden" not in tip.split(">")[0]
-    assert re.search(r'<i class="thumb s\d+" style="--x: ?\d+; --y: ?\d+', tip)
-    assert re.search(r"<div>cluster \d+</div>|<div>in no cluster</div>", tip)
-    assert re.search(r"<div>person \d+</div>", tip)
-    legend = left.split('<div class="legend">')[1]
-    assert re.findall(r">camera (\d)</span>", legend) == ["1", "2", "3"]
+def test_the_map_answers_to_the_pointer(whole):
+    with opened(whole) as page:
+        choices = page.locator(".map .choice label")
+        assert " ".join(choices.all_inner_texts()).split() == ["cluster", "camera", "person"]
+        tip, canvas = page.locator(".tip"), page.locator("canvas")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert not tip.is_visible()
+        for y in range(2, int(box["height"]), 6):
+            for x in range(2, int(box["width"]), 12):
+                if not tip.is_visible():
+                    page.mouse.move(box["x"] + x, box["y"] + y)
+        assert tip.is_visible() and tip.locator(".thumb").bounding_box()["height"] == HEIGHT
+        told = tip.inner_text().split("\n")
+        assert re.fullmatch(r"cluster \d+|in no cluster", told[0])
+        assert [re.sub(r"\d+", "#", word) for word in told[1:]] == ["camera #", "person #"]
+        page.mouse.move(0, 0)
+        assert not tip.is_visible()
+        choices.nth(1).click()
+        legend = page.locator(".legend span").all_inner_texts()
+        assert legend == ["camera 1", "camera 2", "camera 3"]
 
 
-def test_filters_leave_the_rows_that_are_asked_for(whole, town, tmp_path):
-    text = whole.read_text(encoding="utf-8")
-    part = re.search(r"<section id=(part-\d)><h2>Who looks alike</h2>(.*?)</section>", text, re.S)
-    rows = part[2].split("<div class=row>")[1:]
-    name = re.search(r'title="query ([^"]*)"', rows[0])[1]
-    asked, wrong = (sum(what in row for row in rows) for what in (name, 'class="crop wrong"'))
-    rest = f"""<script>
-const part = document.querySelector("#{part[1]}");
-const [word, only] = part.querySelectorAll(".filter input");
-const say = (what, change) => {{
-  change();
-  what.dispatchEvent(new Event("input", {{bubbles: true}}));
-  document.title += " " + part.querySelectorAll(".row:not([hidden])").length;
-}};
-document.title = "left";
-say(word, () => word.value = "{name.upper()}"); say(word, () => word.value = "nobody");
-say(word, () => word.value = ""); say(only, () => only.checked = true);
-</script></body>"""
-    page = tmp_path / "page.html"
-    page.write_text(text.replace("</body>", rest), encoding="utf-8")
-    left = open_page(page, tmp_path / "browser")
-    told = re.search(r"<title>left([^<]*)</title>", left)[1].split()
-    assert list(map(int, told)) == [asked, 0, len(rows), wrong] and asked
+def test_filters_leave_the_rows_that_are_asked_for(whole):
+    with opened(whole) as page:
+        part = page.locator("section", has=page.get_by_role("heading", name="Who looks alike"))
+        rows = part.locator(".row")
+        name = rows.first.locator(".query .thumb").get_attribute("title").split()[-1]
+        asked = rows.filter(has=page.locator(f'[title~="{name}"]')).count()
+        wrong = rows.filter(has=page.locator(".wrong")).count()
+        every = rows.count()
+        shown = part.locator(".row:visible")
+        word = part.get_by_role("searchbox")
+        for text, count in ((name.upper(), asked), ("nobody", 0), ("", every)):
+            word.fill(text)
+            assert shown.count() == count
+        part.get_by_role("checkbox").check()
+        assert shown.count() == wrong and 0 < asked < every
 
 
 @pytest.mark.parametrize("width", [400, 1600])
-def test_nothing_is_wider_than_the_window(whole, width, tmp_path):
-    page = tmp_path / "frame.html"
-    frame = f'<iframe id=f srcdoc="" style="width:{width}px;height:900px;border:0"></iframe>'
-    text = whole.read_text(encoding="utf-8").replace("</script>", "<\\/script>")
-    page.write_text(
-        f"""<meta charset=utf-8><body>{frame}<p id=said></p><script type=text/plain id=t>{text}
-</script><script>
-const f = document.getElementById("f");
-f.onload = () => {{ const e = f.contentDocument.documentElement;
-  document.getElementById("said").textContent = e.clientWidth + " " + e.scrollWidth; }};
-f.srcdoc = document.getElementById("t").textContent.replaceAll("<\\\\/script>", "</" + "script>");
-</script>""",
-        encoding="utf-8",
-    )
-    left = open_page(page, tmp_path / "browser")
-    client, scroll = map(int, re.search(r'id="said">(\d+) (\d+)', left).groups())
-    assert width - 20 <= client <= width and scroll == client
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_can_be_read_in_every_window(whole, width, dark):
+    """Nothing is wider than the window, no letter is tiny, and ink stands out from the page."""
+    with opened(whole, width, dark=dark) as page:
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width
+        sizes = page.evaluate(
+            "[...document.querySelectorAll('p, th, td, figcaption, h4, small')]"
+            ".map(e => parseFloat(getComputedStyle(e).fontSize))"
+        )
+        assert min(sizes) > 9
+        ink = page.evaluate("getComputedStyle(document.body).color")
+        levels = [int(level) for level in re.findall(r"\d+", ink)[:3]]
+        assert min(levels) > 200 if dark else max(levels) < 60
 
 
 def test_the_functions_in_a_notebook(run, town_folder):
