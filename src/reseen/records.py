@@ -43,6 +43,16 @@ class Image:
         return tuple(self.path.with_name(name) for name in self.frames) or (self.path,)
 
 
+def people_of(images: Iterable[Image]) -> np.ndarray:
+    """Give who each image shows (N,) int64, JUNK where nobody knows."""
+    return np.array([JUNK if i.person is None else i.person for i in images], np.int64)
+
+
+def cameras_of(images: Iterable[Image]) -> np.ndarray:
+    """Give the camera of each image (N,) int64, -1 where it is unknown."""
+    return np.array([-1 if i.camera is None else i.camera for i in images], np.int64)
+
+
 def identities(images: Iterable[Image], shows: str) -> tuple[int, np.ndarray]:
     """Number the people of images to learn from.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reseen.metrics.clusters import merges, splits
-from reseen.records import JUNK, NOISE, Image
+from reseen.records import JUNK, NOISE, Image, people_of
 from reseen.report import clusters
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.thumbnails import Thumbnails
@@ -43,13 +43,13 @@ def test_members_mixture_and_majority_against_a_loop(drawn):
     images, _, ids = drawn
     members = clusters.members_of(ids)
     assert [m.tolist() for m in members] == [np.flatnonzero(ids == k).tolist() for k in range(6)]
-    camera, names = clusters.cameras_of(images, {5: "door"})
+    camera, names = clusters.named_cameras(images, {5: "door"})
     assert names == ["camera 2", "camera door", "camera 7"]
     assert [[2, 5, 7][c] for c in camera] == [image.camera for image in images]
     mix = clusters.mixture(ids, camera, 3)
     for k in range(6):
         assert mix[k].tolist() == [int(((ids == k) & (camera == c)).sum()) for c in range(3)]
-    person = clusters.people_of(images)
+    person = people_of(images)
     who, share = clusters.majority(ids, person)
     for k in range(6):
         counts = {p: int((person[ids == k] == p).sum()) for p in (1, 2, 3)}
@@ -61,9 +61,9 @@ def test_what_is_unknown():
     ids = np.array([0, 0, 0, 1, 1, NOISE])
     who, share = clusters.majority(ids, np.array([JUNK, 4, 4, JUNK, JUNK, 4]))
     assert who.tolist() == [4, JUNK] and share.tolist() == [pytest.approx(2 / 3), 0]
-    camera, names = clusters.cameras_of([Image(Path("a"))] * 3, {})
+    camera, names = clusters.named_cameras([Image(Path("a"))] * 3, {})
     assert camera.tolist() == [-1] * 3 and names == []
-    camera, names = clusters.cameras_of([Image(Path("a")), Image(Path("b"), camera=9)], {})
+    camera, names = clusters.named_cameras([Image(Path("a")), Image(Path("b"), camera=9)], {})
     assert camera.tolist() == [-1, 0] and names == ["camera 9"]
     assert clusters.mixture(ids[:2], camera, 1).tolist() == [[1]]
     alone = clusters.centres(np.eye(3, dtype=np.float32), np.full(3, NOISE))
@@ -80,7 +80,7 @@ def test_sheets_rank_members_by_distance_to_the_centre(drawn):
     order = np.argsort(found.spread)
     assert named == [order[:4].tolist(), order[::-1][:4].tolist()]
     place = {image.path: i for i, image in enumerate(drawn.images)}
-    who, _ = clusters.majority(drawn.ids, clusters.people_of(drawn.images))
+    who, _ = clusters.majority(drawn.ids, people_of(drawn.images))
     for row in rows["Largest"]:
         k = int(row.title.split()[1])
         shown = [cell and place[cell.image.path] for cell in row.cells]
@@ -132,7 +132,7 @@ def test_the_section_with_and_without_people(evidence, blind_run):
     assert {"clusters-sizes", "clusters-cameras", "clusters-largest"} <= set(section.figures)
     assert "one person" in section.html and "class=mix" in section.html
     assert len(section.tables["clusters-all"]) == evidence.labels.clusters + 1
-    labels, people = evidence.labels, clusters.people_of(evidence.learnt.images)
+    labels, people = evidence.labels, people_of(evidence.learnt.images)
     found = {"splits": splits(labels, people), "merges": merges(labels, people)}
     assert {n: len(section.tables[f"clusters-{n}"]) - 1 for n in found} == {
         n: len(of) for n, of in found.items()

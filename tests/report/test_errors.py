@@ -74,7 +74,7 @@ def test_the_section(evidence, blind_run, town):
     head, *rows = section.tables["errors-cameras"]
     assert [row[3:] for row in rows] == found.wrong.tolist() and len(head) == 6
     assert f"{found.in_camera} ({found.in_camera / found.queries:.1%})" in section.html
-    people = asked_for(evidence.tested, evidence)
+    people = asked_for(evidence.tested)
     assert (people == -1).any() and set(people) - {-1} == {q.person for q in town.query}
     margins = triplet_margins(evidence.tested.features, people, np.random.default_rng(0))
     assert f"{np.mean(margins <= 0):.1%}" in section.html

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reseen.data.loading import Loading
 from reseen.engine.run import checkpoint, read_metrics, read_paths
 from reseen.errors import CheckpointError, DataError
 from reseen.records import Dataset, Image
+from reseen.report.attention import draw_pairs
 from reseen.report.evidence import Evidence, found, titles
 from reseen.training import evaluate, extract, load
 
@@ -57,6 +59,23 @@ def test_without_data_the_run_names_its_images(blind_run):
     assert {image.camera for image in images} == {image.person for image in images} == {None}
     assert len(images) == len(features) == len(ids)
     assert not evidence.searchable and not evidence.first_frames
+
+
+def test_places_in_a_ranking_are_those_of_what_was_searched(run, town):
+    """A query of whom nothing is known and a picture that cannot be read are left out before."""
+    gone = Image(town.root / "gone.jpg", 1, 0)
+    query = (replace(town.query[0], person=None), *town.query[1:])
+    data = replace(town, query=query, gallery=(gone, *town.gallery))
+    evidence = Evidence(run, data, loading=Loading(skip_broken=True))
+    ranking, searched = evidence.tested.ranking, evidence.tested.data
+    assert searched.query == query[1:] and searched.gallery == town.gallery
+    for row, place in enumerate(ranking.queries):
+        for hit, right in zip(ranking.top[row], ranking.right[row], strict=True):
+            if hit >= 0:
+                shown = searched.gallery[hit].person
+                assert (shown == searched.query[place].person) == right
+    for pair in draw_pairs(evidence):
+        assert (pair.asked.person == pair.found.person) == (pair.kind == "right")
 
 
 def test_data_may_lie_elsewhere_by_now(run, town, town_folder, tmp_path):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reseen.data.pictures import open_picture
 from reseen.errors import DataError, SettingsError
-from reseen.records import Image
+from reseen.records import Image, cameras_of
 
 AHEAD = 4
 """Batches that threads read ahead."""
@@ -139,7 +139,7 @@ class Crops:
     @property
     def cameras(self) -> np.ndarray:
         """(N,) int64, the camera of each image, -1 where unknown."""
-        return np.array([-1 if i.camera is None else i.camera for i in self.images], np.int64)
+        return cameras_of(self.images)
 
     def to(self, device: torch.device) -> "Crops":
         """Keep the decoded pixels on a GPU, when they take at most a quarter of what is free."""

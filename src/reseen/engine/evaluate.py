@@ -13,7 +13,16 @@ from reseen.metrics.agreement import agreement
 from reseen.metrics.ranking import cosine_blocks, rank
 from reseen.metrics.rerank import rerank_blocks
 from reseen.nets.encoder import Encoder
-from reseen.records import JUNK, Dataset, Image, PseudoLabels, Ranking, distinct
+from reseen.records import (
+    JUNK,
+    Dataset,
+    Image,
+    PseudoLabels,
+    Ranking,
+    cameras_of,
+    distinct,
+    people_of,
+)
 
 
 class Judge:
@@ -95,17 +104,9 @@ def search(
     )
     return rank(
         blocks,
-        query_person=_people(query),
-        gallery_person=_people(gallery),
-        query_camera=_cameras(query),
-        gallery_camera=_cameras(gallery),
+        query_person=people_of(query),
+        gallery_person=people_of(gallery),
+        query_camera=cameras_of(query),
+        gallery_camera=cameras_of(gallery),
         query_itself=np.array([place.get(image.path, -1) for image in query], np.int64),
     )
-
-
-def _people(images: list[Image]) -> np.ndarray:
-    return np.array([JUNK if i.person is None else i.person for i in images], np.int64)
-
-
-def _cameras(images: list[Image]) -> np.ndarray:
-    return np.array([-1 if i.camera is None else i.camera for i in images], np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 
 from reseen.errors import DataError, SettingsError
 from reseen.kernels.neighbours import check_rows
-from reseen.records import Dataset, Ranking
+from reseen.records import Dataset, Ranking, cameras_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,7 @@ def first_errors(ranking: Ranking, data: Dataset) -> FirstErrors:
             f"The ranking knows more queries or images than {data.root} has "
             f"({len(data.query)} and {len(data.gallery)}): give the data that was searched."
         )
-    asked, shown = (
-        np.array([-1 if image.camera is None else image.camera for image in part], np.int64)
-        for part in (data.query, data.gallery)
-    )
+    asked, shown = cameras_of(data.query), cameras_of(data.gallery)
     cameras = np.unique(np.concatenate([asked, shown]))
     cameras = cameras[cameras >= 0]
     asked, shown = asked[ranking.queries], shown[first]

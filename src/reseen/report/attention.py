@@ -13,8 +13,8 @@ from reseen.data.loading import Crops
 from reseen.engine.attention import attention_maps, attention_on_person
 from reseen.engine.cam import class_cam, dropped, last_stages, main_stages, pair_cam
 from reseen.engine.extract import extract
-from reseen.records import Image, distinct
-from reseen.report.clusters import centres, people_of
+from reseen.records import Image, distinct, people_of
+from reseen.report.clusters import centres
 from reseen.report.evidence import Evidence
 from reseen.report.plotting import INK, colours, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, table, under
@@ -55,15 +55,14 @@ def draw_pairs(run: Evidence) -> list[Pair]:
             alike[i] = -np.inf
             pairs.append(Pair(learnt.images[i], learnt.images[int(alike.argmax())], ""))
         return pairs
-    assert run.data is not None
-    ranking, rng = run.tested.ranking, np.random.default_rng(0)
+    data, ranking, rng = run.tested.data, run.tested.ranking, np.random.default_rng(0)
     right = ranking.right[:, 0]
     wrong_rows, right_rows = (rng.permutation(np.flatnonzero(of)) for of in (~right, right))
     half = max(PAIRS // 2, PAIRS - len(right_rows))
     return [
         Pair(
-            run.data.query[ranking.queries[row]],
-            run.data.gallery[ranking.top[row, 0]],
+            data.query[ranking.queries[row]],
+            data.gallery[ranking.top[row, 0]],
             "right" if right[row] else "wrong",
         )
         for row in [*wrong_rows[:half], *right_rows][:PAIRS]
@@ -227,22 +226,17 @@ def show_attention(
     data = runs[0].data
     if data is not None and (data.root / "masks").is_dir():
         found = {run.title: shares_on_person(run) for run in runs}
+        lines = [
+            (name, which, *shares) for name, of in found.items() for which, shares in of.items()
+        ]
         tables["attention-person"] = [
             ["run", "map", "share_on_person", "share_of_area"],
-            *(
-                [name, which, round(share, 4), round(area, 4)]
-                for name, of in found.items()
-                for which, (share, area) in of.items()
-            ),
+            *([*names, round(share, 4), round(area, 4)] for *names, share, area in lines),
         ]
         figures["attention-person"] = plot_shares(found)
-        lines = [
-            [name, SAID.get(which, which), f"{share:.1%}", f"{area:.1%}"]
-            for name, of in found.items()
-            for which, (share, area) in of.items()
-        ]
+        shown = [[n, SAID.get(w, w), f"{share:.1%}", f"{area:.1%}"] for n, w, share, area in lines]
         html += [
-            table([["run", "map", "on the person", "their area"], *lines]),
+            table([["run", "map", "on the person", "their area"], *shown]),
             charts({"attention-person": (figures["attention-person"], SHARES)}),
         ]
     if not pictures.pictures:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reseen.metrics.clusters import merges
-from reseen.records import JUNK, NOISE, Image, PseudoLabels
+from reseen.records import JUNK, NOISE, Image, PseudoLabels, cameras_of, people_of
 from reseen.report.closer import (
     encode,
     merge_rows,
@@ -140,14 +140,16 @@ def plot_cameras(mix: np.ndarray, names: Sequence[str], sizes: np.ndarray) -> "F
     return figure
 
 
-def cameras_of(images: Sequence[Image], named: Mapping[int, str]) -> tuple[np.ndarray, list[str]]:
+def named_cameras(
+    images: Sequence[Image], named: Mapping[int, str]
+) -> tuple[np.ndarray, list[str]]:
     """Give the camera of each image as a position in a list of names, -1 where unknown.
 
     Args:
         images: N records.
         named: names of the cameras, where the data gives them.
     """
-    camera = np.array([-1 if i.camera is None else i.camera for i in images], np.int64)
+    camera = cameras_of(images)
     known = [int(c) for c in np.unique(camera) if c >= 0]
     place = np.where(camera >= 0, np.searchsorted(known, camera), -1) if known else camera
     return place, [f"camera {named.get(c, c)}" for c in known]
@@ -196,11 +198,6 @@ def members_of(ids: np.ndarray) -> list[np.ndarray]:
     return np.split(order, np.searchsorted(ids[order], np.arange(count)))[1:]
 
 
-def people_of(images: Sequence[Image]) -> np.ndarray:
-    """Give who each image shows (N,), JUNK where nobody knows."""
-    return np.array([JUNK if i.person is None else i.person for i in images], np.int64)
-
-
 def contact_rows(
     learnt: Learnt, found: Centres, named: Mapping[int, str] | None = None
 ) -> dict[str, list[Row]]:
@@ -221,7 +218,7 @@ def contact_rows(
     person = people_of(images)
     who, share = majority(ids, person)
     truth = bool((person != JUNK).any())
-    camera, names = cameras_of(images, named or {})
+    camera, names = named_cameras(images, named or {})
     mix, tints = mixture(ids, camera, len(names)), colours(len(names))
     judged = np.flatnonzero(found.sizes >= min(LEAST, found.sizes.max(initial=0)))
     tight = judged[np.argsort(found.spread[judged], kind="stable")]
@@ -288,7 +285,7 @@ def table_of_clusters(
     """Lay out every cluster: size, mean distance, members of each camera, and who they are."""
     ids, images = learnt.ids, learnt.images
     assert ids is not None
-    camera, names = cameras_of(images, named or {})
+    camera, names = named_cameras(images, named or {})
     mix = mixture(ids, camera, len(names))
     who, share = majority(ids, people_of(images))
     truth = bool((who != JUNK).any())
@@ -325,7 +322,7 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
     assert learnt.ids is not None
     named = run.data.cameras if run.data else {}
     found = centres(learnt.features, learnt.ids)
-    camera, names = cameras_of(learnt.images, named)
+    camera, names = named_cameras(learnt.images, named)
     mix = mixture(learnt.ids, camera, len(names))
     figures = {"sizes": (plot_sizes(found.sizes), "How many clusters have how many members.")}
     if len(names) > 1:

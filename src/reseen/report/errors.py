@@ -150,16 +150,16 @@ def show_errors(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     runs = [run for run in runs if run.trained]
     if not runs:
         return Section(title, paragraph("No round is finished yet."))
-    data = runs[0].data
-    if data is None or not runs[0].searchable:
+    if not runs[0].searchable:
         return Section(title, paragraph("Nobody is known here, so no error can be told."))
-    found = {run.title: first_errors(run.tested.ranking, data) for run in runs}
+    data = runs[0].tested.data
+    found = {run.title: first_errors(run.tested.ranking, run.tested.data) for run in runs}
     cameras = next(iter(found.values())).cameras  # of the data, so the same for all
     names = [str(data.cameras.get(int(camera), camera)) for camera in cameras]
     margins: dict[str, np.ndarray] = {}
     for run in runs:
         try:
-            people = asked_for(run.tested, run)
+            people = asked_for(run.tested)
             rng = np.random.default_rng(0)
             margins[run.title] = triplet_margins(run.tested.features, people, rng)
         except DataError:  # one person alone: the search itself can be judged

@@ -39,6 +39,8 @@ class Tested(NamedTuple):
     features: np.ndarray
     """(M, D) float32 unit rows."""
     ranking: Ranking
+    data: Dataset
+    """Queries and gallery that were searched, which are those that the ranking counts."""
 
 
 class Evidence:
@@ -130,8 +132,11 @@ class Evidence:
         assert self.data is not None
         images = distinct(self.data.query, self.data.gallery)
         kept = tuple(images[i] for i in self._extract(images))
-        features = self._stack(kept)
-        return Tested(kept, features, search(self.data, kept, features))
+        features, read = self._stack(kept), {image.path for image in kept}
+        query = (i for i in self.data.query if i.path in read and i.person is not None)
+        gallery = (i for i in self.data.gallery if i.path in read)
+        data = replace(self.data, query=tuple(query), gallery=tuple(gallery))
+        return Tested(kept, features, search(data, kept, features), data)
 
     def crops(self, images: Sequence[Image]) -> Crops:
         """Read a few images at the size of the encoder; of tracklets their first frames."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reseen.errors import SettingsError
-from reseen.records import JUNK, NOISE, Image
-from reseen.report.clusters import cameras_of, people_of
+from reseen.records import JUNK, NOISE, Image, people_of
+from reseen.report.clusters import named_cameras
 from reseen.report.evidence import Evidence
 from reseen.report.plotting import GREY, colours, new_figure, styled
 from reseen.report.section import Section, paragraph, under
@@ -130,7 +130,7 @@ def groups_of(
         place = np.full(len(ids), -1)
         place[ids != NOISE] = inverse
         found["cluster"] = Groups(place, [f"cluster {k}" for k in numbers], "in no cluster")
-    camera, names = cameras_of(images, named)
+    camera, names = named_cameras(images, named)
     if names:
         found["camera"] = Groups(camera, names, "camera unknown")
     person = people_of(images)

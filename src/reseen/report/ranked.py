@@ -131,9 +131,9 @@ def show_ranked(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     runs = [run for run in runs if run.trained]
     if not runs:
         return Section(title, paragraph("No round is finished yet."))
-    data = runs[0].data
-    if data is None or not runs[0].searchable:
+    if not runs[0].searchable:
         return _unknown(title, runs, pictures)
+    data = runs[0].tested.data
     rankings = {run.title: run.tested.ranking for run in runs}
     html = paragraph(ABOUT) + table(scores(rankings))
     skipped = runs[0].tested.ranking.skipped

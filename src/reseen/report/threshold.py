@@ -16,8 +16,8 @@ from reseen.metrics.operating import (
     pairs_without_truth,
     suggest_threshold,
 )
-from reseen.records import JUNK, NOISE, Image
-from reseen.report.clusters import gapless, people_of
+from reseen.records import JUNK, NOISE, cameras_of, people_of
+from reseen.report.clusters import gapless
 from reseen.report.evidence import Evidence, Tested
 from reseen.report.plotting import INK, PALETTE, colours, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, under
@@ -65,32 +65,27 @@ def draw_pairs(run: Evidence) -> tuple[Pairs, str]:
     """
     rng = np.random.default_rng(0)
     if run.searchable:
-        images, features, _ = run.tested
-        pairs = pairs_with_truth(features, asked_for(run.tested, run), cameras(images), rng)
+        tested = run.tested
+        cameras = cameras_of(tested.images)
+        pairs = pairs_with_truth(tested.features, asked_for(tested), cameras, rng)
         return pairs, "queries and gallery"
     images, features, ids = run.learnt
     people = people_of(images)
     if (people != JUNK).any():
-        return pairs_with_truth(features, people, cameras(images), rng), "training images"
+        return pairs_with_truth(features, people, cameras_of(images), rng), "training images"
     times = np.array([np.nan if image.time is None else image.time for image in images])
     labels = gapless(np.full(len(images), NOISE) if ids is None else ids)
-    pairs = pairs_without_truth(features, labels, cameras(images), times, rng)
+    pairs = pairs_without_truth(features, labels, cameras_of(images), times, rng)
     return pairs, "training images"
 
 
-def asked_for(tested: Tested, run: Evidence) -> np.ndarray:
+def asked_for(tested: Tested) -> np.ndarray:
     """Give who each image shows (M,), JUNK for people of whom there is no query.
 
     Benchmarks give distractors, who are many people, one number.
     """
-    assert run.data is not None
     people = people_of(tested.images)
-    return np.where(np.isin(people, people_of(run.data.query)), people, JUNK)
-
-
-def cameras(images: Sequence[Image]) -> np.ndarray:
-    """Give the camera of each image (N,), -1 where it is unknown."""
-    return np.array([-1 if image.camera is None else image.camera for image in images], np.int64)
+    return np.where(np.isin(people, people_of(tested.data.query)), people, JUNK)
 
 
 def plot_distances(pairs: Pairs, threshold: Threshold | None = None) -> "Figure":
