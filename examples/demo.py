@@ -24,15 +24,15 @@ def main(folder: Path = Path("runs/demo")) -> None:
     town, run = folder / "town", folder / "run"
     if not town.exists():
         draw = Screen().track("drawing invented people")
-        invent(town, people=150, cameras=6, views=4, seed=1, track=draw)
+        invent(town, people=100, cameras=6, views=4, seed=1, track=draw)
     settings = reseen.ClusterContrast(
         encoder=reseen.EncoderSettings(backbone="reseen-tiny", height=48, width=24),
         augment=reseen.AugmentSettings(pad=4),
-        epochs=20,
-        iterations=40,
+        epochs=8,
+        iterations=25,
         views=8,
-        rate=5e-4,
-        rate_step=16,
+        rate=1e-3,
+        rate_step=6,
         eps=0.5,
     )
     reseen.train(settings, town, run, seed=0)

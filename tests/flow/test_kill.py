@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-ROUNDS = 10  # enough that it cannot end before a busy machine gets to kill it
+ROUNDS = 6  # enough that it cannot end before a busy machine gets to kill it
 SMALL = (
     "--encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 "
     "--encoder.width 24 --encoder.last-stride 2 --people 4 --views 4 --k1 8 --k2 2 --eps 0.7 "
@@ -26,7 +26,8 @@ def start(town, out):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # a shell that starts the tests in the background has them ignore Ctrl-C
 
 
 def finish(process):
@@ -39,9 +40,15 @@ def encoder_of(out):
     return torch.load(out / "checkpoints" / "last.pt", weights_only=True)
 
 
+@pytest.fixture(scope="module")
+def whole_run(town_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("never-killed") / "run"
+    finish(start(town_folder, out))
+    return out
+
+
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
-def test_killed_and_resumed_is_bit_identical(town_folder, tmp_path, kill):
-    finish(start(town_folder, tmp_path / "whole"))
+def test_killed_and_resumed_is_bit_identical(town_folder, whole_run, tmp_path, kill):
     process = start(town_folder, tmp_path / "killed")
     rounds = tmp_path / "killed" / "labels"
     while not (rounds / "0003.npy").exists():  # in the middle of the third round
@@ -55,7 +62,7 @@ def test_killed_and_resumed_is_bit_identical(town_folder, tmp_path, kill):
 
     text = finish(start(town_folder, tmp_path / "killed"))
     assert "going on after round 2" in text
-    whole, killed = encoder_of(tmp_path / "whole"), encoder_of(tmp_path / "killed")
+    whole, killed = encoder_of(whole_run), encoder_of(tmp_path / "killed")
     assert whole["round"] == killed["round"] == ROUNDS
     assert whole["encoder"].keys() == killed["encoder"].keys()
     assert all(torch.equal(whole["encoder"][k], killed["encoder"][k]) for k in whole["encoder"])

@@ -12,7 +12,17 @@ from reseen.cluster.density import encode_images
 from reseen.errors import DataError, SettingsError
 from reseen.kernels.jaccard import invert, jaccard_pairs
 from reseen.metrics import clusters
-from reseen.metrics.clusters import by_distance, by_jaccard, describe, merges, newest, splits
+from reseen.metrics.clusters import (
+    by_distance,
+    by_jaccard,
+    centres,
+    majority,
+    members_of,
+    merges,
+    mixture,
+    newest,
+    splits,
+)
 from reseen.records import JUNK, NOISE, PseudoLabels
 
 
@@ -36,18 +46,30 @@ some = given(st.integers(1, 40), st.integers(0, 10_000))
 def test_clusters_are_described_as_a_loop_does(n, seed):
     labels, rows = drawn(n, seed), unit(n, seed)
     cameras = np.random.default_rng(seed).integers(-1, 3, n)
-    found = describe(rows, labels, cameras)
-    assert len(found.sizes) == len(found.spread) == len(found.seen) == labels.clusters
-    assert found.cameras.tolist() == sorted(set(cameras.tolist()))
+    people = np.random.default_rng(seed + 1).integers(JUNK, 4, n)
+    found, seen = centres(rows, labels), mixture(labels, cameras, 3)
+    who, share = majority(labels, people)
+    listed = members_of(labels)
+    sizes = [len(found.sizes), len(found.spread), len(seen), len(who), len(share), len(listed)]
+    assert sizes == [labels.clusters] * 6
+    middles = []
     for cluster in range(labels.clusters):
         members = [i for i in range(n) if labels.ids[i] == cluster]
         centre = np.mean([rows[i].astype(float) for i in members], axis=0)
-        assert found.sizes[cluster] == len(members)
+        middles.append(centre)
+        assert listed[cluster].tolist() == members and found.sizes[cluster] == len(members)
+        np.testing.assert_allclose(found.centres[cluster], centre, atol=1e-6)
         mean = np.mean([np.linalg.norm(rows[i] - centre) for i in members])
         assert found.spread[cluster] == pytest.approx(mean, abs=1e-6)
-        seen = Counter(cameras[members].tolist())
-        assert found.seen[cluster].tolist() == [seen[camera] for camera in found.cameras]
-    assert describe(rows, labels).seen.tolist() == [[size] for size in found.sizes]
+        assert seen[cluster].tolist() == [Counter(cameras[members])[c] for c in range(3)]
+        shown = Counter(int(people[i]) for i in members if people[i] != JUNK)
+        assert share[cluster] == pytest.approx(max(shown.values(), default=0) / len(members))
+        assert (shown[who[cluster]] == max(shown.values())) if shown else who[cluster] == JUNK
+    for i in range(n if middles else 0):
+        gaps = [np.linalg.norm(rows[i] - centre) for centre in middles]
+        cluster = labels.ids[i] if labels.ids[i] != NOISE else int(np.argmin(gaps))
+        assert gaps[found.nearest[i]] == pytest.approx(gaps[cluster], abs=1e-6)
+        assert found.distances[i] == pytest.approx(gaps[cluster], abs=1e-6)
 
 
 def plain_torn(ids, people):
@@ -127,7 +149,7 @@ def test_members_are_ranked_by_distance_to_the_mean(n, seed):
         assert sorted(positions.tolist()) == members.tolist()
         np.testing.assert_allclose(distances, [expected[i] for i in positions], atol=1e-6)
         assert (np.diff(distances) >= 0).all()
-        assert distances.mean() == pytest.approx(describe(rows, labels).spread[cluster], abs=1e-6)
+        assert distances.mean() == pytest.approx(centres(rows, labels).spread[cluster], abs=1e-6)
 
 
 @pytest.mark.parametrize("k2", [1, 3])
@@ -166,8 +188,12 @@ def test_a_cluster_of_one_is_its_own_centre():
 
 def test_nothing_but_noise_has_no_clusters():
     labels = PseudoLabels(np.full(3, NOISE))
-    found = describe(unit(3, 0), labels, np.arange(3))
-    assert found.sizes.shape == found.spread.shape == (0,) and found.seen.shape == (0, 3)
+    found = centres(unit(3, 0), labels)
+    assert found.sizes.shape == found.spread.shape == (0,) and found.centres.shape == (0, 6)
+    assert found.distances.tolist() == [1] * 3 and found.nearest.tolist() == [NOISE] * 3
+    assert mixture(labels, np.arange(3), 3).shape == (0, 3)
+    assert [len(part) for part in majority(labels, np.arange(3))] == [0, 0]
+    assert members_of(labels) == []
     assert [len(part) for part in newest(labels, labels)] == [0, 0]
     assert splits(labels, np.zeros(3)) == [] == merges(labels, np.zeros(3))
 
@@ -175,9 +201,11 @@ def test_nothing_but_noise_has_no_clusters():
 def test_what_does_not_belong_together_is_refused():
     labels, rows = PseudoLabels(np.array([0, 0, 1])), unit(4, 0)
     with pytest.raises(DataError, match="3 images have labels and features has 4 rows"):
-        describe(rows, labels)
+        centres(rows, labels)
     with pytest.raises(DataError, match="cameras has 2 rows"):
-        describe(rows[:3], labels, np.zeros(2))
+        mixture(labels, np.zeros(2, np.int64), 1)
+    with pytest.raises(DataError, match="people has 2 rows"):
+        majority(labels, np.zeros(2))
     with pytest.raises(DataError, match="features has 4 rows"):
         by_distance(rows, labels, 0)
     with pytest.raises(DataError, match="encoding has 4 rows"):

@@ -89,7 +89,7 @@ def test_rows_of_maps_hold_the_class_of_the_cluster_and_the_attention(attending,
     row = attention.map_rows(run)[0]
     learnt = run.learnt
     place = [image.path for image in learnt.images].index(row.cells[0].image.path)
-    mean = learnt.features[learnt.ids == learnt.ids[place]].mean(0)
+    mean = learnt.features[learnt.labels.ids == learnt.labels.ids[place]].mean(0)
     crops = run.crops([learnt.images[place]])
     found = {cell.text: cell.heat for cell in row.cells[1:] if cell}
     for stage in ("3", "6", "before", "after"):

@@ -20,7 +20,7 @@ def learnt():
     features = rng.normal(size=(9, 5)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     images = tuple(Image(Path(f"{i}.jpg"), int(person)) for i, person in enumerate(PEOPLE))
-    return Learnt(images, features, IDS)
+    return Learnt(images, features, PseudoLabels(IDS))
 
 
 def shown(row):
@@ -91,7 +91,7 @@ def test_two_orders(learnt, monkeypatch):
 
 
 def test_they_stand_below_the_clusters(evidence):
-    rows = closer_rows(evidence.learnt, evidence)
+    rows = closer_rows(evidence.learnt, evidence.facts["settings"])
     assert "Two orders" in rows and set(rows) <= {"Torn apart", "Mixed", "New", "Two orders"}
     assert evidence.labels_before is not None
     section = show_clusters([evidence], Thumbnails())

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reseen.metrics.clusters import merges, splits
-from reseen.records import JUNK, NOISE, Image, people_of
+from reseen.metrics.clusters import centres, majority, merges, splits
+from reseen.records import NOISE, Image, PseudoLabels, people_of
 from reseen.report import clusters
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.thumbnails import Thumbnails
@@ -16,62 +16,26 @@ def drawn():
     rng = np.random.default_rng(3)
     features = rng.normal(size=(120, 5)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    ids = np.concatenate([np.arange(6), rng.integers(-1, 6, 114)])
+    labels = PseudoLabels(np.concatenate([np.arange(6), rng.integers(-1, 6, 114)]))
     images = tuple(
         Image(Path(f"{i}.jpg"), int(rng.integers(1, 4)), int(rng.choice([2, 5, 7])))
         for i in range(120)
     )
-    return Learnt(images, features, ids)
+    return Learnt(images, features, labels)
 
 
-def test_centres_against_a_loop(drawn):
-    _, features, ids = drawn
-    found = clusters.centres(features, ids)
-    middles = [features[ids == k].mean(0) for k in range(6)]
-    np.testing.assert_allclose(found.centres, middles, atol=1e-6)
-    for i, (row, k) in enumerate(zip(features, ids, strict=True)):
-        gaps = [np.linalg.norm(row - middle) for middle in middles]
-        nearest = int(np.argmin(gaps)) if k == NOISE else k
-        assert found.nearest[i] == nearest
-        assert found.distances[i] == pytest.approx(gaps[nearest], abs=1e-6)
-    for k in range(6):
-        assert found.sizes[k] == (ids == k).sum()
-        assert found.spread[k] == pytest.approx(found.distances[ids == k].mean())
-
-
-def test_members_mixture_and_majority_against_a_loop(drawn):
-    images, _, ids = drawn
-    members = clusters.members_of(ids)
-    assert [m.tolist() for m in members] == [np.flatnonzero(ids == k).tolist() for k in range(6)]
-    camera, names = clusters.named_cameras(images, {5: "door"})
+def test_cameras_are_named(drawn):
+    camera, names = clusters.named_cameras(drawn.images, {5: "door"})
     assert names == ["camera 2", "camera door", "camera 7"]
-    assert [[2, 5, 7][c] for c in camera] == [image.camera for image in images]
-    mix = clusters.mixture(ids, camera, 3)
-    for k in range(6):
-        assert mix[k].tolist() == [int(((ids == k) & (camera == c)).sum()) for c in range(3)]
-    person = people_of(images)
-    who, share = clusters.majority(ids, person)
-    for k in range(6):
-        counts = {p: int((person[ids == k] == p).sum()) for p in (1, 2, 3)}
-        assert counts[who[k]] == max(counts.values())
-        assert share[k] == pytest.approx(max(counts.values()) / (ids == k).sum())
-
-
-def test_what_is_unknown():
-    ids = np.array([0, 0, 0, 1, 1, NOISE])
-    who, share = clusters.majority(ids, np.array([JUNK, 4, 4, JUNK, JUNK, 4]))
-    assert who.tolist() == [4, JUNK] and share.tolist() == [pytest.approx(2 / 3), 0]
+    assert [[2, 5, 7][c] for c in camera] == [image.camera for image in drawn.images]
     camera, names = clusters.named_cameras([Image(Path("a"))] * 3, {})
     assert camera.tolist() == [-1] * 3 and names == []
     camera, names = clusters.named_cameras([Image(Path("a")), Image(Path("b"), camera=9)], {})
     assert camera.tolist() == [-1, 0] and names == ["camera 9"]
-    assert clusters.mixture(ids[:2], camera, 1).tolist() == [[1]]
-    alone = clusters.centres(np.eye(3, dtype=np.float32), np.full(3, NOISE))
-    assert len(alone.sizes) == 0 and clusters.members_of(np.full(3, NOISE)) == []
 
 
 def test_sheets_rank_members_by_distance_to_the_centre(drawn):
-    found = clusters.centres(drawn.features, drawn.ids)
+    found = centres(drawn.features, drawn.labels)
     rows = clusters.contact_rows(drawn, found)
     assert list(rows) == ["Largest", "Tightest", "Loosest", "Noise"]
     sizes = [int(row.note.split()[0]) for row in rows["Largest"]]
@@ -80,11 +44,11 @@ def test_sheets_rank_members_by_distance_to_the_centre(drawn):
     order = np.argsort(found.spread)
     assert named == [order[:4].tolist(), order[::-1][:4].tolist()]
     place = {image.path: i for i, image in enumerate(drawn.images)}
-    who, _ = clusters.majority(drawn.ids, people_of(drawn.images))
+    who, _ = majority(drawn.labels, people_of(drawn.images))
     for row in rows["Largest"]:
         k = int(row.title.split()[1])
         shown = [cell and place[cell.image.path] for cell in row.cells]
-        members = np.flatnonzero(drawn.ids == k)
+        members = np.flatnonzero(drawn.labels.ids == k)
         ranked = members[np.argsort(found.distances[members], kind="stable")].tolist()
         cut = ranked if len(ranked) <= 14 else [*ranked[:10], None, *ranked[-4:]]
         assert shown == cut
@@ -92,23 +56,29 @@ def test_sheets_rank_members_by_distance_to_the_centre(drawn):
             assert (cell.kind == "right") == (cell.image.person == who[k])
         assert sum(share for _, share, _ in row.mix) == pytest.approx(1)
     outside = [place[cell.image.path] for cell in rows["Noise"][0].cells if cell]
-    assert (drawn.ids[outside] == NOISE).all() and (np.diff(found.distances[outside]) >= 0).all()
+    assert (drawn.labels.ids[outside] == NOISE).all() and (
+        np.diff(found.distances[outside]) >= 0
+    ).all()
+
+
+def sheets(learnt, ids):
+    learnt = learnt._replace(labels=PseudoLabels(ids.copy()))
+    return clusters.contact_rows(learnt, centres(learnt.features, learnt.labels))
 
 
 def test_pairs_are_neither_tight_nor_loose_where_there_is_more(drawn):
     ids = np.full(120, NOISE)
     ids[:10], ids[10:12], ids[12:15] = 0, 1, 2
-    learnt = drawn._replace(ids=ids)
-    rows = clusters.contact_rows(learnt, clusters.centres(learnt.features, ids))
+    rows = sheets(drawn, ids)
     assert [row.title for row in rows["Tightest"]] == ["Cluster 0"]
     ids[:10] = NOISE
     ids[ids > 0] -= 1
-    rows = clusters.contact_rows(learnt, clusters.centres(learnt.features, ids))
+    rows = sheets(drawn, ids)
     assert [row.title for row in rows["Tightest"]] == ["Cluster 1"]  # of three: the most there is
 
 
 def test_the_table_of_clusters(drawn):
-    found = clusters.centres(drawn.features, drawn.ids)
+    found = centres(drawn.features, drawn.labels)
     head, *rows = clusters.table_of_clusters(drawn, found)
     assert head[:3] == ["cluster", "members", "mean_distance"]
     assert head[3:] == ["camera 2", "camera 5", "camera 7", "person", "share_of_person"]
@@ -157,8 +127,6 @@ def test_what_there_is_nothing_of_is_said(run, town):
         evidence = Evidence(run, town)
         evidence.__dict__["labels"] = ids
         return clusters.show_clusters([evidence], Thumbnails()).html
-
-    from reseen.records import PseudoLabels
 
     assert "This method makes no clusters." in said(None)
     assert "found no clusters" in said(PseudoLabels(np.full(72, NOISE)))

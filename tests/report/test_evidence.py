@@ -15,12 +15,13 @@ from reseen.training import evaluate, extract, load
 
 
 def test_features_clusters_and_people_belong_together(run, town, evidence):
-    images, features, ids = evidence.learnt
+    images, features, labels, before = evidence.learnt
     assert [image.path for image in images] == read_paths(run)
     assert {i.path: (i.person, i.camera) for i in images} == {
         i.path: (i.person, i.camera) for i in town.train
     }
-    np.testing.assert_array_equal(ids, np.load(run / "labels" / "0003.npy"))
+    for number, of in ((3, labels), (2, before)):
+        np.testing.assert_array_equal(of.ids, np.load(run / "labels" / f"{number:04d}.npy"))
     alone, _ = extract(load(run), images, quiet=True)
     np.testing.assert_array_equal(features, alone)
 
@@ -55,9 +56,9 @@ def test_pictures_of_both_parts_are_read_once(town, run, monkeypatch):
 
 def test_without_data_the_run_names_its_images(blind_run):
     evidence = Evidence(blind_run)
-    images, features, ids = evidence.learnt
+    images, features, labels, _ = evidence.learnt
     assert {image.camera for image in images} == {image.person for image in images} == {None}
-    assert len(images) == len(features) == len(ids)
+    assert len(images) == len(features) == len(labels.ids)
     assert not evidence.searchable and not evidence.first_frames
 
 
@@ -76,6 +77,20 @@ def test_places_in_a_ranking_are_those_of_what_was_searched(run, town):
                 assert (shown == searched.query[place].person) == right
     for pair in draw_pairs(evidence):
         assert (pair.asked.person == pair.found.person) == (pair.kind == "right")
+
+
+def test_clusters_that_lost_all_their_pictures_are_not_counted(blind_run, tmp_path):
+    moved = Path(shutil.copytree(blind_run, tmp_path / "run"))
+    paths, ids = read_paths(moved), np.load(moved / "labels" / "0002.npy")
+    lost = ids == 0
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    names = [broken if gone else path for path, gone in zip(paths, lost, strict=True)]
+    (moved / "images.txt").write_text("".join(f"{name}\n" for name in names))
+    learnt = Evidence(moved, loading=Loading(skip_broken=True)).learnt
+    assert len(learnt.images) == len(learnt.features) == len(learnt.labels.ids) == (~lost).sum()
+    np.testing.assert_array_equal(learnt.labels.ids, np.maximum(ids[~lost] - 1, -1))
+    assert len(learnt.before.ids) == (~lost).sum()
 
 
 def test_data_may_lie_elsewhere_by_now(run, town, town_folder, tmp_path):

@@ -8,8 +8,7 @@ from reseen.errors import SettingsError
 from reseen.metrics.operating import Pairs, Threshold, operating_curve
 from reseen.records import JUNK
 from reseen.report import threshold
-from reseen.report.clusters import gapless
-from reseen.report.evidence import Evidence
+from reseen.report.evidence import Evidence, gapless
 from reseen.report.thumbnails import Thumbnails
 
 

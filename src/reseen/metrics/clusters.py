@@ -12,50 +12,100 @@ from reseen.records import JUNK, NOISE, PseudoLabels
 
 
 @dataclass(frozen=True, slots=True)
-class Clusters:
-    """What is known of K clusters without any truth.
+class Centres:
+    """K clusters and how far their members lie from the middle.
 
     Args:
-        sizes: (K,) int64 images.
-        spread: (K,) float64, mean Euclidean distance of members to the centre, their mean.
-        cameras: (C,) int64, all that occur, rising; -1, unknown, among them where it occurs.
-        seen: (K, C) int64 images of each camera.
+        centres: (K, D) float64, the mean of each cluster's features.
+        distances: (N,) Euclidean distance of each image to the centre of its cluster, and of a
+            noise point to the nearest centre; 1 where there is no cluster at all.
+        nearest: (N,) the cluster of that centre.
+        sizes: (K,) int64 members.
+        spread: (K,) float64, mean distance of the members.
     """
 
+    centres: np.ndarray
+    distances: np.ndarray
+    nearest: np.ndarray
     sizes: np.ndarray
     spread: np.ndarray
-    cameras: np.ndarray
-    seen: np.ndarray
 
 
-def describe(
-    features: np.ndarray, labels: PseudoLabels, cameras: np.ndarray | None = None
-) -> Clusters:
-    """Describe every cluster.
+def centres(features: np.ndarray, labels: PseudoLabels) -> Centres:
+    """Measure how far the members of each cluster lie from its centre.
 
     Args:
         features: (N, D) unit rows.
         labels: pseudo-labels of N images.
-        cameras: (N,) int, -1 where unknown. None: all unknown.
 
     Raises:
         DataError: rows are unusable (see `check_rows`), or sizes do not fit.
 
-    Memory: O(N + K C) and that of the features.
+    Memory: O(K D), and K distances for each of 1,024 noise points at a time.
     """
-    rows, ids = check_rows(features), labels.ids
-    cameras = np.full(len(ids), -1) if cameras is None else np.asarray(cameras, np.int64)
-    _same_number(len(ids), features=len(rows), cameras=len(cameras))
-    members = _members(labels)
-    found, column = np.unique(cameras, return_inverse=True)
-    seen = np.zeros((labels.clusters, len(found)), np.int64)
-    np.add.at(seen, (ids[ids != NOISE], column[ids != NOISE]), 1)
-    return Clusters(
-        sizes=np.array([len(part) for part in members], np.int64),
-        spread=np.array([_to_centre(rows[part]).mean() for part in members], np.float64),
-        cameras=found,
-        seen=seen,
-    )
+    rows, ids, count = check_rows(features), labels.ids, labels.clusters
+    _same_number(len(ids), features=len(rows))
+    sizes = np.bincount(ids[ids != NOISE], minlength=count)
+    members = members_of(labels)
+    middles = np.array([rows[part].mean(0, dtype=np.float64) for part in members])
+    middles = middles.reshape(count, rows.shape[1])
+    nearest = ids.copy()
+    outside = np.flatnonzero(ids == NOISE)
+    for start in range(0, len(outside) if count else 0, 1024):
+        part = outside[start : start + 1024]
+        gap = (middles**2).sum(1) - 2 * rows[part] @ middles.T  # less what all have in common
+        nearest[part] = gap.argmin(1)
+    distances = np.ones(len(ids))
+    for start in range(0, len(ids) if count else 0, 1024):
+        part = slice(start, start + 1024)
+        distances[part] = np.linalg.norm(rows[part] - middles[nearest[part]], axis=1)
+    spread = np.bincount(ids[ids != NOISE], distances[ids != NOISE], count) / np.maximum(sizes, 1)
+    return Centres(middles, distances, nearest, sizes, spread)
+
+
+def mixture(labels: PseudoLabels, cameras: np.ndarray, count: int) -> np.ndarray:
+    """Count the members of each cluster that each camera has seen, (K, count) int64.
+
+    Args:
+        labels: pseudo-labels of N images.
+        cameras: (N,) int, 0 to count - 1, or -1 where unknown, which is not counted.
+        count: of the cameras.
+
+    Raises:
+        DataError: cameras and labels differ in number.
+    """
+    _same_number(len(labels.ids), cameras=len(cameras))
+    seen = np.zeros((labels.clusters, count), np.int64)
+    kept = (labels.ids != NOISE) & (cameras >= 0)
+    np.add.at(seen, (labels.ids[kept], cameras[kept]), 1)
+    return seen
+
+
+def majority(labels: PseudoLabels, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give who most of each cluster shows (K,), and the share of members who are (K,).
+
+    Args:
+        labels: pseudo-labels of N images.
+        people: (N,) int; below 0 (JUNK, unknown) counts as a person of its own each time.
+
+    Raises:
+        DataError: persons and labels differ in number.
+    """
+    people = _people(labels, people)
+    who, share = np.full(labels.clusters, JUNK), np.zeros(labels.clusters)
+    for cluster, members in enumerate(members_of(labels)):
+        found, times = np.unique(people[members][people[members] != JUNK], return_counts=True)
+        if len(found):
+            who[cluster] = found[times.argmax()]
+            share[cluster] = times.max() / len(members)
+    return who, share
+
+
+def members_of(labels: PseudoLabels) -> list[np.ndarray]:
+    """Give the positions of the members of each cluster, rising, K arrays."""
+    order = np.argsort(labels.ids, kind="stable")
+    bounds = np.searchsorted(labels.ids[order], np.arange(labels.clusters))
+    return np.split(order, bounds)[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +240,7 @@ def by_distance(
 
     Source: Ji et al., ADTC, ECCV 2020, Fig. 5, upper rows. Memory: O(n D).
     """
-    members = _members_of(labels, cluster)
+    members = _members(labels, cluster)
     _same_number(len(labels.ids), features=len(features))
     return _ranked(members, _to_centre(features[members]))
 
@@ -219,7 +269,7 @@ def by_jaccard(
     Source: distance of Zhong et al., CVPR 2017, Eq. 10; Ji et al., ADTC, ECCV 2020, Fig. 5, lower
     rows. Memory: the rows of the members and a block; n x n is never held.
     """
-    members = _members_of(labels, cluster)
+    members = _members(labels, cluster)
     _same_number(len(labels.ids), encoding=len(encoding.indptr) - 1)
     index, n = invert(encoding[members]), len(members)
     step = max(1, BLOCK_BYTES // (4 * n))
@@ -239,14 +289,7 @@ def _ranked(members: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.
     return members[order], distances[order]
 
 
-def _members(labels: PseudoLabels) -> list[np.ndarray]:
-    """Give the positions of the members of each cluster, rising."""
-    order = np.argsort(labels.ids, kind="stable")
-    bounds = np.searchsorted(labels.ids[order], np.arange(labels.clusters))
-    return np.split(order, bounds)[1:]
-
-
-def _members_of(labels: PseudoLabels, cluster: int) -> np.ndarray:
+def _members(labels: PseudoLabels, cluster: int) -> np.ndarray:
     if not 0 <= cluster < labels.clusters:
         raise SettingsError(
             f"There is no cluster {cluster}: give one of 0 to {labels.clusters - 1}."

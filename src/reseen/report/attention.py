@@ -13,9 +13,9 @@ from reseen.data.loading import Crops
 from reseen.engine.attention import attention_maps, attention_on_person
 from reseen.engine.cam import class_cam, dropped, last_stages, main_stages, pair_cam
 from reseen.engine.extract import extract
+from reseen.metrics.clusters import centres
 from reseen.records import Image, distinct, people_of
-from reseen.report.clusters import centres
-from reseen.report.evidence import Evidence
+from reseen.report.evidence import Evidence, gapless
 from reseen.report.plotting import INK, colours, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, table, under
 from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
@@ -263,12 +263,11 @@ def _classes(run: Evidence, count: int) -> tuple[list[Image], np.ndarray]:
     person, and where nobody is known its own.
     """
     learnt = run.learnt
-    ids = people_of(learnt.images) if learnt.ids is None else learnt.ids
+    labels = learnt.labels or gapless(people_of(learnt.images))
     chosen = draw_images(learnt.images, count)
     rows = learnt.features[chosen]
-    if (ids >= 0).any():
-        _, ids = np.unique(np.append(ids, -1), return_inverse=True)
-        found = centres(learnt.features, ids[:-1] - 1)
+    if labels.clusters:
+        found = centres(learnt.features, labels)
         rows = found.centres[found.nearest[chosen]].astype(np.float32)
     return [learnt.images[i] for i in chosen], rows
 

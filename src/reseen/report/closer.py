@@ -149,7 +149,7 @@ def order_rows(
     return rows
 
 
-def encode(features: np.ndarray, settings: dict) -> sparse.csr_matrix:
+def encode(features: np.ndarray, settings: Mapping[str, Any]) -> sparse.csr_matrix:
     """Encode images for Jaccard distances, with k1 and k2 of a run, else 30 and 6."""
     k1 = min(int(settings.get("k1", 30)), len(features) - 1)
     return encode_images(features, k1=k1, k2=min(int(settings.get("k2", 6)), k1))

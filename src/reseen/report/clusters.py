@@ -1,13 +1,12 @@
 """The clusters of the last round: who was put together, how tightly, and by which cameras."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reseen.metrics.clusters import merges
-from reseen.records import JUNK, NOISE, Image, PseudoLabels, cameras_of, people_of
+from reseen.metrics.clusters import Centres, centres, majority, members_of, merges, mixture
+from reseen.records import JUNK, NOISE, Image, cameras_of, people_of
 from reseen.report.closer import (
     encode,
     merge_rows,
@@ -37,51 +36,6 @@ LEAST = 4
 
 WIDEST = 40
 """Clusters in the figure of cameras."""
-
-
-@dataclass(frozen=True, slots=True)
-class Centres:
-    """Clusters and how far their members lie from the middle.
-
-    Args:
-        centres: (K, D) the mean of each cluster's features.
-        distances: (N,) Euclidean distance of each image to the centre of its cluster, and of a
-            noise point to the nearest centre.
-        nearest: (N,) the cluster of that centre.
-        sizes: (K,) members.
-        spread: (K,) mean distance of the members.
-    """
-
-    centres: np.ndarray
-    distances: np.ndarray
-    nearest: np.ndarray
-    sizes: np.ndarray
-    spread: np.ndarray
-
-
-def centres(features: np.ndarray, ids: np.ndarray) -> Centres:
-    """Measure how far the members of each cluster lie from its centre.
-
-    Args:
-        features: (N, D) float32.
-        ids: (N,) int64, 0..K-1 or NOISE.
-
-    Memory: O(K D), and K distances for each of 1,024 noise points at a time.
-    """
-    count = int(ids.max(initial=NOISE)) + 1
-    sizes = np.bincount(ids[ids >= 0], minlength=count)
-    middles = np.zeros((count, features.shape[1]), np.float64)
-    np.add.at(middles, ids[ids >= 0], features[ids >= 0])
-    middles /= np.maximum(sizes, 1)[:, None]
-    nearest = ids.copy()
-    outside = np.flatnonzero(ids == NOISE)
-    for start in range(0, len(outside) if count else 0, 1024):
-        part = outside[start : start + 1024]
-        gap = (middles**2).sum(1) - 2 * features[part] @ middles.T  # less what all have in common
-        nearest[part] = gap.argmin(1)
-    distances = np.linalg.norm(features - middles[nearest], axis=1) if count else np.ones(len(ids))
-    spread = np.bincount(ids[ids >= 0], distances[ids >= 0], count) / np.maximum(sizes, 1)
-    return Centres(middles, distances, nearest, sizes, spread)
 
 
 def plot_sizes(sizes: np.ndarray) -> "Figure":
@@ -155,49 +109,6 @@ def named_cameras(
     return place, [f"camera {named.get(c, c)}" for c in known]
 
 
-def mixture(ids: np.ndarray, camera: np.ndarray, cameras: int) -> np.ndarray:
-    """Count the members of each cluster that each camera has seen: (K, cameras)."""
-    count = int(ids.max(initial=NOISE)) + 1
-    table = np.zeros((count, cameras), np.int64)
-    kept = (ids >= 0) & (camera >= 0)
-    np.add.at(table, (ids[kept], camera[kept]), 1)
-    return table
-
-
-def majority(ids: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give who most of each cluster shows (K,), and the share of members who are (K,).
-
-    Args:
-        ids: (N,) cluster of each image, or NOISE.
-        person: (N,) who it shows, or JUNK, which counts as a person of its own each time.
-    """
-    count = int(ids.max(initial=NOISE)) + 1
-    who, share = np.full(count, JUNK), np.zeros(count)
-    for cluster, members in enumerate(members_of(ids)):
-        people, times = np.unique(person[members][person[members] != JUNK], return_counts=True)
-        if len(people):
-            who[cluster] = people[times.argmax()]
-            share[cluster] = times.max() / len(members)
-    return who, share
-
-
-def gapless(ids: np.ndarray) -> PseudoLabels:
-    """Number the clusters that are left 0..K-1, where pictures have gone since the round.
-
-    Args:
-        ids: (N,) int64, some numbers of 0 or more, or NOISE.
-    """
-    _, places = np.unique(np.append(ids, NOISE), return_inverse=True)
-    return PseudoLabels(places[:-1] - 1)
-
-
-def members_of(ids: np.ndarray) -> list[np.ndarray]:
-    """Give the positions of the members of each cluster, K arrays."""
-    order = np.argsort(ids, kind="stable")
-    count = int(ids.max(initial=NOISE)) + 1
-    return np.split(order, np.searchsorted(ids[order], np.arange(count)))[1:]
-
-
 def contact_rows(
     learnt: Learnt, found: Centres, named: Mapping[int, str] | None = None
 ) -> dict[str, list[Row]]:
@@ -212,14 +123,14 @@ def contact_rows(
         Rows of the largest, tightest and loosest clusters, and of the noise points next to a
         cluster and farthest from all.
     """
-    images, ids = learnt.images, learnt.ids
-    assert ids is not None
-    members = members_of(ids)
+    images, labels = learnt.images, learnt.labels
+    assert labels is not None
+    members = members_of(labels)
     person = people_of(images)
-    who, share = majority(ids, person)
+    who, share = majority(labels, person)
     truth = bool((person != JUNK).any())
     camera, names = named_cameras(images, named or {})
-    mix, tints = mixture(ids, camera, len(names)), colours(len(names))
+    mix, tints = mixture(labels, camera, len(names)), colours(len(names))
     judged = np.flatnonzero(found.sizes >= min(LEAST, found.sizes.max(initial=0)))
     tight = judged[np.argsort(found.spread[judged], kind="stable")]
 
@@ -244,7 +155,7 @@ def contact_rows(
         right = (lambda i: bool(person[i] == who[cluster])) if truth else (lambda i: None)
         return Row(f"Cluster {cluster}", note, ends(order, right), parts)
 
-    outside = np.flatnonzero(ids == NOISE)
+    outside = np.flatnonzero(labels.ids == NOISE)
     outside = outside[np.argsort(found.distances[outside], kind="stable")]
     rows = {
         "Largest": [row(c) for c in np.argsort(-found.sizes, kind="stable")[:SHOWN]],
@@ -252,29 +163,33 @@ def contact_rows(
         "Loosest": [row(c) for c in tight[::-1][:SHOWN]],
     }
     if len(outside):
-        note = f"{len(outside)} images, {len(outside) / len(ids):.0%}; nearest to a cluster first"
+        note = f"{len(outside)} images, {labels.noise:.0%}; nearest to a cluster first"
         rows["Noise"] = [Row("In no cluster", note, ends(outside, lambda i: None))]
     return {name: chosen for name, chosen in rows.items() if chosen}
 
 
-def closer_rows(learnt: Learnt, run: Evidence) -> dict[str, list[Row]]:
+def closer_rows(learnt: Learnt, settings: Mapping[str, Any]) -> dict[str, list[Row]]:
     """Lay out what went wrong where people are known, what is new, and two orders of a cluster.
 
     The cluster is the one that mixes people most, else the largest.
+
+    Args:
+        learnt: images, features and clusters.
+        settings: of the run.
     """
-    assert learnt.ids is not None
-    labels, people, before = gapless(learnt.ids), people_of(learnt.images), run.labels_before
+    labels, people = learnt.labels, people_of(learnt.images)
+    assert labels is not None
     rows = {
         "Torn apart": split_rows(learnt, labels, people),
         "Mixed": merge_rows(learnt, labels, people),
     }
-    if before is not None and len(before.ids) == len(labels.ids):
-        rows["New"] = newest_rows(learnt, before, labels)
+    if learnt.before is not None:
+        rows["New"] = newest_rows(learnt, learnt.before, labels)
     mixed = merges(labels, people)
     sizes = np.bincount(labels.ids[labels.ids != NOISE])
     cluster = mixed[0].cluster if mixed else int(sizes.argmax())
     if sizes[cluster] >= LEAST:
-        encoding = encode(learnt.features, run.facts["settings"])
+        encoding = encode(learnt.features, settings)
         rows["Two orders"] = order_rows(learnt, labels, encoding, cluster, people)
     return {name: chosen for name, chosen in rows.items() if chosen}
 
@@ -283,11 +198,11 @@ def table_of_clusters(
     learnt: Learnt, found: Centres, named: Mapping[int, str] | None = None
 ) -> list[list[Any]]:
     """Lay out every cluster: size, mean distance, members of each camera, and who they are."""
-    ids, images = learnt.ids, learnt.images
-    assert ids is not None
+    labels, images = learnt.labels, learnt.images
+    assert labels is not None
     camera, names = named_cameras(images, named or {})
-    mix = mixture(ids, camera, len(names))
-    who, share = majority(ids, people_of(images))
+    mix = mixture(labels, camera, len(names))
+    who, share = majority(labels, people_of(images))
     truth = bool((who != JUNK).any())
     head = ["cluster", "members", "mean_distance", *names]
     lines = [
@@ -318,12 +233,12 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
         return paragraph("This method makes no clusters."), {}, {}
     if not run.labels.clusters:
         return paragraph("The last round found no clusters: every image is noise."), {}, {}
-    learnt = run.learnt
-    assert learnt.ids is not None
+    learnt, labels = run.learnt, run.learnt.labels
+    assert labels is not None
     named = run.data.cameras if run.data else {}
-    found = centres(learnt.features, learnt.ids)
+    found = centres(learnt.features, labels)
     camera, names = named_cameras(learnt.images, named)
-    mix = mixture(learnt.ids, camera, len(names))
+    mix = mixture(labels, camera, len(names))
     figures = {"sizes": (plot_sizes(found.sizes), "How many clusters have how many members.")}
     if len(names) > 1:
         seen = (mix > 0).sum(1)
@@ -331,7 +246,7 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
         figures["cameras"] = plot_cameras(mix, names, found.sizes), about
     html = charts(figures)
     drawn = {name: figure for name, (figure, _) in figures.items()}
-    sheets = contact_rows(learnt, found, named) | closer_rows(learnt, run)
+    sheets = contact_rows(learnt, found, named) | closer_rows(learnt, run.facts["settings"])
     for name, rows in sheets.items():
         html += f"<h3>{name}</h3>{sheet_html(rows, pictures)}"
         if pictures.pictures:
@@ -339,7 +254,6 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
     tables: dict[str, Rows] = {"all": table_of_clusters(learnt, found, named)}
     people = people_of(learnt.images)
     if (people != JUNK).any():
-        labels = gapless(learnt.ids)
         tables["splits"] = table_of_splits(labels, people)
         tables["merges"] = table_of_merges(labels, people)
     return html, drawn, tables

@@ -17,7 +17,7 @@ from reseen.engine.progress import QUIET, Screen
 from reseen.engine.run import checkpoint, read_facts, read_labels, read_metrics, read_paths
 from reseen.errors import DataError
 from reseen.nets.encoder import Encoder
-from reseen.records import Dataset, Image, PseudoLabels, Ranking, distinct
+from reseen.records import NOISE, Dataset, Image, PseudoLabels, Ranking, distinct
 from reseen.training import load
 
 
@@ -28,8 +28,11 @@ class Learnt(NamedTuple):
     """N records; with cameras and people where the data tells them."""
     features: np.ndarray
     """(N, D) float32 unit rows."""
-    ids: np.ndarray | None
-    """(N,) int64, the cluster of each in the last round, or NOISE; None if nothing was labelled."""
+    labels: PseudoLabels | None = None
+    """Of the last round, numbered without gaps where clusters have lost all their pictures; None
+    if nothing was labelled."""
+    before: PseudoLabels | None = None
+    """Of the round before, if it made any."""
 
 
 class Tested(NamedTuple):
@@ -123,8 +126,10 @@ class Evidence:
             _demand(paths, self.folder)
         kept = self._extract(images)
         features = self._stack([images[i] for i in kept])
-        ids = self.labels.ids[kept] if self.labels else None
-        return Learnt(tuple(images[i] for i in kept), features, ids)
+        labels, before = (
+            rounds and gapless(rounds.ids[kept]) for rounds in (self.labels, self.labels_before)
+        )
+        return Learnt(tuple(images[i] for i in kept), features, labels, before)
 
     @cached_property
     def tested(self) -> Tested:
@@ -194,6 +199,16 @@ def _demand(paths: Sequence[Path], folder: Path) -> None:
             f"first {lost[0]}. Go to the folder in which it was trained, or say where the data is "
             "now: --data DATA."
         )
+
+
+def gapless(ids: np.ndarray) -> PseudoLabels:
+    """Number the clusters that are left 0..K-1 in their order, where pictures have gone.
+
+    Args:
+        ids: (N,) int64, some numbers of 0 or more, or NOISE.
+    """
+    _, places = np.unique(np.append(ids, NOISE), return_inverse=True)
+    return PseudoLabels(places[:-1] - 1)
 
 
 def titles(folders: Sequence[Path]) -> list[str]:

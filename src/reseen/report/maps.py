@@ -219,7 +219,8 @@ def show_map(
         if not run.trained:
             html.append(under(run.title if several else "", paragraph("No round is finished yet.")))
             continue
-        images, features, ids = run.learnt
+        images, features, labels, _ = run.learnt
+        ids = labels.ids if labels else None
         chosen = draw_points(ids, len(images), most // len(runs))
         shown, drawn = [images[i] for i in chosen], ids[chosen] if ids is not None else None
         points = project(features[chosen], kind)

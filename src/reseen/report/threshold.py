@@ -16,8 +16,7 @@ from reseen.metrics.operating import (
     pairs_without_truth,
     suggest_threshold,
 )
-from reseen.records import JUNK, NOISE, cameras_of, people_of
-from reseen.report.clusters import gapless
+from reseen.records import JUNK, NOISE, PseudoLabels, cameras_of, people_of
 from reseen.report.evidence import Evidence, Tested
 from reseen.report.plotting import INK, PALETTE, colours, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, under
@@ -69,12 +68,12 @@ def draw_pairs(run: Evidence) -> tuple[Pairs, str]:
         cameras = cameras_of(tested.images)
         pairs = pairs_with_truth(tested.features, asked_for(tested), cameras, rng)
         return pairs, "queries and gallery"
-    images, features, ids = run.learnt
+    images, features, labels, _ = run.learnt
     people = people_of(images)
     if (people != JUNK).any():
         return pairs_with_truth(features, people, cameras_of(images), rng), "training images"
     times = np.array([np.nan if image.time is None else image.time for image in images])
-    labels = gapless(np.full(len(images), NOISE) if ids is None else ids)
+    labels = labels or PseudoLabels(np.full(len(images), NOISE))
     pairs = pairs_without_truth(features, labels, cameras_of(images), times, rng)
     return pairs, "training images"
 
