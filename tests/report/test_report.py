@@ -1,4 +1,5 @@
 import csv
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,8 @@ from reseen.report.report import SECTIONS, write_report
 from reseen.report.thumbnails import HEIGHT
 from tests.report.browser import opened
 
+EDGE = 12
+"""Pixels around the points of a map, as in page.js."""
 TOLD = dict(map="pca", points=40, quiet=True)
 
 
@@ -156,14 +159,20 @@ def test_the_map_answers_to_the_pointer(whole):
         canvas.scroll_into_view_if_needed()
         box = canvas.bounding_box()
         assert not tip.is_visible()
-        for y in range(2, int(box["height"]), 6):
-            for x in range(2, int(box["width"]), 12):
-                if not tip.is_visible():
-                    page.mouse.move(box["x"] + x, box["y"] + y)
-        assert tip.is_visible() and tip.locator(".thumb").bounding_box()["height"] == HEIGHT
-        told = tip.inner_text().split("\n")
-        assert re.fullmatch(r"cluster \d+|in no cluster", told[0])
-        assert [re.sub(r"\d+", "#", word) for word in told[1:]] == ["camera #", "person #"]
+        told = json.loads(page.locator(".map script").text_content())
+        scale = (box["height"] - 2 * EDGE) / max(told["y"])
+        left = (box["width"] - max(told["x"]) * scale) / 2
+        for i in range(0, len(told["x"]), 9):
+            over = box["x"] + left + told["x"][i] * scale, box["y"] + EDGE + told["y"][i] * scale
+            page.mouse.move(*over)
+            groups = told["groups"].values()
+            assert tip.inner_text().split("\n") == [
+                group["names"][group["ids"][i]] if group["ids"][i] >= 0 else group["none"]
+                for group in groups
+            ]
+        assert tip.locator(".thumb").bounding_box()["height"] == HEIGHT
+        words = [re.sub(r"\d+", "#", word) for word in tip.inner_text().split("\n")]
+        assert words[0] in ("cluster #", "in no cluster") and words[1:] == ["camera #", "person #"]
         page.mouse.move(0, 0)
         assert not tip.is_visible()
         choices.nth(1).click()
@@ -186,6 +195,17 @@ def test_filters_leave_the_rows_that_are_asked_for(whole):
             assert shown.count() == count
         part.get_by_role("checkbox").check()
         assert shown.count() == wrong and 0 < asked < every
+
+
+def test_nothing_is_cut_off_on_paper(whole):
+    with opened(whole, 720) as page:  # inches of a letter less its margins, at 96 to the inch
+        page.emulate_media(media="print")
+        wide = page.evaluate(
+            "[...document.querySelectorAll('.scroll, .cells, .charts')]"
+            ".map(e => e.scrollWidth - e.clientWidth)"
+        )
+        assert len(wide) > 10 and max(wide) <= 0
+        assert not page.locator("nav").is_visible()
 
 
 @pytest.mark.parametrize("width", [400, 1600])
