@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from reseen.cli import app, settings_of
+from reseen.cli.output import show
 from reseen.data.reading import read
 from reseen.engine.run import read_facts
 from reseen.engine.variants import published
@@ -296,7 +296,6 @@ def _print(title: str, titles: list[str], lines: list[list[str]], broken: list[s
         grid.add_column(name, no_wrap=True)
     for line in lines:
         grid.add_row(*line)
-    console = Console(soft_wrap=True)
-    console.print(grid)
+    console = show(grid)
     for why in broken:
         console.print(why, markup=False)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
 from reseen.cli import NOTHING
+from reseen.cli.output import show
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
@@ -54,7 +54,7 @@ def _command(method: type) -> Callable[..., None]:
             loading=loading,
             quiet=quiet,
         )
-        Console(soft_wrap=True).print(_results(read_metrics(out)))
+        show(_results(read_metrics(out)))
 
     run.__annotations__["settings"] = Annotated[method, Parameter(name="*")]
     run.__doc__ = f"""{method.__doc__}

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import numpy as np
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from reseen import training
+from reseen.cli.output import show
 from reseen.cluster.density import EPS, sweep
 from reseen.data.loading import Loading
 from reseen.data.reading import read
@@ -59,8 +59,7 @@ def evaluate(
     for name in numbers:
         table.add_column(name, justify="right")
     table.add_row(*(f"{number:.1%}" for number in numbers.values()))
-    console = Console(soft_wrap=True)
-    console.print(table)
+    console = show(table)
     if ranking.skipped:
         console.print(f"{ranking.skipped} queries have no match and are left out.")
 
@@ -101,8 +100,7 @@ def attention_share(
         table.add_column(name, justify="left" if name == "map" else "right")
     for name, (share, area) in after.items():
         table.add_row(name, *(f"{number:.1%}" for number in (area, before[name][0], share)))
-    console = Console(soft_wrap=True)
-    console.print(table)
+    console = show(table)
     if not trained.settings.attention:
         console.print("This encoder has no attention: the energy of its last map stands alone.")
 

@@ -203,7 +203,8 @@ def _timm(name: str, pretrained: bool, height: int, width: int, options) -> nn.M
             raise SettingsError(f"{name} does not take {options}: {reason:.200}") from error
         raise CheckpointError(
             f"timm could not give its weights for {name} ({reason:.90} ...). Without a network "
-            "give a file (--encoder.weights FILE), or 'none' to start from random weights."
+            "give a file (--encoder.weights FILE), take the small encoder that ships "
+            "(--encoder.backbone reseen-tiny), or 'none' to start from random weights."
         ) from error
 
 
