@@ -2,16 +2,22 @@ from tests.cli.test_cli import reseen as reseen
 from tests.report.conftest import run as run
 
 
-def test_report(reseen, run, town_folder, tmp_path):
+def test_report(reseen, run, town_folder, tmp_path, monkeypatch):
     out = tmp_path / "report.html"
     words = ["--map", "pca", "--points", 20, "--device.name", "cpu", "--no-pictures"]
-    code, said, _ = reseen("report", run, "--data", town_folder, "--out", out, *words)
+    code, said, _ = reseen("report", run, town_folder, "--out", out, *words)
     assert code == 0 and str(out) in said and "open it in a browser" in said
     text = out.read_text(encoding="utf-8")
     assert "The map" in text and "image/jpeg" not in text and out.with_suffix("").is_dir()
 
-    code, *_ = reseen("report", run, run, "--out", out, "--only", "run")
+    same = tmp_path / "same.html"
+    code, *_ = reseen("report", run, "--data", town_folder, "--out", same, *words)
+    assert code == 0 and text == same.read_text(encoding="utf-8").replace("same/", "report/")
+    monkeypatch.chdir(tmp_path)
+    code, *_ = reseen("report", run, run, "--only", "run")
     assert code == 0 and "<h2>The run</h2>" in out.read_text(encoding="utf-8")
+    code, _, err = reseen("report", run, tmp_path / "typo")
+    assert code == 1 and "typo does not exist. Give a folder of pictures" in err
     code, _, err = reseen("report", run, "--out", out, "--only", "curves")
     assert code == 1 and "Use some of run, sweep, clusters" in err
     code, _, err = reseen("report", tmp_path, "--out", out)

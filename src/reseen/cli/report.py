@@ -1,4 +1,4 @@
-"""`reseen report RUN... --out report.html`."""
+"""`reseen report RUN... [DATA] --out report.html`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ from reseen.report.threshold import RATE
 
 def report(
     *runs: Path,
-    out: Path,
+    out: Path = Path("report.html"),
     data: Path | None = None,
     only: tuple[str, ...] = (),
     blur: bool = False,
@@ -37,7 +37,7 @@ def report(
     Parameters
     ----------
     runs
-        Folders of runs.
+        Folders of runs. What comes last and is none is the data.
     out
         The .html file to write.
     data
@@ -64,6 +64,8 @@ def report(
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
+    if data is None and len(runs) > 1 and not (runs[-1] / "run.json").is_file():
+        runs, data = runs[:-1], runs[-1]
     dataset = None if data is None else read(data, format=format, pattern=pattern)
     write_report(
         runs,
