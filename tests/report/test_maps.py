@@ -1,5 +1,6 @@
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,14 @@ def blobs():
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", ["tsne", "pca"])
+umap = [
+    pytest.mark.skipif(find_spec("umap") is None, reason="umap-learn is not installed"),
+    pytest.mark.filterwarnings("ignore::ImportWarning"),  # it would like tensorflow as well
+]
+kinds = pytest.mark.parametrize("kind", ["tsne", "pca", pytest.param("umap", marks=umap)])
+
+
+@kinds
 def test_groups_stay_together(blobs, kind):
     points = maps.project(blobs, kind)
     assert points.shape == (60, 2) and np.isfinite(points).all()
@@ -40,7 +48,7 @@ def test_pca_is_that_of_the_singular_values():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
-@pytest.mark.parametrize("kind", ["tsne", "pca"])
+@kinds
 def test_few_images_have_a_map_too(blobs, count, kind):
     assert maps.project(blobs[:count], kind).shape == (count, 2)
 

@@ -88,7 +88,7 @@ def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarr
     if kind == "umap":
         from umap import UMAP  # pyright: ignore[reportMissingImports]
 
-        made = UMAP(n_neighbors=min(15, count - 1), metric="cosine", random_state=seed)
+        made = UMAP(min(15, count - 1), metric="cosine", random_state=seed, n_jobs=1)
         return np.asarray(made.fit_transform(features), np.float64)
     from sklearn.manifold import TSNE
 
