@@ -37,7 +37,7 @@ LEARNS = {
     "conslearn": dict(epochs=6, iterations=10, eps=0.5, stages=(0,), rate=2e-4),
     "mla": dict(epochs=6, iterations=10, eps=0.5),
     "ssl": dict(first=2, rounds=5, batch=16, k=4, rate=0.01, rate_hold=2),
-    "buc": dict(first=2, merge_rate=0.1, batch=16, rate=0.01, rate_hold=2),
+    "buc": dict(first=2, merge_rate=0.2, batch=16, rate=0.01, rate_hold=2),
 }
 TRUTH = {"ssl": "reliable_right", "buc": "pairwise_f"}
 """What tells how right a method's labels are, where not NMI: BUC starts with one cluster an image,
