@@ -128,5 +128,5 @@ def test_what_there_is_nothing_of_is_said(run, town):
         evidence.__dict__["labels"] = ids
         return clusters.show_clusters([evidence], Thumbnails()).html
 
-    assert "This method makes no clusters." in said(None)
+    assert "No round has made clusters." in said(None)
     assert "found no clusters" in said(PseudoLabels(np.full(72, NOISE)))

@@ -47,14 +47,14 @@ def test_seconds_of_stages():
     assert widths == [[2.0, 2.0], [18.0, 8.0], [3.0, 0]]
 
 
-def test_untrained_last_and_best():
+def test_before_last_and_best():
     head, *rows = curves.results({"a": ROWS, "b": ROWS[:2], "c": []})
     assert head == ["run", "", "round", "mAP", "rank-1", "clusters", "loss"]
     assert rows == [
-        ["a", "untrained", 0, "10.0%", "20.0%", "", ""],
+        ["a", "before", 0, "10.0%", "20.0%", "", ""],
         ["a", "last", 3, "40.0%", "70.0%", "6", "1.000"],
         ["a", "best on test", 2, "50.0%", "60.0%", "5", "2.000"],
-        ["b", "untrained", 0, "10.0%", "20.0%", "", ""],
+        ["b", "before", 0, "10.0%", "20.0%", "", ""],
         ["b", "last", 1, "", "", "4", "3.000"],
     ]
     at_work = curves.results({"a": [*ROWS, {"round": 4, "loss": 0.5}]})

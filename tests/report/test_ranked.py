@@ -99,7 +99,10 @@ def test_the_section_with_and_without_people(evidence, blind_run):
     assert np.mean([row[2] for row in rows]) == pytest.approx(ranking.mean_ap, abs=1e-4)
     blind = Evidence(blind_run)
     section = show_ranked([blind, blind], Thumbnails())
-    assert set(section.figures) == {"ranked-1", "ranked-2"} and "Nobody is known" in section.html
+    assert (
+        set(section.figures) == {"ranked-1", "ranked-2"}
+        and "No query here has a match" in section.html
+    )
     assert "crop right" not in section.html and section.html.count("<h3 class=run>run") == 2
     bare = show_ranked([blind], Thumbnails(pictures=False))
     assert "without pictures" in bare.html and not bare.figures

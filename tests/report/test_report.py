@@ -105,7 +105,7 @@ def test_figures_and_numbers_lie_beside_it(whole):
 def test_without_data_all_that_needs_no_truth(blind_run, tmp_path):
     sections = write_report([blind_run], tmp_path / "report.html", **TOLD)
     text = inspect(tmp_path / "report.html")
-    assert "cameras and people are unknown" in text and "Nobody is known here" in text
+    assert "cameras and people are unknown" in text and "No query here has a match" in text
     assert {"run-stability", "clusters-largest", "ranked-1", "map-cluster"} <= {
         name for section in sections for name in section.figures
     }

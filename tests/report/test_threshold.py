@@ -79,8 +79,11 @@ def test_the_table_leaves_out_what_too_few_pairs_cannot_tell(drawn):
 
 
 def test_queries_and_gallery_are_judged_without_distractors(evidence, town):
-    of, images = threshold.draw_pairs(evidence)
-    assert images == "queries and gallery" and of.same_from == of.different_from == "people"
+    of, told = threshold.draw_pairs(evidence)
+    assert (
+        told.startswith("From queries and gallery.")
+        and of.same_from == of.different_from == "people"
+    )
     asked = {image.person for image in town.query}
     shown = evidence.tested.images
     for i, j in of.same_pairs:
@@ -91,8 +94,11 @@ def test_queries_and_gallery_are_judged_without_distractors(evidence, town):
 
 def test_training_images_where_nothing_is_searched(run, town):
     evidence = Evidence(run, replace(town, query=(), gallery=()))
-    of, images = threshold.draw_pairs(evidence)
-    assert images == "training images" and of.same_from == "people"
+    of, told = threshold.draw_pairs(evidence)
+    assert (
+        told.startswith("From training images, which this encoder has learnt from")
+        and of.same_from == "people"
+    )
     people = [evidence.learnt.images[i].person for i in of.same_pairs[0]]
     assert people[0] == people[1] != JUNK
 

@@ -355,6 +355,12 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def last_round(folder: Path) -> int:
+    """Tell which round a run's last checkpoint is of: 0 before the first one is finished."""
+    path = checkpoint(folder, "last")
+    return encoders.read_checkpoint(path)["round"] if path.exists() else 0
+
+
 def read_paths(folder: Path) -> list[Path]:
     """Read which images a run learns from, N paths as they were given, in the order of its labels.
 

@@ -17,7 +17,7 @@ from reseen.metrics.clusters import centres
 from reseen.records import Image, distinct, people_of
 from reseen.report.evidence import Evidence, gapless
 from reseen.report.plotting import INK, colours, new_figure, shortened, styled
-from reseen.report.section import Section, charts, paragraph, table, under
+from reseen.report.section import Section, charts, paragraph, table, under, unfinished
 from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
 from reseen.report.thumbnails import Thumbnails
 
@@ -169,11 +169,14 @@ def drop_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
 def shares_on_person(run: Evidence) -> dict[str, tuple[float, float]]:
     """Tell what share of each map lies on the person, and of the area, on crops drawn by chance.
 
-    As `attention_on_person`; the data has to be a town with masks.
+    As `attention_on_person`; nothing where the data is no town with masks of its people.
     """
-    assert run.data is not None
+    if run.data is None or not (run.data.root / "masks").is_dir():
+        return {}
     every = distinct(run.data.train, run.data.query, run.data.gallery)
     people = [image for image in every if (image.person or 0) > 0]
+    if not people:
+        return {}
     chosen = [people[i] for i in draw_images(people, MEASURED)]
     return attention_on_person(run.encoder, run.crops(chosen), run.data.root)
 
@@ -218,14 +221,14 @@ def show_attention(
         SettingsError: an encoder has no such stage.
     """
     title = "Attention"
+    waiting = unfinished(runs)
     runs = [run for run in runs if run.trained]
     if not runs:
-        return Section(title, paragraph("No round is finished yet."))
+        return Section(title, waiting)
     several = len(runs) > 1
-    html, figures, tables = [paragraph(ABOUT)], {}, {}
-    data = runs[0].data
-    if data is not None and (data.root / "masks").is_dir():
-        found = {run.title: shares_on_person(run) for run in runs}
+    html, figures, tables = [paragraph(ABOUT), waiting], {}, {}
+    found = {run.title: shares for run in runs if (shares := shares_on_person(run))}
+    if found:
         lines = [
             (name, which, *shares) for name, of in found.items() for which, shares in of.items()
         ]

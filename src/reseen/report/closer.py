@@ -143,7 +143,8 @@ def order_rows(
         times[found == JUNK] = 0
         most = found[times.argmax()] if times.any() else JUNK
         words = [f"{distance:.2f}" for distance in distances]
-        kinds = ["" if most == JUNK else "right" if people[i] == most else "wrong" for i in members]
+        known = {JUNK: "", most: "" if most == JUNK else "right"}
+        kinds = [known.get(people[i], "" if most == JUNK else "wrong") for i in members]
         cells = _ends(learnt, members, words.__getitem__, kinds)
         rows.append(Row(f"Cluster {cluster}", f"by {name}", cells))
     return rows

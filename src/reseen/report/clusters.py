@@ -19,7 +19,7 @@ from reseen.report.closer import (
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.plotting import PALETTE, colours, new_figure, styled
 from reseen.report.section import Rows, Section, charts, paragraph, under
-from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
+from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html, short_camera
 from reseen.report.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -134,16 +134,17 @@ def contact_rows(
     judged = np.flatnonzero(found.sizes >= min(LEAST, found.sizes.max(initial=0)))
     tight = judged[np.argsort(found.spread[judged], kind="stable")]
 
-    def cell(i: int, right: bool | None) -> Cell:
-        seen = names[camera[i]].replace("camera ", "c") if camera[i] >= 0 else ""
-        kind = "" if right is None else "right" if right else "wrong"
+    def cell(i: int, most: int) -> Cell:
+        seen = short_camera(names[camera[i]].removeprefix("camera ")) if camera[i] >= 0 else ""
+        known = person[i] != JUNK and most != JUNK
+        kind = ("right" if person[i] == most else "wrong") if known else ""
         return Cell(images[i], f"{seen} {found.distances[i]:.2f}".strip(), kind)
 
-    def ends(order: np.ndarray, right) -> list[Cell | None]:
+    def ends(order: np.ndarray, most: int) -> list[Cell | None]:
         if len(order) <= NEAREST + FARTHEST:
-            return [cell(i, right(i)) for i in order]
+            return [cell(i, most) for i in order]
         first, last = order[:NEAREST], order[-FARTHEST:]
-        return [*(cell(i, right(i)) for i in first), None, *(cell(i, right(i)) for i in last)]
+        return [*(cell(i, most) for i in first), None, *(cell(i, most) for i in last)]
 
     def row(cluster: int) -> Row:
         order = members[cluster][np.argsort(found.distances[members[cluster]], kind="stable")]
@@ -152,8 +153,7 @@ def contact_rows(
         note += f", {len(seen)} of {len(names)} cameras" if names else ""
         note += f", {share[cluster]:.0%} one person" if truth else ""
         parts = [(names[c], float(mix[cluster, c] / mix[cluster].sum()), tints[c]) for c in seen]
-        right = (lambda i: bool(person[i] == who[cluster])) if truth else (lambda i: None)
-        return Row(f"Cluster {cluster}", note, ends(order, right), parts)
+        return Row(f"Cluster {cluster}", note, ends(order, who[cluster]), parts)
 
     outside = np.flatnonzero(labels.ids == NOISE)
     outside = outside[np.argsort(found.distances[outside], kind="stable")]
@@ -164,7 +164,7 @@ def contact_rows(
     }
     if len(outside):
         note = f"{len(outside)} images, {labels.noise:.0%}; nearest to a cluster first"
-        rows["Noise"] = [Row("In no cluster", note, ends(outside, lambda i: None))]
+        rows["Noise"] = [Row("In no cluster", note, ends(outside, JUNK))]
     return {name: chosen for name, chosen in rows.items() if chosen}
 
 
@@ -230,7 +230,7 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
     if not run.trained:
         return paragraph("No round is finished yet."), {}, {}
     if run.labels is None:
-        return paragraph("This method makes no clusters."), {}, {}
+        return paragraph("No round has made clusters."), {}, {}
     if not run.labels.clusters:
         return paragraph("The last round found no clusters: every image is noise."), {}, {}
     learnt, labels = run.learnt, run.learnt.labels
@@ -245,6 +245,9 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
         about = f"{np.mean(seen > 1):.0%} of all clusters join images of several cameras."
         figures["cameras"] = plot_cameras(mix, names, found.sizes), about
     html = charts(figures)
+    if run.labelled < run.round:
+        said = f"Round {run.round} made no clusters: these are of round {run.labelled}."
+        html = paragraph(said) + html
     drawn = {name: figure for name, (figure, _) in figures.items()}
     sheets = contact_rows(learnt, found, named) | closer_rows(learnt, run.facts["settings"])
     for name, rows in sheets.items():

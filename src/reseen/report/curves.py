@@ -163,13 +163,13 @@ def judged(rows: Numbers) -> Numbers:
 
 
 def results(runs: Mapping[str, Numbers]) -> Rows:
-    """Lay out the untrained, last and best round of each run, as text."""
+    """Lay out each run before it learnt, its last and its best round, as text."""
     lines: list[tuple[str, str, Mapping[str, float]]] = []
     for title, rows in runs.items():
         done = [row for row in rows if row["round"] > 0]
         searched = judged(rows)
         if rows and rows[0]["round"] == 0:
-            lines.append((title, "untrained", rows[0]))
+            lines.append((title, "before", rows[0]))
         if done:
             lines.append((title, "last", done[-1]))
         if searched and searched[-1] is not done[-1]:  # at work, or searched now and then

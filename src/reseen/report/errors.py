@@ -13,7 +13,7 @@ from reseen.errors import DataError
 from reseen.metrics.errors import FirstErrors, first_errors, triplet_margins
 from reseen.report.evidence import Evidence
 from reseen.report.plotting import GREY, INK, PALETTE, colours, new_figure, shortened, styled
-from reseen.report.section import Section, charts, paragraph, table
+from reseen.report.section import Section, charts, paragraph, table, unfinished
 from reseen.report.threshold import asked_for
 from reseen.report.thumbnails import Thumbnails
 
@@ -147,11 +147,12 @@ def table_of_pairs(found: Mapping[str, FirstErrors], names: Sequence[str]) -> li
 def show_errors(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     """Show the errors of the search by camera, and the margins of triplets."""
     title = "Errors"
+    waiting = unfinished(runs)
     runs = [run for run in runs if run.trained]
     if not runs:
-        return Section(title, paragraph("No round is finished yet."))
+        return Section(title, waiting)
     if not runs[0].searchable:
-        return Section(title, paragraph("Nobody is known here, so no error can be told."))
+        return Section(title, paragraph(UNKNOWN))
     data = runs[0].tested.data
     found = {run.title: first_errors(run.tested.ranking, run.tested.data) for run in runs}
     cameras = next(iter(found.values())).cameras  # of the data, so the same for all
@@ -173,10 +174,12 @@ def show_errors(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
             drawn[key] = plot_camera_pairs(of, names), about
     if margins:
         drawn["errors-margins"] = plot_margins(margins), MARGINS
-    html = paragraph(ABOUT) + table(summary(found, margins)) + charts(drawn)
+    html = paragraph(ABOUT) + waiting + table(summary(found, margins)) + charts(drawn)
     figures = {name: figure for name, (figure, _) in drawn.items()}
     return Section(title, html, figures, {"errors-cameras": table_of_pairs(found, names)})
 
+
+UNKNOWN = "No query here has a match in a gallery, so no error can be told."
 
 ABOUT = (
     "An error is a query whose first crop shows somebody else. The query's person by the query's "

@@ -1,6 +1,6 @@
 """What a run left behind, and what its encoder makes of the images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,14 @@ from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import search
 from reseen.engine.progress import QUIET, Screen
-from reseen.engine.run import checkpoint, read_facts, read_labels, read_metrics, read_paths
+from reseen.engine.run import (
+    checkpoint,
+    last_round,
+    read_facts,
+    read_labels,
+    read_metrics,
+    read_paths,
+)
 from reseen.errors import DataError
 from reseen.nets.encoder import Encoder
 from reseen.records import NOISE, Dataset, Image, PseudoLabels, Ranking, distinct
@@ -73,13 +80,20 @@ class Evidence:
     ):
         self.folder = Path(folder)
         self.data = data
-        self.title = title or self.folder.resolve().name
+        self.title = (title or self.folder.resolve().name).encode(errors="replace").decode()
         self.facts: dict[str, Any] = read_facts(self.folder)
-        self.rows = read_metrics(self.folder)
+        self._look()
         self._device = device
         self._loading = loading
         self._screen = screen
         self._features: dict[Path, np.ndarray] = {}
+        self._frames: dict[Path, tuple[str, ...]] = {}
+
+    def _look(self) -> None:
+        """See how far the run is: what is measured beyond the last checkpoint does not count."""
+        self.round = last_round(self.folder)
+        rows = read_metrics(self.folder)
+        self.rows = [row for row in rows if row["round"] <= self.round] if self.trained else rows
 
     @property
     def trained(self) -> bool:
@@ -100,18 +114,27 @@ class Evidence:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder of the last round."""
-        return load(self.folder, device=self._device)
+        encoder = load(self.folder, device=self._device)
+        while last_round(self.folder) != self.round:  # it is at work
+            self._look()
+            encoder = load(self.folder, device=self._device)
+        return encoder
+
+    @cached_property
+    def labelled(self) -> int:
+        """The last round that made pseudo-labels, up to that of the encoder; 0 if none did."""
+        done = range(self.round if self.trained and self.encoder else 0, 0, -1)
+        return next((number for number in done if read_labels(self.folder, number)), 0)
 
     @cached_property
     def labels(self) -> PseudoLabels | None:
-        """The pseudo-labels of the last round."""
-        return read_labels(self.folder, int(self.rows[-1]["round"])) if self.rows else None
+        """The last pseudo-labels that were made, or None."""
+        return read_labels(self.folder, self.labelled)
 
     @cached_property
     def labels_before(self) -> PseudoLabels | None:
         """The pseudo-labels of the round before, of the same images; None where it made none."""
-        number = int(self.rows[-1]["round"]) - 1 if self.rows else 0
-        return read_labels(self.folder, number)
+        return read_labels(self.folder, self.labelled - 1)
 
     @cached_property
     def learnt(self) -> Learnt:
@@ -129,14 +152,14 @@ class Evidence:
         labels, before = (
             rounds and gapless(rounds.ids[kept]) for rounds in (self.labels, self.labels_before)
         )
-        return Learnt(tuple(images[i] for i in kept), features, labels, before)
+        return Learnt(self._sound(images[i] for i in kept), features, labels, before)
 
     @cached_property
     def tested(self) -> Tested:
         """Queries and gallery, their features and how the search went; ask `searchable` first."""
         assert self.data is not None
         images = distinct(self.data.query, self.data.gallery)
-        kept = tuple(images[i] for i in self._extract(images))
+        kept = self._sound(images[i] for i in self._extract(images))
         features, read = self._stack(kept), {image.path for image in kept}
         query = (i for i in self.data.query if i.path in read and i.person is not None)
         gallery = (i for i in self.data.gallery if i.path in read)
@@ -145,7 +168,7 @@ class Evidence:
 
     def crops(self, images: Sequence[Image]) -> Crops:
         """Read a few images at the size of the encoder; of tracklets their first frames."""
-        stills = [replace(image, frames=()) for image in images]
+        stills = [replace(image, path=image.paths[0], frames=()) for image in images]
         return extraction.load(stills, self.encoder, self._loading)
 
     def _extract(self, images: Sequence[Image]) -> list[int]:
@@ -156,7 +179,12 @@ class Evidence:
             track = self._screen.track("extracting")
             rows = extraction.extract(self.encoder, crops, track=track)
             self._features |= dict(zip((i.path for i in crops.images), rows, strict=True))
+            self._frames |= {image.path: image.frames for image in crops.images}
         return [i for i, image in enumerate(images) if image.path in self._features]
+
+    def _sound(self, images: Iterable[Image]) -> tuple[Image, ...]:
+        """Give tracklets without the frames that could not be read."""
+        return tuple(replace(image, frames=self._frames[image.path]) for image in images)
 
     def _stack(self, images: Sequence[Image]) -> np.ndarray:
         return np.stack([self._features[image.path] for image in images])

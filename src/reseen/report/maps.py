@@ -221,7 +221,7 @@ def show_map(
             continue
         images, features, labels, _ = run.learnt
         ids = labels.ids if labels else None
-        chosen = draw_points(ids, len(images), most // len(runs))
+        chosen = draw_points(ids, len(images), max(2, most // len(runs)))
         shown, drawn = [images[i] for i in chosen], ids[chosen] if ids is not None else None
         points = project(features[chosen], kind)
         groups = groups_of(shown, drawn, run.data.cameras if run.data else {})

@@ -69,13 +69,18 @@ def warning(pictures: Thumbnails) -> list[str]:
     ]
 
 
-def write_files(folder: Path, sections: Sequence[Section]) -> None:
+def write_files(folder: Path, sections: Sequence[Section], former: Sequence[str] = ()) -> None:
     """Write the figures of sections as PNG and SVG, and their numbers as CSV.
 
     Args:
         folder: made if it is not there; files of these names are replaced.
         sections: with figures and tables of different names.
+        former: how the names of figures and tables begin that an earlier report may have left. They
+            are removed: they may show what this one is asked to leave out.
     """
+    for path in sorted(folder.glob("*")):
+        if path.suffix in (".png", ".svg", ".csv") and path.stem.startswith(tuple(former)):
+            path.unlink()
     for section in sections:
         for name, figure in section.figures.items():
             for kind in ("png", "svg"):

@@ -45,6 +45,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters stay letters: small, and they can be searched for
     "svg.hashsalt": "reseen",  # the same figure gives the same file
     "text.color": INK,
+    "text.parse_math": False,  # a $ in a name is a $
     "xtick.color": INK,
     "xtick.labelsize": 8,
     "ytick.color": INK,

@@ -8,8 +8,8 @@ import numpy as np
 from reseen.errors import DataError
 from reseen.records import Dataset, Image, Ranking
 from reseen.report.evidence import Evidence, Learnt
-from reseen.report.section import Section, paragraph, table, under
-from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
+from reseen.report.section import Section, paragraph, table, under, unfinished
+from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html, short_camera
 from reseen.report.thumbnails import Thumbnails
 
 WORST = 8
@@ -80,7 +80,7 @@ def seen_by(image: Image, data: Dataset | None = None) -> str:
     """Name the camera of an image in a few letters, if it is known."""
     if image.camera is None:
         return ""
-    return f"c{data.cameras.get(image.camera, image.camera) if data else image.camera}"
+    return short_camera(str(data.cameras.get(image.camera, image.camera) if data else image.camera))
 
 
 def neighbour_rows(learnt: Learnt, show: int, seed: int = 0) -> list[Row]:
@@ -128,14 +128,15 @@ def table_of_queries(data: Dataset, rankings: Mapping[str, Ranking]) -> list[lis
 def show_ranked(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     """Show who looks alike: queries and their hits, or neighbours where nobody is known."""
     title = "Who looks alike"
+    waiting = unfinished(runs)
     runs = [run for run in runs if run.trained]
     if not runs:
-        return Section(title, paragraph("No round is finished yet."))
+        return Section(title, waiting)
     if not runs[0].searchable:
         return _unknown(title, runs, pictures)
     data = runs[0].tested.data
     rankings = {run.title: run.tested.ranking for run in runs}
-    html = paragraph(ABOUT) + table(scores(rankings))
+    html = paragraph(ABOUT) + waiting + table(scores(rankings))
     skipped = runs[0].tested.ranking.skipped
     html += paragraph(f"{skipped} queries have no match and are left out.") if skipped else ""
     chosen = {
@@ -169,6 +170,7 @@ ABOUT = (
 )
 
 UNKNOWN = (
-    "Nobody is known here, so nothing is right or wrong: training images drawn by chance in blue, "
+    "No query here has a match in a gallery, so nothing is right or wrong: training images drawn "
+    "by chance in blue, "
     "and those most similar to each, with their similarity (1 is the same)."
 )

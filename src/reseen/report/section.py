@@ -10,6 +10,8 @@ from reseen.report.plotting import inline
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from reseen.report.evidence import Evidence
+
 Rows = Sequence[Sequence[Any]]
 """Lines of a table; the first holds the titles of its columns."""
 
@@ -53,6 +55,15 @@ def charts(figures: Mapping[str, tuple["Figure", str]]) -> str:
         for figure, about in figures.values()
     )
     return f"<div class=charts>{shown}</div>"
+
+
+def unfinished(runs: Sequence["Evidence"]) -> str:
+    """Say which runs have no finished round yet, if any."""
+    waiting = [run.title for run in runs if not run.trained]
+    if not waiting:
+        return ""
+    named = f": {', '.join(waiting)}" if len(runs) > 1 else ""
+    return paragraph(f"No round is finished yet{named}.")
 
 
 def under(title: str, html: str) -> str:

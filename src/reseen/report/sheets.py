@@ -42,6 +42,11 @@ class Row:
     """Parts of a whole to show as a bar: name, share, colour."""
 
 
+def short_camera(name: str) -> str:
+    """Give a camera in a few letters: its name, or c and its number."""
+    return f"c{name}" if name.isdigit() else name
+
+
 def sheet_html(rows: Sequence[Row], pictures: Thumbnails) -> str:
     """Show rows of crops in a page; where it has no pictures, their titles and notes alone."""
     return "".join(_row(row, pictures) for row in rows)
@@ -93,7 +98,8 @@ def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figu
         axes.set_axis_off()
         for number, row in enumerate(rows):
             top = number * TALL + TITLE
-            title = shortened([f"{row.title}  {row.note}"], max(30, wide // 9))[0]
+            title = f"{row.title}  {row.note}".encode(errors="replace").decode()
+            title = shortened([title], max(30, wide // 9))[0]
             axes.text(GAP, top - 8, title, fontsize=8)
             for column, cell in enumerate(row.cells):
                 left = column * STEP + GAP

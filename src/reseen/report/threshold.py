@@ -19,7 +19,7 @@ from reseen.metrics.operating import (
 from reseen.records import JUNK, NOISE, PseudoLabels, cameras_of, people_of
 from reseen.report.evidence import Evidence, Tested
 from reseen.report.plotting import INK, PALETTE, colours, new_figure, shortened, styled
-from reseen.report.section import Section, charts, paragraph, under
+from reseen.report.section import Section, charts, paragraph, under, unfinished
 from reseen.report.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def draw_pairs(run: Evidence) -> tuple[Pairs, str]:
         run: with an encoder.
 
     Returns:
-        The pairs, and in words which images they are of.
+        The pairs, and in words where they come from.
 
     Raises:
         DataError: nothing is known that would make pairs.
@@ -67,15 +67,19 @@ def draw_pairs(run: Evidence) -> tuple[Pairs, str]:
         tested = run.tested
         cameras = cameras_of(tested.images)
         pairs = pairs_with_truth(tested.features, asked_for(tested), cameras, rng)
-        return pairs, "queries and gallery"
+        return pairs, origin(pairs, "queries and gallery", cameras)
     images, features, labels, _ = run.learnt
-    people = people_of(images)
+    people, cameras = people_of(images), cameras_of(images)
     if (people != JUNK).any():
-        return pairs_with_truth(features, people, cameras_of(images), rng), "training images"
+        pairs = pairs_with_truth(features, people, cameras, rng)
+        return pairs, origin(pairs, LEARNT, cameras)
     times = np.array([np.nan if image.time is None else image.time for image in images])
     labels = labels or PseudoLabels(np.full(len(images), NOISE))
-    pairs = pairs_without_truth(features, labels, cameras_of(images), times, rng)
-    return pairs, "training images"
+    given = features, labels, cameras, times, rng
+    pairs = pairs_without_truth(*given)
+    if len(pairs.different) < FEW and labels.clusters > 1:
+        pairs = pairs_without_truth(*given, different="clusters")
+    return pairs, origin(pairs, LEARNT, cameras)
 
 
 def asked_for(tested: Tested) -> np.ndarray:
@@ -175,11 +179,18 @@ def _of(share: float, among: int = 10_000) -> str:
     return f"{share * among:,.0f}"
 
 
-def origin(pairs: Pairs, images: str) -> str:
-    """Say what pairs of some images come from, and which way a guess errs."""
+def origin(pairs: Pairs, images: str, cameras: np.ndarray) -> str:
+    """Say what pairs of some images come from, and which way a guess errs.
+
+    Args:
+        pairs: of the images.
+        images: what they are, in words.
+        cameras: (N,) of the images, -1 where unknown.
+    """
     same, different = SAME[pairs.same_from], DIFFERENT[pairs.different_from]
+    by = ALIKE if (cameras < 0).any() else "pairs by two cameras"
     return (
-        f"From {images}. The same person: {len(pairs.same):,} {same} Different people: "
+        f"From {images}. The same person: {len(pairs.same):,} {by}, {same} Different people: "
         f"{len(pairs.different):,} {different}"
     )
 
@@ -222,20 +233,20 @@ def show_threshold(
 ) -> Section:
     """Show how far pairs lie apart, and the threshold that a rate of false matches asks for."""
     title = "Distances and the threshold"
+    waiting = unfinished(runs)
     runs = [run for run in runs if run.trained]
-    if not runs:
-        return Section(title, paragraph("No round is finished yet."))
     pairs: dict[str, Pairs] = {}
     found: dict[str, Threshold] = {}
     html, drawn = "", {}
     for number, run in enumerate(runs, 1):
+        said = ""
         try:
             pairs[run.title], source = draw_pairs(run)
-            said = paragraph(origin(pairs[run.title], source))
+            said += paragraph(source)
             found[run.title] = suggest(pairs[run.title], rate)
             said += f"<p><strong>{escape(advice(found[run.title]))}</strong></p>"
         except (DataError, SettingsError) as error:
-            said = paragraph(f"No threshold can be told. {error}")
+            said += paragraph(f"No threshold can be told. {error}")
         html += under(run.title if len(runs) > 1 else "", said)
         if run.title in pairs:
             name = f"threshold-distances-{number}" if len(runs) > 1 else "threshold-distances"
@@ -243,12 +254,17 @@ def show_threshold(
             about = "Each kind of pair adds up to 100%; where they overlap, errors cannot be helped"
             drawn[name] = figure, f"{run.title}. {about}." if len(runs) > 1 else f"{about}."
     if not pairs:
-        return Section(title, html)
+        return Section(title, html + waiting)
     curves = {name: operating_curve(of.same, of.different) for name, of in pairs.items()}
     errors = ", ".join(f"{curve.equal_error:.1%}" for curve in curves.values())
-    about = f"Lower is better. Both errors are equal at {errors}. The dot is the threshold above."
+    guessed = any(of.same_from == "clusters" for of in pairs.values())
+    lower = "Lower is better."
+    if len(pairs) > 1 and guessed:
+        lower = "Guessed pairs come from a run's own clusters: such curves cannot be compared."
+    about = f"{lower} Both errors are equal at {errors}."
+    about += " The dot is the threshold above." if found else ""
     drawn["threshold-operating"] = plot_operating(curves, found), about
-    html = paragraph(ABOUT) + html + charts(drawn)
+    html = paragraph(ABOUT) + html + waiting + charts(drawn)
     tables = {"thresholds": table_of_thresholds(pairs, sorted({rate, *RATES}, reverse=True))}
     return Section(title, html, {name: figure for name, (figure, _) in drawn.items()}, tables)
 
@@ -259,17 +275,28 @@ ABOUT = (
     "threshold holds for this encoder and for cameras like these."
 )
 
+FEW = 1000
+"""Fewer pairs of strangers than this tell too little: pairs of two clusters take their place."""
+
+LEARNT = "training images, which this encoder has learnt from: others are harder to tell apart"
+
+ALIKE = (
+    "pairs, some maybe by one camera, as not all cameras are known (such pairs are nearer, so more "
+    "are missed in truth)"
+)
+
 SAME = {
-    "people": "pairs of one person by two cameras.",
-    "clusters": "pairs by two cameras near the middle of one cluster. This is a guess: they are "
-    "those that the encoder finds alike, so more are missed in truth.",
+    "people": "of one person.",
+    "clusters": "near the middle of one cluster. This is a guess: they are those that the encoder "
+    "finds alike, so more are missed in truth.",
 }
 """What pairs of the same person come from."""
 
 DIFFERENT = {
     "people": "pairs of two people.",
-    "strangers": "pairs of one camera at one time, who are two people for certain. They share "
-    "background and light, so the threshold is on the careful side.",
+    "strangers": "pairs of one camera at one time, who are two people if times are as fine as "
+    "frames and nobody is boxed twice. They share background and light, so the threshold is then "
+    "on the careful side.",
     "clusters": "pairs of two clusters. This is a guess: what the encoder mixes up is in one "
     "cluster, so more match falsely in truth.",
 }

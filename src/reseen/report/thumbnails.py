@@ -117,7 +117,7 @@ def draw(image: Image, *, blur: bool = False, heat: np.ndarray | None = None) ->
         OSError: the picture cannot be read.
     """
     size = WIDTH, HEIGHT
-    picture = open_picture(image.path)
+    picture = open_picture(image.paths[0])
     picture = PIL.ImageOps.contain(picture, size, PIL.Image.Resampling.BICUBIC)
     if blur:
         face = picture.crop((0, 0, picture.width, max(1, round(picture.height * FACE))))
