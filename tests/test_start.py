@@ -9,6 +9,7 @@ import torch
 from reseen.engine.run import checkpoint, read_metrics
 from reseen.errors import CheckpointError, SettingsError
 from reseen.nets.encoder import EncoderSettings, build, save, start
+from reseen.training import load, untrained
 from tests.conftest import TINY
 from tests.methods.test_methods import learn, stopped_in_round_two
 
@@ -96,6 +97,8 @@ def test_a_run_goes_on_from_a_run(town, tmp_path, quick):
     learn(quick(epochs=2), town, tmp_path / "run", start=tmp_path / "source")
     last, first = read_metrics(tmp_path / "source")[-1], read_metrics(tmp_path / "run")[0]
     assert (first["round"], first["mAP"]) == (0, last["mAP"])
+    began, taken = untrained(tmp_path / "run"), load(tmp_path / "source")
+    assert all(torch.equal(began.state_dict()[n], w) for n, w in taken.state_dict().items())
     learn(quick(epochs=2), town, tmp_path / "file", start=checkpoint(tmp_path / "source", "last"))
     assert read_metrics(tmp_path / "file")[-1]["mAP"] == read_metrics(tmp_path / "run")[-1]["mAP"]
     with pytest.raises(SettingsError, match="holds another run"):

@@ -113,3 +113,21 @@ def test_a_table_needs_a_gallery(town, tmp_path, quick):
 def test_numbers_are_written_with_their_spread():
     assert written_out([(0.5, 0.75)]) == "50.0 / 75.0"
     assert written_out([(0.4, 0.7), (0.6, 0.8)]) == "50.0 ± 14.1 / 75.0"
+
+
+def test_runs_with_a_start_are_not_those_without(town, tmp_path, quick):
+    methods = {"one": quick(epochs=1, iterations=1)}
+    told = dict(device=CPU, quiet=True)
+    list(run_table(methods, town, tmp_path / "start", **told))
+    started = dict(told, start=tmp_path / "start" / "one" / "0")
+    list(run_table(methods, town, tmp_path / "runs", **started))
+    with pytest.raises(SettingsError, match=r"start: .* there, None now"):
+        list(run_table(methods, town, tmp_path / "runs", **told))
+    list(run_table(methods, town, tmp_path / "runs", **started))
+
+
+def test_a_missing_source_is_said_before_the_first_run(town, tmp_path, quick):
+    methods = {"one": quick(epochs=1), "two": quick("daal")}
+    with pytest.raises(SettingsError, match="learns from two data sets"):
+        list(run_table(methods, town, tmp_path / "runs", device=CPU, quiet=True))
+    assert not (tmp_path / "runs").exists()

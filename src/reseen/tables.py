@@ -14,7 +14,7 @@ from reseen.engine.run import read_metrics
 from reseen.errors import CheckpointError, DataError, ReseenError, SettingsError
 from reseen.methods import VARIANTS
 from reseen.records import Dataset
-from reseen.training import Method, train
+from reseen.training import Method, source_of, train
 
 DONE = "table.json"
 """The file of a finished run that holds its row, beside those the run wrote."""
@@ -89,12 +89,15 @@ def run_table(
         SettingsError: a folder holds a run with other settings, or there is nothing to search.
         DataError: as in `train`.
     """
+    for variant, method in methods.items():  # before the first of them takes hours
+        source_of(method, (sources or {}).get(variant))
     for variant, method in methods.items():
         source = (sources or {}).get(variant)
         asked = _asked(method, data, source, start)
         runs = [folder / variant / str(seed) for seed in seeds]
         for run, seed in zip(runs, seeds, strict=True):
-            if (run / DONE).exists() and asked.items() <= _told(run).items():
+            told = _told(run)
+            if told and asked == {what: told.get(what) for what in asked}:
                 continue
             broken = ""
             try:
@@ -125,14 +128,17 @@ def _asked(
     method: Method, data: Dataset, source: Dataset | None, start: Path | None
 ) -> dict[str, Any]:
     size = [data.name, len(data.train), len(data.query), len(data.gallery)]
-    asked: dict[str, Any] = {"method": repr(method), "data": size}
-    if source is not None:
-        asked["source"] = [source.name, len(source.train)]
-    return asked if start is None else {**asked, "start": str(start)}
+    return {
+        "method": repr(method),
+        "data": size,
+        "source": None if source is None else [source.name, len(source.train)],
+        "start": None if start is None else str(start),
+    }
 
 
 def _told(run: Path) -> dict[str, Any]:
-    return json.loads((run / DONE).read_text(encoding="utf-8"))
+    path = run / DONE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _measured(run: Path) -> tuple[Pair, Pair, Pair, float, str]:

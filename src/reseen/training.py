@@ -74,7 +74,7 @@ def train(
     dataset = _dataset(data)
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
-    labelled = _source(method, source)
+    labelled = source_of(method, source)
     told = getattr(method, "needs_people", False)
     facts: dict[str, Any] = {
         "method": type(method).__name__,
@@ -136,11 +136,16 @@ def untrained(run: Path | str, *, device: Device | None = None) -> Encoder:
         device: where it computes.
 
     Raises:
-        CheckpointError: the run has not finished a round, or its weights are no longer there.
+        CheckpointError: the run has not finished a round, or the weights or the run that it began
+            with are no longer there.
     """
-    settings = load(run).settings
-    torch.manual_seed(read_facts(Path(run))["seed"])
-    return (device or Device()).place(encoders.build(settings))
+    settings, facts = load(run).settings, read_facts(Path(run))
+    torch.manual_seed(facts["seed"])
+    if start := facts.get("start"):
+        encoder = encoders.start(settings, _checkpoint(Path(start), "last"))
+    else:
+        encoder = encoders.build(settings)
+    return (device or Device()).place(encoder)
 
 
 def evaluate(
@@ -209,7 +214,12 @@ def _checkpoint(run: Path, which: str) -> Path:
     return path
 
 
-def _source(method: Method, source: Dataset | Path | str | None) -> Dataset | None:
+def source_of(method: Method, source: Dataset | Path | str | None) -> Dataset | None:
+    """Read the source of a method.
+
+    Raises:
+        SettingsError: the method learns from two data sets and there is none, or the other way.
+    """
     name, needed = type(method).__name__, getattr(method, "needs_source", False)
     if source is None:
         if needed:

@@ -417,3 +417,18 @@ def test_the_command_is_there_and_helps():
         [sys.executable, "-m", "reseen", "--help"], capture_output=True, text=True, check=True
     )
     assert "Learn from unlabelled crops" in done.stdout
+
+
+def test_what_makes_a_row_stays(reseen, town_folder, tmp_path, monkeypatch):
+    ran = {}
+
+    def run_table(methods, *_, **__):
+        ran.update(methods)
+        return []
+
+    monkeypatch.setattr("reseen.cli.bench.run_table", run_table)
+    words = ["bench", "table", "daal-4", town_folder, "--source", town_folder, "--out", tmp_path]
+    code, out, _ = reseen(*words, "--settings", "--rounds 3 --people 2")
+    assert code == 0 and "supervised: source: the target's own labelled images" in out
+    assert (ran["direct"].rounds, ran["direct"].people) == (0, 2)
+    assert (ran["full"].rounds, ran["hard"].labels) == (3, "hard")

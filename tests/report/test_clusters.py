@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,18 @@ def test_what_there_is_nothing_of_is_said(run, town):
 
     assert "No round has made clusters." in said(None)
     assert "found no clusters" in said(PseudoLabels(np.full(72, NOISE)))
+
+
+def test_who_is_unknown_is_neither_right_nor_wrong(drawn):
+    images = tuple(
+        replace(image, person=None if i % 2 or drawn.labels.ids[i] == 0 else image.person)
+        for i, image in enumerate(drawn.images)
+    )
+    rows = sheets(drawn._replace(images=images), drawn.labels.ids)
+    for row in [row for kind in rows.values() for row in kind]:
+        for cell in filter(None, row.cells):
+            known = cell.image.person is not None and row.title != "In no cluster"
+            assert bool(cell.kind) == known
+    named = clusters.contact_rows(drawn, centres(drawn.features, drawn.labels), {5: "entrance"})
+    words = {cell.text.split()[0] for row in named["Largest"] for cell in row.cells if cell}
+    assert words == {"c2", "entrance", "c7"}

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from reseen.data.loading import Loading
 from reseen.engine.run import checkpoint, read_metrics, read_paths
 from reseen.errors import CheckpointError, DataError
 from reseen.records import Dataset, Image
 from reseen.report.attention import draw_pairs
+from reseen.report.clusters import show_clusters
 from reseen.report.evidence import Evidence, found, titles
+from reseen.report.thumbnails import Thumbnails, draw
 from reseen.training import evaluate, extract, load
 
 
@@ -126,6 +129,54 @@ def test_a_run_that_has_only_begun(run, tmp_path):
     assert not evidence.trained and evidence.rows == [] and evidence.labels is None
     with pytest.raises(CheckpointError, match="holds no run"):
         Evidence(tmp_path)
+
+
+def test_labels_are_those_of_the_last_round_that_made_some(run, town, tmp_path):
+    """BUC ends in a round that labels nothing; DAAL begins with one."""
+    moved = Path(shutil.copytree(run, tmp_path / "run"))
+    (moved / "labels" / "0003.npy").unlink()
+    evidence = Evidence(moved, town)
+    assert (evidence.round, evidence.labelled) == (3, 2)
+    np.testing.assert_array_equal(evidence.labels.ids, np.load(moved / "labels" / "0002.npy"))
+    np.testing.assert_array_equal(
+        evidence.labels_before.ids, np.load(moved / "labels" / "0001.npy")
+    )
+    section = show_clusters([evidence], Thumbnails(pictures=False))
+    assert "Round 3 made no clusters: these are of round 2." in section.html
+
+
+def test_a_round_without_a_checkpoint_does_not_count(run, town, tmp_path):
+    moved = Path(shutil.copytree(run, tmp_path / "run"))
+    with (moved / "metrics.jsonl").open("a") as file:
+        file.write('{"round": 4, "clusters": 0, "noise": 1.0}\n')
+    np.save(moved / "labels" / "0004.npy", np.full(72, -1))
+    evidence = Evidence(moved, town)
+    assert evidence.rows[-1]["round"] == evidence.labelled == 3 and evidence.labels.clusters
+
+
+def test_a_round_that_ends_meanwhile(run, town, tmp_path):
+    moved = Path(shutil.copytree(run, tmp_path / "run"))
+    state = torch.load(checkpoint(moved, "last"), weights_only=True)
+    torch.save({**state, "round": 2}, checkpoint(moved, "last"))
+    evidence = Evidence(moved, town)
+    assert evidence.rows[-1]["round"] == 2
+    torch.save(state, checkpoint(moved, "last"))
+    np.testing.assert_array_equal(evidence.labels.ids, np.load(moved / "labels" / "0003.npy"))
+    assert evidence.rows[-1]["round"] == evidence.round == 3
+
+
+def test_a_tracklet_is_seen_by_its_first_sound_frame(run, video, tmp_path):
+    folder = tmp_path / "c1"
+    folder.mkdir()
+    for path in video.train[0].paths:
+        shutil.copy(path, folder)
+    broken = replace(video.train[0], path=folder / video.train[0].path.name)
+    broken.path.write_bytes(b"no picture")
+    data = Dataset("video", tmp_path, (broken,), (broken,), (video.train[1],))
+    evidence = Evidence(run, data, loading=Loading(skip_broken=True))
+    seen = {image.path: image for image in evidence.tested.images}[broken.path]
+    assert seen.frames == broken.frames[1:] and len(evidence.crops([seen]).images) == 1
+    assert draw(seen).size
 
 
 def test_titles_tell_runs_apart(tmp_path):

@@ -1,6 +1,8 @@
 import csv
 import json
 import re
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -89,6 +91,16 @@ def test_the_top_says_what_the_page_holds(whole, run, town, tmp_path):
     assert not list((tmp_path / "b").glob("ranked-*.png"))
 
 
+def test_pictures_of_an_earlier_report_do_not_stay(run, town, tmp_path):
+    out, told = tmp_path / "a.html", dict(data=town, only=["clusters", "run"], **TOLD)
+    write_report([run], out, **told)
+    (tmp_path / "a" / "mine.png").touch()
+    assert list((tmp_path / "a").glob("clusters-largest.*"))
+    write_report([run], out, pictures=False, **told)
+    assert not list((tmp_path / "a").glob("clusters-largest.*"))
+    assert (tmp_path / "a" / "mine.png").exists() and (tmp_path / "a" / "run-loss.png").exists()
+
+
 def test_figures_and_numbers_lie_beside_it(whole):
     folder = whole.with_suffix("")
     names = {path.stem for path in folder.iterdir() if path.suffix == ".png"}
@@ -142,6 +154,16 @@ def test_a_video(video, tmp_path):
     assert "first frames" not in inspect(tmp_path / "a.html")
     write_report([tmp_path / "run"], tmp_path / "b.html", only=["clusters"], **TOLD)
     assert "only the first frames are known" in inspect(tmp_path / "b.html")
+
+
+def test_three_runs_on_two_points_and_masks_of_nobody(run, town, tmp_path):
+    (tmp_path / "masks").mkdir()
+    data = replace(town, root=tmp_path, query=(), gallery=(), train=town.unlabelled(0))
+    for name in ("b", "c"):
+        shutil.copytree(run, tmp_path / name)
+    told = dict(data=data, only=["attention", "map"], **(TOLD | dict(points=2)))
+    write_report([run, tmp_path / "b", tmp_path / "c"], tmp_path / "report.html", **told)
+    assert "Attention on the person" not in inspect(tmp_path / "report.html")
 
 
 def test_the_same_report_twice_is_the_same_file(run, town, tmp_path):

@@ -1,4 +1,5 @@
 import re
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -49,3 +50,10 @@ def test_a_figure_shows_every_crop_in_its_frame(rows):
         assert left[part].all()  # no two lie on each other
         left[part] = False
     assert (shown[left] == 255).all()
+
+
+def test_odd_names_can_be_drawn(town):
+    row = Row("a$_$b x${y}_{z$ \udcff.jpg", "", [Cell(town.train[0], "$c$")])
+    figure = plot_sheet([row])
+    figure.savefig(BytesIO(), format="svg")
+    assert figure.axes[0].texts[0].get_text().startswith("a$_$b x${y}_{z$ ?.jpg")

@@ -125,6 +125,27 @@ def test_what_cannot_be_told_is_said(evidence):
         threshold.check_rate(1)
 
 
+def test_a_few_strangers_or_unknown_cameras_are_not_passed_for_more(blind_run, town):
+    evidence = Evidence(blind_run)
+    _, told = threshold.draw_pairs(evidence)
+    assert "not all cameras are known" in told and "by two cameras" not in told
+    known = {image.path.name: image.camera for image in town.train}
+    images = tuple(
+        replace(image, camera=known[image.path.name], time=float(i if i != 1 else 0))
+        for i, image in enumerate(evidence.learnt.images)
+    )
+    evidence.__dict__["learnt"] = evidence.learnt._replace(images=images)
+    of, told = threshold.draw_pairs(evidence)
+    assert of.different_from == "clusters" and "pairs by two cameras, near" in told
+
+
+def test_a_run_that_waits_is_named(run, evidence, tmp_path):
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "run.json").write_bytes((run / "run.json").read_bytes())
+    section = threshold.show_threshold([evidence, Evidence(tmp_path / "begun")], Thumbnails())
+    assert "No round is finished yet: begun." in section.html
+
+
 def test_clusters_without_gaps():
     assert gapless(np.array([3, -1, 0, 3])).ids.tolist() == [1, -1, 0, 1]
     assert gapless(np.array([1, 0, -1])).ids.tolist() == [1, 0, -1]

@@ -11,7 +11,7 @@ from reseen.cli import app, settings_of
 from reseen.cli.output import show
 from reseen.data.reading import read
 from reseen.engine.run import read_facts
-from reseen.engine.variants import published
+from reseen.engine.variants import published, varied
 from reseen.errors import SettingsError
 from reseen.methods import METHODS, VARIANTS
 from reseen.records import Dataset
@@ -55,7 +55,8 @@ def table(
     seeds
         Seeds to run each variant with.
     settings
-        Words of `reseen train` for every run, in quotes: "--config small.toml --epochs 10".
+        Words of `reseen train` for every run, in quotes: "--config small.toml --epochs 10". What
+        makes a row the row it is stays.
     only
         Variants to run, where not all are wanted.
     """
@@ -72,7 +73,7 @@ def table(
     known = {variant: VARIANTS[method][variant] for variant in variants}
     sources = {variant: dataset if known[variant].own_source else labelled for variant in variants}
     rows = run_table(
-        {variant: arguments["settings"] for variant, arguments in bound.items()},
+        {v: varied(words["settings"], known[v].settings) for v, words in bound.items()},
         dataset,
         out,
         seeds=seeds,
@@ -86,6 +87,7 @@ def table(
         beside = (published(known[row.variant], where) for where in sets)
         lines.append([row.variant, *_numbers(row), *beside])
         broken += _ends(row, seeds)
+    broken += [f"{variant}: {of.note}" for variant, of in known.items() if of.note]
     _print(f"{name} on {dataset.name}: mAP / rank-1 in percent", titles, lines, broken)
 
 

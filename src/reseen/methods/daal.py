@@ -147,11 +147,14 @@ class DAAL:
                 f"epsilon is {self.epsilon} and share is {self.share}. Both lie in 0..1, share "
                 "above 0."
             )
-        if self.people * self.views < 2 or not self.pretrain + self.rounds:
+        if self.people * self.views < 2:
             raise SettingsError(
-                f"A batch is {self.people} x {self.views} images of each domain, for pretrain "
-                f"{self.pretrain} and rounds {self.rounds}. Use two images or more, and something "
-                "to do."
+                f"A batch is {self.people} x {self.views} images of each domain. Use two or more."
+            )
+        if not self.pretrain + self.rounds:
+            raise SettingsError(
+                "pretrain is 0 and rounds is 0, so there is nothing to learn. To judge a run as it "
+                "is: reseen evaluate RUN DATA."
             )
         if self.attention == "two" and not self.specific:
             raise SettingsError(
