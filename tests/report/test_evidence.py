@@ -12,7 +12,9 @@ from reseen.errors import CheckpointError, DataError
 from reseen.records import Dataset, Image
 from reseen.report.attention import draw_pairs
 from reseen.report.clusters import show_clusters
+from reseen.report.curves import show_run
 from reseen.report.evidence import Evidence, found, titles
+from reseen.report.report import notes
 from reseen.report.thumbnails import Thumbnails, draw
 from reseen.training import evaluate, extract, load
 
@@ -90,7 +92,11 @@ def test_clusters_that_lost_all_their_pictures_are_not_counted(blind_run, tmp_pa
     broken.write_bytes(b"no picture")
     names = [broken if gone else path for path, gone in zip(paths, lost, strict=True)]
     (moved / "images.txt").write_text("".join(f"{name}\n" for name in names))
-    learnt = Evidence(moved, loading=Loading(skip_broken=True)).learnt
+    evidence = Evidence(moved, loading=Loading(skip_broken=True))
+    learnt = evidence.learnt
+    assert f"{lost.sum()} training images of run cannot be read" in " ".join(
+        notes([evidence], moved)
+    )
     assert len(learnt.images) == len(learnt.features) == len(learnt.labels.ids) == (~lost).sum()
     np.testing.assert_array_equal(learnt.labels.ids, np.maximum(ids[~lost] - 1, -1))
     assert len(learnt.before.ids) == (~lost).sum()
@@ -152,6 +158,8 @@ def test_a_round_without_a_checkpoint_does_not_count(run, town, tmp_path):
     np.save(moved / "labels" / "0004.npy", np.full(72, -1))
     evidence = Evidence(moved, town)
     assert evidence.rows[-1]["round"] == evidence.labelled == 3 and evidence.labels.clusters
+    assert "Round 4 of run is not kept" in show_run([evidence], Thumbnails()).html
+    assert "is not kept" not in show_run([Evidence(run, town)], Thumbnails()).html
 
 
 def test_a_round_that_ends_meanwhile(run, town, tmp_path):

@@ -299,6 +299,14 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         "run-environment": environments(facts),
     }
     parts = [table(about(named))]
+    parts += [
+        paragraph(
+            f"Round {number} of {run.title} is not kept: it failed, or is not finished. The round "
+            "before is the result."
+        )
+        for run in runs
+        for number in run.unkept
+    ]
     if len(tables["run-results"]) > 1:
         best = (
             "The best round was chosen by the test set, so it flatters; the last one is the result."

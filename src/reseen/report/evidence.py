@@ -94,6 +94,7 @@ class Evidence:
         self.round = last_round(self.folder)
         rows = read_metrics(self.folder)
         self.rows = [row for row in rows if row["round"] <= self.round] if self.trained else rows
+        self.unkept = [int(row["round"]) for row in rows[len(self.rows) :]]
 
     @property
     def trained(self) -> bool:
@@ -105,6 +106,12 @@ class Evidence:
         """Whether the data has a query with a match in its gallery."""
         data = self.data
         return data is not None and sum(1 for _ in unmatched(data)) < len(data.query)
+
+    @property
+    def left_out(self) -> int:
+        """How many training images could not be read, as far as they were looked at."""
+        seen = "learnt" in vars(self)
+        return len(read_paths(self.folder)) - len(self.learnt.images) if seen else 0
 
     @property
     def first_frames(self) -> bool:

@@ -124,5 +124,10 @@ def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
         )
     if any(run.first_frames for run in runs):
         said.append("Of tracklets only the first frames are known, and stand for the whole.")
+    said += [
+        f"{run.left_out} training images of {run.title} cannot be read and are left out."
+        for run in runs
+        if run.left_out
+    ]
     said.append(f"Figures (PNG, SVG) and numbers (CSV) lie beside this page, in {folder.name}/.")
     return said
