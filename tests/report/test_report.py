@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from reseen.errors import CheckpointError, SettingsError
+from reseen.report.attention import shares_on_person
+from reseen.report.evidence import Evidence
 from reseen.report.report import SECTIONS, write_report
 from reseen.report.thumbnails import HEIGHT
 from tests.report.browser import opened
@@ -164,6 +166,9 @@ def test_three_runs_on_two_points_and_masks_of_nobody(run, town, tmp_path):
     told = dict(data=data, only=["attention", "map"], **(TOLD | dict(points=2)))
     write_report([run, tmp_path / "b", tmp_path / "c"], tmp_path / "report.html", **told)
     assert "Attention on the person" not in inspect(tmp_path / "report.html")
+    assert shares_on_person(Evidence(run, replace(town, root=tmp_path))) == {}
+    own = replace(town.train[0], path=Path(shutil.copy(town.train[0].path, tmp_path)))
+    assert shares_on_person(Evidence(run, replace(data, train=(own,)))) == {}
 
 
 def test_the_same_report_twice_is_the_same_file(run, town, tmp_path):

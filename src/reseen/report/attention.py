@@ -4,6 +4,7 @@ The figures are those of ADTC (Figs. 1 and 3), ConsLearn (Fig. 4), MLA (Fig. 5) 
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from reseen.data.loading import Crops
 from reseen.engine.attention import attention_maps, attention_on_person
 from reseen.engine.cam import class_cam, dropped, last_stages, main_stages, pair_cam
 from reseen.engine.extract import extract
+from reseen.errors import DataError
 from reseen.metrics.clusters import centres
 from reseen.records import Image, distinct, people_of
 from reseen.report.evidence import Evidence, gapless
@@ -171,14 +173,18 @@ def shares_on_person(run: Evidence) -> dict[str, tuple[float, float]]:
 
     As `attention_on_person`; nothing where the data is no town with masks of its people.
     """
-    if run.data is None or not (run.data.root / "masks").is_dir():
+    root = run.data.root if run.data else Path()
+    if run.data is None or not (root / "masks").is_dir():
         return {}
     every = distinct(run.data.train, run.data.query, run.data.gallery)
-    people = [image for image in every if (image.person or 0) > 0]
+    people = [i for i in every if (i.person or 0) > 0 and i.path.is_relative_to(root)]
     if not people:
         return {}
     chosen = [people[i] for i in draw_images(people, MEASURED)]
-    return attention_on_person(run.encoder, run.crops(chosen), run.data.root)
+    try:
+        return attention_on_person(run.encoder, run.crops(chosen), root)
+    except DataError:  # masks, but not of these pictures
+        return {}
 
 
 def plot_shares(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> "Figure":

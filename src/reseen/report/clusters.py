@@ -231,10 +231,10 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
         return paragraph("No round is finished yet."), {}, {}
     if run.labels is None:
         return paragraph("No round has made clusters."), {}, {}
-    if not run.labels.clusters:
-        return paragraph("The last round found no clusters: every image is noise."), {}, {}
     learnt, labels = run.learnt, run.learnt.labels
     assert labels is not None
+    if not labels.clusters:
+        return paragraph("The last round found no clusters: every image is noise."), {}, {}
     named = run.data.cameras if run.data else {}
     found = centres(learnt.features, labels)
     camera, names = named_cameras(learnt.images, named)
