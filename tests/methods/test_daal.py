@@ -218,7 +218,7 @@ def test_the_defaults_are_the_paper():
         ({"floor": 0.0}, "floor is 0.0"),
         ({"epsilon": 1.5}, "epsilon is 1.5"),
         ({"share": 0.0}, "share is 0.0"),
-        ({"pretrain": 0, "rounds": 0}, "something to do"),
+        ({"pretrain": 0, "rounds": 0}, "there is nothing to learn"),
         ({"attention": "two", "specific": False}, "the second has nothing to learn"),
         ({"min_samples": 0}, "min_samples is 0"),
     ],
