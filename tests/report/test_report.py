@@ -96,11 +96,16 @@ def test_the_top_says_what_the_page_holds(whole, run, town, tmp_path):
 def test_pictures_of_an_earlier_report_do_not_stay(run, town, tmp_path):
     out, told = tmp_path / "a.html", dict(data=town, only=["clusters", "run"], **TOLD)
     write_report([run], out, **told)
-    (tmp_path / "a" / "mine.png").touch()
+    mine = [tmp_path / "a" / name for name in ("mine.png", "map.png", "clusters-mine.svg")]
+    for path in mine:
+        path.touch()
     assert list((tmp_path / "a").glob("clusters-largest.*"))
     write_report([run], out, pictures=False, **told)
     assert not list((tmp_path / "a").glob("clusters-largest.*"))
-    assert (tmp_path / "a" / "mine.png").exists() and (tmp_path / "a" / "run-loss.png").exists()
+    assert all(path.exists() for path in mine) and (tmp_path / "a" / "run-loss.png").exists()
+    listed = (tmp_path / "a" / "files.txt").read_text().split()
+    there = {path.name for path in (tmp_path / "a").iterdir()} - {path.name for path in mine}
+    assert {*listed, "files.txt"} == there
 
 
 def test_figures_and_numbers_lie_beside_it(whole):

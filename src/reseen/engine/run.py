@@ -358,7 +358,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 def last_round(folder: Path) -> int:
     """Tell which round a run's last checkpoint is of: 0 before the first one is finished."""
     path = checkpoint(folder, "last")
-    return encoders.read_checkpoint(path)["round"] if path.exists() else 0
+    return encoders.read_checkpoint(path, mapped=True)["round"] if path.exists() else 0
 
 
 def read_paths(folder: Path) -> list[Path]:

@@ -253,8 +253,12 @@ def load_weights(net: nn.Module, path: Path) -> None:
     net.load_state_dict(found, strict=False)
 
 
-def read_weights(path: Path) -> dict:
+def read_weights(path: Path, *, mapped: bool = False) -> dict:
     """Read a file written by torch, as weights only, onto the CPU.
+
+    Args:
+        path: of the file.
+        mapped: leave tensors in the file until they are used, for who wants little of it.
 
     Raises:
         CheckpointError: there is no such file, or it holds more than weights.
@@ -262,7 +266,7 @@ def read_weights(path: Path) -> dict:
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file. Give a file of weights, or name none.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:
         raise CheckpointError(
             f"{path} is not a file of weights ({type(error).__name__})."

@@ -307,13 +307,13 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
     )
 
 
-def read_checkpoint(path: Path) -> dict:
-    """Read a file that holds what `save` gave, and maybe more.
+def read_checkpoint(path: Path, *, mapped: bool = False) -> dict:
+    """Read a file that holds what `save` gave, and maybe more; `mapped` as in `read_weights`.
 
     Raises:
         CheckpointError: the file is missing or was not written by this package.
     """
-    state = backbones.read_weights(path)
+    state = backbones.read_weights(path, mapped=mapped)
     if "encoder_settings" not in state:
         raise CheckpointError(f"{path} holds no encoder of this package. Give a run's checkpoint.")
     return state

@@ -4,7 +4,6 @@ The figures are those of ADTC (Figs. 1 and 3), ConsLearn (Fig. 4), MLA (Fig. 5) 
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -173,12 +172,11 @@ def shares_on_person(run: Evidence) -> dict[str, tuple[float, float]]:
 
     As `attention_on_person`; nothing where the data is no town with masks of its people.
     """
-    root = run.data.root if run.data else Path()
-    if run.data is None or not (root / "masks").is_dir():
+    if run.data is None:
         return {}
-    every = distinct(run.data.train, run.data.query, run.data.gallery)
+    root, every = run.data.root, distinct(run.data.train, run.data.query, run.data.gallery)
     people = [i for i in every if (i.person or 0) > 0 and i.path.is_relative_to(root)]
-    if not people:
+    if not people or not (root / "masks").is_dir():
         return {}
     chosen = [people[i] for i in draw_images(people, MEASURED)]
     try:

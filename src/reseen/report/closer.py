@@ -7,10 +7,10 @@ import numpy as np
 from scipy import sparse
 
 from reseen.cluster.density import encode_images
-from reseen.metrics.clusters import by_distance, by_jaccard, merges, newest, splits
-from reseen.records import JUNK, NOISE, PseudoLabels
+from reseen.metrics.clusters import by_distance, by_jaccard, majority, merges, newest, splits
+from reseen.records import NOISE, PseudoLabels
 from reseen.report.evidence import Learnt
-from reseen.report.sheets import Cell, Row
+from reseen.report.sheets import Cell, Row, mark
 
 SHOWN = 4
 """Splits, merges and new clusters on a sheet."""
@@ -134,17 +134,13 @@ def order_rows(
 
     Source: Ji et al., ADTC, ECCV 2020, Fig. 5.
     """
-    rows = []
+    rows, most = [], majority(labels, people)[0][cluster]
     for name, (members, distances) in {
         "Euclidean distance to the mean": by_distance(learnt.features, labels, cluster),
         "mean Jaccard distance to the others": by_jaccard(encoding, labels, cluster),
     }.items():
-        found, times = np.unique(people[members], return_counts=True)
-        times[found == JUNK] = 0
-        most = found[times.argmax()] if times.any() else JUNK
         words = [f"{distance:.2f}" for distance in distances]
-        known = {JUNK: "", most: "" if most == JUNK else "right"}
-        kinds = [known.get(people[i], "" if most == JUNK else "wrong") for i in members]
+        kinds = [mark(person, most) for person in people[members].tolist()]
         cells = _ends(learnt, members, words.__getitem__, kinds)
         rows.append(Row(f"Cluster {cluster}", f"by {name}", cells))
     return rows

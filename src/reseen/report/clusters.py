@@ -19,7 +19,7 @@ from reseen.report.closer import (
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.plotting import PALETTE, colours, new_figure, styled
 from reseen.report.section import Rows, Section, charts, paragraph, under
-from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html, short_camera
+from reseen.report.sheets import Cell, Row, mark, plot_sheet, seen_by, sheet_html
 from reseen.report.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -135,10 +135,8 @@ def contact_rows(
     tight = judged[np.argsort(found.spread[judged], kind="stable")]
 
     def cell(i: int, most: int) -> Cell:
-        seen = short_camera(names[camera[i]].removeprefix("camera ")) if camera[i] >= 0 else ""
-        known = person[i] != JUNK and most != JUNK
-        kind = ("right" if person[i] == most else "wrong") if known else ""
-        return Cell(images[i], f"{seen} {found.distances[i]:.2f}".strip(), kind)
+        text = f"{seen_by(images[i], named)} {found.distances[i]:.2f}".strip()
+        return Cell(images[i], text, mark(person[i], most))
 
     def ends(order: np.ndarray, most: int) -> list[Cell | None]:
         if len(order) <= NEAREST + FARTHEST:

@@ -36,8 +36,8 @@ class Learnt(NamedTuple):
     features: np.ndarray
     """(N, D) float32 unit rows."""
     labels: PseudoLabels | None = None
-    """Of the last round, numbered without gaps where clusters have lost all their pictures; None
-    if nothing was labelled."""
+    """Of the last round that made some, or None; numbered without gaps where clusters have lost
+    all their pictures."""
     before: PseudoLabels | None = None
     """Of the round before, if it made any."""
 
@@ -130,7 +130,10 @@ class Evidence:
     @cached_property
     def labelled(self) -> int:
         """The last round that made pseudo-labels, up to that of the encoder; 0 if none did."""
-        done = range(self.round if self.trained and self.encoder else 0, 0, -1)
+        if not self.trained:
+            return 0
+        _ = self.encoder  # from here on the round is settled
+        done = range(self.round, 0, -1)
         return next((number for number in done if read_labels(self.folder, number)), 0)
 
     @cached_property

@@ -13,6 +13,9 @@ from reseen.report.plotting import save_figure
 from reseen.report.section import Section
 from reseen.report.thumbnails import Thumbnails
 
+LIST = "files.txt"
+"""Names what a report wrote beside its page."""
+
 
 def write_page(
     path: Path,
@@ -69,18 +72,21 @@ def warning(pictures: Thumbnails) -> list[str]:
     ]
 
 
-def write_files(folder: Path, sections: Sequence[Section], former: Sequence[str] = ()) -> None:
-    """Write the figures of sections as PNG and SVG, and their numbers as CSV.
+def write_files(folder: Path, sections: Sequence[Section]) -> None:
+    """Write the figures of sections as PNG and SVG, their numbers as CSV, and a list of all.
 
     Args:
-        folder: made if it is not there; files of these names are replaced.
+        folder: made if it is not there; files of these names are replaced. What the list of an
+            earlier report names is removed: it may show what this one is asked to leave out.
         sections: with figures and tables of different names.
-        former: how the names of figures and tables begin that an earlier report may have left. They
-            are removed: they may show what this one is asked to leave out.
     """
-    for path in sorted(folder.glob("*")):
-        if path.suffix in (".png", ".svg", ".csv") and path.stem.startswith(tuple(former)):
-            path.unlink()
+    former = folder / LIST
+    names = [f"{n}.{kind}" for s in sections for n in s.figures for kind in ("png", "svg")]
+    names += [f"{name}.csv" for section in sections for name in section.tables]
+    for name in former.read_text(encoding="utf-8").splitlines() if former.exists() else ():
+        (folder / Path(name).name).unlink(missing_ok=True)
+    with written(former) as file:
+        file.write("".join(f"{name}\n" for name in names).encode())
     for section in sections:
         for name, figure in section.figures.items():
             for kind in ("png", "svg"):

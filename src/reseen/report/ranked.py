@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from reseen.errors import DataError
-from reseen.records import Dataset, Image, Ranking
+from reseen.records import Dataset, Ranking
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.section import Section, paragraph, table, under, unfinished
-from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html, short_camera
+from reseen.report.sheets import Cell, Row, plot_sheet, seen_by, sheet_html
 from reseen.report.thumbnails import Thumbnails
 
 WORST = 8
@@ -61,7 +61,11 @@ def ranked_rows(data: Dataset, rankings: Mapping[str, Ranking], rows: np.ndarray
         for number, (title, ranking) in enumerate(rankings.items()):
             query = data.query[int(ranking.queries[row])]
             hits = [
-                Cell(data.gallery[i], seen_by(data.gallery[i], data), "right" if right else "wrong")
+                Cell(
+                    data.gallery[i],
+                    seen_by(data.gallery[i], data.cameras),
+                    "right" if right else "wrong",
+                )
                 for i, right in zip(ranking.top[row], ranking.right[row], strict=True)
                 if i >= 0
             ]
@@ -71,16 +75,9 @@ def ranked_rows(data: Dataset, rankings: Mapping[str, Ranking], rows: np.ndarray
             )
             name = title if len(rankings) > 1 else query.path.name
             name = f"{query.path.name}: {title}" if len(rankings) > 1 and not number else name
-            asked = Cell(query, seen_by(query, data), "query")
+            asked = Cell(query, seen_by(query, data.cameras), "query")
             laid.append(Row(name, note, [asked, *hits]))
     return laid
-
-
-def seen_by(image: Image, data: Dataset | None = None) -> str:
-    """Name the camera of an image in a few letters, if it is known."""
-    if image.camera is None:
-        return ""
-    return short_camera(str(data.cameras.get(image.camera, image.camera) if data else image.camera))
 
 
 def neighbour_rows(learnt: Learnt, show: int, seed: int = 0) -> list[Row]:

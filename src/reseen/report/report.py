@@ -108,7 +108,7 @@ def write_report(
     every = [name for name in SECTIONS if name != "sweep" or len(folders) > 1]
     names = [name for name in SECTIONS if name in (only or every)]
     sections = [shows[name](evidence, kept) for name in names]
-    write_files(path.with_suffix(""), sections, former=[*SECTIONS])
+    write_files(path.with_suffix(""), sections)
     title = f"Report: {', '.join(run.title for run in evidence)}"
     write_page(path, title, sections, kept, notes(evidence, path.with_suffix("")))
     return sections

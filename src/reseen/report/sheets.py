@@ -1,13 +1,13 @@
 """Contact sheets: rows of crops with a title, framed as right or wrong where that is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reseen.records import Image
+from reseen.records import JUNK, Image
 from reseen.report.plotting import GREY, new_figure, shortened, styled
 from reseen.report.thumbnails import HEIGHT, WIDTH, Thumbnails
 
@@ -42,8 +42,16 @@ class Row:
     """Parts of a whole to show as a bar: name, share, colour."""
 
 
-def short_camera(name: str) -> str:
-    """Give a camera in a few letters: its name, or c and its number."""
+def mark(person: int, most: int) -> str:
+    """Tell whether a crop shows whom most of its row show; nothing where either is unknown."""
+    return "" if JUNK in (person, most) else "right" if person == most else "wrong"
+
+
+def seen_by(image: Image, named: Mapping[int, str] | None = None) -> str:
+    """Give the camera of an image in a few letters: its name, or c and its number, if known."""
+    if image.camera is None:
+        return ""
+    name = str((named or {}).get(image.camera, image.camera))
     return f"c{name}" if name.isdigit() else name
 
 
