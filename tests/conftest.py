@@ -31,6 +31,19 @@ SMALL: dict[str, dict] = {
 """What a test needs of a method beside the settings that all share."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--all`: run the slow tests too, as CI does."""
+    parser.addoption("--all", action="store_true", help="run the tests marked slow as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked slow, unless it is asked for."""
+    if not config.getoption("--all"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
 @pytest.fixture(scope="session")
 def town_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Market-1501-like folder of a few invented people."""
@@ -64,10 +77,15 @@ def other_town(other_folder: Path) -> Dataset:
     return read(other_folder)
 
 
+def sources(name: str, labelled: Dataset) -> dict[str, Dataset]:
+    """Give what `train` needs for a method beside its data."""
+    return {"source": labelled} if getattr(METHODS[name], "needs_source", False) else {}
+
+
 @pytest.fixture
 def given(name, other_town):
     """Give what `train` needs for a method beside its data."""
-    return {"source": other_town} if getattr(METHODS[name], "needs_source", False) else {}
+    return sources(name, other_town)
 
 
 @pytest.fixture(scope="session")
@@ -85,18 +103,19 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return read(folder / "tracklets.csv", format="tracklets")
 
 
+def small(name: str = "cluster-contrast", **changes):
+    """Make a method with settings small enough for a test."""
+    shared = dict(encoder=TINY, epochs=3, iterations=4, people=4, views=4)
+    shared |= dict(k1=8, k2=2, eps=0.7, min_samples=2)
+    known = {field.name for field in fields(METHODS[name])}
+    shared = {key: value for key, value in shared.items() if key in known}
+    return METHODS[name](**(shared | SMALL.get(name, {}) | changes))
+
+
 @pytest.fixture
 def quick():
-    """Make a method with settings small enough for a test."""
-
-    def make(name: str = "cluster-contrast", **changes):
-        small = dict(encoder=TINY, epochs=3, iterations=4, people=4, views=4)
-        small |= dict(k1=8, k2=2, eps=0.7, min_samples=2)
-        known = {field.name for field in fields(METHODS[name])}
-        small = {key: value for key, value in small.items() if key in known}
-        return METHODS[name](**(small | SMALL.get(name, {}) | changes))
-
-    return make
+    """Give `small`."""
+    return small
 
 
 @pytest.fixture(scope="session")

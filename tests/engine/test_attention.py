@@ -8,6 +8,7 @@ import torch
 
 from reseen import training
 from reseen.data.masks import read_masks
+from reseen.engine import attention
 from reseen.engine.attention import attention_maps, attention_on_person
 from reseen.engine.extract import load
 from reseen.engine.run import Run
@@ -29,7 +30,12 @@ def made(*names, **changes):
 
 @pytest.fixture(scope="module")
 def crops(town):
-    return load(town.train[:70], made())
+    return load(town.train[:6], made())
+
+
+@pytest.fixture(autouse=True)
+def _two_batches(monkeypatch):
+    monkeypatch.setattr(attention, "default_batch", lambda encoder: 4)
 
 
 def pooled(encoder, pixels):
@@ -49,7 +55,7 @@ def test_every_module_has_maps(crops, town_folder, names, place):
     left = ["left"] * ("domain-adaptive" in names)
     assert set(maps) == {"before", *weighing, *left, "after", "last"} and encoder.training
     for found in maps.values():
-        assert found.shape == (70, *maps["last"].shape[1:]) and (found >= 0).all()
+        assert found.shape == (6, *maps["last"].shape[1:]) and (found >= 0).all()
         assert found.dtype == np.float32
     shares = attention_on_person(encoder, crops, town_folder)
     assert all(0 <= share <= 1 and 0 < area < 1 for share, area in shares.values())
@@ -116,7 +122,7 @@ def test_a_person_of_only_the_attended_place_is_found(crops, town_folder):
     masks = read_masks(town_folder, crops.images, *crops.size)
     lit = masks.astype(np.float32)
     share, area = person_share(lit, masks)
-    assert share == pytest.approx(np.ones(70)) and (area > 0.05).all() and (area < 0.95).all()
+    assert share == pytest.approx(np.ones(6)) and (area > 0.05).all() and (area < 0.95).all()
     paths = [town_folder / "masks" / i.path.relative_to(town_folder) for i in crops.images]
     assert paths[0].with_suffix(".png").is_file()
 

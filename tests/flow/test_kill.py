@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-ROUNDS = 6  # enough that it cannot end before a busy machine gets to kill it
+ROUNDS = 5  # enough that it cannot end before a busy machine gets to kill it
 SMALL = (
     "--encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 "
     "--encoder.width 24 --encoder.last-stride 2 --people 4 --views 4 --k1 8 --k2 2 --eps 0.7 "
@@ -47,21 +47,23 @@ def whole_run(town_folder, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    "kill", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_killed_and_resumed_is_bit_identical(town_folder, whole_run, tmp_path, kill):
     process = start(town_folder, tmp_path / "killed")
     rounds = tmp_path / "killed" / "labels"
-    while not (rounds / "0003.npy").exists():  # in the middle of the third round
+    while not (rounds / "0002.npy").exists():  # in the middle of the second round
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
     process.send_signal(kill)
     text, _ = process.communicate(timeout=60)
     assert process.returncode == (-9 if kill == signal.SIGKILL else 130), text
     assert "Traceback" not in text
-    assert encoder_of(tmp_path / "killed")["round"] == 2
+    assert encoder_of(tmp_path / "killed")["round"] == 1
 
     text = finish(start(town_folder, tmp_path / "killed"))
-    assert "going on after round 2" in text
+    assert "going on after round 1" in text
     whole, killed = encoder_of(whole_run), encoder_of(tmp_path / "killed")
     assert whole["round"] == killed["round"] == ROUNDS
     assert whole["encoder"].keys() == killed["encoder"].keys()

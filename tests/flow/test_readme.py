@@ -81,6 +81,7 @@ def test_code():
     assert names["features"].shape == (len(names["images"]), 512)
 
 
+@pytest.mark.slow
 def test_the_demo_learns(tmp_path):
     demo = [sys.executable, str(ROOT / "examples" / "demo.py"), str(tmp_path)]
     alone = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # others test beside

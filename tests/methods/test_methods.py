@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from reseen.methods import METHODS
 from reseen.nets.encoder import EncoderSettings
 from reseen.records import Dataset
 from reseen.training import load, train
-from tests.conftest import TINY
+from tests.conftest import TINY, small, sources
 
 CPU = Device(name="cpu", precision="float32")
 BLIND = [name for name, method in METHODS.items() if not getattr(method, "needs_people", False)]
-everyone = pytest.mark.parametrize("name", BLIND)
+everyone = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in BLIND]
+)
 
 
 def learn(method, data, folder, **options):
@@ -46,63 +49,66 @@ CLUSTERED = [name for name in BLIND if name not in ("ssl", "buc")]
 """Methods whose rounds can fail to find clusters."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNS)  # daal: in its own file
 def test_it_learns(easy_town, tmp_path, quick, name, given):
+    """What learns nothing keeps its mAP; each seed that was tried gains half of it or more."""
     method = quick(name, encoder=START, augment=AugmentSettings(pad=3), **LEARNS[name])
     learn(method, easy_town, tmp_path, evaluate_every=0, **given)
     rows = read_metrics(tmp_path)
-    assert rows[-1]["mAP"] > 1.4 * rows[0]["mAP"]
+    assert rows[-1]["mAP"] > 1.2 * rows[0]["mAP"]
     truth = [row[TRUTH.get(name, "nmi")] for row in rows if TRUTH.get(name, "nmi") in row]
     assert truth[-1] > truth[0]
     assert rows[-1]["loss"] < rows[1]["loss"]
 
 
-TEN = {
-    "adtc": dict(rounds=10, epochs=1, iterations=1),
-    "ssl": dict(first=4, rounds=6, rate_hold=4),
-    "buc": dict(first=4, merge_rate=0.125, rate_hold=4),
-    "daal": dict(rounds=10, epochs=1, iterations=1, head_rate=1e-5),
+FIVE = {
+    "adtc": dict(rounds=5, epochs=1, iterations=1),
+    "ssl": dict(first=2, rounds=3, rate_hold=2),
+    "buc": dict(first=2, merge_rate=0.2, rate_hold=2),
+    "daal": dict(rounds=5, epochs=1, iterations=1, head_rate=1e-5),
 }
+
+
+def five_losses(town, folder, quick, name, given):
+    small = dict(rate=1e-5) | FIVE.get(name, dict(epochs=5, iterations=1))
+    learn(quick(name, **small), town, folder, evaluate_every=0, **given)
+    return [row["loss"] for row in read_metrics(folder)[1:6]]
 
 
 @everyone
 def test_golden_losses(town, tmp_path, quick, name, given):
-    """Ten rounds of one seed: a change of any part that changes the numbers shows here."""
-    small = dict(rate=1e-5) | TEN.get(name, dict(epochs=10, iterations=1))
-    learn(quick(name, **small), town, tmp_path, evaluate_every=0, **given)
-    losses = [row["loss"] for row in read_metrics(tmp_path)[1:]]
+    """Five rounds of one seed: a change of any part that changes the numbers shows here."""
+    losses = five_losses(town, tmp_path, quick, name, given)
     np.testing.assert_allclose(losses, GOLDEN[name], rtol=1e-3)
 
 
+@pytest.mark.slow
+@everyone
+def test_golden_losses_do_not_hang_on_rounding(town, tmp_path, quick, name, given, monkeypatch):
+    """Processors round apart by some 1e-7; moving every weight by 1e-6 of itself may not show."""
+    build = Run.build
+
+    def moved(run, settings):
+        encoder, chance = build(run, settings), torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for weight in encoder.parameters():
+                weight *= 1 + 1e-6 * torch.randn(weight.shape, generator=chance)
+        return encoder
+
+    monkeypatch.setattr(Run, "build", moved)
+    losses = five_losses(town, tmp_path, quick, name, given)
+    np.testing.assert_allclose(losses, GOLDEN[name], rtol=5e-4)
+
+
 GOLDEN = {
-    "cluster-contrast": [
-        *(2.292275, 2.417438, 2.66831, 2.097203, 2.041491),
-        *(1.760751, 6.917804, 6.545095, 7.148927, 5.283639),
-    ],
-    "adtc": [
-        *(0.886984, 1.07933, 0.798414, 0.786002, 0.94398),
-        *(0.731961, 0.604045, 0.491552, 1.457626, 0.693578),
-    ],
-    "conslearn": [
-        *(9.193849, 11.301701, 10.559638, 9.197912, 10.003179),
-        *(10.150149, 9.818249, 9.022987, 8.969541, 10.707136),
-    ],
-    "mla": [
-        *(2.36123, 2.381502, 2.298091, 2.205347, 2.511289),
-        *(1.165858, 6.221455, 5.161112, 7.726286, 7.437426),
-    ],
-    "ssl": [
-        *(4.456656, 3.324748, 2.686043, 2.335873, 2.590541),
-        *(2.405304, 2.55189, 2.640779, 2.59873, 2.246857),
-    ],
-    "buc": [
-        *(4.456656, 3.324748, 2.686043, 2.335873, 2.113933),
-        *(1.790556, 1.823767, 1.829683, 1.35095, 1.076462),
-    ],
-    "daal": [
-        *(5.148713, 7.031545, 7.384507, 5.458769, 6.540583),
-        *(4.671094, 7.302483, 9.424762, 7.113324, 6.846939),
-    ],
+    "cluster-contrast": [2.292274, 2.417439, 2.668317, 2.097206, 2.041506],
+    "adtc": [0.886984, 1.079329, 0.798414, 0.786001, 0.94398],
+    "conslearn": [9.193851, 11.301701, 10.559637, 9.197918, 10.003117],
+    "mla": [2.36123, 2.381502, 2.298091, 2.205347, 2.511276],
+    "ssl": [4.456656, 3.324749, 2.826995, 2.735551, 2.599649],
+    "buc": [4.456656, 3.324749, 2.337333, 1.963313, 1.467821],
+    "daal": [5.148713, 7.031543, 7.384509, 5.45877, 6.540586],
 }
 
 
@@ -122,21 +128,36 @@ def stopped_in_round_two(monkeypatch):
             yield
 
 
+@pytest.fixture(scope="session")
+def whole_run(town, other_town, tmp_path_factory):
+    """Give the folder of an uninterrupted run of a method, trained once for all tests."""
+
+    @cache
+    def run(name):
+        folder = tmp_path_factory.mktemp(name) / "whole"
+        learn(small(name), town, folder, evaluate_every=1, **sources(name, other_town))
+        return folder
+
+    return run
+
+
+def state(folder):
+    return torch.load(checkpoint(folder, "last"), weights_only=True)
+
+
 @everyone
-def test_stopped_and_resumed_equals_uninterrupted(town, tmp_path, quick, monkeypatch, name, given):
+def test_stopped_and_resumed_equals_uninterrupted(
+    town, tmp_path, quick, monkeypatch, whole_run, name, given
+):
     """All that is kept, bit by bit: encoder, optimiser, mean network and its head."""
-    learn(quick(name), town, tmp_path / "whole", **given)
     with stopped_in_round_two(monkeypatch):
-        learn(quick(name), town, tmp_path / "parts", **given)
-    learn(quick(name), town, tmp_path / "parts", **given)
-    states = [
-        torch.load(checkpoint(tmp_path / run, "last"), weights_only=True)
-        for run in ("whole", "parts")
-    ]
+        learn(quick(name), town, tmp_path, evaluate_every=1, **given)
+    learn(quick(name), town, tmp_path, evaluate_every=1, **given)
+    states = state(whole_run(name)), state(tmp_path)
     assert same(*states) and states[0]["round"] == 3
     rows = [
         [{k: v for k, v in row.items() if "seconds" not in k} for row in read_metrics(folder)]
-        for folder in (tmp_path / "whole", tmp_path / "parts")
+        for folder in (whole_run(name), tmp_path)
     ]
     assert rows[0] == rows[1]
 
@@ -152,7 +173,7 @@ def same(one, two):
 
 
 @everyone
-def test_scrambled_people_change_nothing(town, tmp_path, quick, name, given):
+def test_scrambled_people_change_nothing(town, tmp_path, quick, whole_run, name, given):
     """The identity barrier: who is who must not reach the method."""
     people = np.random.default_rng(0).permutation([image.person for image in town.train])
     scrambled = replace(
@@ -161,28 +182,27 @@ def test_scrambled_people_change_nothing(town, tmp_path, quick, name, given):
             replace(image, person=int(p)) for image, p in zip(town.train, people, strict=True)
         ),
     )
-    one = learn(quick(name), town, tmp_path / "one", **given)
-    two = learn(quick(name), scrambled, tmp_path / "two", **given)
-    assert torch.equal(weights(one), weights(two))
-    nmi = [read_metrics(tmp_path / folder)[-1][TRUTH.get(name, "nmi")] for folder in ("one", "two")]
+    encoder = learn(quick(name), scrambled, tmp_path, evaluate_every=0, **given)
+    assert torch.equal(weights(encoder), weights(load(whole_run(name), device=CPU)))
+    folders = (whole_run(name), tmp_path)
+    nmi = [read_metrics(folder)[-1][TRUTH.get(name, "nmi")] for folder in folders]
     assert nmi[0] != nmi[1]  # the judge does see the difference
 
 
 @everyone
-def test_shuffled_files_change_nothing(town, tmp_path, quick, name, given):
+def test_shuffled_files_change_nothing(town, tmp_path, quick, whole_run, name, given):
     order = np.random.default_rng(1).permutation(len(town.train))
     shuffled = replace(town, train=tuple(town.train[i] for i in order))
-    one = learn(quick(name), town, tmp_path / "one", **given)
-    two = learn(quick(name), shuffled, tmp_path / "two", **given)
-    assert torch.equal(weights(one), weights(two))
+    encoder = learn(quick(name), shuffled, tmp_path, evaluate_every=0, **given)
+    assert torch.equal(weights(encoder), weights(load(whole_run(name), device=CPU)))
 
 
 @everyone
-def test_what_it_learnt_loads_again(town, tmp_path, quick, name, given):
-    encoder = learn(quick(name), town, tmp_path, evaluate_every=1, **given)
-    assert torch.equal(weights(load(tmp_path, device=CPU)), weights(encoder))
-    row = max(read_metrics(tmp_path)[1:], key=lambda row: row["mAP"])
-    best = load(tmp_path, best=True, device=CPU)
+def test_what_it_learnt_loads_again(town, quick, whole_run, name, given):
+    encoder = learn(quick(name), town, whole_run(name), evaluate_every=1, **given)  # only read
+    assert torch.equal(weights(load(whole_run(name), device=CPU)), weights(encoder))
+    row = max(read_metrics(whole_run(name))[1:], key=lambda row: row["mAP"])
+    best = load(whole_run(name), best=True, device=CPU)
     assert torch.equal(weights(best), weights(encoder)) == (row["round"] == 3)
 
 

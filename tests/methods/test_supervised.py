@@ -22,6 +22,7 @@ def quick(**changes):
     return Supervised(**(small | changes))
 
 
+@pytest.mark.slow
 def test_it_learns_who_is_who(town, tmp_path):
     plain = AugmentSettings(pad=3, erase=0)
     learn(quick(epochs=20, smoothing=0.0, augment=plain), town, tmp_path, evaluate_every=0)
@@ -31,7 +32,7 @@ def test_it_learns_who_is_who(town, tmp_path):
 
 
 def test_resumes_exactly(town, tmp_path):
-    whole = learn(quick(), town, tmp_path / "whole")
+    whole = learn(quick(), town, tmp_path / "whole", evaluate_every=0)
 
     class StoppedError(Exception):
         pass
@@ -45,8 +46,8 @@ def test_resumes_exactly(town, tmp_path):
     Halting.__name__ = "Supervised"
     halting = Halting(**{name: getattr(quick(), name) for name in asdict(quick())})
     with pytest.raises(StoppedError):
-        learn(halting, town, tmp_path / "halted")
-    resumed = learn(quick(), town, tmp_path / "halted")
+        learn(halting, town, tmp_path / "halted", evaluate_every=0)
+    resumed = learn(quick(), town, tmp_path / "halted", evaluate_every=0)
     assert torch.equal(weights(whole), weights(resumed))
 
 

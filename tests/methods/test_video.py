@@ -9,13 +9,18 @@ import torch
 from reseen.data.loading import Loading
 from reseen.engine.run import read_facts, read_metrics
 from reseen.errors import SettingsError
-from tests.methods.test_methods import CLUSTERED, everyone, learn, stopped_in_round_two, weights
+from tests.methods.test_methods import BLIND, CLUSTERED, learn, stopped_in_round_two, weights
+
+slow = pytest.mark.slow
 
 FEW = dict(k1=4, eps=0.5)
 """Twenty-four tracklets have few neighbours."""
 
 
-@everyone
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "cluster-contrast" else pytest.param(name, marks=slow) for name in BLIND],
+)
 def test_it_learns_from_tracklets_and_resumes(video, tmp_path, quick, monkeypatch, name, given):
     """Bit by bit, so the frames that are drawn come from seed and round alone."""
     method = quick(name, **(FEW if name in CLUSTERED else {}))
