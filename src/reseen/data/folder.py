@@ -359,9 +359,7 @@ def _refuse_contradiction(
         )
 
 
-def _numbers(
-    values: Iterable[Any], told: Mapping[str, int | None]
-) -> Callable[[Any], int | None]:
+def _numbers(values: Iterable[Any], told: Mapping[str, int | None]) -> Callable[[Any], int | None]:
     """Make a map from what a user wrote to numbers: numbers stay, names are counted in order.
 
     Numbers are those from 0 that 64 bits surely hold; where anything else is there, all are names.
@@ -410,6 +408,7 @@ def _time(value: Any, where: str) -> float | None:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{where}: time is {_cut(value)!r}. Write seconds, or a date and time like 2026-01-31T18:05."
+            f"{where}: time is {_cut(value)!r}. Write seconds, or a date and time like "
+            "2026-01-31T18:05."
         ) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

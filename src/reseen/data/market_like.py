@@ -17,9 +17,7 @@ BY_PERSON = ("train_all", "query", "gallery")
 DEPTH = 3
 """Folders further down in which a benchmark is looked for."""
 _NUMBER = r"\d{1,18}(?!\d)"  # what 64 bits hold
-_NAME = re.compile(
-    rf"(?P<person>-1|{_NUMBER})_c(?P<camera>{_NUMBER})(?:_f(?P<frame>{_NUMBER}))?"
-)
+_NAME = re.compile(rf"(?P<person>-1|{_NUMBER})_c(?P<camera>{_NUMBER})(?:_f(?P<frame>{_NUMBER}))?")
 _SURE = re.compile(r"(?:-1|\d{4})_c\d{1,3}(?:s\d|_)")
 
 

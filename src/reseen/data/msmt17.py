@@ -66,8 +66,8 @@ def is_msmt17(root: Path) -> bool:
 
 
 _ALONE = (
-    " The folders of images are there, but the lists that come with them are not: without them test "
-    "images would train. To learn from the training half alone, give that folder with --pattern "
+    " The folders of images are there, but not the lists that come with them: without lists, test "
+    "images would train. To learn from the training half alone, give its folder with --pattern "
     "'{person}/{_}_{_}_{camera}_{_}'."
 )
 
