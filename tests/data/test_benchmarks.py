@@ -239,7 +239,7 @@ def test_numbers_beyond_64_bits_are_no_names_of_a_benchmark(tmp_path):
         read(tmp_path)
     line = "0000/0000_000_01_a.jpg 99999999999999999999\n"
     (msmt17(tmp_path / "m") / "list_val.txt").write_text(line)
-    with pytest.raises(DataError, match="line 1: .* is not understood"):
+    with pytest.raises(DataError, match=r"line 1: .* is not understood"):
         read(tmp_path / "m")
 
 

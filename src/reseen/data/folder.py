@@ -352,7 +352,7 @@ def _refuse_contradiction(
     if len(splits) > 1 and "train" in splits:
         wrong.append("split")
     if wrong:
-        new, old = (_cut(line.get(wrong[0])) for line in (row, before))
+        new, old = (_cut(_plain(line.get(wrong[0]))) for line in (row, before))
         raise DataError(
             f"{row['where']}: {wrong[0]} of {_cut(row['path'])} is {new!r}, but {old!r} in "
             f"{before['where']}. Keep one of the two lines."
