@@ -201,16 +201,16 @@ def test_benchmarks_far_down_are_refused(tmp_path, names):
 @pytest.mark.parametrize(
     ("folders", "train"),
     [
-        (("train/0001", "test/0002"), "train"),
-        (("Train", "query"), "Train"),
-        (("Query", "Gallery", "Bounding_Box_Train"), "Bounding_Box_Train"),
-        (("train", "val"), "train"),
-        (("images_labeled", "images_detected"), "images_detected"),
+        (("train/0001", "test/0002"), r"alone, .*/train \("),
+        (("Train", "query"), r"alone, .*/Train \("),
+        (("Query", "Gallery", "Bounding_Box_Train"), r"alone, .*/Bounding_Box_Train \("),
+        (("images_labeled", "images_detected"), r"alone \(with"),
+        (("cam1", "test"), r"alone \(with"),
     ],
 )
 def test_parts_are_never_cameras(tmp_path, folders, train):
     tree(tmp_path, [f"{folder}/{i}.jpg" for folder in folders for i in range(2)])
-    with pytest.raises(DataError, match=rf"parts of a data set.*{train} \(with") as error:
+    with pytest.raises(DataError, match=f"parts of a data set.*{train}") as error:
         read(tmp_path)
     assert ("small letters" in str(error.value)) == any(map(str.istitle, folders))
     assert len(read(tmp_path, folders="camera").cameras) == len(folders)
@@ -220,6 +220,10 @@ def test_a_half_given_alone_keeps_its_people_and_cameras(tmp_path):
     data = read(tree(tmp_path, MARKET[:3]) / "bounding_box_train")
     assert facts(data.train) == [(2, 1), (2, 2), (7, 3)]
     assert "People and cameras are read from names such as 0002_c1s1" in data.notes[0]
+    tree(tmp_path, ["bounding_box_train/odd.jpg"])
+    data = read(tmp_path / "bounding_box_train")
+    assert "3 names say a person and a camera as in Market-1501, but 1 do not" in data.notes[0]
+    assert {image.camera for image in data.train} == {None}
 
 
 def test_a_manifest_beside_a_benchmark_is_said(tmp_path):

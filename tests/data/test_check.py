@@ -81,7 +81,9 @@ def test_a_picture_listed_as_query_and_gallery_is_no_copy(market):
 def test_cameras(market):
     one = replace(market, train=tuple(replace(image, camera=1) for image in market.train))
     assert "second one" in about(one, "from one camera")
-    none = replace(market, train=tuple(replace(image, camera=None) for image in market.train))
+    images = (market.train, market.query, market.gallery)
+    parts = (tuple(replace(image, camera=None) for image in part) for part in images)
+    none = replace(market, **dict(zip(("train", "query", "gallery"), parts, strict=True)))
     assert not any("camera is" in text for text in problems(none))  # it does not hurt
     assert "no camera is known: training works without" in str(check(none))
 
@@ -143,6 +145,8 @@ def test_near_duplicates_across_query_and_gallery(tmp_path):
     text = about(data, "nearly the same")
     assert text.startswith("2 queries")  # those of the query's person and camera are left out
     assert f"{query[2].path} ~ {gallery[2].path}" in text and "q3.png ~" in text
+    junk = tuple(replace(i, person=-1) for i in gallery)
+    assert not any("nearly" in t for t in problems(replace(data, gallery=junk)))
     moved = tuple(replace(i, camera=None) for i in gallery)
     assert about(replace(data, gallery=moved), "nearly the same").startswith("4 queries")
 

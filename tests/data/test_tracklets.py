@@ -239,3 +239,17 @@ def test_tracklets_hold_their_paths():
     tracklet = Image(Path("a/1.jpg"), frames=("1.jpg", "2.jpg"))
     assert tracklet.paths == (Path("a/1.jpg"), Path("a/2.jpg"))
     assert Image(Path("a/1.jpg")).paths == (Path("a/1.jpg"),)
+
+
+def test_the_first_folder_may_be_a_person(tmp_path):
+    root = tree(tmp_path, [f"{who}/{i}/1.jpg" for who in ("ann", "bob") for i in (1, 2)])
+    data = read(root, format="tracklets", folders="person")
+    assert facts(data.train) == [(0, None, 1), (0, None, 1), (1, None, 1), (1, None, 1)]
+    assert data.query == data.gallery == data.train
+    assert "If each is a person" in read(root, format="tracklets").notes[0]
+
+
+def test_mars_names_of_another_encoding_are_refused(tmp_path):
+    (trees.mars(tmp_path) / "info" / "test_name.txt").write_bytes(b"\xe9.jpg")
+    with pytest.raises(DataError, match=r"test_name\.txt is not UTF-8 text"):
+        mars.read(tmp_path)

@@ -98,7 +98,7 @@ def check(
     found += _cost(dataset.train)
     if dataset.cameras:
         found.append("  cameras: " + ", ".join(f"{k} = {v}" for k, v in dataset.cameras.items()))
-    elif all(image.camera is None for image in dataset.train):
+    elif all(image.camera is None for image in images):
         found.append(f"  no camera is known: {NO_CAMERA}")
     found += _scaled(pictures)
     found += (f"  note: {note}" for note in dataset.notes)
@@ -277,9 +277,9 @@ def _alike(dataset: Dataset, pictures: Mapping[Path, _Picture]) -> Iterable[Prob
     for a, b in _near(small):
         if a < len(query) <= b:
             one, other = query[a], gallery[b - len(query)]
-            same = one.person == other.person and None is not one.camera == other.camera
-            copy = pictures[one.path].content == pictures[other.path].content
-            if one.path != other.path and not same and not copy:
+            same = one.person == other.person and one.camera == other.camera
+            left_out = other.person == JUNK or (same and one.camera is not None)
+            if one.path != other.path and not left_out:
                 found.setdefault(one.path, other.path)
     if found:
         yield Problem(
@@ -325,8 +325,8 @@ def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
         yield Problem(
             f"{len(dataset.train)} training {_word(dataset.train)} are few for the published "
             "settings, which are for thousands.",
-            "start with --k1 10 --k2 4 --eps 0.5, and fewer --iterations: with k1 30, pictures of "
-            "different people fall into one cluster",
+            "start cluster-contrast with --k1 10 --k2 4 --eps 0.5, and fewer --iterations: with k1 "
+            "30, pictures of different people fall into one cluster",
         )
     cameras = {image.camera for image in dataset.train}
     if len(cameras) == 1 and None not in cameras:

@@ -147,6 +147,13 @@ def _folder_rows(
                 for path, fact in zip(paths, facts, strict=True)
                 if fact
             ]
+        odd = [path for path, fact in zip(paths, facts, strict=True) if not fact]
+        if 2 * len(odd) < len(paths):
+            notes.append(
+                f"{len(paths) - len(odd)} names say a person and a camera as in Market-1501, but "
+                f"{len(odd)} do not, first {odd[0].name}: none is read. Rename those, or say "
+                "--pattern."
+            )
         folders = _guess(root, sizes, notes)
     return [
         {"path": path, folders: parts[0] if len(parts) > 1 else None}
@@ -158,14 +165,14 @@ def _refuse_parts(root: Path, names: Iterable[str]) -> None:
     """As plain crops, test images would train, and the parts would be cameras."""
     parts = [name for name in sorted(names) if name.lower() in PARTS]
     if parts:
-        train = next((name for name in parts if "train" in name.lower()), parts[0])
+        train = next((f", {root / name}" for name in parts if "train" in name.lower()), "")
         case = " A benchmark's folders are known in small letters only." * any(
             name != name.lower() for name in parts
         )
         raise DataError(
             f"{root} has folders named {', '.join(parts)}: these are parts of a data set, not "
-            f"cameras, and what is meant for tests would train.{case} Give the part to learn from, "
-            f"{root / train} (with --folders person if each folder in it is a person), or a "
+            f"cameras, and what is meant for tests would train.{case} Give the part to learn from "
+            f"alone{train} (with --folders person if each folder in it is a person), or a "
             "manifest with a column split; if they are cameras after all, say --folders camera."
         )
 

@@ -43,13 +43,14 @@ def find_pictures(root: Path) -> tuple[list[Path], Counter[str]]:
             continue
         seen.add(identity)
         for entry in _entries(folder):
-            suffix, linked = Path(entry.name).suffix.lower(), entry.is_symlink()
-            if os.path.isdir(entry.path) if linked else entry.is_dir():  # noqa: PTH112 (no errors)
-                (links if linked else folders).append(Path(entry.path))
+            path = Path(entry.path)
+            suffix = path.suffix.lower()
+            if _is_folder(entry):
+                (links if entry.is_symlink() else folders).append(path)
             elif suffix not in PICTURES:
                 passed[suffix or "without a suffix"] += 1
-            elif os.path.isfile(entry.path) if linked else entry.is_file():  # noqa: PTH113
-                pictures.append(Path(entry.path))
+            elif path.is_file() if entry.is_symlink() else entry.is_file():
+                pictures.append(path)
             else:
                 passed[f"{suffix} that is not a file"] += 1
     refuse_line_ends(pictures)
@@ -58,7 +59,7 @@ def find_pictures(root: Path) -> tuple[list[Path], Counter[str]]:
 
 def folders_in(root: Path) -> list[Path]:
     """Give the folders directly below one, in the order of their names, but hidden ones."""
-    return [Path(e.path) for e in _entries(root) if os.path.isdir(e.path)]  # noqa: PTH112
+    return [Path(entry.path) for entry in _entries(root) if _is_folder(entry)]
 
 
 def say_passed(root: Path, passed: Counter[str]) -> tuple[str, ...]:
@@ -106,6 +107,11 @@ def read_text(path: Path) -> str:
         raise DataError(
             f"{path} is not UTF-8 text. Save it again as UTF-8 (in Excel: CSV UTF-8)."
         ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Say whether it is a folder or a link to one; a link to itself is none."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
 def _identity(folder: Path) -> tuple[int, int]:

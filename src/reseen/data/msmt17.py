@@ -56,7 +56,7 @@ def lacks_lists(root: Path) -> bool:
     """Say whether a folder has MSMT17's folders of images without the lists."""
     halves = [root / name for names in _FOLDERS.values() for name in names]
     people = (person for half in halves if half.is_dir() for person in folders_in(half)[:1])
-    first = next((path for person in people for path in person.iterdir()), None)
+    first = next((path for person in people for path in person.glob("*")), None)
     return not has_lists(root) and first is not None and _NAME.match(first.name) is not None
 
 
