@@ -71,7 +71,8 @@ def identities(images: Iterable[Image], shows: str) -> tuple[int, np.ndarray]:
     if len(names) < 2:
         raise DataError(
             f"{shows} {len(names)} people who are known. Learning from labels needs two or more: "
-            "check how the folder is read (reseen data check)."
+            "check how the folder is read (reseen data check); where each sub-folder is a person, "
+            "say --folders person."
         )
     return len(names), ids
 
@@ -92,6 +93,8 @@ class Dataset:
     gallery: tuple[Image, ...] = ()
     cameras: Mapping[int, str] = field(default_factory=dict)
     """Names of the cameras, where the folder gives them."""
+    notes: tuple[str, ...] = ()
+    """What a user should know about how it was read, such as files that were passed over."""
 
     def unlabelled(self, seed: int) -> tuple[Image, ...]:
         """Give the training images without people, in an order that says nothing about them."""

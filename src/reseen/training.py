@@ -93,6 +93,8 @@ def train(
         facts["source"] = {"images": len(labelled.train), "train": train}
     facts["start"] = None if start is None else str(start)
     screen = Screen(quiet)
+    for note in dataset.notes + (labelled.notes if labelled else ()):
+        screen.say(note)
     folder = Path(folder)
     if start is not None and not checkpoint(folder, "last").exists():
         start = _checkpoint(Path(start), "last")
@@ -168,7 +170,10 @@ def evaluate(
     Raises:
         DataError: there is nothing to search, or pictures cannot be read.
     """
-    judge = Judge(_dataset(data), loading, Screen(quiet))
+    dataset, screen = _dataset(data), Screen(quiet)
+    for note in dataset.notes:
+        screen.say(note)
+    judge = Judge(dataset, loading, screen)
     return judge.search(encoder, rerank=rerank)
 
 

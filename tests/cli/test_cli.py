@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import fields
@@ -40,15 +41,18 @@ def test_train_evaluate_extract(reseen, town_folder, tmp_path):
     assert code == 0
     assert "untrained" in out and "last" in out and "best on test" in out
     assert "round 2/2" in err and "0.00 GB at 48 x 24, kept in memory" in err
+    assert "manifest.csv is not read" in err
 
     code, again, err = reseen("train", "cluster-contrast", town_folder, "--out", run, *SMALL)
     assert code == 0 and again == out and "going on after round 2" in err
 
-    code, out, _ = reseen("evaluate", run, town_folder)
+    code, out, err = reseen("evaluate", run, town_folder)
     assert code == 0 and "mAP" in out and "rank10" in out and "%" in out
+    assert "manifest.csv is not read" in err
     assert reseen("evaluate", run, town_folder, "--rerank", "--best")[1] != out
 
-    code, out, _ = reseen("extract", run, town_folder / "query", "--out", tmp_path / "f.npz")
+    code, out, err = reseen("extract", run, town_folder / "query", "--out", tmp_path / "f.npz")
+    assert "read from names such as 0" in err
     with np.load(tmp_path / "f.npz") as written:
         features, paths = written["features"], written["paths"]
     assert len(features) == len(paths) == len(list((town_folder / "query").iterdir()))
@@ -92,7 +96,29 @@ def test_settings_from_a_file_and_the_command_line_wins(reseen, town_folder, tmp
 
 def test_data_check(reseen, town_folder):
     code, out, _ = reseen("data", "check", town_folder)
-    assert code == 0 and "3 cameras" in out and "only 72 training images" in out
+    assert code == 2 and "3 cameras" in out and "only 72 training images" in out
+
+
+def test_data_check_in_json_and_its_exit_codes(reseen, town_folder, tmp_path, monkeypatch):
+    code, out, _ = reseen("data", "check", town_folder, "--json")
+    told = json.loads(out)
+    assert code == 2 and told["problems"][0].keys() == {"what", "fix", "where"}
+    assert any("72 images" in line for line in told["found"])
+    monkeypatch.setattr("reseen.data.check.FEW", 0)
+    monkeypatch.setattr("reseen.data.check.HUNDREDS", 0)
+    code, out, _ = reseen("data", "check", town_folder, "--json")
+    assert code == 0 and json.loads(out)["problems"] == []
+    (tmp_path / "x.mp4").touch()
+    code, _, err = reseen("data", "check", tmp_path / "x.mp4", "--json")
+    assert code == 1 and "is a video" in err
+
+
+def test_what_was_passed_over_is_said(reseen, town_folder, tmp_path):
+    (tmp_path / "crops").symlink_to(town_folder / "bounding_box_train")
+    code, out, _ = reseen("data", "check", tmp_path / "crops", "--folders", "camera")
+    assert code == 2 and "no camera is known" in out
+    code, _, err = reseen("data", "check", town_folder, "--folders", "people")
+    assert code == 1 and "folders is 'people'. Use one of: auto, camera, person." in err
 
 
 def test_data_invent(reseen, tmp_path):

@@ -121,7 +121,7 @@ def test_auto_does_not_train_on_the_test_images_of_a_benchmark_further_down(tmp_
     msmt_root.mkdir()
     msmt17(msmt_root / "MSMT17_V1")
     for root, name in ((market, r"Market-1501-v15\.09\.15"), (msmt_root, "MSMT17_V1")):
-        with pytest.raises(DataError, match=f"one folder further down. .*{name}.*--format folder"):
+        with pytest.raises(DataError, match=f"further down. .*{name}.*--format folder"):
             read(root)
     assert len(read(market, format="folder").train) == len(MARKET)
 
@@ -156,3 +156,124 @@ def test_the_real_halves(real_data):
     source = read(real_data / "cuhk03-source", format="cuhk03")
     assert len(source.train) == 7239 and len({image.person for image in source.train}) == 743
     assert check(half).problems == ()
+
+
+NESTED = "0000/0000_000_01_0303morning_0015_0.jpg"
+
+
+@pytest.mark.parametrize("half", ["mask_train_v2", "train", "test"])
+def test_msmt17_without_its_lists_is_refused(tmp_path, half):
+    tree(tmp_path, [f"{half}/{NESTED}", f"{half}/{NESTED.replace('0000_000', '0000_001')}"])
+    with pytest.raises(DataError, match="not the lists that come with them"):
+        read(tmp_path)
+    alone = read(tmp_path / half, pattern="{person}/{_}_{_}_{camera}_{_}")
+    assert facts(alone.train) == [(0, 1), (0, 1)]
+
+
+def test_veri776_is_read(tmp_path):
+    names = ["image_train/0001_c001_00016450_0.jpg", "image_query/0002_c002_00030600_0.jpg"]
+    data = read(tree(tmp_path, [*names, "image_test/0002_c003_00030640_0.jpg"]))
+    assert facts(data.train + data.query + data.gallery) == [(1, 1), (2, 2), (2, 3)]
+
+
+def test_a_folder_a_person_in_parts_is_read_by_its_names(tmp_path):
+    names = [f"{part}/0002/0002_c1s1_000451_03.jpg" for part in ("train", "val", "train_all")]
+    names += ["query/0001/0001_c1s1_001051_00.jpg", "gallery/0001/0001_c2s1_000301_00.jpg"]
+    data = read(tree(tmp_path, [*names, "gallery/-1/-1_c2s1_000301_00.jpg"]))
+    assert facts(data.train) == [(2, 1)] and facts(data.query) == [(1, 1)]
+    assert facts(data.gallery) == [(JUNK, 2), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a/b/Market/" + name for name in MARKET],
+        ["a/b/train/0001/1.jpg", "a/b/test/0002/1.jpg"],
+        [f"MSMT17_V2/MSMT17_V2/mask_train_v2/{NESTED}", "__MACOSX/MSMT17_V2/x.jpg"],
+        ["veri/VeRi/image_train/0001_c001_00016450_0.jpg"],
+    ],
+)
+def test_benchmarks_far_down_are_refused(tmp_path, names):
+    with pytest.raises(DataError, match="holds a benchmark further down"):
+        read(tree(tmp_path, names))
+
+
+@pytest.mark.parametrize(
+    ("folders", "train"),
+    [
+        (("train/0001", "test/0002"), r"alone, .*/train \("),
+        (("Train", "query"), r"alone, .*/Train \("),
+        (("Query", "Gallery", "Bounding_Box_Train"), r"alone, .*/Bounding_Box_Train \("),
+        (("images_labeled", "images_detected"), r"alone \(with"),
+        (("cam1", "test"), r"alone \(with"),
+    ],
+)
+def test_parts_are_never_cameras(tmp_path, folders, train):
+    tree(tmp_path, [f"{folder}/{i}.jpg" for folder in folders for i in range(2)])
+    with pytest.raises(DataError, match=f"parts of a data set.*{train}") as error:
+        read(tmp_path)
+    assert ("small letters" in str(error.value)) == any(map(str.istitle, folders))
+    assert len(read(tmp_path, folders="camera").cameras) == len(folders)
+
+
+def test_a_half_given_alone_keeps_its_people_and_cameras(tmp_path):
+    data = read(tree(tmp_path, MARKET[:3]) / "bounding_box_train")
+    assert facts(data.train) == [(2, 1), (2, 2), (7, 3)]
+    assert "People and cameras are read from names such as 0002_c1s1" in data.notes[0]
+    tree(tmp_path, ["bounding_box_train/odd.jpg"])
+    data = read(tmp_path / "bounding_box_train")
+    assert "3 names say a person and a camera as in Market-1501, but 1 do not" in data.notes[0]
+    assert {image.camera for image in data.train} == {None}
+
+
+def test_a_manifest_beside_a_benchmark_is_said(tmp_path):
+    (tree(tmp_path, MARKET) / "manifest.csv").write_text("path\n")
+    data = read(tmp_path)
+    assert len(data.query) == 1 and "manifest.csv is not read" in data.notes[0]
+
+
+def test_what_lies_beside_pictures_of_a_benchmark_is_counted(tmp_path):
+    (tree(tmp_path, MARKET) / "query" / "0003_c1s1_0.heic").touch()
+    assert "not read: 1 .heic" in read(tmp_path).notes[0]
+
+
+def test_numbers_beyond_64_bits_are_no_names_of_a_benchmark(tmp_path):
+    tree(tmp_path, [*MARKET, "query/99999999999999999999_c1s1_0.jpg"])
+    with pytest.raises(DataError, match="1 pictures are not named as expected"):
+        read(tmp_path)
+    line = "0000/0000_000_01_a.jpg 99999999999999999999\n"
+    (msmt17(tmp_path / "m") / "list_val.txt").write_text(line)
+    with pytest.raises(DataError, match=r"line 1: .* is not understood"):
+        read(tmp_path / "m")
+
+
+def test_msmt17_lists_of_another_encoding_are_refused(tmp_path):
+    (msmt17(tmp_path) / "list_val.txt").write_bytes(b"0001/0001_000_01_\xe9_0.jpg 0\n")
+    with pytest.raises(DataError, match=r"list_val\.txt is not UTF-8 text"):
+        read(tmp_path)
+
+
+def test_msmt17_lists_may_name_another_suffix(tmp_path):
+    for path in list(msmt17(tmp_path).rglob("*.jpg")):
+        path.rename(path.with_suffix(".jpeg"))
+    data = read(tmp_path)
+    assert all(image.path.is_file() for image in data.train + data.query + data.gallery)
+    assert len(data.notes) == 4 and "says .jpg, the files are .jpeg" in data.notes[0]
+
+
+def test_msmt17_lines_that_stand_twice(tmp_path):
+    path = msmt17(tmp_path) / "list_gallery.txt"
+    lines = path.read_text()
+    path.write_text(lines * 2)
+    (tmp_path / "list_val.txt").write_text((tmp_path / "list_train.txt").read_text())
+    data = read(tmp_path)
+    assert facts(data.gallery) == [(0, 14), (1, 2)] and facts(data.train) == [(0, 1)]
+    assert "has 2 lines twice" in data.notes[0] and "1 pictures stand in" in data.notes[1]
+    path.write_text(lines + lines.replace(" 1", " 2"))
+    with pytest.raises(DataError, match=r"list_gallery\.txt, line 4: .* is person 2 here"):
+        read(tmp_path)
+
+
+def test_folders_are_for_plain_folders(tmp_path):
+    with pytest.raises(SettingsError, match="folders is 'person' and format is 'market1501'"):
+        read(tree(tmp_path, MARKET), format="market1501", folders="person")

@@ -1,3 +1,5 @@
+import errno
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -211,3 +213,71 @@ def test_thin_keeps_what_a_tracklet_is(tracklets):
     thinned = thin(tracklets[0], 2)
     assert thinned.frames == ("01.png", "03.png") and thinned.path == tracklets[0].path
     assert thin(tracklets[0], 0) == tracklets[0] and thin(tracklets[2], 1) == tracklets[2]
+
+
+RAMP = np.linspace(0, 1, 128).reshape(16, 8)
+
+
+@pytest.mark.parametrize(
+    ("most", "kind", "name", "white"),
+    [
+        (65535, np.uint16, "x.png", 65535),
+        (4095, np.uint16, "x.png", 4095),
+        (4000, np.uint16, "x.tif", 4095),
+        (200, np.uint16, "x.png", 255),
+        (1000, np.int32, "x.tif", 1023),
+        (65535, np.int32, "x.tif", 65535),
+        (10**9, np.int32, "x.tif", 10**9),
+        (1, np.float32, "x.tif", 1),
+        (0.5, np.float32, "x.tif", 1),
+        (255, np.float32, "x.tif", 255),
+        (16000, np.float32, "x.tif", 16383),
+    ],
+)
+def test_wide_pictures_are_scaled(tmp_path, most, kind, name, white):
+    values = (RAMP * most).astype(kind)
+    PIL.Image.fromarray(values).save(tmp_path / name)
+    expected = np.rint(values.astype(float) * 255 / white)
+    pixels = decode(tmp_path / name, 16, 8)
+    assert len(np.unique(expected)) > 50
+    assert all(np.abs(colour.astype(float) - expected).max() <= 1e-4 for colour in pixels)
+
+
+def test_pictures_of_bytes_stay(tmp_path):
+    values = (RAMP * 100).astype(np.uint8)
+    PIL.Image.fromarray(values).save(tmp_path / "x.png")
+    assert (decode(tmp_path / "x.png", 16, 8) == values).all()
+
+
+def test_values_below_black_or_no_numbers_are_black(tmp_path):
+    values = RAMP.astype(np.float32)
+    values[0, :4] = np.nan, np.inf, -np.inf, -7
+    PIL.Image.fromarray(values).save(tmp_path / "x.tif")
+    pixels = decode(tmp_path / "x.tif", 16, 8)
+    assert (pixels[:, 0, :4] == 0).all() and pixels.max() == 255
+    PIL.Image.fromarray(np.full((16, 8), np.nan, np.float32)).save(tmp_path / "y.tif")
+    assert (decode(tmp_path / "y.tif", 16, 8) == 0).all()
+
+
+def test_long_lists_of_broken_pictures_are_cut(tmp_path):
+    gone = [Image(tmp_path / f"{i:02d}.png") for i in range(25)]
+    with pytest.raises(DataError, match=r"25 of 25 pictures .*") as error:
+        Crops(gone, 16, 8)
+    assert "19.png" in str(error.value) and "20.png" not in str(error.value)
+    assert "... and 5 more" in str(error.value)
+
+
+@pytest.mark.parametrize("memory", [8.0, 0.0])
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+def test_errors_of_the_system_are_no_broken_pictures(images, monkeypatch, memory, code):
+    crops = Crops(images, 16, 8, Loading(memory=0))
+
+    def fail(*_):
+        raise OSError(code, "the system")
+
+    monkeypatch.setattr("PIL.Image.open", fail)
+    with pytest.raises(OSError, match="the system") as error:
+        Crops(images, 16, 8, Loading(memory=memory, skip_broken=True))
+    assert error.value.errno == code
+    with pytest.raises(OSError, match="the system"):
+        next(crops.batches([np.array([2])]))

@@ -64,7 +64,7 @@ def test_mars_from_above_is_told_where_to_look(tmp_path):
     trees.mars(tmp_path / "MARS-v160809")
     with pytest.raises(DataError, match=r"That seems to be .*MARS-v160809"):
         mars.read(tmp_path)
-    with pytest.raises(DataError, match=r"one folder further down.*MARS-v160809"):
+    with pytest.raises(DataError, match=r"further down.*MARS-v160809"):
         read(tmp_path)
 
 
@@ -132,9 +132,9 @@ def test_auto_recognises_tracklets(tmp_path):
     tree(tmp_path / "d", DUKEVIDEO)
     assert read(tmp_path / "m") == mars.read(tmp_path / "m")
     assert read(tmp_path / "d") == dukevideo.read(tmp_path / "d")
-    # three cameras that happen to have such names are no benchmark
-    plain = read(tree(tmp_path / "p", ["train/1.jpg", "query/2.jpg", "gallery/3.jpg"]))
-    assert len(plain.train) == 3
+    # other pictures in such folders are no benchmark
+    plain = tree(tmp_path / "p", ["train/1.jpg", "query/2.jpg", "gallery/3.jpg"])
+    assert len(read(plain, folders="camera").train) == 3
 
 
 def test_a_plain_folder_of_tracklets(tmp_path):
@@ -205,7 +205,7 @@ def problems(data):
 def test_check_counts_frames(tmp_path):
     data = mars.read(trees.mars(tmp_path))
     report = str(check(data))
-    assert "train: 3 tracklets of 2 to 3 frames, 7 in all, 2 people, 2 cameras, 16 x 8" in report
+    assert "train: 3 tracklets of 2 to 3 frames, 7 in all, 2 people, 2 cameras, 8 x 16" in report
     assert "gallery: 6 tracklets of 1 to 3 frames, 12 in all" in report and "(1 junk)" in report
     assert "only 3 training tracklets" in report
     assert "1 of 9 tracklets have one frame" in report and "0004C4T0006F001" in report
@@ -239,3 +239,17 @@ def test_tracklets_hold_their_paths():
     tracklet = Image(Path("a/1.jpg"), frames=("1.jpg", "2.jpg"))
     assert tracklet.paths == (Path("a/1.jpg"), Path("a/2.jpg"))
     assert Image(Path("a/1.jpg")).paths == (Path("a/1.jpg"),)
+
+
+def test_the_first_folder_may_be_a_person(tmp_path):
+    root = tree(tmp_path, [f"{who}/{i}/1.jpg" for who in ("ann", "bob") for i in (1, 2)])
+    data = read(root, format="tracklets", folders="person")
+    assert facts(data.train) == [(0, None, 1), (0, None, 1), (1, None, 1), (1, None, 1)]
+    assert data.query == data.gallery == data.train
+    assert "If each is a person" in read(root, format="tracklets").notes[0]
+
+
+def test_mars_names_of_another_encoding_are_refused(tmp_path):
+    (trees.mars(tmp_path) / "info" / "test_name.txt").write_bytes(b"\xe9.jpg")
+    with pytest.raises(DataError, match=r"test_name\.txt is not UTF-8 text"):
+        mars.read(tmp_path)

@@ -280,7 +280,8 @@ def _bound(method: str, data: Path, out: Path, own: list[str], settings: str) ->
 def _read(data: Path, words: dict[str, Any]) -> tuple[Dataset, Dataset | None]:
     """Read the data, and the source if there is one, as `reseen train` would."""
     source = words["source"] and read(words["source"])
-    return read(data, format=words["format"], pattern=words["pattern"]), source
+    told = {name: words[name] for name in ("format", "pattern", "folders")}
+    return read(data, **told), source
 
 
 def _numbers(row: Row) -> list[str]:

@@ -1,5 +1,7 @@
 """`reseen data ...`."""
 
+import json as jsons
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -9,8 +11,18 @@ from reseen.data.reading import read
 from reseen.engine.progress import Screen
 
 
-def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> None:
+def check(
+    folder: Path,
+    *,
+    format: str = "auto",
+    pattern: str | None = None,
+    folders: str = "auto",
+    json: bool = False,
+) -> None:
     """Say what a data set holds and what will hurt, with the fix for each.
+
+    The exit code is 0 where nothing will hurt, 2 where something will, and 1 where the data cannot
+    be read at all.
 
     Parameters
     ----------
@@ -21,9 +33,16 @@ def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> 
         tracklets.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+    folders
+        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+    json
+        Print one JSON object: found, and problems with what, fix and where.
     """
-    dataset = read(folder, format=format, pattern=pattern)
-    print(checks.check(dataset, track=Screen().track("reading")))
+    dataset = read(folder, format=format, pattern=pattern, folders=folders)
+    report = checks.check(dataset, track=Screen().track("reading"))
+    print(jsons.dumps(asdict(report), indent=2) if json else report)
+    if report.problems:
+        sys.exit(2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
+from reseen.engine.progress import Screen
 from reseen.report.maps import POINTS
 from reseen.report.report import write_report
 from reseen.report.threshold import RATE
@@ -26,6 +27,7 @@ def report(
     false_match_rate: float = RATE,
     format: str = "auto",
     pattern: str | None = None,
+    folders: str = "auto",
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
@@ -63,10 +65,14 @@ def report(
         tracklets.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+    folders
+        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     """
     if data is None and len(runs) > 1 and not (runs[-1] / "run.json").is_file():
         runs, data = runs[:-1], runs[-1]
-    dataset = None if data is None else read(data, format=format, pattern=pattern)
+    dataset = None if data is None else read(data, format=format, pattern=pattern, folders=folders)
+    for note in dataset.notes if dataset else ():
+        Screen().say(note)
     write_report(
         runs,
         out,

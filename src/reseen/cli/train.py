@@ -36,12 +36,13 @@ def _command(method: type) -> Callable[..., None]:
         evaluate_every: int = 5,
         format: str = "auto",
         pattern: str | None = None,
+        folders: str = "auto",
         quiet: bool = False,
         device: Device = Device(),  # noqa: B008 (frozen)
         loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
         settings: Annotated[Any, Parameter(name="*")] = method(),  # noqa: B008 (frozen)
     ) -> None:
-        dataset = read(data, format=format, pattern=pattern)
+        dataset = read(data, format=format, pattern=pattern, folders=folders)
         train(
             settings,
             dataset,
@@ -83,6 +84,8 @@ def _command(method: type) -> Callable[..., None]:
         tracklets.
     pattern
         How file names are made, for a plain folder: {{camera}}_{{person}}_{{_}}.jpg.
+    folders
+        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     quiet
         Say nothing but the result.
     """

@@ -16,6 +16,7 @@ from reseen.engine import extract as extraction
 from reseen.engine.attention import attention_on_person
 from reseen.engine.device import Device
 from reseen.engine.files import written
+from reseen.engine.progress import Screen
 from reseen.engine.variants import Variant, published
 from reseen.errors import DataError, SettingsError
 from reseen.methods import METHODS, VARIANTS
@@ -30,6 +31,7 @@ def evaluate(
     best: bool = False,
     format: str = "auto",
     pattern: str | None = None,
+    folders: str = "auto",
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
@@ -50,8 +52,10 @@ def evaluate(
         tracklets.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+    folders
+        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     """
-    dataset = read(data, format=format, pattern=pattern)
+    dataset = read(data, format=format, pattern=pattern, folders=folders)
     encoder = training.load(run, best=best, device=device)
     ranking = training.evaluate(encoder, dataset, rerank=rerank, loading=loading)
     table = Table(title=f"{run} on {dataset.name}", title_justify="left", box=None)
@@ -113,6 +117,7 @@ def extract(
     best: bool = False,
     format: str = "auto",
     pattern: str | None = None,
+    folders: str = "auto",
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
@@ -133,10 +138,14 @@ def extract(
         tracklets.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+    folders
+        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     """
-    dataset = read(images, format=format, pattern=pattern)
+    dataset = read(images, format=format, pattern=pattern, folders=folders)
     encoder = training.load(run, best=best, device=device)
     found = distinct(dataset.train, dataset.query, dataset.gallery)
+    for note in dataset.notes:
+        Screen().say(note)
     features, kept = training.extract(encoder, found, loading=loading)
     with written(out) as file:
         np.savez(file, features=features, paths=np.array([str(image.path) for image in kept]))

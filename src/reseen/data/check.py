@@ -1,21 +1,30 @@
 """What a data set holds, and what about it will hurt."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from io import BytesIO
 from os import cpu_count
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 
-from reseen.data.pictures import open_picture
+from reseen.data.pictures import BrokenPictureError, broken_said, scaled
 from reseen.records import JUNK, Dataset, Image, distinct
 
-TINY = 32, 16
+TINY = 16, 32
+"""Width and height under which nobody can be told apart."""
 FEW = 100
+HUNDREDS = 1000
+"""Images under which the published settings, made for thousands, are likely to fail."""
 SHOWN = 5
+NEAR = 3, 4.0
+"""Bits of a hash, and mean grey levels of 255, in which near-duplicates differ at most."""
+WINDOW = 8
+"""Neighbours in a sorted list of hashes that are held against each other."""
 FRAMES = 16
 """The bound on frames that is suggested for long tracklets."""
 
@@ -45,7 +54,8 @@ class Report:
     def __str__(self) -> str:
         if not self.problems:
             return "\n".join([*self.found, "Nothing that would hurt."])
-        title = "1 thing will hurt:" if len(self.problems) == 1 else f"{len(self.problems)} things:"
+        count = len(self.problems)
+        title = "1 thing will hurt:" if count == 1 else f"{count} things will hurt:"
         return "\n".join([*self.found, "", title, *(f"- {problem}" for problem in self.problems)])
 
 
@@ -53,8 +63,14 @@ class Report:
 class _Picture:
     width: int = 0
     height: int = 0
-    bytes: int = 0
+    length: int = 0
     content: str = ""
+    small: bytes = b""
+    """Grey values, 8 rows of 9."""
+    flat: bool = False
+    """Whether it is of a single colour."""
+    white: float | None = None
+    """What white was, where its values were scaled to bytes."""
     wrong: str = ""
 
 
@@ -68,32 +84,66 @@ def check(
     Args:
         dataset: what was read.
         track: wraps the reading to show its progress.
+
+    Raises:
+        OSError: the system is at fault, as where too many files are open.
     """
     parts = {"train": dataset.train, "query": dataset.query, "gallery": dataset.gallery}
     images = distinct(*parts.values())
     with ThreadPoolExecutor(cpu_count()) as pool:
         paths = list(dict.fromkeys(path for image in images for path in image.paths))
         pictures = dict(zip(paths, track(pool.map(_open, paths), len(paths)), strict=True))
-    found = [f"{dataset.name}: {dataset.root}"]
+    found = [f"{dataset.root}" + f" ({dataset.name})" * (dataset.root.name != dataset.name)]
     found += [_describe(name, part, pictures) for name, part in parts.items() if part]
     found += _cost(dataset.train)
     if dataset.cameras:
         found.append("  cameras: " + ", ".join(f"{k} = {v}" for k, v in dataset.cameras.items()))
+    elif all(image.camera is None for image in images):
+        found.append(f"  no camera is known: {NO_CAMERA}")
+    found += _scaled(pictures)
+    found += (f"  note: {note}" for note in dataset.notes)
     problems = (
         *_pictures(pictures),
         *_twice(parts, pictures),
+        *_alike(dataset, pictures),
         *_short(images),
         *_people_and_cameras(dataset),
     )
     return Report(tuple(found), problems)
 
 
+NO_CAMERA = (
+    "training works without. With cameras it looks for other views first, and a search leaves out "
+    "the camera of its query: give each a sub-folder, or say them in a manifest or by --pattern "
+    "'{camera}_{_}.jpg'."
+)
+
+
 def _open(path: Path) -> _Picture:
     try:
-        data = path.read_bytes()
-        return _Picture(*open_picture(path).size, len(data), sha256(data).hexdigest())
-    except OSError as error:
+        with broken_said():
+            data = path.read_bytes()
+            picture, white = scaled(BytesIO(data))
+    except BrokenPictureError as error:
         return _Picture(wrong=str(error))
+    small = picture.convert("L").resize((9, 8), PIL.Image.Resampling.BOX).tobytes()
+    extremes = picture.getextrema()
+    flat = all(low == high for low, high in extremes)  # pyright: ignore[reportGeneralTypeIssues]
+    return _Picture(*picture.size, len(data), sha256(data).hexdigest(), small, flat, white)
+
+
+def _scaled(pictures: Mapping[Path, _Picture]) -> Iterator[str]:
+    """Say which pictures are not of bytes."""
+    first: dict[float, Path] = {}
+    for path, picture in pictures.items():
+        if picture.white is not None:
+            first.setdefault(picture.white, path)
+    counts = Counter(picture.white for picture in pictures.values())
+    for white, path in sorted(first.items()):
+        yield (
+            f"  {counts[white]} pictures of more than 8 bits or of floats are scaled, "
+            f"0 to {white:g} as black to white (first {path})"
+        )
 
 
 def _describe(name: str, part: Sequence[Image], pictures: dict[Path, _Picture]) -> str:
@@ -107,14 +157,15 @@ def _describe(name: str, part: Sequence[Image], pictures: dict[Path, _Picture]) 
     facts.append(f"{len(people) or 'unknown'} people")
     facts.append(f"{len(cameras) or 'unknown'} cameras")
     if good:
-        sizes = np.array([(p.height, p.width) for p in good])
+        sizes = np.array([(p.width, p.height) for p in good])
         low, middle, high = sizes.min(0), np.median(sizes, axis=0).astype(int), sizes.max(0)
         facts.append(
-            f"{middle[0]} x {middle[1]} pixels"
+            f"{middle[0]} x {middle[1]} pixels (width x height)"
             if (low == high).all()
-            else f"{low[0]} x {low[1]} to {high[0]} x {high[1]}, median {middle[0]} x {middle[1]}"
+            else f"{low[0]} x {low[1]} to {high[0]} x {high[1]}, median {middle[0]} x {middle[1]} "
+            "pixels (width x height)"
         )
-        facts.append(f"{sum(p.bytes for p in good) / 1e6:.1f} MB")
+        facts.append(f"{sum(p.length for p in good) / 1e6:.1f} MB")
     junk = sum(image.person == JUNK for image in part)
     return f"  {name}: " + ", ".join(facts) + (f" ({junk} junk)" if junk else "")
 
@@ -151,24 +202,31 @@ def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
         )
     good = {path: p for path, p in pictures.items() if not p.wrong}
     tiny = tuple(
-        f"{path}: {p.height} x {p.width}"
+        f"{path}: {p.width} x {p.height}"
         for path, p in good.items()
-        if p.height < TINY[0] or p.width < TINY[1]
+        if p.width < TINY[0] or p.height < TINY[1]
     )
     if tiny:
         yield Problem(
-            f"{len(tiny)} pictures are smaller than {TINY[0]} x {TINY[1]} pixels.",
+            f"{len(tiny)} pictures are smaller than {TINY[0]} x {TINY[1]} pixels (width x height).",
             "nobody can be told apart in them: take them out",
             tiny,
         )
     wide = tuple(
-        f"{path}: {p.height} x {p.width}" for path, p in good.items() if p.width > p.height
+        f"{path}: {p.width} x {p.height}" for path, p in good.items() if p.width > p.height
     )
     if wide:
         yield Problem(
             f"{len(wide)} pictures are wider than high.",
             "they will be squeezed: crop to one standing person, or set --encoder.height and width",
             wide,
+        )
+    flat = tuple(str(path) for path, p in good.items() if p.flat)
+    if flat:
+        yield Problem(
+            f"{len(flat)} pictures are of a single colour.",
+            "all of them look the same: take them out, or look at what wrote them",
+            flat,
         )
 
 
@@ -203,25 +261,88 @@ def _group(group: list[tuple[str, Path, Path]]) -> str:
     return " = ".join(str(path) for path in sorted({path for *_, path in group}))
 
 
+def _alike(dataset: Dataset, pictures: Mapping[Path, _Picture]) -> Iterable[Problem]:
+    """Find gallery pictures that are nearly a query, where a search does not leave them out."""
+
+    def sound(images: Iterable[Image]) -> list[Image]:
+        return [i for i in images if not (pictures[i.path].wrong or pictures[i.path].flat)]
+
+    query, gallery = sound(dataset.query), sound(dataset.gallery)
+    if not query or not gallery:
+        return
+    small = np.stack(
+        [np.frombuffer(pictures[i.path].small, np.uint8).reshape(8, 9) for i in query + gallery]
+    ).astype(np.int16)
+    found = dict[Path, Path]()
+    for a, b in _near(small):
+        if a < len(query) <= b:
+            one, other = query[a], gallery[b - len(query)]
+            same = one.person == other.person and one.camera == other.camera
+            left_out = other.person == JUNK or (same and one.camera is not None)
+            if one.path != other.path and not left_out:
+                found.setdefault(one.path, other.path)
+    if found:
+        yield Problem(
+            f"{len(found)} queries look nearly the same as a picture of the gallery that is not "
+            "left out when they are searched.",
+            "results will look too good, or people are mixed up: keep one picture of each moment",
+            tuple(f"{one} ~ {other}" for one, other in found.items()),
+        )
+
+
+def _near(small: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Find pairs of nearly the same pictures by difference hashes (64 bits), in N log N time.
+
+    Pictures that differ in at most 3 bits agree in one quarter of them: sorted once with each
+    quarter in front, they come to stand near each other.
+
+    Args:
+        small: (N, 8, 9) grey values.
+
+    Returns:
+        Pairs of positions, the smaller first, some more than once.
+    """
+    bits = small[:, :, 1:] > small[:, :, :-1]
+    hashes = np.packbits(bits.reshape(-1, 64), axis=1)
+    for quarter in range(4):
+        order = np.lexsort(np.roll(hashes, -2 * quarter, axis=1).T[::-1])
+        for step in range(1, min(WINDOW, len(order) - 1) + 1):
+            a, b = order[:-step], order[step:]
+            close = np.bitwise_count(hashes[a] ^ hashes[b]).sum(1) <= NEAR[0]
+            a, b = a[close], b[close]
+            like = np.abs(small[a] - small[b]).mean((1, 2)) <= NEAR[1]
+            pairs = np.sort(np.stack([a[like], b[like]], 1), axis=1)
+            yield from map(tuple, pairs.tolist())
+
+
 def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
     if len(dataset.train) < FEW:
         yield Problem(
             f"There are only {len(dataset.train)} training {_word(dataset.train)}.",
             "clusters need several pictures of many people: a few thousand images are a start",
         )
-    cameras = {image.camera for image in dataset.train}
-    if cameras <= {None}:
+    elif len(dataset.train) < HUNDREDS:
         yield Problem(
-            "No camera is known.",
-            "training works; with cameras it can look for other views first: one sub-folder a "
-            "camera, a manifest, or --pattern '{camera}_{_}.jpg'",
+            f"{len(dataset.train)} training {_word(dataset.train)} are few for the published "
+            "settings, which are for thousands.",
+            "start cluster-contrast with --k1 10 --k2 4 --eps 0.5, and fewer --iterations: with k1 "
+            "30, pictures of different people fall into one cluster",
         )
-    elif len(cameras) == 1:
+    cameras = {image.camera for image in dataset.train}
+    if len(cameras) == 1 and None not in cameras:
         yield Problem(
             f"All {_word(dataset.train)} are from one camera.",
             f"what is learnt may not hold in another camera: add {_word(dataset.train)} of a "
             "second one",
         )
+    for name, part in (("train", dataset.train), ("test", dataset.query + dataset.gallery)):
+        if apart := _apart(part):
+            yield Problem(
+                f"{len(apart)} cameras share no person with another one ({name}).",
+                "nothing says how well people are found across them: check that people and "
+                "cameras are read from the right part of the names, and mean the same everywhere",
+                tuple(f"camera {dataset.cameras.get(camera, camera)}" for camera in apart),
+            )
     lonely = tuple(str(image.path) for image in unmatched(dataset))
     if lonely:
         yield Problem(
@@ -229,6 +350,18 @@ def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
             "they are left out of every mean: add their matches to the gallery, or drop them",
             lonely,
         )
+
+
+def _apart(part: Iterable[Image]) -> list[int]:
+    """Give the cameras, of two or more, whose known people no other camera has seen."""
+    seen: dict[int, set[int]] = defaultdict(set)
+    by: dict[int, set[int]] = defaultdict(set)
+    for image in part:
+        if image.person not in (None, JUNK) and image.camera is not None:
+            seen[image.camera].add(image.person)
+            by[image.person].add(image.camera)
+    alone = (c for c, people in seen.items() if all(len(by[person]) == 1 for person in people))
+    return sorted(alone) if len(seen) > 1 else []
 
 
 def unmatched(dataset: Dataset) -> Iterable[Image]:

@@ -11,13 +11,13 @@ linked or fetched.
 import re
 from pathlib import Path
 
-from reseen.data.folder import is_picture
+from reseen.data.listing import folders_in, is_picture
 from reseen.data.market_like import nearby, refuse_names
 from reseen.errors import DataError
 from reseen.records import Dataset, Image
 
 PARTS = ("train", "query", "gallery")
-_NAME = re.compile(r"\d+_?C(?P<camera>\d+)_?F(?P<frame>\d+)_?X(?P<time>\d+)")
+_NAME = re.compile(r"\d+_?C(?P<camera>\d{1,9})_?F(?P<frame>\d{1,9})_?X(?P<time>\d{1,9})")
 
 
 def read(root: Path) -> Dataset:
@@ -51,8 +51,7 @@ def is_dukevideo(root: Path) -> bool:
 
 
 def _part(folder: Path) -> tuple[Image, ...]:
-    people = sorted(path for path in folder.iterdir() if path.is_dir())
-    places = [place for person in people for place in sorted(person.iterdir()) if place.is_dir()]
+    places = [place for person in folders_in(folder) for place in folders_in(person)]
     tracklets = tuple(tracklet for place in places for tracklet in _tracklet(place))
     if not tracklets:
         raise DataError(
@@ -65,7 +64,7 @@ def _part(folder: Path) -> tuple[Image, ...]:
 def _tracklet(place: Path) -> list[Image]:
     """Read the frames of one folder; a folder without any is none."""
     paths = sorted(path for path in place.iterdir() if is_picture(path))
-    known = place.parent.name.isdecimal()
+    known = re.fullmatch(r"\d{1,18}", place.parent.name)
     matches = [_NAME.match(path.name) for path in paths]
     refuse_names(
         (path for path, match in zip(paths, matches, strict=True) if not (known and match)),

@@ -2,38 +2,64 @@
 
 import csv
 import json
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from io import StringIO
 from math import isfinite
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from reseen.errors import DataError
-from reseen.records import Dataset, Image
+from reseen.data.listing import (
+    CROP_FIRST,
+    PICTURES,
+    VIDEOS,
+    find_pictures,
+    folders_in,
+    read_text,
+    refuse_line_ends,
+    say_passed,
+)
+from reseen.data.market_like import person_and_camera
+from reseen.errors import DataError, SettingsError
+from reseen.records import JUNK, Dataset, Image
 
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
 COLUMNS = ("path", "camera", "time", "person", "split")
 REMARKS = ("viewpoint", "occlusion")
 """Columns that a manifest may have and that nobody reads yet; invented people have them."""
 FIELDS = ("camera", "person", "time", "_")
+FOLDERS = ("auto", "camera", "person")
+UNKNOWN = {"nan", "none", "null", "n/a", "<na>"}
+"""What programs write for a person or camera that is not known."""
+PARTS = {
+    *("train", "training", "train_all", "trainval", "test", "testing", "val", "valid"),
+    *("validation", "query", "queries", "probe", "gallery", "multi-query", "multi_query"),
+    *("bounding_box_train", "bounding_box_test", "image_train", "image_query", "image_test"),
+    *("mask_train_v2", "mask_test_v2", "bbox_train", "bbox_test"),
+    *("images_labeled", "images_detected", "labeled", "detected"),
+}
+"""Names of folders that are parts of a data set; CUHK03 has its pictures labeled and detected."""
+MANY = 16
+"""Sub-folders beyond which cameras are no longer likely."""
+FEW = 50
+"""Pictures in a sub-folder up to which many of them are likely people."""
+_CAMERA = re.compile(r"(cam|camera|kamera|c|ch|channel|view)[\W_]*\d*", re.IGNORECASE)
+_PERSON = re.compile(r"(person|people|pid|id|identity|subject|human|p)[\W_]*\d+", re.IGNORECASE)
 
 
-def is_picture(path: Path) -> bool:
-    """Say whether a file looks like a picture by its name; hidden files do not."""
-    return path.suffix.lower() in PICTURES and not path.name.startswith(".")
-
-
-def read(root: Path, *, pattern: str | None = None) -> Dataset:
-    """Read crops that lie in a folder, in one sub-folder a camera, or in a manifest.
+def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Dataset:
+    """Read crops that lie in a folder, in one sub-folder a camera or person, or in a manifest.
 
     Without a manifest or pattern, pictures directly in the folder have no camera, and each
-    sub-folder is one camera. Where people are known and nothing says what is query and gallery,
-    every image of a known person is both (a search leaves the image itself out), and trains too.
+    sub-folder is one camera or one person. Where people are known and nothing says what is query
+    and gallery, every image of a known person is both (a search leaves the image itself out), and
+    trains too. A picture that a manifest lists twice is taken once.
 
     Args:
         root: the folder; or a .csv or .jsonl manifest, or a folder that holds manifest.csv or
@@ -42,18 +68,40 @@ def read(root: Path, *, pattern: str | None = None) -> Dataset:
             in UTC where it names no zone.
         pattern: how paths below the folder are made, such as `{camera}_{person}_{_}.jpg` or
             `cam{camera}/{time}.png`; `{_}` is anything. Replaces sub-folders as cameras.
+        folders: what sub-folders are: `camera`, `person`, or `auto`, which takes file names made
+            in Market-1501's manner at their word, then guesses by the names of the folders and by
+            how many there are with how few pictures, and says so in a note.
 
     Raises:
-        DataError: nothing is there, or a line or name is not understood.
+        DataError: nothing is there, a line or name is not understood, lines contradict each other,
+            or sub-folders are parts of a data set, or may be people as well as cameras.
+        SettingsError: no such `folders`, or a pattern or manifest says it already.
     """
-    manifest = find_manifest(root)
-    if manifest and not pattern:
+    if folders not in FOLDERS:
+        raise SettingsError(f"folders is {folders!r}. Use one of: {', '.join(FOLDERS)}.")
+    manifest = None if pattern else find_manifest(root)
+    if folders != "auto" and (pattern or manifest):
+        raise SettingsError(
+            f"folders is {folders!r}, but {manifest or 'the pattern'} says who and where. Leave "
+            "one of them out."
+        )
+    notes: list[str] = []
+    if manifest:
         rows, root = list(_manifest_rows(manifest)), manifest.parent
     elif root.is_dir():
-        rows = _pattern_rows(root, pattern) if pattern else _folder_rows(root)
+        paths = _pictures(root, notes)
+        rows = (
+            _pattern_rows(root, pattern, paths)
+            if pattern
+            else _folder_rows(root, folders, paths, notes)
+        )
     else:
-        raise DataError(f"{root} is not a folder or a .csv or .jsonl manifest. Give one of them.")
-    return _dataset(root, rows)
+        raise DataError(
+            f"{root} is a video. {CROP_FIRST}"
+            if root.suffix.lower() in VIDEOS
+            else f"{root} is not a folder or a .csv or .jsonl manifest. Give one of them."
+        )
+    return _dataset(root, rows, notes)
 
 
 def find_manifest(root: Path) -> Path | None:
@@ -63,31 +111,103 @@ def find_manifest(root: Path) -> Path | None:
     return next((root / name for name in MANIFESTS if (root / name).is_file()), None)
 
 
-def _pictures(root: Path) -> list[Path]:
-    paths = sorted(p for p in root.rglob("*") if is_picture(p) and not _is_hidden(p, root))
+def has_parts(root: Path) -> bool:
+    """Say whether a folder holds several that are named as parts of a data set."""
+    return sum(path.name.lower() in PARTS for path in folders_in(root)) > 1
+
+
+def _pictures(root: Path, notes: list[str]) -> list[Path]:
+    paths, passed = find_pictures(root)
+    told = say_passed(root, passed)
     if not paths:
         raise DataError(
             f"{root} holds no pictures ({', '.join(sorted(PICTURES))}). Give the folder of your "
-            "crops, or a manifest that lists them."
+            f"crops, or a manifest that lists them. {' '.join(told)}".rstrip()
         )
+    notes += told
     return paths
 
 
-def _is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
+def _folder_rows(
+    root: Path, folders: str, paths: Sequence[Path], notes: list[str]
+) -> list[dict[str, Any]]:
+    """Make rows of what sub-folders or file names say; `folders` as in `read`."""
+    below = [path.relative_to(root).parts for path in paths]
+    sizes = Counter(parts[0] for parts in below if len(parts) > 1)
+    if folders == "auto":
+        _refuse_parts(root, sizes)
+        facts = [person_and_camera(path) for path in paths]
+        if all(facts):
+            notes.append(
+                f"People and cameras are read from names such as {paths[0].name}. If they say "
+                "something else: --pattern, --folders person or --folders camera."
+            )
+            return [
+                {"path": path, "person": fact[0], "camera": fact[1]}
+                for path, fact in zip(paths, facts, strict=True)
+                if fact
+            ]
+        odd = [path for path, fact in zip(paths, facts, strict=True) if not fact]
+        if 2 * len(odd) < len(paths):
+            notes.append(
+                f"{len(paths) - len(odd)} names say a person and a camera as in Market-1501, but "
+                f"{len(odd)} do not, first {odd[0].name}: none is read. Rename those, or say "
+                "--pattern."
+            )
+        folders = _guess(root, sizes, notes)
+    return [
+        {"path": path, folders: parts[0] if len(parts) > 1 else None}
+        for path, parts in zip(paths, below, strict=True)
+    ]
 
 
-def _folder_rows(root: Path) -> list[dict[str, Any]]:
-    rows = []
-    for path in _pictures(root):
-        below = path.relative_to(root).parts
-        rows.append({"path": path, "camera": below[0] if len(below) > 1 else None})
-    return rows
+def _refuse_parts(root: Path, names: Iterable[str]) -> None:
+    """As plain crops, test images would train, and the parts would be cameras."""
+    parts = [name for name in sorted(names) if name.lower() in PARTS]
+    if parts:
+        train = next((f", {root / name}" for name in parts if "train" in name.lower()), "")
+        case = " A benchmark's folders are known in small letters only." * any(
+            name != name.lower() for name in parts
+        )
+        raise DataError(
+            f"{root} has folders named {', '.join(parts)}: these are parts of a data set, not "
+            f"cameras, and what is meant for tests would train.{case} Give the part to learn from "
+            f"alone{train} (with --folders person if each folder in it is a person), or a "
+            "manifest with a column split; if they are cameras after all, say --folders camera."
+        )
 
 
-def _pattern_rows(root: Path, pattern: str) -> list[dict[str, Any]]:
+def _guess(root: Path, sizes: Counter[str], notes: list[str]) -> str:
+    """Guess from the names and sizes of sub-folders whether they are cameras or people."""
+
+    def most(expression: str | re.Pattern[str]) -> bool:
+        return 2 * sum(bool(re.fullmatch(expression, name)) for name in sizes) > len(sizes)
+
+    if len(sizes) < 2 or most(_CAMERA):
+        return "camera"
+    middle = int(median(sizes.values()))
+    many = f"{len(sizes)} sub-folders of {middle} pictures each (median)"
+    if most(_PERSON) or most(r"\d{4,}"):
+        reason = f"their names, such as {min(sizes)}, look like those of people"
+    elif len(sizes) <= MANY:
+        notes.append(f"{root} has {many}, read as cameras. If each is a person: --folders person.")
+        return "camera"
+    elif middle <= FEW:
+        reason = "there are many with few pictures each"
+    else:
+        raise DataError(
+            f"{root} has {many}: people or cameras? Say which: --folders person or --folders "
+            "camera."
+        )
+    notes.append(
+        f"{root} has {many}, read as one person each, cameras unknown: {reason}. If they are "
+        "cameras: --folders camera."
+    )
+    return "person"
+
+
+def _pattern_rows(root: Path, pattern: str, paths: Sequence[Path]) -> list[dict[str, Any]]:
     expression = _compile(pattern)
-    paths = _pictures(root)
     names = [path.relative_to(root).as_posix() for path in paths]
     matches = [expression.fullmatch(name) for name in names]
     wrong = [name for name, match in zip(names, matches, strict=True) if not match]
@@ -130,53 +250,78 @@ def _manifest_rows(manifest: Path) -> Iterator[dict[str, Any]]:
                 near = get_close_matches(str(column), COLUMNS, 1)
                 hint = f" Did you mean {near[0]}?" if near else ""
                 raise DataError(
-                    f"{where}: {column!r} is no column. Use {', '.join(COLUMNS)}.{hint}"
+                    f"{where}: {_cut(column)!r} is no column. Use {', '.join(COLUMNS)}.{hint}"
                 )
         if not row.get("path") or not isinstance(row["path"], str):
             raise DataError(f"{where}: path is missing or not a text. Every line needs one.")
         path = manifest.parent / row["path"]
-        if not path.is_file():
-            raise DataError(f"{where}: {path} is not a file. Paths start at the manifest's folder.")
-        split = row.get("split") or None
+        if not os.path.isfile(path):  # noqa: PTH113 (a path that is too long raises nothing)
+            raise DataError(
+                f"{where}: {_cut(path)} is not a file. Paths start at the manifest's folder."
+            )
+        split = _plain(row.get("split")).lower() or None
         if split not in (None, "train", "query", "gallery"):
-            raise DataError(f"{where}: split is {split!r}. Use train, query or gallery.")
+            raise DataError(f"{where}: split is {_cut(split)!r}. Use train, query or gallery.")
         yield {**row, "path": path, "split": split, "where": where}
     if empty:
         raise DataError(f"{manifest} lists nothing. Write one line a picture.")
 
 
 def _csv(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(StringIO(_text(manifest)), restkey="more cells than columns")
-    for row in reader:
-        yield reader.line_num, row
+    """Read lines of cells between commas; or semicolons or tabs, where the first line has those."""
+    text = read_text(manifest)
+    head = text.partition("\n")[0]
+    between = next((mark for mark in ",;\t" if mark in head), ",")
+    reader = csv.DictReader(StringIO(text), delimiter=between, restkey="more cells than columns")
+    number = 1
+    try:
+        for name, count in Counter(reader.fieldnames or ()).items():
+            if count > 1:
+                raise DataError(f"{manifest}, line 1: the column {_cut(name)!r} is there twice.")
+        number = reader.line_num + 1
+        for row in reader:
+            if any("\n" in cell for cell in row.values() if isinstance(cell, str)):
+                raise csv.Error("a cell holds a line end")
+            yield reader.line_num, row
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{manifest}, line {number}: {error}. Perhaps a quote is never closed."
+        ) from error
 
 
 def _jsonl(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_text(manifest).splitlines(), 1):
+    for number, line in enumerate(read_text(manifest).splitlines(), 1):
         if line.strip():
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{manifest}, line {number}: not JSON ({error.msg}).") from error
+                row = json.loads(line, object_pairs_hook=_once)
+            except (ValueError, RecursionError) as error:  # also of numbers that are too long
+                why = getattr(error, "msg", error)
+                raise DataError(f"{manifest}, line {number}: not JSON ({why}).") from error
             if not isinstance(row, dict):
                 raise DataError(f"{manifest}, line {number}: not an object with a path.")
             yield number, row
 
 
-def _text(manifest: Path) -> str:
-    try:
-        return manifest.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{manifest} is not UTF-8 text. Save it again as UTF-8 (in Excel: CSV UTF-8)."
-        ) from error
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("a column is there twice")
+    return found
 
 
-def _dataset(root: Path, rows: Iterable[dict[str, Any]]) -> Dataset:
-    rows = list(rows)
-    cameras = _numbers(row.get("camera") for row in rows)
-    people = _numbers(row.get("person") for row in rows)
-    parts: dict[str, list[Image]] = {"train": [], "query": [], "gallery": []}
+def _cut(text: Any) -> str:
+    """Give a text short enough for a sentence."""
+    text = str(text)
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} letters)"
+
+
+def _dataset(root: Path, rows: list[dict[str, Any]], notes: list[str]) -> Dataset:
+    refuse_line_ends(row["path"] for row in rows)
+    cameras = _numbers((row.get("camera") for row in rows), {"-1": None})
+    people = _numbers((row.get("person") for row in rows), {"-1": JUNK})
+    parts: dict[str, dict[str, Image]] = {"train": {}, "query": {}, "gallery": {}}
+    first: dict[str, tuple[Image, dict[str, Any]]] = {}
+    twice = 0
     for row in rows:
         image = Image(
             row["path"],
@@ -184,45 +329,93 @@ def _dataset(root: Path, rows: Iterable[dict[str, Any]]) -> Dataset:
             cameras(row.get("camera")),
             _time(row.get("time"), row.get("where", "")),
         )
-        parts[row.get("split") or "train"].append(image)
-    train, query, gallery = (tuple(part) for part in parts.values())
+        place = os.path.abspath(row["path"])  # noqa: PTH100 (it takes out .. without links)
+        part = parts[row.get("split") or "train"]
+        known, before = first.setdefault(place, (image, row))
+        _refuse_contradiction(known, before, image, row)
+        twice += place in part
+        part.setdefault(place, known)
+    train, query, gallery = (tuple(part.values()) for part in parts.values())
     if not any(row.get("split") for row in rows):
         query = gallery = tuple(image for image in train if image.person is not None)
     names = {cameras(row.get("camera")): str(row.get("camera")) for row in rows}
     names = dict(sorted((n, name) for n, name in names.items() if n is not None))
-    return Dataset(root.resolve().name, root, train, query, gallery, names)
+    if twice:
+        notes.append(f"{twice} lines list a picture that stands in a line before: taken once.")
+    for column in ("person", "camera"):
+        wrote = Counter(str(row.get(column)).strip() for row in rows if _unknown(row.get(column)))
+        if wrote:
+            words = ", ".join(sorted(wrote))
+            notes.append(f"{wrote.total()} pictures have {words} as {column}: taken as unknown.")
+    return Dataset(root.resolve().name, root, train, query, gallery, names, tuple(notes))
 
 
-def _numbers(values: Iterable[Any]) -> Callable[[Any], int | None]:
-    """Make a map from what a user wrote to numbers: numbers stay, names are counted in order."""
-    known = {text for value in values if (text := _plain(value))}
-    if all(re.fullmatch(r"-?\d+", value) for value in known):
-        table = {value: int(value) for value in known}
+def _refuse_contradiction(
+    known: Image, before: dict[str, Any], image: Image, row: dict[str, Any]
+) -> None:
+    """Lines on one picture must agree; it may be query and gallery at once."""
+    splits = {before.get("split") or "train", row.get("split") or "train"}
+    wrong = [c for c in ("person", "camera", "time") if getattr(known, c) != getattr(image, c)]
+    if len(splits) > 1 and "train" in splits:
+        wrong.append("split")
+    if wrong:
+        new, old = (_cut(_plain(line.get(wrong[0]))) for line in (row, before))
+        raise DataError(
+            f"{row['where']}: {wrong[0]} of {_cut(row['path'])} is {new!r}, but {old!r} in "
+            f"{before['where']}. Keep one of the two lines."
+        )
+
+
+def _numbers(values: Iterable[Any], told: Mapping[str, int | None]) -> Callable[[Any], int | None]:
+    """Make a map from what a user wrote to numbers: numbers stay, names are counted in order.
+
+    Numbers are those from 0 that 64 bits surely hold; where anything else is there, all are names.
+
+    Args:
+        values: what stands in all rows.
+        told: what some texts mean, whatever the others are.
+    """
+    known = {text for value in values if (text := _plain(value))} - told.keys()
+    if all(re.fullmatch(r"\d{1,18}", value) for value in known):
+        table: dict[str, int | None] = {value: int(value) for value in known}
     else:
-        table = {value: i for i, value in enumerate(sorted(known, key=natural))}
+        ordered = sorted(known, key=lambda text: (natural(text), text))
+        table = {value: i for i, value in enumerate(ordered)}
+    table.update(told)
     return lambda value: table.get(_plain(value))
 
 
 def _plain(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    """Give the text that a user wrote, empty where it says that nothing is known; 7.0 is 7."""
+    text = "" if value is None or _unknown(value) else str(value).strip()
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
+
+
+def _unknown(value: Any) -> bool:
+    """Say whether a program wrote that something is unknown."""
+    return value is not None and str(value).strip().lower() in UNKNOWN
 
 
 def natural(text: str) -> list[tuple[int, int, str]]:
     """Give the key by which people sort names: cam2 before cam10."""
-    pieces = re.findall(r"\d+|\D+", text)
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p.lower()) for p in pieces]
+    pieces = [(piece, piece.lstrip("0")) for piece in re.findall(r"\d+|\D+", text)]
+    return [
+        (0, len(number), number) if piece.isdecimal() else (1, 0, piece.lower())
+        for piece, number in pieces
+    ]
 
 
 def _time(value: Any, where: str) -> float | None:
     if value in (None, ""):
         return None
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, OverflowError):
         if isfinite(number := float(value)):
             return number
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{where}: time is {value!r}. Write seconds, or a date and time like 2026-01-31T18:05."
+            f"{where}: time is {_cut(value)!r}. Write seconds, or a date and time like "
+            "2026-01-31T18:05."
         ) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -13,10 +13,12 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from reseen.data.pictures import open_picture
+from reseen.data.pictures import BrokenPictureError, open_picture
 from reseen.errors import DataError, SettingsError
 from reseen.records import Image, cameras_of
 
+SHOWN = 20
+"""Broken pictures that an error names; of more it says how many there are."""
 AHEAD = 4
 """Batches that threads read ahead."""
 
@@ -25,7 +27,8 @@ def decode(path: Path, height: int, width: int) -> np.ndarray:
     """Read one picture as RGB: (3, height, width) uint8, upright, resized bicubically if needed.
 
     Raises:
-        OSError: missing, truncated, or not a picture.
+        BrokenPictureError: missing, truncated, or not a picture.
+        OSError: the system is at fault, as where too many files are open.
     """
     picture = open_picture(path)
     if picture.size != (width, height):
@@ -88,7 +91,8 @@ class Crops:
         chance: makes the generator that draws frames of tracklets, anew for each `batches`.
 
     Raises:
-        DataError: pictures cannot be read; names every one of them and why.
+        DataError: pictures cannot be read; names the first SHOWN of them and why.
+        OSError: the system is at fault, as where too many files are open.
 
     Memory: 3 * H * W bytes a picture when kept, else a few batches.
     """
@@ -201,7 +205,7 @@ class Crops:
                 pixels = decode(paths[i], *self.size)
                 if self.pixels is not None:
                     self.pixels[i] = torch.from_numpy(pixels)
-            except OSError as error:
+            except BrokenPictureError as error:
                 broken[i] = f"{paths[i]}: {error}"
 
         with ThreadPoolExecutor(self._workers) as pool:
@@ -223,7 +227,7 @@ def _without(images: Iterable[Image], lost: set[Path]) -> list[Image]:
 def _result(done: Future) -> np.ndarray:
     try:
         return done.result()
-    except OSError as error:
+    except BrokenPictureError as error:
         raise DataError(
             f"A picture that could be read before cannot be read any more: {error}. Bring it back; "
             "the same command goes on from the last round."
@@ -231,7 +235,9 @@ def _result(done: Future) -> np.ndarray:
 
 
 def _broken(broken: dict[int, str], total: int) -> str:
-    lines = "\n  ".join(line for _, line in sorted(broken.items()))
+    lines = "\n  ".join(line for _, line in sorted(broken.items())[:SHOWN])
+    if len(broken) > SHOWN:
+        lines += f"\n  ... and {len(broken) - SHOWN} more"
     return (
         f"{len(broken)} of {total} pictures cannot be read:\n  {lines}\n"
         + "Replace or remove them"

@@ -1,18 +1,33 @@
 """The layout that Market-1501 made common: who and which camera stand in the file name."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from reseen.data.folder import is_picture
+from reseen.data.listing import find_pictures, folders_in, say_passed
 from reseen.errors import DataError
 from reseen.records import JUNK, Dataset, Image
 
 PARTS = ("bounding_box_train", "query", "bounding_box_test")
-_NAME = re.compile(r"(?P<person>-?\d+)_c(?P<camera>\d+)(?:_f(?P<frame>\d+))?")
+VERI = ("image_train", "image_query", "image_test")
+"""The folders of VeRi-776, whose files are named in the same way."""
+BY_PERSON = ("train_all", "query", "gallery")
+"""The folders that scripts for training on one folder a person make of Market-1501's."""
+DEPTH = 3
+"""Folders further down in which a benchmark is looked for."""
+_NUMBER = r"\d{1,18}(?!\d)"  # what 64 bits hold
+_NAME = re.compile(rf"(?P<person>-1|{_NUMBER})_c(?P<camera>{_NUMBER})(?:_f(?P<frame>{_NUMBER}))?")
+_SURE = re.compile(r"(?:-1|\d{4})_c\d{1,3}(?:s\d|_)")
 
 
-def read(root: Path, title: str = "This layout", *, train_only: bool = False) -> Dataset:
+def read(
+    root: Path,
+    title: str = "This layout",
+    *,
+    train_only: bool = False,
+    folders: tuple[str, str, str] = PARTS,
+) -> Dataset:
     """Read folders bounding_box_train, query and bounding_box_test of `PERSON_cCAMERA...` files.
 
     Person -1 is junk: left out of training, ignored in the gallery. A frame number `_f0046182`
@@ -22,19 +37,30 @@ def read(root: Path, title: str = "This layout", *, train_only: bool = False) ->
         root: the folder that holds the three.
         title: name of the data set in errors.
         train_only: accept bounding_box_train alone.
+        folders: names of the three, where they are others.
 
     Raises:
         DataError: a folder is missing or empty, or a file has another kind of name.
     """
-    absent = [part for part in PARTS if not (root / part).is_dir()]
-    if absent and not (train_only and absent == list(PARTS[1:])):
+    absent = [part for part in folders if not (root / part).is_dir()]
+    if absent and not (train_only and absent == list(folders[1:])):
         raise DataError(
-            f"{root / absent[0]} is not a folder. {title} has {PARTS[0]}, {PARTS[1]} and "
-            f"{PARTS[2]}: give the folder that holds them.{nearby(root, has_training)}"
+            f"{root / absent[0]} is not a folder. {title} has {folders[0]}, {folders[1]} and "
+            f"{folders[2]}: give the folder that holds them.{nearby(root, has_training)}"
         )
-    parts = [_part(root / part) if part not in absent else () for part in PARTS]
+    passed = Counter[str]()
+    parts = [_part(root / part, passed) if part not in absent else () for part in folders]
     train = tuple(image for image in parts[0] if image.person != JUNK)
-    return Dataset(root.resolve().name, root, train, parts[1], parts[2])
+    notes = say_passed(root, passed)
+    return Dataset(root.resolve().name, root, train, parts[1], parts[2], notes=notes)
+
+
+def is_by_person(root: Path) -> bool:
+    """Say whether a folder holds BY_PERSON, with names as in Market-1501."""
+    if not all((root / part).is_dir() for part in BY_PERSON):
+        return False
+    first = next((root / BY_PERSON[0]).glob("*/*.*"), None)
+    return first is not None and person_and_camera(first) is not None
 
 
 def has_training(root: Path) -> bool:
@@ -43,14 +69,24 @@ def has_training(root: Path) -> bool:
 
 
 def nearby(root: Path, fits: Callable[[Path], bool]) -> str:
-    """Give the end of an error: which folder directly below `root` seems to be meant, if any."""
-    below = sorted(root.iterdir()) if root.is_dir() else []
-    meant = next((path for path in below if path.is_dir() and fits(path)), None)
-    return f" That seems to be {meant}." if meant else ""
+    """Give the end of an error: which folder further down seems to be meant, if any."""
+    below = [root] if root.is_dir() else []
+    for _ in range(DEPTH):
+        below = [path for folder in below[:1000] for path in folders_in(folder)]
+        if meant := next((path for path in below if fits(path)), None):
+            return f" That seems to be {meant}."
+    return ""
 
 
-def _part(folder: Path) -> tuple[Image, ...]:
-    paths = sorted(path for path in folder.iterdir() if is_picture(path))
+def person_and_camera(path: Path) -> tuple[int, int] | None:
+    """Read a name that is surely made in Market-1501's manner, with a person of four digits."""
+    match = _NAME.match(path.name) if _SURE.match(path.name) else None
+    return (int(match["person"]), int(match["camera"])) if match else None
+
+
+def _part(folder: Path, passed: Counter[str]) -> tuple[Image, ...]:
+    paths, others = find_pictures(folder)
+    passed += others
     if not paths:
         raise DataError(f"{folder} holds no pictures. Unpack the data set again.")
     matches = [_NAME.match(path.name) for path in paths]

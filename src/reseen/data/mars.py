@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
+from reseen.data.listing import read_text
 from reseen.data.market_like import nearby
 from reseen.errors import DataError
 from reseen.records import JUNK, Dataset, Image
@@ -68,7 +69,7 @@ def is_mars(root: Path) -> bool:
 
 
 def _tracklets(root: Path, half: str) -> tuple[Image, ...]:
-    names = (root / "info" / f"{half}_name.txt").read_text(encoding="utf-8").split()
+    names = read_text(root / "info" / f"{half}_name.txt").split()
     table = root / "info" / f"tracks_{half}_info.mat"
     rows = _matrix(table)
     if rows.ndim != 2 or rows.shape[1] != 4:

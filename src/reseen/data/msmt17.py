@@ -3,14 +3,17 @@
 Wei et al., Person Transfer GAN to Bridge Domain Gap, CVPR 2018. 4,101 people, 15 cameras.
 """
 
+import re
 from pathlib import Path
 
 from reseen.data import market_like
+from reseen.data.listing import PICTURES, folders_in, read_text
 from reseen.errors import DataError
-from reseen.records import Dataset, Image
+from reseen.records import Dataset, Image, distinct
 
 _FOLDERS = {"train": ("train", "mask_train_v2"), "test": ("test", "mask_test_v2")}
 _LISTS = ("train", "val", "query", "gallery")
+_NAME = re.compile(r"\d{4}_\d{3}_\d{2}_\w+")
 
 
 def read(root: Path) -> Dataset:
@@ -30,12 +33,18 @@ def read(root: Path) -> Dataset:
     if not has_lists(root):
         return _renamed(root)
     halves = {half: _folder(root, names) for half, names in _FOLDERS.items()}
+    notes = list[str]()
     parts = {
-        name: _list(root / f"list_{name}.txt", halves["train" if name in _LISTS[:2] else "test"])
+        name: _list(
+            root / f"list_{name}.txt", halves["train" if name in _LISTS[:2] else "test"], notes
+        )
         for name in _LISTS
     }
-    train = parts["train"] + parts["val"]
-    return Dataset(root.resolve().name, root, train, parts["query"], parts["gallery"])
+    train = distinct(parts["train"], parts["val"])
+    if both := len(parts["train"]) + len(parts["val"]) - len(train):
+        notes.append(f"{both} pictures stand in list_train.txt and in list_val.txt: taken once.")
+    query, gallery = parts["query"], parts["gallery"]
+    return Dataset(root.resolve().name, root, train, query, gallery, notes=tuple(notes))
 
 
 def has_lists(root: Path) -> bool:
@@ -43,9 +52,24 @@ def has_lists(root: Path) -> bool:
     return (root / "list_train.txt").is_file()
 
 
+def lacks_lists(root: Path) -> bool:
+    """Say whether a folder has MSMT17's folders of images without the lists."""
+    halves = [root / name for names in _FOLDERS.values() for name in names]
+    people = (person for half in halves if half.is_dir() for person in folders_in(half)[:1])
+    first = next((path for person in people for path in person.glob("*")), None)
+    return not has_lists(root) and first is not None and _NAME.match(first.name) is not None
+
+
 def is_msmt17(root: Path) -> bool:
     """Say whether a folder has either layout."""
     return has_lists(root) or market_like.has_training(root)
+
+
+_ALONE = (
+    " The folders of images are there, but not the lists that come with them: without lists, test "
+    "images would train. To learn from the training half alone, give its folder with --pattern "
+    "'{person}/{_}_{_}_{camera}_{_}'."
+)
 
 
 def _renamed(root: Path) -> Dataset:
@@ -53,7 +77,7 @@ def _renamed(root: Path) -> Dataset:
         raise DataError(
             f"{root / 'list_train.txt'} is not there. MSMT17 has four lists beside the folders of "
             f"images, or {', '.join(market_like.PARTS)}: give the folder that holds them."
-            f"{market_like.nearby(root, is_msmt17)}"
+            f"{market_like.nearby(root, is_msmt17)}{_ALONE if lacks_lists(root) else ''}"
         )
     return market_like.read(root, "MSMT17")
 
@@ -67,19 +91,45 @@ def _folder(root: Path, names: tuple[str, ...]) -> Path:
     )
 
 
-def _list(path: Path, folder: Path) -> tuple[Image, ...]:
+def _list(path: Path, folder: Path, notes: list[str]) -> tuple[Image, ...]:
     if not path.is_file():
         raise DataError(f"{path} is not there. MSMT17 has four lists: {', '.join(_LISTS)}.")
-    images = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    images: dict[str, Image] = {}
+    suffixes, twice = None, 0
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:
             name, person = line.rsplit(maxsplit=1)
-            images.append(Image(folder / name, int(person), int(Path(name).name.split("_")[2])))
+            listed = folder / name
+            suffixes = suffixes or (listed.suffix, _suffix(listed))
+            there = listed.with_suffix(suffixes[1]) if listed.suffix == suffixes[0] else listed
+            image = Image(there, _number(person), _number(listed.name.split("_")[2]))
         except (ValueError, IndexError) as error:
             raise DataError(
                 f"{path}, line {number}: {line!r} is not understood. A line looks like "
                 "0000/0000_000_01_0303morning_0015_0.jpg 0."
             ) from error
-    return tuple(images)
+        twice += name in images
+        if images.setdefault(name, image) != image:
+            raise DataError(
+                f"{path}, line {number}: {name} is person {person} here and another one in a line "
+                "before. Take the list again from the data set."
+            )
+    if twice:
+        notes.append(f"{path} has {twice} lines twice: taken once.")
+    if suffixes and suffixes[0] != suffixes[1]:
+        notes.append(f"{path} says {suffixes[0]}, the files are {suffixes[1]}: those are read.")
+    return tuple(images.values())
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"-1|\d{1,18}", text):
+        raise ValueError(text)
+    return int(text)
+
+
+def _suffix(listed: Path) -> str:
+    """Give the suffix that files have, which editions of MSMT17 and its lists write differently."""
+    others = (suffix for suffix in sorted(PICTURES) if listed.with_suffix(suffix).is_file())
+    return listed.suffix if listed.is_file() else next(others, listed.suffix)

@@ -1,21 +1,71 @@
 """Reading one picture, whatever is wrong with it."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
+TOPS = 1, 255, 1023, 4095, 16383, 65535
+"""What white may be in a picture that is not of bytes: of floats, or of 8 to 16 bits."""
+_SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
+"""Errors that say nothing about a picture: open files, memory or the disk."""
 
-def open_picture(path: Path) -> PIL.Image.Image:
-    """Read a whole picture as RGB, turned upright as its EXIF says.
+
+class BrokenPictureError(OSError):
+    """A picture is missing, truncated, or none."""
+
+
+@contextmanager
+def broken_said() -> Iterator[None]:
+    """Tell everything that a spoilt file can raise as one error, and nothing else.
 
     Raises:
-        OSError: it is missing, truncated, or not a picture; the text says which.
+        BrokenPictureError: the picture is at fault.
     """
     try:
-        with PIL.Image.open(path) as picture:
-            return PIL.ImageOps.exif_transpose(picture).convert("RGB")
+        yield
     except MemoryError:
         raise
     except Exception as error:  # a spoilt file can raise nearly anything, also struct.error
-        raise OSError(str(error) or type(error).__name__) from error
+        if isinstance(error, OSError) and error.errno in _SYSTEM:
+            raise
+        raise BrokenPictureError(str(error) or type(error).__name__) from error
+
+
+def open_picture(path: Path) -> PIL.Image.Image:
+    """Read a whole picture as RGB, turned upright as its EXIF says; see `scaled` for the values.
+
+    Raises:
+        BrokenPictureError: it is missing, truncated, or not a picture; the text says which.
+        OSError: the system is at fault: too many files are open, or the disk does not answer.
+    """
+    with broken_said():
+        return scaled(path)[0]
+
+
+def scaled(source: Path | IO[bytes]) -> tuple[PIL.Image.Image, float | None]:
+    """Read a whole picture as RGB, upright, its values brought to 0..255.
+
+    Bytes stay. Of integers of more bits and of floats, white is the first of TOPS that no value
+    of the picture exceeds (integers begin at 255), or the largest value where all are exceeded;
+    black is 0, and so is what is less, infinite or not a number.
+
+    Returns:
+        The picture, and what white was where the values were scaled.
+    """
+    with PIL.Image.open(source) as picture:
+        picture = PIL.ImageOps.exif_transpose(picture)
+        if picture.mode != "F" and not picture.mode.startswith("I"):
+            return picture.convert("RGB"), None
+        values = np.asarray(picture).astype(np.float64)
+    values = np.maximum(np.nan_to_num(values, nan=0, posinf=0, neginf=0), 0)
+    most = float(values.max(initial=0))
+    tops = TOPS if picture.mode == "F" else TOPS[1:]
+    top = next((float(top) for top in tops if most <= top), most)
+    grey = np.rint(values * (255 / top)).astype(np.uint8)
+    return PIL.Image.fromarray(grey).convert("RGB"), top

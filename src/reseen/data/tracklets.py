@@ -8,7 +8,7 @@ from reseen.errors import DataError
 from reseen.records import Dataset, Image
 
 
-def read(root: Path, *, pattern: str | None = None) -> Dataset:
+def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Dataset:
     """Read a folder of `CAMERA/TRACKLET/*.jpg`, or a manifest of frames: a folder, a tracklet.
 
     Of a manifest or pattern, a tracklet is whatever frames lie in the same folder; it is in every
@@ -17,12 +17,13 @@ def read(root: Path, *, pattern: str | None = None) -> Dataset:
     Args:
         root: the folder, or a .csv or .jsonl manifest, such as an invented town's tracklets.csv.
         pattern: how paths below the folder are made, such as `{camera}/{person}_{_}/{_}.jpg`.
+        folders: what the first folder is, `camera`, `person`, or `auto`: as in `folder.read`.
 
     Raises:
         DataError: nothing is there, a picture lies in no folder of its own tracklet, or the frames
             of one folder are of several people, cameras, or of train and test.
     """
-    data = folder.read(root, pattern=pattern)
+    data = folder.read(root, pattern=pattern, folders=folders)
     parts = {"train": data.train, "query": data.query, "gallery": data.gallery}
     if not pattern and not folder.find_manifest(root):
         _demand_depth(root, data.train)
@@ -36,7 +37,7 @@ def read(root: Path, *, pattern: str | None = None) -> Dataset:
         name: tuple(tracklets[place] for place in dict.fromkeys(i.path.parent for i in part))
         for name, part in parts.items()
     }
-    return Dataset(data.name, data.root, **joined, cameras=data.cameras)
+    return Dataset(data.name, data.root, **joined, cameras=data.cameras, notes=data.notes)
 
 
 def join(frames: list[Image]) -> Image:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reseen.data.loading import Crops, Loading, decoded_bytes, thin
+from reseen.data.loading import SHOWN, Crops, Loading, decoded_bytes, thin
 from reseen.engine.progress import QUIET, UNTRACKED, Screen, Track
 from reseen.nets.encoder import Encoder
 from reseen.records import Image
@@ -47,8 +47,10 @@ def load(
     how = "kept in memory" if kept else f"read anew each time (over {loading.memory:g} GB)"
     screen.say(f"{what}, {size:.2f} GB at {height} x {width}, {how}")
     crops = Crops(images, height, width, loading, track=screen.track("reading"), chance=chance)
-    for line in crops.broken:
+    for line in crops.broken[:SHOWN]:
         screen.say(f"  left out, cannot be read: {line}")
+    if len(crops.broken) > SHOWN:
+        screen.say(f"  left out, cannot be read: {len(crops.broken) - SHOWN} more")
     return crops.to(encoder.device)
 
 

@@ -1,0 +1,131 @@
+"""Which files below a folder are pictures, and what was passed over."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import features
+
+from reseen.errors import DataError
+
+PICTURES = {
+    *(".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+    *((".avif",) if "avif" in features.get_supported_modules() else ()),
+}
+VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
+_NOBODYS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+"""What systems leave beside pictures; hidden files and folders are passed over too."""
+
+
+def is_picture(path: Path) -> bool:
+    """Say whether a file is there and looks like a picture by its name; hidden files do not."""
+    return path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+
+
+def find_pictures(root: Path) -> tuple[list[Path], Counter[str]]:
+    """Find all pictures below a folder, through links too; each folder is read once.
+
+    Returns:
+        The pictures in the order of their paths, and how many files were passed over, by suffix.
+
+    Raises:
+        DataError: a folder may not be entered, or a name holds a line end.
+    """
+    folders, links = [root], list[Path]()
+    seen = {_identity(parent) for parent in root.resolve().parents}
+    pictures, passed = list[Path](), Counter[str]()
+    while folders or links:  # links come last, so that a folder goes by its own name
+        folder = folders.pop() if folders else links.pop(0)
+        if (identity := _identity(folder)) in seen:
+            passed["linked folder that was read already"] += 1
+            continue
+        seen.add(identity)
+        for entry in _entries(folder):
+            path = Path(entry.path)
+            suffix = path.suffix.lower()
+            if _is_folder(entry):
+                (links if entry.is_symlink() else folders).append(path)
+            elif suffix not in PICTURES:
+                passed[suffix or "without a suffix"] += 1
+            elif path.is_file() if entry.is_symlink() else entry.is_file():
+                pictures.append(path)
+            else:
+                passed[f"{suffix} that is not a file"] += 1
+    refuse_line_ends(pictures)
+    return sorted(pictures), passed
+
+
+def folders_in(root: Path) -> list[Path]:
+    """Give the folders directly below one, in the order of their names, but hidden ones."""
+    return [Path(entry.path) for entry in _entries(root) if _is_folder(entry)]
+
+
+def say_passed(root: Path, passed: Counter[str]) -> tuple[str, ...]:
+    """Say in a note how many files of which suffix were passed over, if any."""
+    if not passed:
+        return ()
+    counts = ", ".join(f"{count} {what}" for what, count in passed.most_common())
+    hint = ""
+    if passed.keys() & {".heic", ".heif"}:
+        hint += " Save .heic as JPEG to have it read."
+    if passed.keys() & VIDEOS:
+        hint += f" {CROP_FIRST}"
+    return (f"Below {root} are files that are not read: {counts}.{hint}",)
+
+
+CROP_FIRST = (
+    "Of a video, crops of people are read: find the people in its frames with a person detector, "
+    "save each as a picture, one folder a camera, and give the folder that holds them."
+)
+
+
+def refuse_line_ends(paths: Iterable[Path]) -> None:
+    """Raise for names that hold a line end, which lists of pictures cannot hold.
+
+    Raises:
+        DataError: there is such a name; gives the first and how many there are.
+    """
+    wrong = [path for path in paths if {"\n", "\r"} & set(str(path))]
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} pictures have a line end in their path, first {str(wrong[0])!r}. Rename "
+            "them."
+        )
+
+
+def read_text(path: Path) -> str:
+    """Read a list or table as UTF-8.
+
+    Raises:
+        DataError: it is another encoding.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text. Save it again as UTF-8 (in Excel: CSV UTF-8)."
+        ) from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Say whether it is a folder or a link to one; a link to itself is none."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [e for e in entries if not e.name.startswith(".") and e.name not in _NOBODYS]
+    except PermissionError as error:
+        raise DataError(
+            f"{folder} may not be read ({error.strerror}). Give yourself the right to read it, or "
+            "move it away."
+        ) from error
+    return sorted(found, key=lambda entry: entry.name)
