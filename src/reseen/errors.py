@@ -25,12 +25,11 @@ class CheckpointError(ReseenError):
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Write a number with the words it counts: 1 image, 2 images, 2 queries, 1 picture is.
+    """Write a number with the words it counts: 1 image, 2 images, 1 picture is, 2 pictures are.
 
     Args:
         number: how many there are.
         one: the words for a single one.
-        many: the words for any other number; by default `one` with the ending of a plural.
+        many: the words for any other number; by default `one` and an s.
     """
-    plural = f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
-    return f"{number} {one if number == 1 else many or plural}"
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -3,13 +3,22 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from reseen.cli.output import Out, Quiet, Seed
 from reseen.data import check as checks
 from reseen.data import invented
 from reseen.data.reading import read
 from reseen.engine.progress import Screen
+from reseen.errors import counted
 
 
-def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> None:
+def check(
+    folder: Path,
+    /,
+    *,
+    format: str = "auto",
+    pattern: str | None = None,
+    quiet: Quiet = False,
+) -> None:
     """Say what a data set holds and what will hurt, with the fix for each.
 
     Parameters
@@ -23,7 +32,7 @@ def check(folder: Path, *, format: str = "auto", pattern: str | None = None) -> 
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
     dataset = read(folder, format=format, pattern=pattern)
-    print(checks.check(dataset, track=Screen().track("reading")))
+    print(checks.check(dataset, track=Screen(quiet).track("reading")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +51,16 @@ class Knobs:
 
 def invent(
     *,
-    out: Path,
+    out: Out,
     people: int = 200,
     cameras: int = 6,
     views: int = 4,
-    seed: int = 0,
+    seed: Seed = 0,
     height: int = 128,
     width: int = 64,
     town: str = "town-a",
     tracklets: int = 0,
+    quiet: Quiet = False,
     difficulty: Knobs = Knobs(),
 ) -> None:
     """Draw people who do not exist, as the cameras of a town see them.
@@ -85,11 +95,12 @@ def invent(
         town=town,
         difficulty=replace(invented.find_town(town).difficulty, **given),
         tracklets=tracklets,
-        track=Screen().track("drawing"),
+        track=Screen(quiet).track("drawing"),
     )
     found = read(out)
     frames = f", {2 * people * cameras * tracklets} frames of tracklets" if tracklets else ""
     print(
-        f"{len(found.train)} crops of {people} people to learn from, {len(found.query)} queries, "
+        f"{counted(len(found.train), 'crop')} of {counted(people, 'person', 'people')} to learn "
+        f"from, {counted(len(found.query), 'query', 'queries')}, "
         f"{len(found.gallery)} in the gallery{frames}; masks and manifest.csv: {out}"
     )

@@ -11,7 +11,7 @@ COMMON = "Common options"
 GROUPS = {
     COMMON: "out config variant epochs rounds iterations eps k1 start seed quiet json "
     "encoder.backbone encoder.weights device.name",
-    "Data": "data source format pattern skip-broken frames evaluate-every",
+    "Data": "data source format pattern folders skip-broken frames evaluate-every",
     "Schedule": "pretrain first people views batch rate rate-step rate-steps rate-hold rate-end "
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share stages alpha "
@@ -124,7 +124,13 @@ class PlainHelp(DefaultFormatter):
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """Print one panel."""
-        entries = [entry.copy(description=_flowing(entry.description)) for entry in panel.entries]
+        entries = [
+            entry.copy(
+                description=_flowing(entry.description),
+                default=_short(entry.default),
+            )
+            for entry in panel.entries
+        ]
         super().__call__(console, options, panel.copy(entries=entries))
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any):
@@ -159,6 +165,15 @@ def _grouped(entries: list[HelpEntry]) -> Iterator[tuple[str, list[HelpEntry]]]:
             found.sort(key=lambda entry: order.index(entry.names[0].lstrip("-")))
         if found:
             yield title, found
+
+
+def _short(default: str | None) -> str | None:
+    """Write a default as one would type it; one that only says "nothing" is left out."""
+    if default in (None, "False", "()", "{}", '""'):
+        return None
+    return (
+        default.strip("(),").replace(", ", " ").replace("'", "") if default[0] == "(" else default
+    )
 
 
 def _flowing(text: Any) -> Any:

@@ -33,10 +33,19 @@ def explain(error: CycloptsError) -> str:
             return f"{given} is given without {'all its values' if argument.tokens else 'a value'}."
         name = argument.name if argument.name.startswith("-") else argument.name.upper()
         near = nearest(argument.name, [w for w in error.unused_tokens or () if w.startswith("-")])
-        return f"{name} is missing. " + (f"Did you mean it by {near}?" if near else see)
+        if near:
+            return f"Unknown option: {near}. Did you mean {name}?"
+        return f"{name} is missing: {_meaning(error, argument.name) or see}"
     if isinstance(error, UnusedCliTokensError):
         return f"Not understood: {' '.join(error.unused_tokens or ())}. {see}"
     return str(error)
+
+
+def _meaning(error: CycloptsError, name: str) -> str | None:
+    """Give what the help says of an argument: it is not read before somebody asks."""
+    known = error.app.assemble_argument_collection(parse_docstring=True) if error.app else ()
+    told = next((argument.parameter.help for argument in known if argument.name == name), None)
+    return told and " ".join(told.split())
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:

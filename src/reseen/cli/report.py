@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from reseen.cli.output import Out, Quiet
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
@@ -15,7 +16,7 @@ from reseen.report.threshold import RATE
 
 def report(
     *runs: Path,
-    out: Path = Path("report.html"),
+    out: Out = Path("report.html"),
     data: Path | None = None,
     only: tuple[str, ...] = (),
     blur: bool = False,
@@ -26,6 +27,7 @@ def report(
     false_match_rate: float = RATE,
     format: str = "auto",
     pattern: str | None = None,
+    quiet: Quiet = False,
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
@@ -80,5 +82,6 @@ def report(
         false_match_rate=false_match_rate,
         device=device,
         loading=loading,
+        quiet=quiet,
     )
     print(f"{out.resolve()}: open it in a browser; figures and numbers: {out.with_suffix('')}")

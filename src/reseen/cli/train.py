@@ -59,7 +59,8 @@ def _command(method: type) -> Callable[..., None]:
             quiet=quiet,
         )
         shown = _results(read_metrics(out))
-        give(shown, _table(shown), *_verdict(shown), as_json=as_json)
+        numbers = {title.replace(" ", "_"): row for title, row in shown.items()}
+        give(numbers, _table(shown), *_verdict(shown), as_json=as_json)
 
     run.__annotations__["settings"] = Annotated[method, Parameter(name="*")]
     run.__doc__ = f"""{method.__doc__}

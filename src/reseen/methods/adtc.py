@@ -28,7 +28,7 @@ from reseen.engine.extract import extract
 from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, set_rate, step
 from reseen.engine.variants import Variant
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.contrastive import cluster_nce
 from reseen.losses.triplet import batch_hard
@@ -161,7 +161,8 @@ class ADTC:
         crops = run.load(images, encoder)
         if self.labelling != "dbscan" and self.clusters > len(crops):
             raise SettingsError(
-                f"clusters is {self.clusters} for {len(crops)} images. Use {len(crops)} or fewer."
+                f"clusters is {self.clusters} for {counted(len(crops), 'image')}. "
+                f"Use {len(crops)} or fewer."
             )
         learnt = [weight for weight in encoder.parameters() if weight.requires_grad]
         optimizer = torch.optim.Adam(learnt, self.rate, weight_decay=self.weight_decay)
@@ -243,8 +244,8 @@ class ADTC:
         if self.labelling == "dbscan":
             return explain(features, **self._density)
         return (
-            f"{self.clusters} centroids with {self.p} images each were sought: images claimed by "
-            "two centroids are left out. Use fewer clusters or a smaller p."
+            f"{self.clusters} centroids with {counted(self.p, 'image')} each were sought: images "
+            "claimed by two centroids are left out. Use fewer clusters or a smaller p."
         )
 
     @property

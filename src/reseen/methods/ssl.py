@@ -27,7 +27,7 @@ from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, scale_rates, sgd, step
 from reseen.engine.variants import Variant
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 from reseen.kernels.dissimilarity import least_dissimilar, stripe_weights
 from reseen.losses.soft import soft_cross_entropy
 from reseen.memory.table import LookupTable
@@ -121,7 +121,9 @@ class SSL:
         encoder = run.build(self.encoder)
         crops = run.load(images, encoder)
         if self.k >= len(crops):
-            raise SettingsError(f"k is {self.k} for {len(crops)} images. Use less than that.")
+            raise SettingsError(
+                f"k is {self.k} for {counted(len(crops), 'image')}. Use less than that."
+            )
         optimizer = sgd(encoder, self.backbone_rate, self.weight_decay)
         table = LookupTable(
             extract(encoder, crops, track=run.track("extracting")),
