@@ -11,7 +11,7 @@ COMMON = "Common options"
 GROUPS = {
     COMMON: "out config variant epochs rounds iterations eps k1 start seed quiet json "
     "encoder.backbone encoder.weights device.name",
-    "Data": "data source format pattern folders skip-broken frames evaluate-every",
+    "Data": "source format pattern folders skip-broken frames evaluate-every",
     "Schedule": "pretrain first people views batch rate rate-step rate-steps rate-hold rate-end "
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share stages alpha "
@@ -54,7 +54,7 @@ EXAMPLES = {
     ),
     "train buc": (
         "reseen train buc crops/ -o runs/buc --merge-rate 0.1",
-        "reseen train buc crops/ -o runs/full --variant full",
+        "reseen train buc crops/ -o runs/tracklets --variant video",
     ),
     "train daal": (
         "reseen train daal crops/ --source labelled/ -o runs/both",

@@ -22,9 +22,12 @@ def explain(error: CycloptsError) -> str:
     if isinstance(error, UnknownOptionError):
         word = (error.token.keyword or error.token.value).split("=")[0]
         names = [name for known in error.argument_collection if known.parse for name in known.names]
+        where = ""
+        if error.token.source != "cli":  # a file, in which names have no dashes
+            word, where = word.strip("[]").replace("][", "."), f" in {error.token.source}"
+            names = [name.lstrip("-").replace("-", "_") for name in names]
         near = nearest(word, names)
-        file = "" if error.token.source == "cli" else f" from {error.token.source}"
-        return f"Unknown option: {word}{file}. " + (f"Did you mean {near}?" if near else see)
+        return f"Unknown option: {word}{where}. " + (f"Did you mean {near}?" if near else see)
     if isinstance(error, MissingArgumentError) and not isinstance(error, ConsumeMultipleError):
         argument = error.argument
         assert argument is not None

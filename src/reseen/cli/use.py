@@ -203,7 +203,7 @@ def _rows(path: Path) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"{path} is not a file: give a .npz file that `reseen extract` wrote.")
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             rows = file["features"]
     except Exception as error:  # numpy, zipfile and zlib each have their own for what is no .npz
         raise DataError(wrong) from error
