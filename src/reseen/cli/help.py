@@ -33,8 +33,8 @@ EXAMPLES = {
         "reseen train cluster-contrast --help",
     ),
     "train cluster-contrast": (
-        "reseen train cluster-contrast crops/ -o runs/first --encoder.backbone reseen-tiny",
-        "reseen train cluster-contrast crops/ -o runs/next --start runs/first --eps 0.5 --k1 10",
+        "reseen train cluster-contrast crops/ -o runs/first --epochs 20 --k1 10",
+        "reseen train cluster-contrast crops/ -o runs/next --start runs/first",
     ),
     "train adtc": (
         "reseen train adtc crops/ -o runs/adtc --clusters 200 --p 8",
@@ -58,7 +58,7 @@ EXAMPLES = {
     ),
     "train daal": (
         "reseen train daal crops/ --source labelled/ -o runs/both",
-        "reseen train daal crops/ --source labelled/ --start runs/other --pretrain 0 -o runs/next",
+        "reseen train daal crops/ --source labelled/ --start runs/other -o runs/next",
     ),
     "train supervised": (
         "reseen train supervised labelled/ -o runs/other --epochs 60",
@@ -74,7 +74,7 @@ EXAMPLES = {
     ),
     "extract": (
         "reseen extract runs/first crops/ -o features.npz",
-        "reseen extract runs/first crops/ -o features.npz --pattern '{camera}_{person}_{_}.jpg'",
+        "reseen extract runs/first crops/ -o features.npz --pattern '{camera}_{_}.jpg'",
     ),
     "choose-eps": (
         "reseen choose-eps features.npz",
@@ -92,7 +92,7 @@ EXAMPLES = {
     ),
     "data invent": (
         "reseen data invent -o town/",
-        "reseen data invent -o station/ --town town-b --people 50 --difficulty.occlusion 0.5",
+        "reseen data invent -o station/ --town town-b --people 50 --seed 7",
     ),
     "bench": (
         "reseen bench table adtc-2 market/ -o runs/table",
@@ -100,11 +100,11 @@ EXAMPLES = {
     ),
     "bench table": (
         "reseen bench table adtc-2 market/ -o runs/table --start runs/duke",
-        'reseen bench table ssl-1 market/ -o runs/ssl --seeds 0 1 --settings "--rounds 5"',
+        'reseen bench table ssl-1 market/ -o runs/ssl --settings "--rounds 5"',
     ),
     "bench sweep": (
         "reseen bench sweep cluster-contrast eps 0.4,0.5,0.6 market/ -o runs/sweep",
-        "reseen bench sweep adtc margin 0.1,0.3 market/ -o runs/margin --plot margin.png",
+        "reseen bench sweep adtc margin 0.1,0.3 market/ -o runs/m --plot margin.png",
     ),
     "bench all": (
         "reseen bench all market/ msmt17/ -o runs/all --write docs/table.md",

@@ -237,7 +237,7 @@ def methods(method: str | None = None, /, *, as_json: AsJson = False) -> None:
         notes = {variant.note for variant in rows.values()}
         note = notes.pop() if len(notes) == 1 else ""  # said once, where it holds for all rows
         heading = f"{title}: published mAP / rank-1 in percent"
-        said.append(f"{heading} ({note})" if note else heading)
+        said += [heading, f"  ({note})"] if note else [heading]
         said.append(_wrapped({name: _told(rows[name], note) for name in rows}, "  "))
     give({name: asdict(variant) for name, variant in variants.items()}, *said, as_json=as_json)
 
