@@ -25,7 +25,7 @@ app = App(
     version_flags=["--version"],
 )
 app.register_install_completion_command(help="Let the shell complete words of reseen.")
-data = App(name="data", help="Look at data before training on it, or invent some.")
+data = App(name="data", help="Check a data set before training, or draw an invented one.")
 bench = App(name="bench", help="Measure methods.")
 for _group in (data, bench):
     _group.help_epilogue = examples(_group.name[0])
@@ -33,7 +33,7 @@ for _group in (data, bench):
 
 app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled crops.")
 for _command, _place, _help in (
-    ("evaluate", "use:evaluate", "Judge a run on a data set."),
+    ("evaluate", "use:evaluate", "Evaluate a run on a data set."),
     ("attention-share", "use:attention_share", "Say how much attention is on the person."),
     ("extract", "use:extract", "Write the features of images."),
     ("choose-eps", "use:choose_eps", "Say which eps suits some features."),

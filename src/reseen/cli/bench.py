@@ -53,13 +53,13 @@ def table(
     out
         Folder of the runs: one inside it for each variant and seed.
     source
-        Labelled crops to learn from beside the data, for a method that takes both.
+        Labelled crops to train on together with the data, for a method that takes both.
     start
-        A run whose encoder every run begins with, such as one trained on a labelled source.
+        A run from which every run takes its initial weights, such as one trained on labelled crops.
     seeds
         Seeds to run each variant with.
     settings
-        Words of `reseen train` for every run, in quotes: "--config small.toml --epochs 10". What
+        Options of `reseen train` for every run, in quotes: "--config small.toml --epochs 10". What
         makes a row the row it is stays.
     only
         Variants to run, where not all are wanted.
@@ -127,7 +127,7 @@ def sweep(
     method
         What to train; `reseen methods` lists them.
     setting
-        The option of `reseen train` to change, without its dashes: own, encoder.pooling.
+        The option of `reseen train` to change, without its dashes: eps, encoder.pooling.
     values
         Values with commas between them: 0.1,0.3,0.6.
     data
@@ -135,13 +135,13 @@ def sweep(
     out
         Folder of the runs: one inside it for each value and seed.
     source
-        Labelled crops to learn from beside the data, for a method that takes both.
+        Labelled crops to train on together with the data, for a method that takes both.
     start
-        A run whose encoder every run begins with, such as one trained on a labelled source.
+        A run from which every run takes its initial weights, such as one trained on labelled crops.
     seeds
         Seeds to run each value with.
     settings
-        Words of `reseen train` for every run, in quotes: "--config small.toml --epochs 10".
+        Options of `reseen train` for every run, in quotes: "--config small.toml --epochs 10".
     plot
         Draw mAP and rank-1 of the last rounds over the values into this .png.
     """
@@ -204,11 +204,11 @@ def every(
         Labelled crops for methods that learn from two data sets: one for all data, or one each.
         Without it these methods are left out.
     start
-        A run whose encoder every run begins with, such as one trained on a labelled source.
+        A run from which every run takes its initial weights, such as one trained on labelled crops.
     seeds
         Seeds to run each method with.
     settings
-        Words of `reseen train` for every run, in quotes: "--config all.toml", a file in which
+        Options of `reseen train` for every run, in quotes: "--config all.toml", a file in which
         settings of one method stand under its name.
     only
         Methods to run, where not all are wanted.

@@ -39,11 +39,11 @@ def report(
     Parameters
     ----------
     runs
-        Folders of runs. What comes last and is none is the data.
+        Folders of runs; the data may follow as the last one.
     out
         The .html file to write.
     data
-        What the runs learnt from, for cameras, people, queries and gallery where it has them.
+        The data of the runs, for cameras, people, queries and gallery where it has them.
     only
         Parts to write: run, sweep, clusters, ranked, attention, errors, threshold, map. All where
         none is named; run and sweep take seconds, as they need no features.

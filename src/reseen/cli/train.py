@@ -19,7 +19,7 @@ from reseen.training import train
 
 app = App(
     name="train",
-    help="Learn from unlabelled crops. The same command on the same folder goes on with it.",
+    help="Learn from unlabelled crops. The same command on the same folder continues the run.",
     help_epilogue=examples("train"),
     default_parameter=NOTHING,
 )
@@ -70,20 +70,20 @@ def _command(method: type) -> Callable[..., None]:
     data
         Folder or manifest of crops; `reseen data check` says how it is understood.
     out
-        Folder of the run; one that holds the same run is gone on with.
+        Folder of the run. Training continues if the folder holds the same run already.
     config
         A .toml, .yaml or .json file of these settings; the command line wins over it.
     variant
         A row of the method's tables: `reseen methods NAME` lists them; file and command line win.
     seed
-        Root of every random draw.
+        Seed of all random numbers.
     source
-        Labelled crops to learn from beside the data, for the method that takes both (daal).
+        Labelled crops to train on together with the data; only daal takes them.
     start
-        A run, or one of its checkpoints, whose encoder this run begins with; what its weights
-        depend on (backbone, last stride) comes with them.
+        A run, or one of its checkpoints, to take the initial weights from; backbone and last
+        stride come with them.
     evaluate_every
-        Rounds between two searches of the gallery; 0 searches after the last only.
+        Evaluate after every so many rounds; 0 evaluates after the last one only.
     format
         auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
         tracklets.

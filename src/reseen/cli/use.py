@@ -178,11 +178,11 @@ def choose_eps(
     features
         What `reseen extract` wrote.
     at
-        The eps to try.
+        The values of eps to try.
     k1
-        Neighbours of which reciprocal ones describe an image.
+        Nearest neighbours among which reciprocal ones describe an image (k1).
     k2
-        Neighbours over which descriptions are averaged.
+        Nearest neighbours over which these descriptions are averaged (k2).
     min_samples
         Images within eps that make a core point.
     """

@@ -39,8 +39,8 @@ from reseen.records import Image
 class SSL:
     """SSL: soft targets over reliable images instead of clusters (Lin et al., 2020).
 
-    The defaults are the paper's full model for images. Of the parts: pooling mean, no pad, no
-    erase.
+    The defaults are the paper's full model for images. Encoder and augmentation: mean pooling, no
+    padding, no erasing.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
@@ -66,7 +66,7 @@ class SSL:
     weight_decay: float = 5e-4
     """Weight decay of SGD. The paper does not say; authors' code of BUC: 5e-4."""
     dropout: float = 0.5
-    """Share of a vector's numbers left out in training. Paper: 0.5."""
+    """Dropout rate of the features in training. Paper: 0.5."""
     temperature: float = 0.1
     """Temperature of the softmax (tau). Paper: 0.1."""
     table_momentum: float = 0.5
