@@ -24,7 +24,10 @@ app = App(
     default_parameter=NOTHING,
     version_flags=["--version"],
 )
-app.register_install_completion_command(help="Let the shell complete words of reseen.")
+app.register_install_completion_command(
+    help="Install completion of commands and options for your shell, and load it at its start.",
+    help_epilogue="",
+)
 data = App(name="data", help="Check a data set before training, or draw an invented one.")
 bench = App(name="bench", help="Measure methods.")
 for _group in (data, bench):
