@@ -207,3 +207,19 @@ def test_names_that_a_console_cannot_show_are_shown_in_another_way(monkeypatch, 
     shown = {"cp1252": b"\\u7279\\u5f81.npz", "ascii": b"\\u7279\\u5f81.npz"}
     assert shown.get(encoding, "特征.npz".encode()) in out
     assert ("不在".encode() if encoding == "utf-8" else b"\\u4e0d\\u5728") in err
+
+
+def test_quiet_is_handed_on_to_what_takes_long(reseen, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        "reseen.cli.report.write_report", lambda *_, quiet, **__: asked.append(quiet)
+    )
+    page = tmp_path / "page.html"
+    assert reseen("report", "run", "-o", page, "-q")[0] == reseen("report", "run", "-o", page)[0]
+    monkeypatch.setattr("reseen.cli.bench._bound", lambda *words: asked.append(words[-1]) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        reseen("bench", "sweep", "buc", "rate", "0.1", ".", "-o", "x", "--quiet")
+    assert asked == [True, False, " --quiet"]
+    sizes = ["--people", 1, "--cameras", 2, "--views", 1, "--height", 32, "--width", 16, "-q"]
+    code, out, err = reseen("data", "invent", "-o", tmp_path / "town", *sizes)
+    assert (code, err) == (0, "") and out.startswith("2 crops of 1 person to learn from, ")

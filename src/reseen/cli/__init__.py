@@ -144,7 +144,7 @@ def main(words: Sequence[str] | None = None) -> None:
     except ReseenError as error:
         _refuse(str(error))
     except KeyboardInterrupt:
-        print("reseen: stopped; a run goes on when the same command is given.", file=sys.stderr)
+        print("reseen: stopped. The same command continues a training run.", file=sys.stderr)
         sys.exit(130)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numba import njit
 
-from reseen.errors import DataError, SettingsError, counted
+from reseen.errors import DataError, SettingsError
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows, similarity_blocks
 from reseen.kernels.threads import spread
 from reseen.records import JUNK, Ranking
@@ -132,9 +132,8 @@ def _check(seen: int, queries: int, scores: np.ndarray) -> None:
         raise DataError(f"Distances of {lost} queries hold NaN: look for a diverged training.")
     if not scores[:, 1].any():
         raise DataError(
-            f"None of {counted(queries, 'query', 'queries')} has its person in the gallery "
-            "on another camera: check that persons and cameras are read from "
-            "the right part of the file names."
+            f"No query of {queries} has its person in the gallery on another camera: "
+            "check that persons and cameras are read from the right part of the file names."
         )
 
 
