@@ -1,4 +1,7 @@
-"""The errors this package raises on purpose: each says what was found, where, and what to do."""
+"""The errors this package raises on purpose: each says what was found, where, and what to do.
+
+Beside them stands `counted`, with which every message writes its numbers.
+"""
 
 
 class ReseenError(Exception):
@@ -19,3 +22,14 @@ class ClusteringError(ReseenError):
 
 class CheckpointError(ReseenError):
     """A file of weights or a run folder cannot be read, or belongs to something else."""
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write a number with the words it counts: 1 image, 2 images, 1 picture is, 2 pictures are.
+
+    Args:
+        number: how many there are.
+        one: the words for a single one.
+        many: the words for any other number; by default `one` and an s.
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"

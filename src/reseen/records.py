@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reseen.errors import DataError
+from reseen.errors import DataError, counted
 
 NOISE = -1
 """The pseudo-label of a point that belongs to no cluster."""
@@ -70,9 +70,9 @@ def identities(images: Iterable[Image], shows: str) -> tuple[int, np.ndarray]:
     names, ids = np.unique(people, return_inverse=True)
     if len(names) < 2:
         raise DataError(
-            f"{shows} {len(names)} people who are known. Learning from labels needs two or more: "
-            "check how the folder is read (reseen data check); where each sub-folder is a person, "
-            "say --folders person."
+            f"{shows} {counted(len(names), 'person who is', 'people who are')} known. Learning "
+            "from labels needs two or more: check how the folder is read (reseen data check); "
+            "where each sub-folder is a person, say --folders person."
         )
     return len(names), ids
 

@@ -1,9 +1,11 @@
 import io
+from types import SimpleNamespace
 
+import pytest
 from numba import njit
 from rich.console import Console
 
-from reseen.engine.progress import QUIET, Screen, compiling_said, duration
+from reseen.engine.progress import QUIET, Pace, Screen, compiling_said, duration
 
 
 def screen_of(terminal):
@@ -24,15 +26,77 @@ def test_a_terminal_sees_a_bar_with_the_count():
     assert "reading" in screen.console.file.getvalue()
 
 
-def test_a_log_sees_a_line_now_and_then(monkeypatch):
-    clock = iter(range(0, 1000, 40))
-    monkeypatch.setattr("reseen.engine.progress.time.monotonic", lambda: next(clock))
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that a test sets; reading it takes no time."""
+    hands = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("reseen.engine.progress.time.monotonic", lambda: hands.now)
+    return hands
+
+
+def ticking(clock, seconds):
+    """Items, each of which takes that long."""
+    for number, takes in enumerate(seconds):
+        clock.now += takes
+        yield number
+
+
+def test_a_log_sees_a_line_now_and_then(clock):
     screen = screen_of(False)
-    list(screen.track("reading")(range(3), 3))
+    list(screen.track("reading")(ticking(clock, [40, 40, 40, 10, 10, 40, 40]), 7))
     assert screen.console.file.getvalue().splitlines() == [
-        "  reading: 1 of 3, 1 min 20 s left",
-        "  reading: 2 of 3, 40 s left",
+        "  reading: 1 of 7",
+        "  reading: 2 of 7",
+        "  reading: 3 of 7, 2 min 40 s left",
+        "  reading: 6 of 7, 25 s left",
     ]
+
+
+def test_no_time_is_told_before_some_items_and_seconds_are_over(clock):
+    pace, lefts = Pace(676), []
+    for _ in ticking(clock, [60, 1, 1, 1, 1, 1, 1]):
+        lefts.append(pace.step())
+    assert lefts == [None] * 5 + [670, 669]  # not 11 hours, by the first item
+
+
+def test_the_recent_part_counts(clock):
+    pace = Pace(1000)
+    lefts = [pace.step() for _ in ticking(clock, [10] * 50 + [1] * 200)]
+    assert lefts[49] == 9500 and lefts[-1] == 750
+
+
+def test_an_unsteady_second_is_no_surprise_on_a_terminal(clock):
+    screen = screen_of(True)
+    list(screen.track("drawing")(ticking(clock, [60, 1, 1, 1, 1, 1, 1]), 676))
+    said = screen.console.file.getvalue()
+    assert "7/676" in said and "11 min 9 s left" in said and " h " not in said
+
+
+def test_loops_say_their_round_and_the_first_what_all_take(clock):
+    screen = screen_of(False)
+    screen.begin_round(1, 50)
+    list(screen.track("extracting")(ticking(clock, [10] * 5), 5))
+    training = [27] * 400
+    list(screen.track("training")(ticking(clock, training), 400))
+    said = screen.console.file.getvalue().splitlines()
+    assert "  round 1/50, extracting: 4 of 5, 10 s left" in said
+    assert "  round 1/50, training: 398 of 400, 54 s left" in said
+    # (5 x 10 s and 400 x 27 s) x 50
+    assert [line for line in said if "pace" in line] == [
+        "about 6 days 6 h for 50 rounds at this pace"
+    ]
+    screen.begin_round(2, 50)
+    list(screen.track("training")(ticking(clock, training), 400))
+    assert screen.console.file.getvalue().count("at this pace") == 1
+
+
+@pytest.mark.parametrize(("number", "says"), [(20, "about 1 h 2 min for 31 rounds"), (50, "")])
+def test_a_run_that_goes_on_tells_what_is_left(clock, number, says):
+    screen = screen_of(False)
+    screen.begin_round(number, 50)
+    list(screen.track("training")(ticking(clock, [6] * 20), 20))
+    assert says in screen.console.file.getvalue()
+    assert ("pace" in screen.console.file.getvalue()) == bool(says)
 
 
 def test_quiet_says_nothing(capsys):
@@ -42,7 +106,14 @@ def test_quiet_says_nothing(capsys):
 
 
 def test_durations_are_short():
-    assert [duration(s) for s in (41.6, 185, 7620)] == ["42 s", "3 min 5 s", "2 h 7 min"]
+    said = {
+        41.6: "42 s",
+        185: "3 min 5 s",
+        7620: "2 h 7 min",
+        90000: "1 day 1 h",
+        442800: "5 days 3 h",
+    }
+    assert {seconds: duration(seconds) for seconds in said} == said
 
 
 def test_compiling_is_said_once():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from reseen.engine.device import Device
-from reseen.engine.run import Run, digest, read_metrics
+from reseen.engine.run import Run, digest, read_metrics, read_paths
 from reseen.errors import (
     CheckpointError,
     ClusteringError,
@@ -116,7 +116,7 @@ def test_too_few_clusters_explain_themselves_and_keep_everything(tmp_path):
         for _ in run.rounds(3, encoder=run.build(TINY)):
             ids = [0, 0, 1, 1] if run.round == 1 else [0, 0, 0, -1]
             run.label(PseudoLabels(np.array(ids)), lambda: "Far apart.")
-    assert "Round 2 found 1 clusters among 4 images (25% noise)" in str(error.value)
+    assert "Round 2 found 1 cluster among 4 images (25% noise)" in str(error.value)
     assert "Far apart. Everything up to round 1 is kept" in str(error.value)
     assert np.load(tmp_path / "labels" / "0002.npy").tolist() == [0, 0, 0, -1]
     assert [row["clusters"] for row in read_metrics(tmp_path)] == [2, 1]
@@ -229,3 +229,12 @@ def test_what_a_run_learns_from_is_pinned(town):
     assert digest(seen) != digest(town.train)
     odd = (replace(town.train[0], path=Path("caf\udce9.jpg")),)
     assert digest(odd) != digest(())
+
+
+def test_names_of_images_are_what_the_file_system_makes_of_them(tmp_path, monkeypatch):
+    """In a locale of ASCII, the bytes of a name are another text than in one of UTF-8."""
+    monkeypatch.setattr("os.fsencode", lambda text: text.encode("ascii", "surrogateescape"))
+    monkeypatch.setattr("os.fsdecode", lambda name: name.decode("ascii", "surrogateescape"))
+    listed = "相机/人.jpg".encode()
+    (tmp_path / "images.txt").write_bytes(listed + b"\n")
+    assert read_paths(tmp_path) == [Path(listed.decode("ascii", "surrogateescape"))]

@@ -78,7 +78,7 @@ def test_the_rate_rises_and_falls():
 
 def test_one_person_is_not_enough(town, tmp_path):
     alone = replace(town, train=tuple(i for i in town.train if i.person == 1))
-    with pytest.raises(DataError, match="show 1 people who are known"):
+    with pytest.raises(DataError, match="show 1 person who is known"):
         learn(quick(), alone, tmp_path)
 
 

@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Sequence
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
+from reseen.cli.help import PlainHelp, examples
+from reseen.cli.mistakes import explain
 from reseen.errors import ReseenError, SettingsError
 
 NOTHING = Parameter(negative="")
@@ -14,31 +18,43 @@ NOTHING = Parameter(negative="")
 app = App(
     name="reseen",
     help="Find the same person again, learnt from unlabelled crops.",
+    help_format="plaintext",
+    help_formatter=PlainHelp(),
+    help_epilogue=examples(""),
     default_parameter=NOTHING,
     version_flags=["--version"],
 )
-app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled crops.")
-app.command("reseen.cli.use:evaluate", name="evaluate", help="Judge a run on a data set.")
-app.command(
-    "reseen.cli.use:attention_share",
-    name="attention-share",
-    help="Say how much attention is on the person.",
+app.register_install_completion_command(
+    help="Install completion of commands and options for your shell, and load it at its start.",
+    help_epilogue="",
 )
-app.command("reseen.cli.use:extract", name="extract", help="Write the features of images.")
-app.command(
-    "reseen.cli.use:choose_eps", name="choose-eps", help="Say which eps suits some features."
-)
-app.command("reseen.cli.report:report", name="report", help="Write a page on runs.")
-app.command("reseen.cli.use:methods", name="methods", help="List what can be trained.")
-data = App(name="data", help="Look at data before training on it, or invent some.")
-data.command("reseen.cli.data:check", name="check", help="Say what is there and what will hurt.")
-data.command("reseen.cli.data:invent", name="invent", help="Draw people who do not exist.")
-app.command(data)
+data = App(name="data", help="Check a data set before training, or draw an invented one.")
 bench = App(name="bench", help="Measure methods.")
-bench.command("reseen.cli.bench:table", name="table", help="Run a whole table of a paper.")
-bench.command("reseen.cli.bench:sweep", name="sweep", help="Try values of one setting.")
-bench.command("reseen.cli.bench:every", name="all", help="Run all methods on several data sets.")
-app.command(bench)
+for _group in (data, bench):
+    _group.help_epilogue = examples(_group.name[0])
+    app.command(_group)
+
+app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled crops.")
+for _command, _place, _help in (
+    ("evaluate", "use:evaluate", "Evaluate a run on a data set."),
+    ("attention-share", "use:attention_share", "Say how much attention is on the person."),
+    ("extract", "use:extract", "Write the features of images."),
+    ("choose-eps", "use:choose_eps", "Say which eps suits some features."),
+    ("report", "report:report", "Write a page on runs."),
+    ("methods", "use:methods", "List what can be trained."),
+    ("data check", "data:check", "Say what is there and what will hurt."),
+    ("data invent", "data:invent", "Draw people who do not exist."),
+    ("bench table", "bench:table", "Run a whole table of a paper."),
+    ("bench sweep", "bench:sweep", "Try values of one setting."),
+    ("bench all", "bench:every", "Run all methods on several data sets."),
+):
+    _above = {"data": data, "bench": bench}.get(_command.split()[0], app)
+    _above.command(
+        f"reseen.cli.{_place}",
+        name=_command.split()[-1],
+        help=_help,
+        help_epilogue=examples(_command),
+    )
 
 
 def settings_of(words: list[str]) -> tuple:
@@ -51,7 +67,7 @@ def settings_of(words: list[str]) -> tuple:
     if words[:1] == ["bench"]:  # its words for train are read when it trains
         return ()
     words[:] = [part for word in words for part in _apart(word)]
-    config = _take(words, "--config")
+    config = _take(words, "--config", "-c")
     method = words[1] if words[:1] == ["train"] and len(words) > 1 else None
     readers = () if config is None else _file(Path(config), method)
     if method is None:
@@ -92,32 +108,46 @@ def _defaults(method: str, variant: str | None) -> tuple:
     return (Dict(nested(changes), use_commands_as_keys=False),)
 
 
-def _take(words: list[str], option: str) -> str | None:
-    if option not in words:
+def _take(words: list[str], *names: str) -> str | None:
+    place = next((place for place, word in enumerate(words) if word in names), None)
+    if place is None:
         return None
-    place = words.index(option)
-    value = "".join(words[place + 1 : place + 2])
+    if len(words) == place + 1:
+        raise SettingsError(f"{words[place]} is given without a value.")
+    value = words[place + 1]
     del words[place : place + 2]
     return value
 
 
 def _apart(word: str) -> list[str]:
-    return word.split("=", 1) if word.startswith(("--config=", "--variant=")) else [word]
+    """Part --config=FILE, -c=FILE, -cFILE and --variant=NAME."""
+    if word.startswith(("--config=", "--variant=")):
+        return word.split("=", 1)
+    return ["-c", word[2:].removeprefix("=")] if word[:2] == "-c" and word != "-c" else [word]
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run one command.
 
-    Exit codes: 0 done; 1 an error that the user can mend, said in a line; 2 words that are not
-    understood; 130 stopped by Ctrl-C. Anything else keeps its traceback.
+    Exit codes: 0 done; 1 an error that the user can mend, said in a line, words that are not
+    understood among them; 130 stopped by Ctrl-C. Anything else keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):  # names that a console's alphabet cannot show
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if words is None else words)
     try:
         app.config = settings_of(words)
-        app(words)
+        app(words, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _refuse(explain(error))
     except ReseenError as error:
-        print(f"reseen: {error}", file=sys.stderr)
-        sys.exit(1)
+        _refuse(str(error))
     except KeyboardInterrupt:
-        print("reseen: stopped; a run goes on when the same command is given.", file=sys.stderr)
+        print("reseen: stopped. The same command continues a training run.", file=sys.stderr)
         sys.exit(130)
+
+
+def _refuse(why: str) -> NoReturn:
+    print(f"reseen: {why}", file=sys.stderr)
+    sys.exit(1)

@@ -1,5 +1,6 @@
 """`reseen bench ...`."""
 
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from reseen.cli import app, settings_of
-from reseen.cli.output import show
+from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.data.reading import read
 from reseen.engine.run import read_facts
 from reseen.engine.variants import published, varied
@@ -28,13 +29,16 @@ NUMBERS = ("last", "best on test", "minutes")
 def table(
     name: str,
     data: Path,
+    /,
     *,
-    out: Path,
+    out: Out,
     source: Path | None = None,
     start: Path | None = None,
     seeds: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (0,),
     settings: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     only: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run every variant of a table and print it beside the published numbers.
 
@@ -49,13 +53,13 @@ def table(
     out
         Folder of the runs: one inside it for each variant and seed.
     source
-        Labelled crops to learn from beside the data, for a method that takes both.
+        Labelled crops to train on together with the data, for a method that takes both.
     start
-        A run whose encoder every run begins with, such as one trained on a labelled source.
+        A run from which every run takes its initial weights, such as one trained on labelled crops.
     seeds
         Seeds to run each variant with.
     settings
-        Words of `reseen train` for every run, in quotes: "--config small.toml --epochs 10". What
+        Options of `reseen train` for every run, in quotes: "--config small.toml --epochs 10". What
         makes a row the row it is stays.
     only
         Variants to run, where not all are wanted.
@@ -66,7 +70,7 @@ def table(
             known = ", ".join(variants)
             raise SettingsError(f"{name} has no {variant!r}. It has: {known}.")
     variants = only or variants
-    settings += _given(source, start)
+    settings += _given(source, start, quiet)
     bound = {v: _bound(method, data, out, ["--variant", v], settings) for v in variants}
     first = bound[variants[0]]
     dataset, labelled = _read(data, first)
@@ -82,13 +86,20 @@ def table(
     )
     sets = list(dict.fromkeys(where for v in known.values() for where in v.published))
     titles = ["variant", *NUMBERS, *(f"published, {where}" for where in sets)]
-    lines, broken = [], []
+    lines, broken, measured = [], [], []
     for row in rows:
         beside = (published(known[row.variant], where) for where in sets)
         lines.append([row.variant, *_numbers(row), *beside])
         broken += _ends(row, seeds)
+        measured += _measured(row, seeds, published=known[row.variant].published)
     broken += [f"{variant}: {of.note}" for variant, of in known.items() if of.note]
-    _print(f"{name} on {dataset.name}: mAP / rank-1 in percent", titles, lines, broken)
+    if sets and not any(_same(where, dataset.name, first["format"]) for where in sets):
+        broken.append(
+            f"The published numbers are of other data ({', '.join(sets)}) than {dataset.name}: "
+            "they cannot be compared."
+        )
+    title = f"{name} on {dataset.name}: mAP / rank-1 in percent"
+    give(measured, _grid(title, titles, lines), *broken, as_json=as_json)
 
 
 def sweep(
@@ -96,13 +107,16 @@ def sweep(
     setting: str,
     values: str,
     data: Path,
+    /,
     *,
-    out: Path,
+    out: Out,
     source: Path | None = None,
     start: Path | None = None,
     seeds: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (0,),
     settings: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     plot: Path | None = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a method with several values of one setting, and print what each gave.
 
@@ -113,7 +127,7 @@ def sweep(
     method
         What to train; `reseen methods` lists them.
     setting
-        The option of `reseen train` to change, without its dashes: own, encoder.pooling.
+        The option of `reseen train` to change, without its dashes: eps, encoder.pooling.
     values
         Values with commas between them: 0.1,0.3,0.6.
     data
@@ -121,13 +135,13 @@ def sweep(
     out
         Folder of the runs: one inside it for each value and seed.
     source
-        Labelled crops to learn from beside the data, for a method that takes both.
+        Labelled crops to train on together with the data, for a method that takes both.
     start
-        A run whose encoder every run begins with, such as one trained on a labelled source.
+        A run from which every run takes its initial weights, such as one trained on labelled crops.
     seeds
         Seeds to run each value with.
     settings
-        Words of `reseen train` for every run, in quotes: "--config small.toml --epochs 10".
+        Options of `reseen train` for every run, in quotes: "--config small.toml --epochs 10".
     plot
         Draw mAP and rank-1 of the last rounds over the values into this .png.
     """
@@ -139,7 +153,7 @@ def sweep(
     if plot:
         check_plot(plot)
     name = setting.lstrip("-").replace("_", "-")
-    settings += _given(source, start)
+    settings += _given(source, start, quiet)
     bound = {v: _bound(method, data, out, [f"--{name}={v}"], settings) for v in tried}
     first = bound[tried[0]]
     dataset, labelled = _read(data, first)
@@ -152,26 +166,29 @@ def sweep(
         sources=dict.fromkeys(methods, labelled) if labelled else None,
         **{key: first[key] for key in SHARED},
     )
-    lines, broken, last = [], [], {}
+    lines, broken, last, measured = [], [], {}, []
     for value, row in zip(tried, rows, strict=True):
         lines.append([value, *_numbers(row)])
         broken += _ends(row, seeds)
         last[value] = row.last
+        measured += _measured(row, seeds, value=value)
     title = f"{method} on {dataset.name}: mAP / rank-1 in percent"
-    _print(title, [name, *NUMBERS], lines, broken)
+    give(measured, _grid(title, [name, *NUMBERS], lines), *broken, as_json=as_json)
     if plot:
         save_figure(plot_sweep(name, last), plot)
 
 
 def every(
     *data: Path,
-    out: Path,
+    out: Out,
     source: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
     start: Path | None = None,
     seeds: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (0,),
     settings: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     only: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     write: Path | None = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train every method on every data set, and print one table of all.
 
@@ -187,11 +204,11 @@ def every(
         Labelled crops for methods that learn from two data sets: one for all data, or one each.
         Without it these methods are left out.
     start
-        A run whose encoder every run begins with, such as one trained on a labelled source.
+        A run from which every run takes its initial weights, such as one trained on labelled crops.
     seeds
         Seeds to run each method with.
     settings
-        Words of `reseen train` for every run, in quotes: "--config all.toml", a file in which
+        Options of `reseen train` for every run, in quotes: "--config all.toml", a file in which
         settings of one method stand under its name.
     only
         Methods to run, where not all are wanted.
@@ -213,14 +230,14 @@ def every(
     sources = source or (None,)
     bounds = []
     for path, labelled in zip(data, sources * (len(data) // len(sources)), strict=True):
-        words = settings + _given(labelled, start)
+        words = settings + _given(labelled, start, quiet)
         bounds.append({method: _bound(method, path, out, [], words) for method in methods})
     sets = [_read(path, bound[methods[0]]) for path, bound in zip(data, bounds, strict=True)]
     names = [dataset.name for dataset, _ in sets]
     if len(set(names)) < len(names):
         raise SettingsError(f"Data sets share a name: {', '.join(names)}. Rename their folders.")
     cells: dict[str, list[str]] = {method: [] for method in methods}
-    minutes, broken, run = dict.fromkeys(methods, 0.0), [], out
+    minutes, broken, run, measured = dict.fromkeys(methods, 0.0), [], out, []
     for (dataset, labelled), bound in zip(sets, bounds, strict=True):
         asks = {method: getattr(METHODS[method], "needs_source", False) for method in methods}
         told = {method: getattr(METHODS[method], "needs_people", False) for method in methods}
@@ -244,6 +261,7 @@ def every(
                 cells[method][-3:] = map(written_out, (row.first, row.last, row.best))
                 minutes[method] += sum(row.minutes)
                 broken += [f"{dataset.name}: {why}" for why in _ends(row, seeds)]
+                measured += _measured(row, seeds, data=dataset.name)
                 run = out / dataset.name / method / str(seeds[0])
     if run == out:
         raise SettingsError(
@@ -253,7 +271,8 @@ def every(
     parts = ("before", "last", "best on test")
     titles = ["method", *(f"{name}, {part}" for name in names for part in parts), "minutes"]
     lines = [[name, *row, f"{minutes[name]:.1f}"] for name, row in cells.items() if any(row)]
-    _print("all methods: mAP / rank-1 in percent", titles, lines, broken)
+    grid = _grid("all methods: mAP / rank-1 in percent", titles, lines)
+    give(measured, grid, *broken, as_json=as_json)
     if write:
         told = read_facts(run)["environment"]
         place = f"{told['machine']}, {told['cuda'] or 'no GPU'}, {told['threads']} CPU threads"
@@ -262,8 +281,9 @@ def every(
         write_table(write, ALL, titles, lines, [about, *broken])
 
 
-def _given(source: Path | None, start: Path | None) -> str:
+def _given(source: Path | None, start: Path | None, quiet: bool) -> str:
     words = [f"--{name}={path}" for name, path in (("source", source), ("start", start)) if path]
+    words += ["--quiet"] * quiet
     return " " + shlex.join(words)
 
 
@@ -271,7 +291,7 @@ def _bound(method: str, data: Path, out: Path, own: list[str], settings: str) ->
     """Read words of `reseen train`, as that command would."""
     words = ["train", method, str(data), "--out", str(out), *own, *shlex.split(settings)]
     before, app.config = app.config, settings_of(words)
-    _, arguments, _ = app.parse_args(words, exit_on_error=True)
+    _, arguments, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     app.config = before
     arguments.apply_defaults()
     return arguments.arguments
@@ -293,12 +313,33 @@ def _ends(row: Row, seeds: tuple[int, ...]) -> list[str]:
     return [f"{row.variant}, seed {seed}, ended early: {why}" for seed, why in whys if why]
 
 
-def _print(title: str, titles: list[str], lines: list[list[str]], broken: list[str]) -> None:
+def _measured(row: Row, seeds: tuple[int, ...], **more: Any) -> list[dict[str, Any]]:
+    """Give what JSON holds of a row: one record a seed."""
+    parts = {"untrained": row.first, "last": row.last, "best_on_test": row.best}
+    return [
+        {
+            "variant": row.variant,
+            "seed": seed,
+            **{part: dict(zip(("mAP", "rank1"), of[i], strict=True)) for part, of in parts.items()},
+            "minutes": row.minutes[i],
+            "ended_early": row.broken[i],
+            **more,
+        }
+        for i, seed in enumerate(seeds)
+    ]
+
+
+def _same(published: str, name: str, format: str) -> bool:
+    """Say whether numbers published for a data set (SOURCE to TARGET) are of the one at hand."""
+    target = published.split(" to ")[-1]
+    where, here = (re.sub("[^a-z0-9]", "", text.lower()) for text in (target, name))
+    return here.startswith(where) or where.startswith(format)
+
+
+def _grid(title: str, titles: list[str], lines: list[list[str]]) -> Table:
     grid = Table(title=title, box=None)
     for name in titles:
         grid.add_column(name, no_wrap=True)
     for line in lines:
         grid.add_row(*line)
-    console = show(grid)
-    for why in broken:
-        console.print(why, markup=False)
+    return grid

@@ -1,23 +1,26 @@
 """`reseen data ...`."""
 
-import json as jsons
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from reseen.cli.output import AsJson, Out, Quiet, Seed, give
 from reseen.data import check as checks
 from reseen.data import invented
 from reseen.data.reading import read
 from reseen.engine.progress import Screen
+from reseen.errors import counted
 
 
 def check(
     folder: Path,
+    /,
     *,
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
-    json: bool = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a data set holds and what will hurt, with the fix for each.
 
@@ -35,12 +38,10 @@ def check(
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     folders
         What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
-    json
-        Print one JSON object: found, and problems with what, fix and where.
     """
     dataset = read(folder, format=format, pattern=pattern, folders=folders)
-    report = checks.check(dataset, track=Screen().track("reading"))
-    print(jsons.dumps(asdict(report), indent=2) if json else report)
+    report = checks.check(dataset, track=Screen(quiet).track("reading"))
+    give(asdict(report), str(report), as_json=as_json)
     if report.problems:
         sys.exit(2)
 
@@ -61,15 +62,16 @@ class Knobs:
 
 def invent(
     *,
-    out: Path,
+    out: Out,
     people: int = 200,
     cameras: int = 6,
     views: int = 4,
-    seed: int = 0,
+    seed: Seed = 0,
     height: int = 128,
     width: int = 64,
     town: str = "town-a",
     tracklets: int = 0,
+    quiet: Quiet = False,
     difficulty: Knobs = Knobs(),
 ) -> None:
     """Draw people who do not exist, as the cameras of a town see them.
@@ -104,11 +106,12 @@ def invent(
         town=town,
         difficulty=replace(invented.find_town(town).difficulty, **given),
         tracklets=tracklets,
-        track=Screen().track("drawing"),
+        track=Screen(quiet).track("drawing"),
     )
     found = read(out)
     frames = f", {2 * people * cameras * tracklets} frames of tracklets" if tracklets else ""
     print(
-        f"{len(found.train)} crops of {people} people to learn from, {len(found.query)} queries, "
+        f"{counted(len(found.train), 'crop')} of {counted(people, 'person', 'people')} to learn "
+        f"from, {counted(len(found.query), 'query', 'queries')}, "
         f"{len(found.gallery)} in the gallery{frames}; masks and manifest.csv: {out}"
     )

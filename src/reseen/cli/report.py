@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from reseen.cli.output import Out, Quiet
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
@@ -16,7 +17,7 @@ from reseen.report.threshold import RATE
 
 def report(
     *runs: Path,
-    out: Path = Path("report.html"),
+    out: Out = Path("report.html"),
     data: Path | None = None,
     only: tuple[str, ...] = (),
     blur: bool = False,
@@ -28,6 +29,7 @@ def report(
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
+    quiet: Quiet = False,
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
@@ -39,11 +41,11 @@ def report(
     Parameters
     ----------
     runs
-        Folders of runs. What comes last and is none is the data.
+        Folders of runs; the data may follow as the last one.
     out
         The .html file to write.
     data
-        What the runs learnt from, for cameras, people, queries and gallery where it has them.
+        The data of the runs, for cameras, people, queries and gallery where it has them.
     only
         Parts to write: run, sweep, clusters, ranked, attention, errors, threshold, map. All where
         none is named; run and sweep take seconds, as they need no features.
@@ -86,5 +88,6 @@ def report(
         false_match_rate=false_match_rate,
         device=device,
         loading=loading,
+        quiet=quiet,
     )
     print(f"{out.resolve()}: open it in a browser; figures and numbers: {out.with_suffix('')}")

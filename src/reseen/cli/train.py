@@ -8,7 +8,8 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from reseen.cli import NOTHING
-from reseen.cli.output import show
+from reseen.cli.help import GroupedHelp, examples
+from reseen.cli.output import AsJson, Out, Quiet, Seed, give
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
@@ -18,7 +19,8 @@ from reseen.training import train
 
 app = App(
     name="train",
-    help="Learn from unlabelled crops. The same command on the same folder goes on with it.",
+    help="Learn from unlabelled crops. The same command on the same folder continues the run.",
+    help_epilogue=examples("train"),
     default_parameter=NOTHING,
 )
 
@@ -26,18 +28,20 @@ app = App(
 def _command(method: type) -> Callable[..., None]:
     def run(
         data: Path,
+        /,
         *,
-        out: Path,
-        config: Path | None = None,
+        out: Out,
+        config: Annotated[Path | None, Parameter(alias="-c")] = None,
         variant: str | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         source: Path | None = None,
         start: Path | None = None,
         evaluate_every: int = 5,
         format: str = "auto",
         pattern: str | None = None,
         folders: str = "auto",
-        quiet: bool = False,
+        quiet: Quiet = False,
+        as_json: AsJson = False,
         device: Device = Device(),  # noqa: B008 (frozen)
         loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
         settings: Annotated[Any, Parameter(name="*")] = method(),  # noqa: B008 (frozen)
@@ -55,7 +59,9 @@ def _command(method: type) -> Callable[..., None]:
             loading=loading,
             quiet=quiet,
         )
-        show(_results(read_metrics(out)))
+        shown = _results(read_metrics(out))
+        numbers = {title.replace(" ", "_"): row for title, row in shown.items()}
+        give(numbers, _table(shown), *_verdict(shown), as_json=as_json)
 
     run.__annotations__["settings"] = Annotated[method, Parameter(name="*")]
     run.__doc__ = f"""{method.__doc__}
@@ -65,20 +71,20 @@ def _command(method: type) -> Callable[..., None]:
     data
         Folder or manifest of crops; `reseen data check` says how it is understood.
     out
-        Folder of the run; one that holds the same run is gone on with.
+        Folder of the run. Training continues if the folder holds the same run already.
     config
         A .toml, .yaml or .json file of these settings; the command line wins over it.
     variant
         A row of the method's tables: `reseen methods NAME` lists them; file and command line win.
     seed
-        Root of every random draw.
+        Seed of all random numbers.
     source
-        Labelled crops to learn from beside the data, for the method that takes both (daal).
+        Labelled crops to train on together with the data; only daal takes them.
     start
-        A run, or one of its checkpoints, whose encoder this run begins with; what its weights
-        depend on (backbone, last stride) comes with them.
+        A run, or one of its checkpoints, to take the initial weights from; backbone and last
+        stride come with them.
     evaluate_every
-        Rounds between two searches of the gallery; 0 searches after the last only.
+        Evaluate after every so many rounds; 0 evaluates after the last one only.
     format
         auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
         tracklets.
@@ -86,25 +92,31 @@ def _command(method: type) -> Callable[..., None]:
         How file names are made, for a plain folder: {{camera}}_{{person}}_{{_}}.jpg.
     folders
         What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
-    quiet
-        Say nothing but the result.
     """
     return run
 
 
 for _name, _method in METHODS.items():
-    app.command(_command(_method), name=_name)
+    app.command(
+        _command(_method),
+        name=_name,
+        help_formatter=GroupedHelp(),
+        help_epilogue=examples(f"train {_name}"),
+    )
 
 
-def _results(rows: list[dict[str, float]]) -> Table:
-    """Lay out what a run measured: untrained, last, and best on the test set, named as such."""
+def _results(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Give what a run measured: untrained, last, and best on the test set, named as such."""
     judged = [row for row in rows if "mAP" in row]
     trained = [row for row in judged if row["round"] > 0]
-    shown, names = {"last": rows[-1]}, ALONE
-    if trained:
-        best = max(trained, key=lambda row: row["mAP"])
-        shown, names = {"untrained": judged[0], **shown, "best on test": best}, JUDGED
-    names = [n for n in names if any(n in row for row in shown.values())]
+    if not trained:
+        return {"last": rows[-1]}
+    best = max(trained, key=lambda row: row["mAP"])
+    return {"untrained": judged[0], "last": rows[-1], "best on test": best}
+
+
+def _table(shown: dict[str, dict[str, float]]) -> Table:
+    names = [n for n in (ALONE, JUDGED)[len(shown) > 1] if any(n in row for row in shown.values())]
     table = Table(box=None, padding=(0, 1))
     for name in ("", "round", *names):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
@@ -112,6 +124,16 @@ def _results(rows: list[dict[str, float]]) -> Table:
         cells = (FORMS.get(n, "{:.1%}").format(row[n]) if n in row else "" for n in names)
         table.add_row(title, str(row["round"]), *cells)
     return table
+
+
+def _verdict(shown: dict[str, dict[str, float]]) -> list[str]:
+    """Say so where training did harm: the best round is one of the trained ones."""
+    before, last = (shown.get(title, {}).get("mAP") for title in ("untrained", "last"))
+    if before is None or last is None or last >= before:
+        return []
+    best = shown["best on test"]["mAP"]
+    none = "; no round was better than the untrained encoder" if best < before else ""
+    return [f"Training lowered mAP from {before:.1%} to {last:.1%}{none}."]
 
 
 JUDGED = ["mAP", "rank1", "rank5", "rank10", "mINP", "clusters", "noise", "nmi"]

@@ -1,5 +1,8 @@
 """Commands that use what was trained: `reseen evaluate`, `attention-share`, `extract` and more."""
 
+import shutil
+import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +11,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from reseen import training
-from reseen.cli.output import show
+from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.cluster.density import EPS, sweep
 from reseen.data.loading import Loading
 from reseen.data.reading import read
@@ -18,7 +21,7 @@ from reseen.engine.device import Device
 from reseen.engine.files import written
 from reseen.engine.progress import Screen
 from reseen.engine.variants import Variant, published
-from reseen.errors import DataError, SettingsError
+from reseen.errors import DataError, SettingsError, counted
 from reseen.methods import METHODS, VARIANTS
 from reseen.records import distinct
 
@@ -26,12 +29,15 @@ from reseen.records import distinct
 def evaluate(
     run: Path,
     data: Path,
+    /,
     *,
     rerank: bool = False,
     best: bool = False,
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
@@ -57,22 +63,25 @@ def evaluate(
     """
     dataset = read(data, format=format, pattern=pattern, folders=folders)
     encoder = training.load(run, best=best, device=device)
-    ranking = training.evaluate(encoder, dataset, rerank=rerank, loading=loading)
+    ranking = training.evaluate(encoder, dataset, rerank=rerank, loading=loading, quiet=quiet)
     table = Table(title=f"{run} on {dataset.name}", title_justify="left", box=None)
     numbers = ranking.summary()
     for name in numbers:
         table.add_column(name, justify="right")
     table.add_row(*(f"{number:.1%}" for number in numbers.values()))
-    console = show(table)
-    if ranking.skipped:
-        console.print(f"{ranking.skipped} queries have no match and are left out.")
+    left_out = counted(ranking.skipped, "query has", "queries have")
+    said = [f"{left_out} no match and did not count."] if ranking.skipped else []
+    give({**numbers, "skipped": ranking.skipped}, table, *said, as_json=as_json)
 
 
 def attention_share(
     run: Path,
     folder: Path,
+    /,
     *,
     best: bool = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
@@ -95,29 +104,35 @@ def attention_share(
     images = distinct(dataset.train, dataset.query, dataset.gallery)
     people = [image for image in images if (image.person or 0) > 0]
     trained = training.load(run, best=best, device=device)
-    crops = extraction.load(people, trained, loading)
+    crops = extraction.load(people, trained, loading, Screen(quiet))
     after = attention_on_person(trained, crops, folder)
     before = attention_on_person(training.untrained(run, device=device), crops, folder)
     title = f"{run} on {dataset.name}, share on the person"
     table = Table(title=title, title_justify="left", box=None)
     for name in ("map", "area", "untrained", "trained"):
         table.add_column(name, justify="left" if name == "map" else "right")
-    for name, (share, area) in after.items():
-        table.add_row(name, *(f"{number:.1%}" for number in (area, before[name][0], share)))
-    console = show(table)
-    if not trained.settings.attention:
-        console.print("This encoder has no attention: the energy of its last map stands alone.")
+    maps = {
+        name: {"area": area, "untrained": before[name][0], "trained": share}
+        for name, (share, area) in after.items()
+    }
+    for name, shares in maps.items():
+        table.add_row(name, *(f"{number:.1%}" for number in shares.values()))
+    none = "This encoder has no attention: the energy of its last map stands alone."
+    give(maps, table, *([] if trained.settings.attention else [none]), as_json=as_json)
 
 
 def extract(
     run: Path,
     images: Path,
+    /,
     *,
-    out: Path,
+    out: Out,
     best: bool = False,
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
@@ -145,20 +160,24 @@ def extract(
     encoder = training.load(run, best=best, device=device)
     found = distinct(dataset.train, dataset.query, dataset.gallery)
     for note in dataset.notes:
-        Screen().say(note)
-    features, kept = training.extract(encoder, found, loading=loading)
+        Screen(quiet).say(note)
+    features, kept = training.extract(encoder, found, loading=loading, quiet=quiet)
     with written(out) as file:
         np.savez(file, features=features, paths=np.array([str(image.path) for image in kept]))
-    print(f"{len(features)} features of {features.shape[1]} numbers each in {out}")
+    count, size = features.shape
+    said = f"{counted(count, 'feature')} of {counted(size, 'number')} each in {out}"
+    give({"features": count, "size": size, "file": str(out)}, said, as_json=as_json)
 
 
 def choose_eps(
     features: Path,
+    /,
     *,
     at: tuple[float, ...] = EPS,
     k1: int = 30,
     k2: int = 6,
     min_samples: int = 4,
+    as_json: AsJson = False,
 ) -> None:
     """Say how many clusters DBSCAN finds at each of several eps, and suggest one.
 
@@ -167,27 +186,41 @@ def choose_eps(
     features
         What `reseen extract` wrote.
     at
-        The eps to try.
+        The values of eps to try.
     k1
-        Neighbours of which reciprocal ones describe an image.
+        Nearest neighbours among which reciprocal ones describe an image (k1).
     k2
-        Neighbours over which descriptions are averaged.
+        Nearest neighbours over which these descriptions are averaged (k2).
     min_samples
         Images within eps that make a core point.
     """
+    found = sweep(_rows(features), at, k1=k1, k2=k2, min_samples=min_samples)
+    columns = ("eps", "clusters", "noise", "largest", "stability")
+    tried = zip(*(getattr(found, column) for column in columns), strict=True)
+    eps, why = found.suggest()
+    give(
+        {"tried": [dict(zip(columns, row, strict=True)) for row in tried], "suggested": eps},
+        str(found),
+        f"Suggested: {why}",
+        as_json=as_json,
+    )
+
+
+def _rows(path: Path) -> np.ndarray:
+    wrong = f"{path} holds no features: give a .npz file that `reseen extract` wrote."
+    if not path.is_file():
+        raise DataError(f"{path} is not a file: give a .npz file that `reseen extract` wrote.")
     try:
-        with np.load(features) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             rows = file["features"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{features} holds no features ({error}): give a file that `reseen extract` wrote."
-        ) from None
-    found = sweep(rows, at, k1=k1, k2=k2, min_samples=min_samples)
-    print(found)
-    print("Suggested:", found.suggest()[1])
+    except Exception as error:  # numpy, zipfile and zlib each have their own for what is no .npz
+        raise DataError(wrong) from error
+    if rows.ndim != 2 or rows.dtype.kind != "f":
+        raise DataError(wrong)
+    return rows
 
 
-def methods(method: str | None = None, /) -> None:
+def methods(method: str | None = None, /, *, as_json: AsJson = False) -> None:
     """List the methods that `reseen train` knows, or the variants of one.
 
     Parameters
@@ -196,20 +229,46 @@ def methods(method: str | None = None, /) -> None:
         Lists its variants: what each changes, and what was published for it.
     """
     if method is None:
-        for name, kind in METHODS.items():
-            print(f"{name:20} {(kind.__doc__ or '').splitlines()[0]}")
+        lines = {name: (kind.__doc__ or "").splitlines()[0] for name, kind in METHODS.items()}
+        give(lines, _wrapped(lines), as_json=as_json)
         return
     if method not in METHODS:
         raise SettingsError(f"No method is called {method!r}. Use one of: {', '.join(METHODS)}.")
     variants = VARIANTS.get(method, {})
+    said = (
+        []
+        if variants
+        else [f"{method} has no variants. `reseen train {method} --help` lists its settings."]
+    )
     for title in dict.fromkeys(title for v in variants.values() for title in v.tables):
-        print(f"{title}: published mAP / rank-1 in percent")
-        for name, variant in variants.items():
-            if title in variant.tables:
-                print(f"  {name:20} {_told(variant)}")
+        rows = {name: variant for name, variant in variants.items() if title in variant.tables}
+        notes = {variant.note for variant in rows.values()}
+        note = notes.pop() if len(notes) == 1 else ""  # said once, where it holds for all rows
+        heading = f"{title}: published mAP / rank-1 in percent"
+        said += [heading, f"  ({note})"] if note else [heading]
+        said.append(_wrapped({name: _told(rows[name], note) for name in rows}, "  "))
+    give({name: asdict(variant) for name, variant in variants.items()}, *said, as_json=as_json)
 
 
-def _told(variant: Variant) -> str:
+def _told(variant: Variant, known: str) -> str:
     changes = ", ".join(f"{name} {value}" for name, value in variant.settings.items())
     numbers = (f"{where} {published(variant, where)}" for where in variant.published)
-    return "; ".join(filter(None, (changes or "defaults", *numbers, variant.note)))
+    note = variant.note if variant.note != known else ""
+    return "; ".join(filter(None, (changes or "defaults", *numbers, note)))
+
+
+def _wrapped(lines: dict[str, str], indent: str = "") -> str:
+    """Write names and what is said of each, as wide as the terminal."""
+    wide = max(map(len, lines)) + len(indent) + 2
+    width = max(shutil.get_terminal_size().columns, 2 * wide)
+    return "\n".join(
+        textwrap.fill(
+            text,
+            width,
+            initial_indent=f"{indent}{name}".ljust(wide),
+            subsequent_indent=" " * wide,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for name, text in lines.items()
+    )

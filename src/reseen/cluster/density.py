@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from reseen.cluster.numbering import by_appearance
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 from reseen.kernels.components import density_labels
 from reseen.kernels.jaccard import jaccard_kth, smallest_mean
 from reseen.kernels.joined import nearest_by_camera
@@ -160,7 +160,8 @@ class Sweep:
         if not self.clusters.any():
             return float(self.eps[-1]), f"no eps up to {self.eps[-1]:g} finds a cluster."
         return float(self.eps[best]), (
-            f"eps {self.eps[best]:g}: {self.clusters[best]} clusters, {self.noise[best]:.0%} noise,"
+            f"eps {self.eps[best]:g}: {counted(self.clusters[best], 'cluster')},"
+            f" {self.noise[best]:.0%} noise,"
             f" {self.largest[best]:.1%} of the images in the largest cluster, and labels that"
             f" agree to {self.stability[best]:.2f} with those of the eps beside it, the best"
             f" balance between {self.eps[0]:g} and {self.eps[-1]:g}."

@@ -25,7 +25,7 @@ class AugmentSettings:
     erase_area: tuple[float, float] = (0.02, 0.4)
     """Smallest and largest share of the picture that is painted over."""
     erase_aspect: float = 0.3
-    """Rectangles are between this and 1 over this as high as wide."""
+    """Smallest ratio of a rectangle's height to its width; the largest is its inverse."""
 
     def __post_init__(self):
         for name in ("flip", "erase"):

@@ -41,9 +41,9 @@ class Loading:
     """How pictures are read."""
 
     memory: float = 8.0
-    """Gigabytes that decoded pictures may take; beyond it they are read anew each time."""
+    """Gigabytes of memory for decoded pictures; more are read from disk each time."""
     workers: int = 0
-    """Threads that read; 0 is one a core. No result depends on it."""
+    """Threads that read pictures; 0 is one per core. Results do not depend on it."""
     skip_broken: bool = False
     """Go on without pictures that cannot be read, instead of stopping."""
     frames: int = 0

@@ -8,7 +8,7 @@ from reseen.data.check import unmatched
 from reseen.data.loading import Crops, Loading
 from reseen.engine.extract import extract, load
 from reseen.engine.progress import QUIET, Screen
-from reseen.errors import DataError
+from reseen.errors import DataError, counted
 from reseen.metrics.agreement import agreement
 from reseen.metrics.ranking import cosine_blocks, rank
 from reseen.metrics.rerank import rerank_blocks
@@ -69,9 +69,10 @@ class Judge:
         data = self._dataset
         if not self.can_search:
             raise DataError(
-                f"{data.root} has {len(data.query)} queries and {len(data.gallery)} gallery "
-                "images, and no query has a match. Searching needs people who are known to be seen "
-                "twice, by two cameras where cameras are known."
+                f"{data.root} has {counted(len(data.query), 'query', 'queries')} and "
+                f"{counted(len(data.gallery), 'gallery image')}, and no query has a match. "
+                "Searching needs people who are known to be seen twice, by two "
+                "cameras where cameras are known."
             )
         if self._crops is None:  # a picture that is both query and gallery is read once
             images = distinct(data.query, data.gallery)

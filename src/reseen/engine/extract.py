@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reseen.data.loading import SHOWN, Crops, Loading, decoded_bytes, thin
 from reseen.engine.progress import QUIET, UNTRACKED, Screen, Track
+from reseen.errors import counted
 from reseen.nets.encoder import Encoder
 from reseen.records import Image
 
@@ -39,9 +40,9 @@ def load(
     if chance is None:
         images = [thin(image, loading.frames) for image in images]
     count = sum(len(image.frames) or 1 for image in images)
-    what = f"{len(images)} images"
+    what = counted(len(images), "image")
     if any(image.frames for image in images):
-        what = f"{len(images)} tracklets of {count} frames"
+        what = f"{counted(len(images), 'tracklet')} of {counted(count, 'frame')}"
     size = decoded_bytes(count, height, width) / 1e9
     kept = loading.fits(count, height, width)
     how = "kept in memory" if kept else f"read anew each time (over {loading.memory:g} GB)"

@@ -32,7 +32,14 @@ from reseen.engine.evaluate import Judge
 from reseen.engine.extract import load
 from reseen.engine.files import LOCK, written
 from reseen.engine.progress import QUIET, Screen, Track, duration
-from reseen.errors import CheckpointError, ClusteringError, DataError, ReseenError, SettingsError
+from reseen.errors import (
+    CheckpointError,
+    ClusteringError,
+    DataError,
+    ReseenError,
+    SettingsError,
+    counted,
+)
 from reseen.metrics.agreement import stability
 from reseen.nets import encoder as encoders
 from reseen.nets.backbones import TINY
@@ -158,6 +165,7 @@ class Run:
             if self._ended:
                 break
             self._numbers = {"round": self.round}
+            self.screen.begin_round(self.round, total)
             torch.manual_seed(int(self.rng("torch").integers(2**62)))
             started = time.monotonic()
             yield self.round - 1
@@ -188,9 +196,10 @@ class Run:
         if labels.clusters < 2:
             self._record()
             raise ClusteringError(
-                f"Round {self.round} found {labels.clusters} clusters among {len(labels.ids)} "
-                f"images ({labels.noise:.0%} noise), too few to learn from. {explain()} "
-                f"Everything up to round {self.round - 1} is kept in {self.folder}."
+                f"Round {self.round} found {counted(labels.clusters, 'cluster')} among "
+                f"{counted(len(labels.ids), 'image')} ({labels.noise:.0%} noise), too few to "
+                f"learn from. {explain()} Everything up to round {self.round - 1} "
+                f"is kept in {self.folder}."
             )
 
     def neighbours(self, found: np.ndarray) -> None:
@@ -369,8 +378,7 @@ def read_paths(folder: Path) -> list[Path]:
     path = folder / "images.txt"
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    return [Path(line) for line in text.split("\n")[:-1]]
+    return [Path(line) for line in os.fsdecode(path.read_bytes()).split("\n")[:-1]]
 
 
 def read_labels(folder: Path, number: int) -> PseudoLabels | None:
@@ -394,7 +402,7 @@ def _paths(crops: Crops) -> str:
 
 def _write(path: Path, text: str) -> None:
     with written(path) as file:
-        file.write(text.encode(errors="surrogateescape"))
+        file.write(os.fsencode(text))
 
 
 def _difference(folder: Path, keys: list[str], before: dict, now: dict) -> str:

@@ -6,7 +6,7 @@ Arthur, Vassilvitskii: k-means++: The Advantages of Careful Seeding, SODA 2007.
 import numpy as np
 from numba import njit
 
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
 from reseen.kernels.threads import spread
 
@@ -49,7 +49,9 @@ def kmeans(
     """
     rows = check_rows(features)
     if not 1 <= M <= len(rows):
-        raise SettingsError(f"M is {M} and there are {len(rows)} rows: give M from 1 to that.")
+        raise SettingsError(
+            f"M is {M} and the features have {counted(len(rows), 'row')}: give M from 1 to that."
+        )
     if iterations < 1:
         raise SettingsError(f"iterations is {iterations}: give 1 or more.")
     rng = np.random.default_rng(seed)

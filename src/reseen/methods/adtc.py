@@ -28,7 +28,7 @@ from reseen.engine.extract import extract
 from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, set_rate, step
 from reseen.engine.variants import Variant
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.contrastive import cluster_nce
 from reseen.losses.triplet import batch_hard
@@ -44,8 +44,9 @@ LOSSES = ("triplet", "memory")
 class ADTC:
     """ADTC: voxel attention, two-stage clustering, hardest triplets (Ji et al., 2020).
 
-    The defaults are the paper's full model, started from ImageNet; give the weights of a model
-    trained on labelled people for its other start. Of the parts: pooling max, no pad, no erase.
+    The defaults are the paper's full model, started from ImageNet; for its other start give a run
+    trained on labelled people (--start). Encoder and augmentation: max pooling, no padding, no
+    erasing.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="max"))
@@ -59,7 +60,7 @@ class ADTC:
     """Channels that a 1 x 1 convolution leaves of the map before attention, 0 for no such layer:
     the other way to read the paper's 800."""
     gate: bool = False
-    """Start from the network without attention and let it in by a learnt number. Not in the
+    """Start from the network without attention and let it in by a learnt weight. Not in the
     paper."""
     labelling: str = "two-stage"
     """two-stage, k-means (its first stage alone) or dbscan (as Cluster Contrast). Paper:
@@ -69,8 +70,8 @@ class ADTC:
     p: int = 20
     """Images that each centroid claims. Paper: 20."""
     k1: int = 20
-    """Neighbours of which reciprocal ones describe a point (k of Eq. 4), itself counted. The paper
-    does not say; re-ranking by the distance it cites: 20."""
+    """Nearest neighbours among which reciprocal ones describe a point (k of Eq. 4), itself counted.
+    The paper does not say; re-ranking by the distance it cites: 20."""
     k2: int = 6
     """Neighbours over which weighted descriptions are averaged. Cited paper: 6."""
     weighted: bool = False
@@ -79,7 +80,7 @@ class ADTC:
     eps: float = 0.6
     """Radius of DBSCAN, for that labelling only. Not in the paper; Cluster Contrast: 0.6."""
     min_samples: int = 4
-    """Images within eps that make a core point of DBSCAN. Not in the paper; the family's: 4."""
+    """Images within eps that make a core point of DBSCAN. Not in the paper; usual: 4."""
     loss: str = "triplet"
     """triplet, or memory: the cluster memory and ClusterNCE of Cluster Contrast. Paper: triplet."""
     margin: float = 0.3
@@ -106,7 +107,7 @@ class ADTC:
     people: int = 32
     """Clusters in a batch, P. Paper: 32."""
     views: int = 4
-    """Images of each of them, V; a cluster with fewer repeats them. Paper: 4."""
+    """Images of each in a batch, V; a cluster with fewer repeats them. Paper: 4."""
     rate: float = 1e-4
     """Learning rate of Adam at the start of a round. Paper: 1e-4."""
     rate_hold: int = 5
@@ -116,10 +117,10 @@ class ADTC:
     """Share of the rate that is left at the end of a round, exponentially reached; 1 keeps it. The
     paper gives no base; Hermans et al., whose loss it takes: 0.001."""
     rate_step: int = 0
-    """Rounds after which the rate falls to a tenth, again and again; 0 is never. Not in the paper;
+    """The learning rate is divided by 10 every so many rounds; 0 is never. Not in the paper;
     Cluster Contrast: 20."""
     weight_decay: float = 5e-4
-    """Weight decay of Adam. The paper does not say; the family's: 5e-4."""
+    """Weight decay of Adam. The paper does not say; usual: 5e-4."""
 
     def __post_init__(self):
         counts = ("width", "clusters", "p", "rounds", "epochs", "iterations", "views")
@@ -161,7 +162,8 @@ class ADTC:
         crops = run.load(images, encoder)
         if self.labelling != "dbscan" and self.clusters > len(crops):
             raise SettingsError(
-                f"clusters is {self.clusters} for {len(crops)} images. Use {len(crops)} or fewer."
+                f"clusters is {self.clusters} for {counted(len(crops), 'image')}. "
+                f"Use {len(crops)} or fewer."
             )
         learnt = [weight for weight in encoder.parameters() if weight.requires_grad]
         optimizer = torch.optim.Adam(learnt, self.rate, weight_decay=self.weight_decay)
@@ -243,8 +245,8 @@ class ADTC:
         if self.labelling == "dbscan":
             return explain(features, **self._density)
         return (
-            f"{self.clusters} centroids with {self.p} images each were sought: images claimed by "
-            "two centroids are left out. Use fewer clusters or a smaller p."
+            f"{self.clusters} centroids with {counted(self.p, 'image')} each were sought: images "
+            "claimed by two centroids are left out. Use fewer clusters or a smaller p."
         )
 
     @property

@@ -38,7 +38,7 @@ class BUC:
     """BUC: bottom-up clustering from one cluster an image (Lin et al., 2019).
 
     The defaults are those of its authors' code for images, without the additions of SSL's paper.
-    Of the parts: pooling mean, no pad, no erase.
+    Encoder and augmentation: mean pooling, no padding, no erasing.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
@@ -46,7 +46,8 @@ class BUC:
     first: int = 20
     """Epochs of the first stage, a round each. Authors' code: 20."""
     merge_rate: float = 0.05
-    """Share of N by which each round has fewer clusters (mp). Authors' code: 0.05."""
+    """Share of the number of images by which each round has fewer clusters (mp). Authors' code:
+    0.05."""
     size_weight: float = 0.005
     """Weight of the clusters' sizes beside their distance (lambda). Authors' code: 0.005, beside
     squared distances."""
@@ -66,7 +67,7 @@ class BUC:
     weight_decay: float = 5e-4
     """Weight decay of SGD. Authors' code: 5e-4."""
     dropout: float = 0.5
-    """Share of a vector's numbers left out in training. Authors' code: 0.5."""
+    """Dropout rate of the features in training. Authors' code: 0.5."""
     temperature: float = 0.1
     """Temperature of the softmax. Authors' code: 0.1."""
     table_momentum: float = 0.5

@@ -48,17 +48,17 @@ class ClusterContrast:
     people: int = 16
     """Clusters in a batch, P. Paper: 16."""
     views: int = 16
-    """Images of each of them, V. Paper: 16."""
+    """Images of each in a batch, V. Paper: 16."""
     rate: float = 3.5e-4
     """Learning rate of Adam at the start. Paper: 3.5e-4."""
     rate_step: int = 20
-    """Rounds after which the rate falls to a tenth, again and again. Paper: 20."""
+    """The learning rate is divided by 10 every so many rounds. Paper: 20."""
     weight_decay: float = 5e-4
     """Weight decay of Adam. Paper: 5e-4."""
     k1: int = 30
-    """Neighbours of which reciprocal ones describe an image. Paper: 30."""
+    """Nearest neighbours among which reciprocal ones describe an image (k1). Paper: 30."""
     k2: int = 6
-    """Neighbours over which descriptions are averaged. Authors' code: 6."""
+    """Nearest neighbours over which these descriptions are averaged (k2). Authors' code: 6."""
     eps: float = 0.6
     """Radius of DBSCAN in Jaccard distance. Authors' code: 0.6; multi-level attention: 0.4."""
     min_samples: int = 4

@@ -47,7 +47,8 @@ CLASSIFIERS = ("linear", "memory")
 class ConsLearn:
     """ConsLearn: cluster, and keep two views of an image consistent (Yin et al., 2021).
 
-    The defaults are the paper's for training without labels. Of the parts: pooling mean, no erase.
+    The defaults are the paper's for training without labels. Encoder and augmentation: mean
+    pooling, no erasing.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
@@ -70,7 +71,8 @@ class ConsLearn:
     triplet_weight: float = 0.35
     """Weight of the softmax-triplet loss of both views (xi). Paper: 0.35."""
     consistency_weight: float = 0.1
-    """Weight of the consistency loss (eta); 0 leaves it and the second look out. Paper: 0.1."""
+    """Weight of the consistency loss (eta); 0 leaves out both it and the second view. Paper:
+    0.1."""
     projection: str = "shared"
     """none, linear (one for consistency, one for the classifier) or shared. Paper: shared."""
     projected: int = 2048
@@ -84,28 +86,28 @@ class ConsLearn:
     epochs: int = 50
     """Rounds of labelling and training. Paper: 50."""
     iterations: int = 400
-    """Steps in a round. The paper does not say; the family's: 400."""
+    """Steps in a round. The paper does not say; usual: 400."""
     people: int = 32
     """Clusters in a batch, P. Paper: batches of 256; how many clusters it does not say."""
     views: int = 8
-    """Images of each of them, V."""
+    """Images of each in a batch, V."""
     rate: float = 3.5e-4
     """Learning rate of Adam at the start. Paper: 3.5e-4."""
     rate_step: int = 20
-    """Rounds after which the rate falls to a tenth, again and again. The paper does not say; the
-    family's: 20."""
+    """The learning rate is divided by 10 every so many rounds. The paper does not say; usual:
+    20."""
     weight_decay: float = 5e-4
     """Weight decay of Adam. Paper: 5e-4."""
     k1: int = 30
-    """Neighbours of which reciprocal ones describe an image. The paper does not say; the family's:
-    30."""
+    """Nearest neighbours among which reciprocal ones describe an image (k1). The paper does not
+    say; usual: 30."""
     k2: int = 6
-    """Neighbours over which descriptions are averaged. The paper does not say; the family's: 6."""
+    """Nearest neighbours over which these descriptions are averaged (k2). The paper does not say;
+    usual: 6."""
     eps: float = 0.6
-    """Radius of DBSCAN in Jaccard distance. The paper does not say; the family's: 0.6."""
+    """Radius of DBSCAN in Jaccard distance. The paper does not say; usual: 0.6."""
     min_samples: int = 4
-    """Images within eps that make a core point of DBSCAN. The paper does not say; the
-    family's: 4."""
+    """Images within eps that make a core point of DBSCAN. The paper does not say; usual: 4."""
     temperature: float = 0.05
     """Temperature of the memory's loss. Not in the paper; Cluster Contrast: 0.05."""
     memory_start: str = "mean"

@@ -46,10 +46,10 @@ LABELS = ("soft", "lsr", "hard")
 
 @dataclass(frozen=True, kw_only=True)
 class DAAL:
-    """DAAL: attention parts what domains share from the rest; soft labels (Huang et al., 2020).
+    """DAAL: attention separates what domains share; soft labels (Huang et al., 2020).
 
-    The defaults are the paper's full model and schedule, ten times what others take. Of the parts:
-    384 x 128, pooling mean.
+    The defaults are the paper's full model and schedule, which takes ten times as long as the
+    others. Encoder: 384 x 128, mean pooling.
     """
 
     needs_source: ClassVar[bool] = True
@@ -65,7 +65,7 @@ class DAAL:
     specific: bool = True
     """Whether the specific part learns to tell the domains apart. Paper: yes."""
     gate: bool = False
-    """Start from the network without attention and let it in by a learnt number. Not in the
+    """Start from the network without attention and let it in by a learnt weight. Not in the
     paper."""
     labels: str = "soft"
     """soft, lsr (the same share for every other cluster) or hard. Paper: soft."""
@@ -97,7 +97,7 @@ class DAAL:
     """People or clusters of each domain in a batch, P; on the source alone twice as many. Paper:
     batches of 32; of what it does not say."""
     views: int = 4
-    """Images of each of them, V."""
+    """Images of each in a batch, V."""
     rate: float = 1.5e-4
     """Learning rate of SGD for the backbone at the start of a round. Paper: 1.5e-4."""
     head_rate: float = 3e-5
@@ -109,12 +109,13 @@ class DAAL:
     momentum: float = 0.9
     """Momentum of SGD. Paper: 0.9."""
     weight_decay: float = 5e-4
-    """Weight decay of SGD. The paper does not say; the family's: 5e-4."""
+    """Weight decay of SGD. The paper does not say; usual: 5e-4."""
     k1: int = 30
-    """Neighbours of which reciprocal ones describe an image. The paper does not say; the family's:
-    30."""
+    """Nearest neighbours among which reciprocal ones describe an image (k1). The paper does not
+    say; usual: 30."""
     k2: int = 6
-    """Neighbours over which descriptions are averaged. The paper does not say; the family's: 6."""
+    """Nearest neighbours over which these descriptions are averaged (k2). The paper does not say;
+    usual: 6."""
     share: float = 1.6e-3
     """Share of all pair distances, the smallest ones, whose mean is eps (p). The paper does not
     say; Song et al., whom it follows: 1.6e-3."""

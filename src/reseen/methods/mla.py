@@ -38,7 +38,7 @@ from reseen.records import Image
 class MLA:
     """MLA: pixel-, head- and domain-level attention on the base of Cluster Contrast (Zheng).
 
-    The defaults are the paper's, but for the gate. Of the parts: pooling mean.
+    The defaults are the paper's, but for the gate. Encoder: mean pooling.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
@@ -49,7 +49,7 @@ class MLA:
     """in: attention takes the place of the last spatial convolution (what the paper says of "the
     last ResBlock"; which convolution it does not say). after: it follows the last map."""
     gate: bool = True
-    """Start from the network as it was trained, and let attention in by a learnt number. Not in the
+    """Start from the network as it was trained, and let attention in by a learnt weight. Not in the
     paper, whose plain head level ends at 0.9 mAP on Market-1501."""
     heads: int = 4
     """Heads of the head level. The paper does not say; BoTNet: 4."""
@@ -65,17 +65,19 @@ class MLA:
     people: int = 8
     """Clusters in a batch, P. Paper: 8."""
     views: int = 8
-    """Images of each of them, V. Paper: 8."""
+    """Images of each in a batch, V. Paper: 8."""
     rate: float = 1.6e-4
     """Learning rate of Adam at the start. Paper: 1.6e-4."""
     rate_step: int = 20
-    """Rounds after which the rate falls to a tenth, again and again. Paper: 20."""
+    """The learning rate is divided by 10 every so many rounds. Paper: 20."""
     weight_decay: float = 5e-4
     """Weight decay of Adam. The paper does not say; SpCL: 5e-4."""
     k1: int = 30
-    """Neighbours of which reciprocal ones describe an image. The paper does not say; SpCL: 30."""
+    """Nearest neighbours among which reciprocal ones describe an image (k1). The paper does not
+    say; SpCL: 30."""
     k2: int = 6
-    """Neighbours over which descriptions are averaged. The paper does not say; SpCL: 6."""
+    """Nearest neighbours over which these descriptions are averaged (k2). The paper does not say;
+    SpCL: 6."""
     eps: float = 0.4
     """Radius of DBSCAN in Jaccard distance. Paper: 0.4."""
     min_samples: int = 4

@@ -27,7 +27,7 @@ from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, scale_rates, sgd, step
 from reseen.engine.variants import Variant
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 from reseen.kernels.dissimilarity import least_dissimilar, stripe_weights
 from reseen.losses.soft import soft_cross_entropy
 from reseen.memory.table import LookupTable
@@ -39,8 +39,8 @@ from reseen.records import Image
 class SSL:
     """SSL: soft targets over reliable images instead of clusters (Lin et al., 2020).
 
-    The defaults are the paper's full model for images. Of the parts: pooling mean, no pad, no
-    erase.
+    The defaults are the paper's full model for images. Encoder and augmentation: mean pooling, no
+    padding, no erasing.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
@@ -66,7 +66,7 @@ class SSL:
     weight_decay: float = 5e-4
     """Weight decay of SGD. The paper does not say; authors' code of BUC: 5e-4."""
     dropout: float = 0.5
-    """Share of a vector's numbers left out in training. Paper: 0.5."""
+    """Dropout rate of the features in training. Paper: 0.5."""
     temperature: float = 0.1
     """Temperature of the softmax (tau). Paper: 0.1."""
     table_momentum: float = 0.5
@@ -121,7 +121,9 @@ class SSL:
         encoder = run.build(self.encoder)
         crops = run.load(images, encoder)
         if self.k >= len(crops):
-            raise SettingsError(f"k is {self.k} for {len(crops)} images. Use less than that.")
+            raise SettingsError(
+                f"k is {self.k} for {counted(len(crops), 'image')}. Use less than that."
+            )
         optimizer = sgd(encoder, self.backbone_rate, self.weight_decay)
         table = LookupTable(
             extract(encoder, crops, track=run.track("extracting")),

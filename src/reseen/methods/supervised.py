@@ -42,7 +42,7 @@ class Supervised:
     people: int = 16
     """People in a batch, P. Paper: 16."""
     views: int = 4
-    """Images of each of them, V. Paper: 4."""
+    """Images of each in a batch, V. Paper: 4."""
     rate: float = 3.5e-4
     """Learning rate of Adam after the warm-up. Paper: 3.5e-4."""
     warm_up: int = 10

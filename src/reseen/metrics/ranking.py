@@ -132,7 +132,7 @@ def _check(seen: int, queries: int, scores: np.ndarray) -> None:
         raise DataError(f"Distances of {lost} queries hold NaN: look for a diverged training.")
     if not scores[:, 1].any():
         raise DataError(
-            f"None of the {queries} queries has its person in the gallery on another camera: "
+            f"No query of {queries} has its person in the gallery on another camera: "
             "check that persons and cameras are read from the right part of the file names."
         )
 

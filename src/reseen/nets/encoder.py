@@ -27,22 +27,22 @@ class EncoderSettings:
     """A file of weights, `timm` for its pre-trained ones (fetched when they are not here yet), or
     `none`."""
     height: int = 256
-    """Height of the pixels in."""
+    """Height of the input images, in pixels."""
     width: int = 128
-    """Width of the pixels in."""
+    """Width of the input images, in pixels."""
     last_stride: int = 1
-    """1 undoes the last halving of the map, 2 keeps it."""
+    """Stride of the last stage: 1 gives a finer feature map, 2 is the network's own."""
     pooling: str = "gem"
     """mean, max, mean+max or gem."""
     attention: tuple[str, ...] = ()
-    """Attention modules, one behind the other: voxel, voxel-spatial, voxel-channel, harmonious,
-    cbam, pixel, head, domain, domain-adaptive, reduction. A method whose idea they are sets them
-    itself."""
+    """Attention modules, one after another: voxel, voxel-spatial, voxel-channel, harmonious, cbam,
+    pixel, head, domain, domain-adaptive, reduction. Methods with attention of their own set this
+    themselves."""
     attention_place: str = "after"
     """after (they follow the last map) or in (they take the place of the last spatial
     convolution)."""
     attention_gate: bool = False
-    """Start from the network without attention, and let a learnt number bring it in."""
+    """Start from the network without attention, and let a learnt weight bring it in."""
     attention_options: dict[str, int] = field(default_factory=dict)
     """Arguments of the modules: width, ratio, groups, heads, keys, reduced."""
     ghost_group: int = 0

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from reseen.cluster.density import encode_images
+from reseen.errors import counted
 from reseen.metrics.clusters import by_distance, by_jaccard, majority, merges, newest, splits
 from reseen.records import NOISE, PseudoLabels
 from reseen.report.evidence import Learnt
@@ -34,7 +35,8 @@ def split_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list
     for split in splits(labels, people)[:SHOWN]:
         own = people == split.person
         parts = [(f"in {k}", np.flatnonzero(own & (labels.ids == k))) for k in split.clusters]
-        note = f"in {len(parts)} clusters, with {_listed(split.clusters.values())} images"
+        note = f"in {counted(len(parts), 'cluster')}, "
+        note += f"with {_listed(split.clusters.values())} images"
         if split.noise:
             parts.append(("in none", np.flatnonzero(own & (labels.ids == NOISE))))
             note += f", and {split.noise} in none"
@@ -106,7 +108,8 @@ def newest_rows(learnt: Learnt, before: PseudoLabels, after: PseudoLabels) -> li
         if share == 1:
             break
         members, _ = by_distance(learnt.features, after, int(cluster))
-        note = f"{len(members)} members, shares {share:.0%} with the most similar former cluster"
+        note = f"{counted(len(members), 'member')}, shares {share:.0%} with "
+        note += "the most similar former cluster"
         old = before.ids[members]
 
         def word(place: int, old: np.ndarray = old) -> str:

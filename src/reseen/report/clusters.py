@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reseen.errors import counted
 from reseen.metrics.clusters import Centres, centres, majority, members_of, merges, mixture
 from reseen.records import JUNK, NOISE, Image, cameras_of, people_of
 from reseen.report.closer import (
@@ -80,7 +81,7 @@ def plot_cameras(mix: np.ndarray, names: Sequence[str], sizes: np.ndarray) -> "F
         figure = new_figure(4.2, 2.7)
         axes = figure.add_subplot(
             title="Cameras of the largest clusters",
-            xlabel=f"{len(order)} clusters, the largest first",
+            xlabel=f"{counted(len(order), 'cluster')}, the largest first",
             ylabel="share of members",
         )
         below = np.zeros(len(order))
@@ -146,9 +147,9 @@ def contact_rows(
 
     def row(cluster: int) -> Row:
         order = members[cluster][np.argsort(found.distances[members[cluster]], kind="stable")]
-        note = f"{len(order)} members, mean distance {found.spread[cluster]:.2f}"
+        note = f"{counted(len(order), 'member')}, mean distance {found.spread[cluster]:.2f}"
         seen = np.flatnonzero(mix[cluster])
-        note += f", {len(seen)} of {len(names)} cameras" if names else ""
+        note += f", {len(seen)} of {counted(len(names), 'camera')}" if names else ""
         note += f", {share[cluster]:.0%} one person" if truth else ""
         parts = [(names[c], float(mix[cluster, c] / mix[cluster].sum()), tints[c]) for c in seen]
         return Row(f"Cluster {cluster}", note, ends(order, who[cluster]), parts)
@@ -161,7 +162,7 @@ def contact_rows(
         "Loosest": [row(c) for c in tight[::-1][:SHOWN]],
     }
     if len(outside):
-        note = f"{len(outside)} images, {labels.noise:.0%}; nearest to a cluster first"
+        note = f"{counted(len(outside), 'image')}, {labels.noise:.0%}; nearest to a cluster first"
         rows["Noise"] = [Row("In no cluster", note, ends(outside, JUNK))]
     return {name: chosen for name, chosen in rows.items() if chosen}
 

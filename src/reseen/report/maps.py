@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 from reseen.records import JUNK, NOISE, Image, people_of
 from reseen.report.clusters import named_cameras
 from reseen.report.evidence import Evidence
@@ -226,7 +226,7 @@ def show_map(
         points = project(features[chosen], kind)
         groups = groups_of(shown, drawn, run.data.cameras if run.data else {})
         part = f"{len(chosen)} of {len(images)} images, {DRAWN}."
-        part = f"All {len(images)} images." if len(chosen) == len(images) else part
+        part = f"All {counted(len(images), 'image')}." if len(chosen) == len(images) else part
         text = paragraph(f"{part} {ABOUT[kind]}")
         text += map_html(points, groups, shown, pictures)
         html.append(under(run.title if several else "", text))

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 from reseen.engine.files import written
+from reseen.errors import counted
 from reseen.report.plotting import save_figure
 from reseen.report.section import Section
 from reseen.report.thumbnails import Thumbnails
@@ -63,8 +64,9 @@ def warning(pictures: Thumbnails) -> list[str]:
     if len(pictures):
         faces = ", with the upper quarter of each blurred" if pictures.blur else ""
         shown = [
-            f"This page holds {len(pictures)} pictures of people{faces}. Keep it where the "
-            "pictures themselves may be kept, and pass it on only to those who may see them."
+            f"This page holds {counted(len(pictures), 'picture')} of people{faces}. Keep it "
+            "where the pictures themselves may be kept, and pass it on only to those who may see "
+            "them."
         ]
     return [
         *shown,

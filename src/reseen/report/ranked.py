@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from reseen.errors import DataError
+from reseen.errors import DataError, counted
 from reseen.records import Dataset, Ranking
 from reseen.report.evidence import Evidence, Learnt
 from reseen.report.section import Section, paragraph, table, under, unfinished
@@ -135,7 +135,8 @@ def show_ranked(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     rankings = {run.title: run.tested.ranking for run in runs}
     html = paragraph(ABOUT) + waiting + table(scores(rankings))
     skipped = runs[0].tested.ranking.skipped
-    html += paragraph(f"{skipped} queries have no match and are left out.") if skipped else ""
+    left_out = f"{counted(skipped, 'query has', 'queries have')} no match: left out."
+    html += paragraph(left_out) if skipped else ""
     chosen = {
         "worst": ("The queries that went worst", worst_first(rankings)[:WORST]),
         "drawn": ("Queries drawn by chance, worst first", draw_queries(rankings, DRAWN)),

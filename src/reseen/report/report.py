@@ -8,7 +8,7 @@ from reseen.data.loading import Loading
 from reseen.engine.cam import check_stages
 from reseen.engine.device import Device
 from reseen.engine.progress import Screen
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 from reseen.records import Dataset
 from reseen.report.attention import show_attention
 from reseen.report.clusters import show_clusters
@@ -125,7 +125,7 @@ def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
     if any(run.first_frames for run in runs):
         said.append("Of tracklets only the first frames are known, and stand for the whole.")
     said += [
-        f"{run.left_out} training images of {run.title} cannot be read and are left out."
+        f"{counted(run.left_out, 'training image')} of {run.title} cannot be read: left out."
         for run in runs
         if run.left_out
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 from reseen.report.curves import differ, flat, judged
 from reseen.report.evidence import Evidence
 from reseen.report.plotting import PALETTE, new_figure, shortened, styled
@@ -97,7 +97,7 @@ def misfit(runs: Sequence[Mapping[str, Any]]) -> str:
     names = others or changed(runs)
     if not others and len(names) == 1:
         return ""
-    count = "" if others else f"{len(names)} settings: "
+    count = "" if others else f"{counted(len(names), 'setting')}: "
     told = count + ", ".join(names) if names else "no setting"
     return f"The runs differ in {told}. Those that differ in one setting alone give a curve."
 

@@ -1,0 +1,187 @@
+"""How help looks: plain text, options in groups, and two examples of every command."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel, InlineText
+from rich.console import Console, ConsoleOptions
+from rich.text import Text
+
+COMMON = "Common options"
+GROUPS = {
+    COMMON: "out config variant epochs rounds iterations eps k1 start seed quiet json "
+    "encoder.backbone encoder.weights device.name",
+    "Data": "source format pattern folders skip-broken frames evaluate-every",
+    "Schedule": "pretrain first people views batch rate rate-step rate-steps rate-hold rate-end "
+    "warm-up head-rate backbone-rate momentum weight-decay dropout",
+    "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share stages alpha "
+    "beta rescale merge-rate size-weight stop epsilon floor own parts part-weight camera-weight",
+    "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
+    "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "
+    "memory-update memory-momentum table-momentum mean-momentum mean-ages",
+    "Attention": "attention width reduction gate specific levels place heads keys groups",
+    "Encoder": "encoder",
+    "Augmentation": "augment",
+    "Machine": "device memory workers",
+}
+"""The options of `reseen train` under their titles, by name or by what stands before the dot."""
+
+EXAMPLES = {
+    "": ("reseen data check crops/", "reseen train cluster-contrast crops/ -o runs/first"),
+    "train": (
+        "reseen train cluster-contrast crops/ -o runs/first",
+        "reseen train cluster-contrast --help",
+    ),
+    "train cluster-contrast": (
+        "reseen train cluster-contrast crops/ -o runs/first --epochs 20 --k1 10",
+        "reseen train cluster-contrast crops/ -o runs/next --start runs/first",
+    ),
+    "train adtc": (
+        "reseen train adtc crops/ -o runs/adtc --clusters 200 --p 8",
+        "reseen train adtc crops/ -o runs/modern --variant modern",
+    ),
+    "train conslearn": (
+        "reseen train conslearn crops/ -o runs/conslearn --epochs 20",
+        "reseen train conslearn crops/ -o runs/next --start runs/other --eps 0.5",
+    ),
+    "train mla": (
+        "reseen train mla crops/ -o runs/mla --epochs 20",
+        "reseen train mla crops/ -o runs/pixel --levels pixel",
+    ),
+    "train ssl": (
+        "reseen train ssl crops/ -o runs/ssl --k 4",
+        "reseen train ssl crops/ -o runs/full --variant full",
+    ),
+    "train buc": (
+        "reseen train buc crops/ -o runs/buc --merge-rate 0.1",
+        "reseen train buc crops/ -o runs/tracklets --variant video",
+    ),
+    "train daal": (
+        "reseen train daal crops/ --source labelled/ -o runs/both",
+        "reseen train daal crops/ --source labelled/ --start runs/other -o runs/next",
+    ),
+    "train supervised": (
+        "reseen train supervised labelled/ -o runs/other --epochs 60",
+        "reseen train supervised crops/ -o runs/named --pattern '{person}/{_}.jpg'",
+    ),
+    "evaluate": (
+        "reseen evaluate runs/first Market-1501-v15.09.15/",
+        "reseen evaluate runs/first Market-1501-v15.09.15/ --rerank --json",
+    ),
+    "attention-share": (
+        "reseen attention-share runs/first town/",
+        "reseen attention-share runs/first town/ --best",
+    ),
+    "extract": (
+        "reseen extract runs/first crops/ -o features.npz",
+        "reseen extract runs/first crops/ -o features.npz --pattern '{camera}_{_}.jpg'",
+    ),
+    "choose-eps": (
+        "reseen choose-eps features.npz",
+        "reseen choose-eps features.npz --at 0.4 --at 0.5 --k1 10",
+    ),
+    "report": (
+        "reseen report runs/first crops/",
+        "reseen report runs/first runs/second crops/ -o both.html --blur",
+    ),
+    "methods": ("reseen methods", "reseen methods adtc"),
+    "data": ("reseen data check crops/", "reseen data invent -o town/"),
+    "data check": (
+        "reseen data check crops/",
+        "reseen data check crops/ --pattern '{camera}_{person}_{_}.jpg'",
+    ),
+    "data invent": (
+        "reseen data invent -o town/",
+        "reseen data invent -o station/ --town town-b --people 50 --seed 7",
+    ),
+    "bench": (
+        "reseen bench table adtc-2 market/ -o runs/table",
+        "reseen bench sweep cluster-contrast eps 0.4,0.5,0.6 market/ -o runs/sweep",
+    ),
+    "bench table": (
+        "reseen bench table adtc-2 market/ -o runs/table --start runs/duke",
+        'reseen bench table ssl-1 market/ -o runs/ssl --settings "--rounds 5"',
+    ),
+    "bench sweep": (
+        "reseen bench sweep cluster-contrast eps 0.4,0.5,0.6 market/ -o runs/sweep",
+        "reseen bench sweep adtc margin 0.1,0.3 market/ -o runs/m --plot margin.png",
+    ),
+    "bench all": (
+        "reseen bench all market/ msmt17/ -o runs/all --write docs/table.md",
+        "reseen bench all market/ -o runs/two --only cluster-contrast buc",
+    ),
+}
+"""Two command lines a command, by its words."""
+
+
+def examples(command: str) -> str:
+    """Give the end of a command's help."""
+    return "\n".join(["Examples:", *(f"  {line}" for line in EXAMPLES[command])])
+
+
+class PlainHelp(DefaultFormatter):
+    """Shows what stands in the source, word for word; line ends in paragraphs are spaces."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        """Print one panel."""
+        entries = [
+            entry.copy(
+                description=_flowing(entry.description),
+                default=_short(entry.default),
+            )
+            for entry in panel.entries
+        ]
+        super().__call__(console, options, panel.copy(entries=entries))
+
+    def render_description(self, console: Console, options: ConsoleOptions, description: Any):
+        """Print what a command does."""
+        super().render_description(console, options, _flowing(description))
+
+
+class GroupedHelp(PlainHelp):
+    """Shows the options of `reseen train` in GROUPS; what belongs to none comes last."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        """Print one panel, or one a group."""
+        if panel.title != "Parameters":
+            return super().__call__(console, options, panel)
+        for title, entries in _grouped(panel.entries):
+            super().__call__(console, options, panel.copy(title=title, entries=entries))
+
+
+def group_of(option: str) -> str:
+    """Give the title under which an option of `reseen train` stands."""
+    name = option.lstrip("-")
+    homes = {word: title for title, words in GROUPS.items() for word in words.split()}
+    return homes.get(name) or homes.get(name.split(".")[0]) or "More"
+
+
+def _grouped(entries: list[HelpEntry]) -> Iterator[tuple[str, list[HelpEntry]]]:
+    titles = [group_of(entry.names[0]) for entry in entries]
+    order = GROUPS[COMMON].split()
+    for title in (*GROUPS, "More"):
+        found = [entry for entry, of in zip(entries, titles, strict=True) if of == title]
+        if title == COMMON:
+            found.sort(key=lambda entry: order.index(entry.names[0].lstrip("-")))
+        if found:
+            yield title, found
+
+
+def _short(default: str | None) -> str | None:
+    """Write a default as one would type it; one that only says "nothing" is left out."""
+    if default in (None, "False", "()", "{}", '""'):
+        return None
+    return (
+        default.strip("(),").replace(", ", " ").replace("'", "") if default[0] == "(" else default
+    )
+
+
+def _flowing(text: Any) -> Any:
+    """Join the lines of each paragraph, so that they break where the terminal ends."""
+    if not isinstance(text, InlineText) or not isinstance(text.primary_renderable, Text):
+        return text
+    paragraphs = text.primary_renderable.plain.split("\n\n")
+    joined = "\n\n".join(" ".join(part.split()) for part in paragraphs)
+    flowing = InlineText(Text(joined), force_empty_end=text.force_empty_end)
+    flowing.texts = text.texts
+    return flowing
