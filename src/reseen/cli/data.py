@@ -5,7 +5,9 @@ from pathlib import Path
 
 from reseen.data import check as checks
 from reseen.data import invented
+from reseen.data.folder import is_picture
 from reseen.data.reading import read
+from reseen.engine.files import check_out, refuse_inside
 from reseen.engine.progress import Screen
 
 
@@ -76,6 +78,9 @@ def invent(
     tracklets
         Frames of each passage to write besides, for video; 0 for none, 24 at most.
     """
+    check_out(out, screen=Screen())
+    if any(is_picture(path) for path in out.parent.glob("*")):
+        refuse_inside(out, out.parent)
     given = {name: value for name, value in asdict(difficulty).items() if value is not None}
     sizes = dict(people=people, cameras=cameras, views=views, height=height, width=width)
     invented.invent(

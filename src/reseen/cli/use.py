@@ -15,7 +15,8 @@ from reseen.data.reading import read
 from reseen.engine import extract as extraction
 from reseen.engine.attention import attention_on_person
 from reseen.engine.device import Device
-from reseen.engine.files import written
+from reseen.engine.files import check_out, refuse_inside, written
+from reseen.engine.progress import Screen
 from reseen.engine.variants import Variant, published
 from reseen.errors import DataError, SettingsError
 from reseen.methods import METHODS, VARIANTS
@@ -125,7 +126,7 @@ def extract(
     images
         Folder or manifest of crops.
     out
-        The .npz file to write: features (N, D) float32 unit rows, paths (N,).
+        The .npz file to write: features (N, D) float32 unit rows, paths (N,), absolute.
     best
         Use the round that was best on the test set instead of the last one.
     format
@@ -134,12 +135,14 @@ def extract(
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     """
+    check_out(out, ".npz", Screen())
     dataset = read(images, format=format, pattern=pattern)
+    refuse_inside(out, dataset.root)
     encoder = training.load(run, best=best, device=device)
     found = distinct(dataset.train, dataset.query, dataset.gallery)
     features, kept = training.extract(encoder, found, loading=loading)
     with written(out) as file:
-        np.savez(file, features=features, paths=np.array([str(image.path) for image in kept]))
+        np.savez(file, features=features, paths=np.array([str(image.path.absolute()) for image in kept]))
     print(f"{len(features)} features of {features.shape[1]} numbers each in {out}")
 
 

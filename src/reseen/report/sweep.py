@@ -1,12 +1,10 @@
 """What one setting does: mAP and rank-1 of runs that differ in nothing else."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reseen.errors import SettingsError
 from reseen.report.curves import differ, flat, judged
 from reseen.report.evidence import Evidence
 from reseen.report.plotting import PALETTE, new_figure, shortened, styled
@@ -32,16 +30,6 @@ class Point(NamedTuple):
     """(2,)"""
     deviation: np.ndarray
     """(2,) standard deviation over the runs; not a number where there is one run."""
-
-
-def check_plot(path: Path) -> None:
-    """Refuse a plot that could not be drawn, before hours of training.
-
-    Raises:
-        SettingsError: the file is no .png.
-    """
-    if path.suffix.lower() != ".png":
-        raise SettingsError(f"The plot is {path}. Give the name of a .png file.")
 
 
 def points(measured: Measured) -> list[Point]:
