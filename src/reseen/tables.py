@@ -148,8 +148,8 @@ def _told(run: Path) -> dict[str, Any]:
             raise ValueError("it is not what was written there")
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path} is damaged ({error}). Remove this file: the run beside it is then gone on with, "
-            "or its numbers are read again if it is done."
+            f"{path} is damaged ({error}). Remove this file: the same command then goes on with "
+            "the run beside it, or reads its numbers again."
         ) from error
     return told
 

@@ -276,7 +276,8 @@ def _bound(method: str, data: Path, out: Path, own: list[str], settings: str) ->
         given = shlex.split(settings)
     except ValueError as error:
         raise SettingsError(
-            f"--settings {settings.strip()!r} cannot be split into words: {error}. Close every quote."
+            f"--settings {settings.strip()!r} cannot be split into words: {error}. "
+            "Close every quote."
         ) from error
     words = ["train", method, str(data), "--out", str(out), *own, *given]
     before, app.config = app.config, settings_of(words)

@@ -142,7 +142,9 @@ def extract(
     found = distinct(dataset.train, dataset.query, dataset.gallery)
     features, kept = training.extract(encoder, found, loading=loading)
     with written(out) as file:
-        np.savez(file, features=features, paths=np.array([str(image.path.absolute()) for image in kept]))
+        np.savez(
+            file, features=features, paths=np.array([str(image.path.absolute()) for image in kept])
+        )
     print(f"{len(features)} features of {features.shape[1]} numbers each in {out}")
 
 

@@ -22,6 +22,9 @@ LIST = "files.txt"
 MARK = "reseen report wrote the files named below, and its next report removes them."
 """The first line of that list, by which a report knows a folder that it made."""
 
+FORMULA = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""Letters with which a formula begins, or what comes before one; also those of full width."""
+
 MADE_BY = "Made by reseen"
 """Ends a page, and tells it from other pages."""
 
@@ -161,7 +164,7 @@ def write_files(folder: Path, sections: Sequence[Section]) -> bool:
 
 def defused(cell: Any) -> Any:
     """Put a ' before text that a spreadsheet would take for a formula; numbers stay."""
-    if isinstance(cell, (int, float)) or not re.match(r"[=+\-@\t\r\n＝＋－＠]", str(cell)):
+    if isinstance(cell, (int, float)) or not re.match(FORMULA, str(cell)):
         return cell
     try:
         float(str(cell))

@@ -80,6 +80,22 @@ def new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
+def add_legend(figure: "Figure", most: int, *given: Sequence[Any], **style: Any) -> None:
+    """Put a legend below the axes, in as many columns as its words leave room for.
+
+    Args:
+        figure: whose axes are drawn.
+        most: columns at most.
+        given: lines and words, where they are not those of the axes.
+        style: as in `Figure.legend`.
+    """
+    drawn = (axes.get_legend_handles_labels()[1] for axes in figure.axes)
+    words = given[1] if given else [word for words in drawn for word in words]
+    wide = 0.45 + 0.07 * max(map(len, words), default=0)  # inches of a line and its word
+    columns = max(1, min(most, int(figure.get_figwidth() / wide), len(words)))
+    figure.legend(*given, loc="outside lower center", ncols=columns, **style)
+
+
 def colours(count: int) -> list[str]:
     """Give a colour for each of `count` things: the palette, or hues a golden angle apart."""
     if count <= len(PALETTE):

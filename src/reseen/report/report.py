@@ -151,6 +151,6 @@ def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
 
 
 REPLACED = (
-    "No font on this machine has some letters of the names in figures, so PNG files show their code "
+    "No font on this machine has some letters of names, so figures in PNG files show their code "
     "points, such as \\u5165. The page, SVG and CSV files have the letters themselves."
 )

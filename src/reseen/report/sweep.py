@@ -7,7 +7,7 @@ import numpy as np
 
 from reseen.report.curves import differ, flat, judged
 from reseen.report.evidence import Evidence
-from reseen.report.plotting import PALETTE, new_figure, shortened, styled
+from reseen.report.plotting import PALETTE, add_legend, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, table
 from reseen.report.thumbnails import Thumbnails
 
@@ -73,7 +73,7 @@ def plot_sweep(setting: str, measured: Measured) -> "Figure":
             axes.set_xticks(across, shortened([point.value for point in found], 12))
         axes.margins(y=0.08)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        figure.legend(loc="outside lower center", ncols=2)
+        add_legend(figure, 2)
     return figure
 
 
