@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from reseen.engine.device import Device
-from reseen.engine.run import Run, digest, read_metrics
+from reseen.engine.run import Run, _paths, digest, read_metrics, read_paths
 from reseen.errors import (
     CheckpointError,
     ClusteringError,
@@ -229,3 +229,14 @@ def test_what_a_run_learns_from_is_pinned(town):
     assert digest(seen) != digest(town.train)
     odd = (replace(town.train[0], path=Path("caf\udce9.jpg")),)
     assert digest(odd) != digest(())
+
+
+def test_names_with_line_ends_have_a_line_each(tmp_path):
+    names = ["a.jpg", "a\r1.jpg", "b\nc.jpg", "\r\n", '"d".jpg', "\udce9.jpg", "\u2028\x0b.jpg"]
+    crops = SimpleNamespace(images=[SimpleNamespace(path=Path(name)) for name in names])
+    text = _paths(crops).encode(errors="surrogateescape")
+    (tmp_path / "images.txt").write_bytes(text)
+    assert text.count(b"\n") == len(names) and text.startswith(b"a.jpg\n")
+    assert read_paths(tmp_path) == list(map(Path, names))
+    (tmp_path / "images.txt").write_text('"as written before.jpg\n')
+    assert read_paths(tmp_path) == [Path('"as written before.jpg')]

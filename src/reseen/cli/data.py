@@ -79,8 +79,9 @@ def invent(
         Frames of each passage to write besides, for video; 0 for none, 24 at most.
     """
     check_out(out, screen=Screen())
-    if any(is_picture(path) for path in out.parent.glob("*")):
-        refuse_inside(out, out.parent)
+    for above in (out.parent, out.parent.parent):
+        if any(is_picture(path) for path in above.glob("*")):
+            refuse_inside(out, above)
     given = {name: value for name, value in asdict(difficulty).items() if value is not None}
     sizes = dict(people=people, cameras=cameras, views=views, height=height, width=width)
     invented.invent(
