@@ -165,15 +165,16 @@ def test_a_video(video, tmp_path):
 
 
 def test_three_runs_on_two_points_and_masks_of_nobody(run, town, tmp_path):
-    (tmp_path / "masks").mkdir()
-    data = replace(town, root=tmp_path, query=(), gallery=(), train=town.unlabelled(0))
+    root = tmp_path / "data"
+    (root / "masks").mkdir(parents=True)
+    data = replace(town, root=root, query=(), gallery=(), train=town.unlabelled(0))
     for name in ("b", "c"):
         shutil.copytree(run, tmp_path / name)
     told = dict(data=data, only=["attention", "map"], **(TOLD | dict(points=2)))
     write_report([run, tmp_path / "b", tmp_path / "c"], tmp_path / "report.html", **told)
     assert "Attention on the person" not in inspect(tmp_path / "report.html")
-    assert shares_on_person(Evidence(run, replace(town, root=tmp_path))) == {}
-    own = replace(town.train[0], path=Path(shutil.copy(town.train[0].path, tmp_path)))
+    assert shares_on_person(Evidence(run, replace(town, root=root))) == {}
+    own = replace(town.train[0], path=Path(shutil.copy(town.train[0].path, root)))
     assert shares_on_person(Evidence(run, replace(data, train=(own,)))) == {}
 
 

@@ -120,7 +120,7 @@ def former_files(folder: Path) -> list[str]:
             f"{folder} exists and was not made by reseen report, so no figures are written there. "
             "Move it, or give the page another name."
         )
-    return [name for name in names if re.fullmatch(r"[\w-]+\.(png|svg|csv)", name)]
+    return [name for name in names if re.fullmatch(r"[^/\\:\0]+\.(png|svg|csv)", name)]
 
 
 def write_files(folder: Path, sections: Sequence[Section]) -> bool:

@@ -184,7 +184,7 @@ def _texts(figure: "Figure") -> list[Any]:
     from matplotlib.text import Text
 
     for axes in figure.axes:  # labels of ticks are made when they are asked for
-        axes.xaxis.get_ticklabels(), axes.yaxis.get_ticklabels()
+        _ = axes.xaxis.get_ticklabels(), axes.yaxis.get_ticklabels()
     return figure.findobj(Text)
 
 

@@ -121,7 +121,7 @@ def _fill(
     try:
         rows = {row["path"]: row for row in track(chain.from_iterable(drawn), len(shots))}  # pyright: ignore[reportArgumentType]
         if pool.n_jobs != 1:  # else its idle processes leak when this one is killed later
-            get_reusable_executor(reuse=True).terminate(kill_workers=True)  # pyright: ignore[reportAttributeAccessIssue]
+            get_reusable_executor(reuse=True).terminate(kill_workers=True)  # pyright: ignore
     finally:
         with catch_warnings(action="ignore"):  # after an interruption: of results that nobody takes
             drawn.close()  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
