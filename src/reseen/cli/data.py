@@ -79,9 +79,10 @@ def invent(
         Frames of each passage to write besides, for video; 0 for none, 24 at most.
     """
     check_out(out, screen=Screen())
-    for above in (out.parent, out.parent.parent):
-        if any(is_picture(path) for path in above.glob("*")):
-            refuse_inside(out, above)
+    above = out.parent if out.parent.exists() else out.parent.parent
+    files = [path for path in above.glob("*") if path.is_file()]
+    if 2 * sum(map(is_picture, files)) > len(files):
+        refuse_inside(out, above)
     given = {name: value for name, value in asdict(difficulty).items() if value is not None}
     sizes = dict(people=people, cameras=cameras, views=views, height=height, width=width)
     invented.invent(

@@ -83,8 +83,9 @@ def refuse_inside(out: Path, root: Path) -> None:
     Raises:
         SettingsError: `out` is `root` or lies in it.
     """
-    listed = any(path.suffix.lower() in (".csv", ".jsonl") for path in root.glob("*.*"))
-    if out.resolve().is_relative_to(root.resolve()) and not listed:
+    if not out.resolve().is_relative_to(root.resolve()):
+        return
+    if not any(path.suffix.lower() in (".csv", ".jsonl") for path in root.glob("*.*")):
         raise SettingsError(
             f"{out} lies in {root}, a folder of pictures, and would be read as part of the data "
             "the next time. Give a place outside of it. A run that is there already can be moved."
