@@ -10,9 +10,9 @@ import pytest
 from reseen.engine.device import Device
 from reseen.engine.run import Run, read_metrics
 from reseen.engine.variants import varied
-from reseen.errors import SettingsError
+from reseen.errors import CheckpointError, SettingsError
 from reseen.methods import METHODS, VARIANTS
-from reseen.tables import DONE, rows_of, run_table, written_out
+from reseen.tables import DONE, _told, rows_of, run_table, written_out
 from tests.conftest import TINY
 
 CPU = Device(name="cpu", precision="float32")
@@ -131,3 +131,13 @@ def test_a_missing_source_is_said_before_the_first_run(town, tmp_path, quick):
     with pytest.raises(SettingsError, match="learns from two data sets"):
         list(run_table(methods, town, tmp_path / "runs", device=CPU, quiet=True))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"method": "Clus', "[]", "{}", '{"broken": 1}', "[" * 100_000]
+)
+def test_a_damaged_table_is_said(tmp_path, text):
+    assert _told(tmp_path) == {}
+    (tmp_path / DONE).write_text(text)
+    with pytest.raises(CheckpointError, match=r"table\.json is damaged .*Remove this file"):
+        _told(tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 
 from reseen.data.loading import Loading
 from reseen.engine.device import Device
-from reseen.engine.files import written
+from reseen.engine.files import safe_name, written
 from reseen.engine.run import read_metrics
 from reseen.errors import CheckpointError, DataError, ReseenError, SettingsError
 from reseen.methods import VARIANTS
@@ -76,7 +76,8 @@ def run_table(
     Args:
         methods: the settings of each variant, by its name.
         data: to learn from and be judged by.
-        folder: holds the run of a variant and a seed under `variant/seed`.
+        folder: holds the run of a variant and a seed under `variant/seed`, where the name of the
+            variant is one that can be a folder's (see `engine.files.safe_name`).
         seeds: roots of random draws.
         sources: labelled data of each variant that learns from both.
         start: a run whose encoder all begin with.
@@ -87,6 +88,7 @@ def run_table(
 
     Raises:
         SettingsError: a folder holds a run with other settings, or there is nothing to search.
+        CheckpointError: a run's table.json is damaged.
         DataError: as in `train`.
     """
     for variant, method in methods.items():  # before the first of them takes hours
@@ -94,7 +96,7 @@ def run_table(
     for variant, method in methods.items():
         source = (sources or {}).get(variant)
         asked = _asked(method, data, source, start)
-        runs = [folder / variant / str(seed) for seed in seeds]
+        runs = [folder / safe_name(variant) / str(seed) for seed in seeds]
         for run, seed in zip(runs, seeds, strict=True):
             told = _told(run)
             if told and asked == {what: told.get(what) for what in asked}:
@@ -138,7 +140,18 @@ def _asked(
 
 def _told(run: Path) -> dict[str, Any]:
     path = run / DONE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        told = json.loads(path.read_bytes())
+        if not isinstance(told, dict) or not isinstance(told.get("broken"), str):
+            raise ValueError("it is not what was written there")
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}). Remove this file: the same command then goes on with "
+            "the run beside it, or reads its numbers again."
+        ) from error
+    return told
 
 
 def _measured(run: Path) -> tuple[Pair, Pair, Pair, float, str]:

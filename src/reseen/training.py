@@ -13,13 +13,16 @@ from reseen.data.reading import read
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
-from reseen.engine.files import alone
+from reseen.engine.files import alone, refuse_inside
 from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, checkpoint, digest, read_facts
 from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
 from reseen.records import Dataset, Image, Ranking
+
+STARTED = ("run.json", "images.txt", "source.txt")
+"""Files that a run writes before it has measured or learnt anything."""
 
 
 class Method(Protocol):
@@ -75,6 +78,9 @@ def train(
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
     labelled = source_of(method, source)
+    folder = Path(folder)
+    for part in filter(None, (dataset, labelled)):
+        refuse_inside(folder, part.root)
     told = getattr(method, "needs_people", False)
     facts: dict[str, Any] = {
         "method": type(method).__name__,
@@ -95,12 +101,11 @@ def train(
     screen = Screen(quiet)
     for note in dataset.notes + (labelled.notes if labelled else ()):
         screen.say(note)
-    folder = Path(folder)
     if start is not None and not checkpoint(folder, "last").exists():
         start = _checkpoint(Path(start), "last")
     images = dataset.labelled(seed) if told else dataset.unlabelled(seed)
     beside: list[Any] = [] if labelled is None else [labelled.labelled(seed)]
-    with alone(folder), compiling_said(screen):
+    with alone(folder, STARTED), compiling_said(screen):
         run = Run(
             folder,
             facts,

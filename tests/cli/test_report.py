@@ -8,11 +8,13 @@ def test_report(reseen, run, town_folder, tmp_path, monkeypatch):
     code, said, _ = reseen("report", run, town_folder, "--out", out, *words)
     assert code == 0 and str(out) in said and "open it in a browser" in said
     text = out.read_text(encoding="utf-8")
-    assert "The map" in text and "image/jpeg" not in text and out.with_suffix("").is_dir()
+    assert "The map" in text and "image/jpeg" not in text and out.with_suffix(".reseen").is_dir()
 
     same = tmp_path / "same.html"
     code, *_ = reseen("report", run, "--data", town_folder, "--out", same, *words)
-    assert code == 0 and text == same.read_text(encoding="utf-8").replace("same/", "report/")
+    assert code == 0 and text == same.read_text(encoding="utf-8").replace(
+        "same.reseen/", "report.reseen/"
+    )
     monkeypatch.chdir(tmp_path)
     code, *_ = reseen("report", run, run, "--only", "run")
     assert code == 0 and "<h2>The run</h2>" in out.read_text(encoding="utf-8")
@@ -20,5 +22,7 @@ def test_report(reseen, run, town_folder, tmp_path, monkeypatch):
     assert code == 1 and "typo does not exist. Give a folder of pictures" in err
     code, _, err = reseen("report", run, "--out", out, "--only", "curves")
     assert code == 1 and "Use some of run, sweep, clusters" in err
+    code, _, err = reseen("report", tmp_path / "typo", "--out", out)
+    assert code == 1 and "typo does not exist. Give the folder of a run" in err
     code, _, err = reseen("report", tmp_path, "--out", out)
     assert code == 1 and "holds no run" in err

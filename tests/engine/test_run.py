@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from reseen.engine.device import Device
-from reseen.engine.run import Run, digest, read_metrics, read_paths
+from reseen.engine.run import Run, _paths, digest, read_metrics, read_paths
 from reseen.errors import (
     CheckpointError,
     ClusteringError,
@@ -238,3 +238,14 @@ def test_names_of_images_are_what_the_file_system_makes_of_them(tmp_path, monkey
     listed = "相机/人.jpg".encode()
     (tmp_path / "images.txt").write_bytes(listed + b"\n")
     assert read_paths(tmp_path) == [Path(listed.decode("ascii", "surrogateescape"))]
+
+
+def test_names_with_line_ends_have_a_line_each(tmp_path):
+    names = ["a.jpg", "a\r1.jpg", "b\nc.jpg", "\r\n", '"d".jpg', "\udce9.jpg", "\u2028\x0b.jpg"]
+    crops = SimpleNamespace(images=[SimpleNamespace(path=Path(name)) for name in names])
+    text = _paths(crops).encode(errors="surrogateescape")
+    (tmp_path / "images.txt").write_bytes(text)
+    assert text.count(b"\n") == len(names) and text.startswith(b"a.jpg\n")
+    assert read_paths(tmp_path) == list(map(Path, names))
+    (tmp_path / "images.txt").write_text('"as written before.jpg\n')
+    assert read_paths(tmp_path) == [Path('"as written before.jpg')]

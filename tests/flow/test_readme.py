@@ -90,4 +90,4 @@ def test_the_demo_learns(tmp_path):
     before, after = map(float, re.findall(r"([\d.]+)%", printed.stdout.splitlines()[0]))
     assert after > 1.3 * before  # 29.3 to 45.3 was measured; rounding alone moves it by some points
     assert "same person" in (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert (tmp_path / "report" / "clusters-merges.csv").exists()
+    assert (tmp_path / "report.reseen" / "clusters-merges.csv").exists()

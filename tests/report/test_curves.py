@@ -71,6 +71,9 @@ def test_settings_that_differ(run):
     other = {**facts, "settings": {**facts["settings"], "temperature": 0.1}}
     head, *rows = curves.settings({"a": facts, "b": other})
     assert ["temperature", 0.05, 0.05, 0.1] in rows
+    file = {"encoder": {"weights": "/home/somebody/weights/net.pth"}}
+    shown = curves.settings({"a": {**facts, "settings": file}})
+    assert ["encoder.weights", "timm", "net.pth"] in shown and "somebody" not in str(shown)
     mine = {"method": "Mine", "settings": {"depth": 3}}
     assert curves.settings({"m": mine}) == [["setting", "m"], ["depth", 3]]
     head, *rows = curves.settings({"a": facts, "m": mine})

@@ -90,26 +90,27 @@ def test_the_top_says_what_the_page_holds(whole, run, town, tmp_path):
     bare = inspect(tmp_path / "b.html")
     assert "pictures of people" not in bare and "image/jpeg" not in bare
     assert "not proof of identity" in bare
-    assert not list((tmp_path / "b").glob("ranked-*.png"))
+    assert not list((tmp_path / "b.reseen").glob("ranked-*.png"))
 
 
 def test_pictures_of_an_earlier_report_do_not_stay(run, town, tmp_path):
     out, told = tmp_path / "a.html", dict(data=town, only=["clusters", "run"], **TOLD)
+    folder = tmp_path / "a.reseen"
     write_report([run], out, **told)
-    mine = [tmp_path / "a" / name for name in ("mine.png", "map.png", "clusters-mine.svg")]
+    mine = [folder / name for name in ("mine.png", "map.png", "clusters-mine.svg")]
     for path in mine:
         path.touch()
-    assert list((tmp_path / "a").glob("clusters-largest.*"))
+    assert list(folder.glob("clusters-largest.*"))
     write_report([run], out, pictures=False, **told)
-    assert not list((tmp_path / "a").glob("clusters-largest.*"))
-    assert all(path.exists() for path in mine) and (tmp_path / "a" / "run-loss.png").exists()
-    listed = (tmp_path / "a" / "files.txt").read_text().split()
-    there = {path.name for path in (tmp_path / "a").iterdir()} - {path.name for path in mine}
+    assert not list(folder.glob("clusters-largest.*"))
+    assert all(path.exists() for path in mine) and (folder / "run-loss.png").exists()
+    _, *listed = (folder / "files.txt").read_text().splitlines()
+    there = {path.name for path in folder.iterdir()} - {path.name for path in mine}
     assert {*listed, "files.txt"} == there
 
 
 def test_figures_and_numbers_lie_beside_it(whole):
-    folder = whole.with_suffix("")
+    folder = whole.with_suffix(".reseen")
     names = {path.stem for path in folder.iterdir() if path.suffix == ".png"}
     assert names == {path.stem for path in folder.iterdir() if path.suffix == ".svg"}
     assert {"run-loss", "clusters-largest", "ranked-worst", "errors-first", "map-person"} <= names
@@ -164,15 +165,16 @@ def test_a_video(video, tmp_path):
 
 
 def test_three_runs_on_two_points_and_masks_of_nobody(run, town, tmp_path):
-    (tmp_path / "masks").mkdir()
-    data = replace(town, root=tmp_path, query=(), gallery=(), train=town.unlabelled(0))
+    root = tmp_path / "data"
+    (root / "masks").mkdir(parents=True)
+    data = replace(town, root=root, query=(), gallery=(), train=town.unlabelled(0))
     for name in ("b", "c"):
         shutil.copytree(run, tmp_path / name)
     told = dict(data=data, only=["attention", "map"], **(TOLD | dict(points=2)))
     write_report([run, tmp_path / "b", tmp_path / "c"], tmp_path / "report.html", **told)
     assert "Attention on the person" not in inspect(tmp_path / "report.html")
-    assert shares_on_person(Evidence(run, replace(town, root=tmp_path))) == {}
-    own = replace(town.train[0], path=Path(shutil.copy(town.train[0].path, tmp_path)))
+    assert shares_on_person(Evidence(run, replace(town, root=root))) == {}
+    own = replace(town.train[0], path=Path(shutil.copy(town.train[0].path, root)))
     assert shares_on_person(Evidence(run, replace(data, train=(own,)))) == {}
 
 
@@ -284,4 +286,44 @@ def test_what_is_not_understood_is_said_before_the_work(run, tmp_path):
         write_report([run], out, false_match_rate=0)
     with pytest.raises(CheckpointError, match="holds no run"):
         write_report([run, tmp_path], out)
+    with pytest.raises(CheckpointError, match=r"nowhere does not exist\. Give the folder of a run"):
+        write_report([tmp_path / "nowhere"], out)
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_that_a_report_did_not_make_is_touched(run, town, tmp_path):
+    """The name of a page may be that of the user's own folder, or page."""
+    crops, out = tmp_path / "crops", tmp_path / "crops.html"
+    shutil.copytree(town.root / "query", crops)
+    (crops / "files.txt").write_text("".join(f"{path.name}\n" for path in crops.iterdir()))
+    before = {path.name for path in crops.iterdir()}
+    write_report([run], out, only=["run"], **TOLD)
+    assert {path.name for path in crops.iterdir()} == before
+    folder = tmp_path / "mine.reseen"
+    shutil.copytree(crops, folder)
+    with pytest.raises(SettingsError, match=r"mine\.reseen exists and was not made by reseen rep"):
+        write_report([run], tmp_path / "mine.html", only=["run"], **TOLD)
+    assert {path.name for path in folder.iterdir()} == before
+    (tmp_path / "index.html").write_text("<p>mine")
+    with pytest.raises(SettingsError, match="is not a page of reseen report"):
+        write_report([run], tmp_path / "index.html", only=["run"], **TOLD)
+    (tmp_path / "link.reseen").symlink_to(crops)
+    with pytest.raises(SettingsError, match="is a file or a link"):
+        write_report([run], tmp_path / "link.html", only=["run"], **TOLD)
+    assert {path.name for path in crops.iterdir()} == before
+    with pytest.raises(SettingsError, match="a folder of pictures"):
+        write_report([run], town.train[0].path.with_name("a.html"), only=["run"], **TOLD)
+    with pytest.raises(SettingsError, match="a folder of pictures"):
+        data = replace(town, root=crops)
+        write_report([run], crops / "a.html", data=data, only=["run"], **TOLD)
+    assert {path.name for path in crops.iterdir()} == before
+
+
+def test_how_far_a_report_is_is_said(run, tmp_path, capsys):
+    write_report([run], tmp_path / "a.html", only=["run", "sweep"])
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "report: run, part 1 of 2",
+        "report: sweep, part 2 of 2",
+        "report: writing figures",
+    ]

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import PIL.Image
 import pytest
 
-from reseen.errors import SettingsError
 from reseen.report import plotting, sweep
 from reseen.report.evidence import Evidence
 from reseen.report.report import write_report
@@ -123,7 +122,7 @@ def test_a_real_run_beside_another_of_it(run, tmp_path):
     (other / "run.json").write_text(text.replace('"eps": 0.7', '"eps": 0.6'), encoding="utf-8")
     (other / "metrics.jsonl").write_bytes((run / "metrics.jsonl").read_bytes())
     write_report([run, other], tmp_path / "page.html", only=["sweep"], quiet=True)
-    rows = (tmp_path / "page" / "sweep.csv").read_text(encoding="utf-8").splitlines()
+    rows = (tmp_path / "page.reseen" / "sweep.csv").read_text(encoding="utf-8").splitlines()
     last = Evidence(run).rows[-1]
     assert [row.split(",")[:3] for row in rows[1:]] == [
         [eps, "1", str(last["mAP"])] for eps in ("0.6", "0.7")
@@ -135,8 +134,3 @@ def test_a_picture_of_its_own(tmp_path):
     plotting.save_figure(sweep.plot_sweep("own", {"1": PAIRS[0]}), path)
     with PIL.Image.open(path) as picture:
         assert picture.format == "PNG" and len(set(picture.convert("L").tobytes())) > 2
-
-
-def test_what_cannot_be_drawn_is_said(tmp_path):
-    with pytest.raises(SettingsError, match=r"a \.png file"):
-        sweep.check_plot(tmp_path / "curve.txt")

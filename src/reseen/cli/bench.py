@@ -11,6 +11,8 @@ from rich.table import Table
 from reseen.cli import app, settings_of
 from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.data.reading import read
+from reseen.engine.files import check_out, safe_name
+from reseen.engine.progress import Screen
 from reseen.engine.run import read_facts
 from reseen.engine.variants import published, varied
 from reseen.errors import SettingsError
@@ -18,7 +20,7 @@ from reseen.methods import METHODS, VARIANTS
 from reseen.records import Dataset
 from reseen.report.markdown import around, write_table
 from reseen.report.plotting import save_figure
-from reseen.report.sweep import check_plot, plot_sweep
+from reseen.report.sweep import plot_sweep
 from reseen.tables import Row, rows_of, run_table, written_out
 
 ALL = "reseen bench all"
@@ -151,7 +153,7 @@ def sweep(
     if not tried or len(set(tried)) < len(tried):
         raise SettingsError(f"values is {values!r}. Give different values with commas: 0.1,0.3.")
     if plot:
-        check_plot(plot)
+        check_out(plot, ".png", Screen())
     name = setting.lstrip("-").replace("_", "-")
     settings += _given(source, start, quiet)
     bound = {v: _bound(method, data, out, [f"--{name}={v}"], settings) for v in tried}
@@ -225,6 +227,7 @@ def every(
             "and no source, one for all of them, or one each."
         )
     if write:
+        check_out(write, ".md", Screen())
         around(write, ALL)  # before hours of training
     methods = [method for method in METHODS if not only or method in only]
     sources = source or (None,)
@@ -248,7 +251,7 @@ def every(
                 if (labelled or not asks[method]) and (dataset.labelled(0) or not told[method])
             },
             dataset,
-            out / dataset.name,
+            out / safe_name(dataset.name),
             seeds=seeds,
             sources={method: labelled for method in methods if labelled and asks[method]},
             **{key: bound[methods[0]][key] for key in SHARED},
@@ -262,7 +265,7 @@ def every(
                 minutes[method] += sum(row.minutes)
                 broken += [f"{dataset.name}: {why}" for why in _ends(row, seeds)]
                 measured += _measured(row, seeds, data=dataset.name)
-                run = out / dataset.name / method / str(seeds[0])
+                run = out / safe_name(dataset.name) / method / str(seeds[0])
     if run == out:
         raise SettingsError(
             f"Nothing to train: {', '.join(methods)} needs people who are known in the data or "
@@ -289,7 +292,14 @@ def _given(source: Path | None, start: Path | None, quiet: bool) -> str:
 
 def _bound(method: str, data: Path, out: Path, own: list[str], settings: str) -> dict[str, Any]:
     """Read words of `reseen train`, as that command would."""
-    words = ["train", method, str(data), "--out", str(out), *own, *shlex.split(settings)]
+    try:
+        given = shlex.split(settings)
+    except ValueError as error:
+        raise SettingsError(
+            f"--settings {settings.strip()!r} cannot be split into words: {error}. "
+            "Close every quote."
+        ) from error
+    words = ["train", method, str(data), "--out", str(out), *own, *given]
     before, app.config = app.config, settings_of(words)
     _, arguments, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     app.config = before

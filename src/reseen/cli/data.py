@@ -7,7 +7,9 @@ from pathlib import Path
 from reseen.cli.output import AsJson, Out, Quiet, Seed, give
 from reseen.data import check as checks
 from reseen.data import invented
+from reseen.data.folder import is_picture
 from reseen.data.reading import read
+from reseen.engine.files import check_out, refuse_inside
 from reseen.engine.progress import Screen
 from reseen.errors import counted
 
@@ -97,6 +99,11 @@ def invent(
     tracklets
         Frames of each passage to write besides, for video; 0 for none, 24 at most.
     """
+    check_out(out, screen=Screen())
+    above = out.parent if out.parent.exists() else out.parent.parent
+    files = [path for path in above.glob("*") if path.is_file()]
+    if 2 * sum(map(is_picture, files)) > len(files):
+        refuse_inside(out, above)
     given = {name: value for name, value in asdict(difficulty).items() if value is not None}
     sizes = dict(people=people, cameras=cameras, views=views, height=height, width=width)
     invented.invent(

@@ -11,6 +11,7 @@ from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.engine.progress import Screen
 from reseen.report.maps import POINTS
+from reseen.report.page import figures_folder
 from reseen.report.report import write_report
 from reseen.report.threshold import RATE
 
@@ -35,8 +36,8 @@ def report(
 ) -> None:
     """Write a page on one run, or on several side by side; also while they are at work.
 
-    The page needs nothing but itself. Figures (PNG, SVG) and numbers (CSV) go into a folder of its
-    name beside it.
+    The page needs nothing but itself. Figures (PNG, SVG) and numbers (CSV) go into a folder beside
+    it: report.reseen for report.html. Nothing that a report did not make is replaced.
 
     Parameters
     ----------
@@ -90,4 +91,4 @@ def report(
         loading=loading,
         quiet=quiet,
     )
-    print(f"{out.resolve()}: open it in a browser; figures and numbers: {out.with_suffix('')}")
+    print(f"{out.resolve()}: open it in a browser; figures and numbers: {figures_folder(out)}")

@@ -18,7 +18,7 @@ from reseen.data.reading import read
 from reseen.engine import extract as extraction
 from reseen.engine.attention import attention_on_person
 from reseen.engine.device import Device
-from reseen.engine.files import written
+from reseen.engine.files import check_out, refuse_inside, written
 from reseen.engine.progress import Screen
 from reseen.engine.variants import Variant, published
 from reseen.errors import DataError, SettingsError, counted
@@ -145,7 +145,7 @@ def extract(
     images
         Folder or manifest of crops.
     out
-        The .npz file to write: features (N, D) float32 unit rows, paths (N,).
+        The .npz file to write: features (N, D) float32 unit rows, paths (N,), absolute.
     best
         Use the round that was best on the test set instead of the last one.
     format
@@ -156,14 +156,17 @@ def extract(
     folders
         What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     """
+    check_out(out, ".npz", Screen(quiet))
     dataset = read(images, format=format, pattern=pattern, folders=folders)
+    refuse_inside(out, dataset.root)
     encoder = training.load(run, best=best, device=device)
     found = distinct(dataset.train, dataset.query, dataset.gallery)
     for note in dataset.notes:
         Screen(quiet).say(note)
     features, kept = training.extract(encoder, found, loading=loading, quiet=quiet)
     with written(out) as file:
-        np.savez(file, features=features, paths=np.array([str(image.path) for image in kept]))
+        paths = np.array([str(image.path.absolute()) for image in kept])
+        np.savez(file, features=features, paths=paths)
     count, size = features.shape
     said = f"{counted(count, 'feature')} of {counted(size, 'number')} each in {out}"
     give({"features": count, "size": size, "file": str(out)}, said, as_json=as_json)

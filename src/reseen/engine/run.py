@@ -14,6 +14,7 @@ the run that resumes, so a run may be killed at any moment.
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
@@ -378,7 +379,7 @@ def read_paths(folder: Path) -> list[Path]:
     path = folder / "images.txt"
     if not path.exists():
         return []
-    return [Path(line) for line in os.fsdecode(path.read_bytes()).split("\n")[:-1]]
+    return [_path(line) for line in os.fsdecode(path.read_bytes()).split("\n")[:-1]]
 
 
 def read_labels(folder: Path, number: int) -> PseudoLabels | None:
@@ -397,7 +398,19 @@ def _label_file(folder: Path, number: int) -> Path:
 
 
 def _paths(crops: Crops) -> str:
-    return "".join(f"{image.path.as_posix()}\n" for image in crops.images)
+    return "".join(f"{_line(image.path.as_posix())}\n" for image in crops.images)
+
+
+def _line(path: str) -> str:
+    """Write a path in a line, as a JSON string where it has line ends."""
+    return json.dumps(path) if re.search(r'[\r\n]|^"', path) else path
+
+
+def _path(line: str) -> Path:
+    try:
+        return Path(json.loads(line) if line.startswith('"') else line)
+    except ValueError:
+        return Path(line)
 
 
 def _write(path: Path, text: str) -> None:

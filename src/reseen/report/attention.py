@@ -17,7 +17,7 @@ from reseen.errors import DataError
 from reseen.metrics.clusters import centres
 from reseen.records import Image, distinct, people_of
 from reseen.report.evidence import Evidence, gapless
-from reseen.report.plotting import INK, colours, new_figure, shortened, styled
+from reseen.report.plotting import INK, add_legend, colours, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, table, under, unfinished
 from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
 from reseen.report.thumbnails import Thumbnails
@@ -207,7 +207,7 @@ def plot_shares(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> "Figu
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.grid(False, axis="y")
         if len(found) > 1:
-            figure.legend(loc="outside lower center", ncols=2)
+            add_legend(figure, 2)
     return figure
 
 

@@ -18,7 +18,7 @@ from reseen.report.closer import (
     table_of_splits,
 )
 from reseen.report.evidence import Evidence, Learnt
-from reseen.report.plotting import PALETTE, colours, new_figure, styled
+from reseen.report.plotting import PALETTE, add_legend, colours, new_figure, shortened, styled
 from reseen.report.section import Rows, Section, charts, paragraph, under
 from reseen.report.sheets import Cell, Row, mark, plot_sheet, seen_by, sheet_html
 from reseen.report.thumbnails import Thumbnails
@@ -85,13 +85,14 @@ def plot_cameras(mix: np.ndarray, names: Sequence[str], sizes: np.ndarray) -> "F
             ylabel="share of members",
         )
         below = np.zeros(len(order))
+        labels = shortened(names, 21)
         for column, colour in enumerate(colours(len(names))):
             share = shares[:, column]
-            axes.bar(range(len(order)), share, 0.9, below, color=colour, label=names[column])
+            axes.bar(range(len(order)), share, 0.9, below, color=colour, label=labels[column])
             below += share
         axes.set_xticks([])
         axes.grid(False)
-        figure.legend(loc="outside lower center", ncols=4)
+        add_legend(figure, 4)
     return figure
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from reseen.engine.progress import duration
 from reseen.methods import METHODS
 from reseen.report.evidence import Evidence
-from reseen.report.plotting import INK, PALETTE, colours, new_figure, shortened, styled
+from reseen.report.plotting import INK, PALETTE, add_legend, colours, new_figure, shortened, styled
 from reseen.report.section import Rows, Section, charts, paragraph, table
 from reseen.report.thumbnails import Thumbnails
 
@@ -57,6 +58,9 @@ RESULTS = {
     **dict(clusters="clusters", noise="noise", nmi="NMI", ari="ARI", pairwise_f="pairwise F"),
     **dict(stability="stability", loss="loss"),
 }
+
+WEIGHTS = "encoder.weights"
+"""The setting that may hold the path of a file."""
 
 STYLES = ("-", "--", ":")
 
@@ -112,7 +116,7 @@ def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
         lines = [*(names[0] if several else []), *(kinds if len(shown) > 1 else [])]
         words = [*(names[1] if several else []), *(shown.values() if len(shown) > 1 else [])]
         if lines:
-            figure.legend(lines, words, loc="outside lower center", ncols=min(3, len(words)))
+            add_legend(figure, 3, lines, words)
     return figure
 
 
@@ -134,7 +138,7 @@ def plot_stages(runs: Mapping[str, Numbers]) -> "Figure | None":
         axes.set_yticks(places, shortened(list(runs), 16))
         axes.set_ylim(len(runs) - 0.4, -0.6)
         axes.grid(False, axis="y")
-        figure.legend(loc="outside lower center", ncols=3)
+        add_legend(figure, 3)
     return figure
 
 
@@ -197,6 +201,9 @@ def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
         each run.
     """
     asked = {title: flat(facts["settings"]) for title, facts in runs.items()}
+    for told in asked.values():
+        if isinstance(file := told.get(WEIGHTS), str):
+            told[WEIGHTS] = PurePath(file).name
     plain = {title: defaults(facts["method"]) for title, facts in runs.items()}
     methods = {facts["method"] for facts in runs.values()}
     names = dict.fromkeys(name for told in asked.values() for name in told)
@@ -216,6 +223,11 @@ def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
             for name in differing
         ),
     ]
+
+
+def passed_on(path: str) -> str:
+    """Give a path as it is if it is relative, else the name alone: a page may be passed on."""
+    return PurePath(path).name if PurePath(path).is_absolute() else path
 
 
 def defaults(method: str) -> dict[str, Any]:
@@ -250,11 +262,11 @@ def about(runs: Mapping[str, Evidence]) -> Rows:
         took = sum(row.get(f"{w}_seconds", 0) for row in run.rows for w in ("round", "searching"))
         source = facts.get("source")
         told = {
-            "folder": run.folder,
+            "folder": passed_on(str(run.folder)),
             "method": facts["method"],
             "training images": data.get("images", ""),
             "source images": source["images"] if source else "",
-            "starts from": facts.get("start") or "",
+            "starts from": passed_on(facts.get("start") or ""),
             "seed": facts["seed"],
             "device": facts.get("device", {}).get("name", ""),
             "precision": facts["precision"],

@@ -12,7 +12,16 @@ import numpy as np
 from reseen.errors import DataError
 from reseen.metrics.errors import FirstErrors, first_errors, triplet_margins
 from reseen.report.evidence import Evidence
-from reseen.report.plotting import GREY, INK, PALETTE, colours, new_figure, shortened, styled
+from reseen.report.plotting import (
+    GREY,
+    INK,
+    PALETTE,
+    add_legend,
+    colours,
+    new_figure,
+    shortened,
+    styled,
+)
 from reseen.report.section import Section, charts, paragraph, table, unfinished
 from reseen.report.threshold import asked_for
 from reseen.report.thumbnails import Thumbnails
@@ -49,7 +58,7 @@ def plot_first_errors(found: Mapping[str, FirstErrors]) -> "Figure":
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.grid(False, axis="y")
-        figure.legend(loc="outside lower center", ncols=3)
+        add_legend(figure, 3)
     return figure
 
 
@@ -116,7 +125,7 @@ def plot_margins(margins: Mapping[str, np.ndarray]) -> "Figure":
         axes.axvline(0, color=INK, linestyle="--")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         if len(margins) > 1:
-            figure.legend(loc="outside lower center", ncols=3)
+            add_legend(figure, 3)
     return figure
 
 

@@ -12,7 +12,7 @@ from reseen.errors import SettingsError, counted
 from reseen.records import JUNK, NOISE, Image, people_of
 from reseen.report.clusters import named_cameras
 from reseen.report.evidence import Evidence
-from reseen.report.plotting import GREY, colours, new_figure, styled
+from reseen.report.plotting import GREY, add_legend, colours, new_figure, shortened, styled
 from reseen.report.section import Section, paragraph, under
 from reseen.report.thumbnails import ACROSS, DOWN, Thumbnails
 
@@ -159,10 +159,10 @@ def plot_map(points: np.ndarray, groups: Groups | None = None, title: str = "") 
         if alone.any():
             axes.scatter(*points[alone].T, s=4, color=GREY, alpha=0.6, label=groups.none, lw=0)
         if len(groups.names) <= LEGEND:
-            for k, name in enumerate(groups.names):
+            for k, name in enumerate(shortened(groups.names)):
                 axes.scatter(*points[groups.ids == k].T, s=8, color=tints[k], label=name, lw=0)
             if groups.names or groups.none:
-                figure.legend(loc="outside lower center", ncols=4, markerscale=2)
+                add_legend(figure, 4, markerscale=2)
         else:
             inside = np.array(tints)[groups.ids[~alone]]
             axes.scatter(*points[~alone].T, s=8, color=inside, lw=0)

@@ -1,21 +1,32 @@
 """One HTML file that holds everything it shows, and asks no other host for anything."""
 
 import csv
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from reseen.engine.files import written
-from reseen.errors import counted
+from reseen.errors import SettingsError, counted
 from reseen.report.plotting import save_figure
 from reseen.report.section import Section
 from reseen.report.thumbnails import Thumbnails
 
 LIST = "files.txt"
 """Names what a report wrote beside its page."""
+
+MARK = "reseen report wrote the files named below, and its next report removes them."
+"""The first line of that list, by which a report knows a folder that it made."""
+
+FORMULA = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+"""Letters with which a formula begins, or what comes before one; also those of full width."""
+
+MADE_BY = "Made by reseen"
+"""Ends a page, and tells it from other pages."""
 
 
 def write_page(
@@ -51,7 +62,7 @@ def write_page(
         f"<style>\n{_own('page.css')}{pictures.css()}\n</style></head>\n<body>"
         f"<header><h1>{escape(title)}</h1><div class=notice>{said}</div>"
         f"<nav>{links if len(sections) > 1 else ''}</nav></header>\n<main>{parts}</main>\n"
-        f"<footer>Made by reseen {version('reseen')}.</footer>\n"
+        f"<footer>{MADE_BY} {version('reseen')}.</footer>\n"
         f"<script>\n{_own('page.js')}</script></body></html>\n"
     )
     with written(path) as file:
@@ -74,30 +85,93 @@ def warning(pictures: Thumbnails) -> list[str]:
     ]
 
 
-def write_files(folder: Path, sections: Sequence[Section]) -> None:
+def figures_folder(page: Path) -> Path:
+    """Give the folder of a page's figures and numbers: no one names a folder so by accident."""
+    return page.with_suffix(".reseen")
+
+
+def check_page(page: Path) -> None:
+    """Refuse a page, or a folder of figures, that is there and was not made by a report.
+
+    Raises:
+        SettingsError: it was made by something else.
+    """
+    if page.is_file() and MADE_BY.encode() not in page.read_bytes():
+        raise SettingsError(
+            f"{page} exists and is not a page of reseen report. Move it, or give another name."
+        )
+    former_files(figures_folder(page))
+
+
+def former_files(folder: Path) -> list[str]:
+    """Name the figures and tables that an earlier report wrote into a folder.
+
+    Raises:
+        SettingsError: something is there that a report did not make.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise SettingsError(f"{folder} is a file or a link, and figures go there. Move it.")
+    try:
+        text = (folder / LIST).read_bytes().decode(errors="replace")
+    except OSError:
+        text = ""
+    mark, *names = text.split("\n")
+    if mark != MARK and folder.exists() and any(folder.iterdir()):
+        raise SettingsError(
+            f"{folder} exists and was not made by reseen report, so no figures are written there. "
+            "Move it, or give the page another name."
+        )
+    return [name for name in names if re.fullmatch(r"[^/\\:\0]+\.(png|svg|csv)", name)]
+
+
+def write_files(folder: Path, sections: Sequence[Section]) -> bool:
     """Write the figures of sections as PNG and SVG, their numbers as CSV, and a list of all.
 
     Args:
-        folder: made if it is not there; files of these names are replaced. What the list of an
-            earlier report names is removed: it may show what this one is asked to leave out.
+        folder: made if it is not there. What the list of an earlier report names is removed: it
+            may show what this one is asked to leave out.
         sections: with figures and tables of different names.
+
+    Returns:
+        Whether letters in figures had to be replaced, as `save_figure` says.
+
+    Raises:
+        SettingsError: something is there that a report did not make.
     """
-    former = folder / LIST
+    former = former_files(folder)
     names = [f"{n}.{kind}" for s in sections for n in s.figures for kind in ("png", "svg")]
     names += [f"{name}.csv" for section in sections for name in section.tables]
-    for name in former.read_text(encoding="utf-8").splitlines() if former.exists() else ():
-        (folder / Path(name).name).unlink(missing_ok=True)
-    with written(former) as file:
-        file.write("".join(f"{name}\n" for name in names).encode())
+    for name in names:
+        path = folder / name
+        if path.is_dir() or (path.exists() and name not in former):
+            raise SettingsError(f"{path} was not written by reseen report. Move it.")
+    for name in former:
+        if not (folder / name).is_dir():
+            (folder / name).unlink(missing_ok=True)
+    with written(folder / LIST) as file:
+        file.write("".join(f"{line}\n" for line in (MARK, *names)).encode())
+    replaced = False
     for section in sections:
         for name, figure in section.figures.items():
-            for kind in ("png", "svg"):
-                save_figure(figure, folder / f"{name}.{kind}")
+            save_figure(figure, folder / f"{name}.svg")  # before letters are replaced for the other
+            replaced |= save_figure(figure, folder / f"{name}.png")
         for name, rows in section.tables.items():
             out = StringIO()
-            csv.writer(out, lineterminator="\n").writerows(rows)
+            csv.writer(out, lineterminator="\n").writerows([defused(c) for c in r] for r in rows)
             with written(folder / f"{name}.csv") as file:
                 file.write(out.getvalue().encode(errors="surrogateescape"))
+    return replaced
+
+
+def defused(cell: Any) -> Any:
+    """Put a ' before text that a spreadsheet would take for a formula; numbers stay."""
+    if isinstance(cell, (int, float)) or not re.match(FORMULA, str(cell)):
+        return cell
+    try:
+        float(str(cell))
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def _own(name: str) -> str:

@@ -1,11 +1,14 @@
 """How figures look, and how they come into a page and into files."""
 
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
+from warnings import catch_warnings, filterwarnings
 
 from reseen.engine.files import written
 
@@ -23,6 +26,9 @@ PALETTE = (
     *("#a9793f", "#d76ab0", "#6f9a1d", "#23a3ae", "#b59a1a"),
 )
 """Ten colours that stand out from black and from white."""
+
+OWN_FONT = "DejaVu Sans"
+"""Comes with matplotlib."""
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
@@ -74,6 +80,22 @@ def new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
+def add_legend(figure: "Figure", most: int, *given: Sequence[Any], **style: Any) -> None:
+    """Put a legend below the axes, in as many columns as its words leave room for.
+
+    Args:
+        figure: whose axes are drawn.
+        most: columns at most.
+        given: lines and words, where they are not those of the axes.
+        style: as in `Figure.legend`.
+    """
+    drawn = (axes.get_legend_handles_labels()[1] for axes in figure.axes)
+    words = given[1] if given else [word for words in drawn for word in words]
+    wide = 0.45 + 0.07 * max(map(len, words), default=0)  # inches of a line and its word
+    columns = max(1, min(most, int(figure.get_figwidth() / wide), len(words)))
+    figure.legend(*given, loc="outside lower center", ncols=columns, **style)
+
+
 def colours(count: int) -> list[str]:
     """Give a colour for each of `count` things: the palette, or hues a golden angle apart."""
     if count <= len(PALETTE):
@@ -97,7 +119,7 @@ def inline(figure: "Figure", label: str) -> str:
     from html import escape
 
     out = StringIO()
-    with styled():
+    with _drawn(figure):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     text = out.getvalue()
@@ -110,12 +132,96 @@ def inline(figure: "Figure", label: str) -> str:
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as .png or .svg, on white; its folder is made."""
+def save_figure(figure: "Figure", path: Path) -> bool:
+    """Write a figure as .png or .svg, on white; its folder is made.
+
+    A letter that no installed font has is replaced by its code point in the figure of a .png. An
+    .svg keeps its letters, for whoever shows it may have them.
+
+    Returns:
+        Whether there were such letters in a .png.
+    """
     kind = path.suffix[1:].lower()
     about = {"Date": None} if kind == "svg" else {"Software": None}
-    with styled(), written(path) as file:
+    letters = _letters(figure) if kind == "png" else frozenset()
+    lost = letters.difference(*(found for _, found in _fonts(letters)))
+    _replace(figure, lost)
+    with _drawn(figure), written(path) as file:
         figure.savefig(file, format=kind, dpi=150, facecolor="white", metadata=about)
+    return bool(lost)
+
+
+@contextmanager
+def _drawn(figure: "Figure") -> Iterator[None]:
+    """Draw in our style, with the installed fonts that the letters of a figure need."""
+    import matplotlib
+
+    letters = _letters(figure)
+    # What stands for bytes of a name that are no letters, and line ends, cannot be drawn at all.
+    _replace(figure, frozenset(letter for letter in letters if category(letter) in ("Cs", "Cc")))
+    with styled(), catch_warnings():
+        # Letters that no font has: matplotlib would warn of each, each time.
+        filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+        if fonts := _fonts(letters):
+            matplotlib.rcParams["font.sans-serif"] = [OWN_FONT, *(name for name, _ in fonts)]
+        yield
+
+
+def _replace(figure: "Figure", lost: frozenset[str]) -> None:
+    """Write code points in the place of letters."""
+    if not lost:
+        return
+    codes = {ord(letter): letter.encode("unicode_escape").decode() for letter in lost}
+    for text in _texts(figure):
+        text.set_text(text.get_text().translate(codes))
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        words = [label.get_text() for label in axis.get_ticklabels()]
+        if lost & set("".join(words)):
+            axis.set_ticklabels([word.translate(codes) for word in words])
+
+
+def _texts(figure: "Figure") -> list[Any]:
+    from matplotlib.text import Text
+
+    for axes in figure.axes:  # labels of ticks are made when they are asked for
+        _ = axes.xaxis.get_ticklabels(), axes.yaxis.get_ticklabels()
+    return figure.findobj(Text)
+
+
+def _letters(figure: "Figure") -> frozenset[str]:
+    """Give the letters of a figure that the font which comes with matplotlib has not."""
+    letters = frozenset("".join(text.get_text() for text in _texts(figure)))
+    return letters - _covered(_path_of(OWN_FONT), letters)
+
+
+@lru_cache(64)
+def _fonts(letters: frozenset[str]) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Choose installed fonts for letters: name, and the letters that it alone adds."""
+    from matplotlib.font_manager import fontManager
+
+    chosen = []
+    regular = [f for f in fontManager.ttflist if f.style == "normal" and f.weight == 400]
+    for font in regular if letters else ():
+        if font.name.startswith(("Last Resort", "cm", "STIX")):  # boxes, and signs for formulas
+            continue
+        if found := letters & _covered(font.fname, letters):
+            chosen.append((font.name, found))
+            letters -= found
+    return tuple(chosen)
+
+
+def _covered(path: str, letters: frozenset[str]) -> frozenset[str]:
+    from matplotlib.font_manager import get_font
+
+    font = get_font(path)
+    return frozenset(letter for letter in letters if font.get_char_index(ord(letter)))
+
+
+@lru_cache(1)
+def _path_of(name: str) -> str:
+    from matplotlib.font_manager import findfont
+
+    return str(findfont(name))
 
 
 def shortened(names: Sequence[str], most: int = 28) -> list[str]:

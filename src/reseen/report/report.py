@@ -7,8 +7,10 @@ from pathlib import Path
 from reseen.data.loading import Loading
 from reseen.engine.cam import check_stages
 from reseen.engine.device import Device
+from reseen.engine.files import check_out, refuse_inside
 from reseen.engine.progress import Screen
-from reseen.errors import SettingsError, counted
+from reseen.engine.run import read_paths
+from reseen.errors import CheckpointError, SettingsError, counted
 from reseen.records import Dataset
 from reseen.report.attention import show_attention
 from reseen.report.clusters import show_clusters
@@ -16,7 +18,7 @@ from reseen.report.curves import show_run
 from reseen.report.errors import show_errors
 from reseen.report.evidence import Evidence, titles
 from reseen.report.maps import POINTS, check_map, show_map
-from reseen.report.page import write_files, write_page
+from reseen.report.page import check_page, figures_folder, write_files, write_page
 from reseen.report.ranked import show_ranked
 from reseen.report.section import Section
 from reseen.report.sweep import show_sweep
@@ -58,7 +60,8 @@ def write_report(
 
     Args:
         runs: their folders; several stand side by side, each once.
-        path: the .html file to write; PNG, SVG and CSV go into a folder of the same name.
+        path: the .html file to write; PNG, SVG and CSV go into NAME.reseen beside it. Nothing that
+            a report did not make is replaced.
         data: what they learnt from. Without it there are no queries, and nothing is known of the
             cameras and people of the training images.
         only: names of SECTIONS to write; all by default, `sweep` if there are several runs.
@@ -76,13 +79,14 @@ def write_report(
         The sections, whose figures a notebook can show.
 
     Raises:
-        SettingsError: a name or number is not understood.
+        SettingsError: a name or number is not understood, or the page cannot be written there.
         CheckpointError: a folder holds no run.
         DataError: pictures are not where they were, or cannot be read.
     """
     path = Path(path)
-    if path.suffix.lower() != ".html":
-        raise SettingsError(f"The report is {path}. Give the name of a .html file.")
+    screen = Screen(quiet)
+    check_out(path, ".html", screen)
+    check_page(path)
     unknown = [name for name in only if name not in SECTIONS]
     if unknown or not runs or points < 2:
         raise SettingsError(
@@ -92,8 +96,14 @@ def write_report(
     check_map(map)
     check_rate(false_match_rate)
     folders = list({Path(run).resolve(): Path(run) for run in runs}.values())
+    for folder in folders:
+        if not folder.exists():
+            raise CheckpointError(f"{folder} does not exist. Give the folder of a run.")
+    roots = {data.root} if data else set()
+    for root in roots.union(*({p.parent for p in read_paths(folder)} for folder in folders)):
+        refuse_inside(path, root)
     evidence = [
-        Evidence(folder, data, title=title, device=device, loading=loading, screen=Screen(quiet))
+        Evidence(folder, data, title=title, device=device, loading=loading, screen=screen)
         for folder, title in zip(folders, titles(folders), strict=True)
     ]
     for run in evidence:
@@ -107,10 +117,17 @@ def write_report(
     }
     every = [name for name in SECTIONS if name != "sweep" or len(folders) > 1]
     names = [name for name in SECTIONS if name in (only or every)]
-    sections = [shows[name](evidence, kept) for name in names]
-    write_files(path.with_suffix(""), sections)
+    sections = []
+    for number, name in enumerate(names, 1):
+        screen.say(f"report: {name}, part {number} of {len(names)}")
+        sections.append(shows[name](evidence, kept))
+    screen.say("report: writing figures")
+    said = notes(evidence, figures_folder(path))
+    if write_files(figures_folder(path), sections):
+        said.append(REPLACED)
+        screen.say(REPLACED)
     title = f"Report: {', '.join(run.title for run in evidence)}"
-    write_page(path, title, sections, kept, notes(evidence, path.with_suffix("")))
+    write_page(path, title, sections, kept, said)
     return sections
 
 
@@ -131,3 +148,9 @@ def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
     ]
     said.append(f"Figures (PNG, SVG) and numbers (CSV) lie beside this page, in {folder.name}/.")
     return said
+
+
+REPLACED = (
+    "No font on this machine has some letters of names, so figures in PNG files show their code "
+    "points, such as \\u5165. The page, SVG and CSV files have the letters themselves."
+)

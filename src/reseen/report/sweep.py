@@ -1,15 +1,14 @@
 """What one setting does: mAP and rank-1 of runs that differ in nothing else."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reseen.errors import SettingsError, counted
+from reseen.errors import counted
 from reseen.report.curves import differ, flat, judged
 from reseen.report.evidence import Evidence
-from reseen.report.plotting import PALETTE, new_figure, shortened, styled
+from reseen.report.plotting import PALETTE, add_legend, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, table
 from reseen.report.thumbnails import Thumbnails
 
@@ -32,16 +31,6 @@ class Point(NamedTuple):
     """(2,)"""
     deviation: np.ndarray
     """(2,) standard deviation over the runs; not a number where there is one run."""
-
-
-def check_plot(path: Path) -> None:
-    """Refuse a plot that could not be drawn, before hours of training.
-
-    Raises:
-        SettingsError: the file is no .png.
-    """
-    if path.suffix.lower() != ".png":
-        raise SettingsError(f"The plot is {path}. Give the name of a .png file.")
 
 
 def points(measured: Measured) -> list[Point]:
@@ -85,7 +74,7 @@ def plot_sweep(setting: str, measured: Measured) -> "Figure":
             axes.set_xticks(across, shortened([point.value for point in found], 12))
         axes.margins(y=0.08)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        figure.legend(loc="outside lower center", ncols=2)
+        add_legend(figure, 2)
     return figure
 
 

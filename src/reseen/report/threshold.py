@@ -18,7 +18,7 @@ from reseen.metrics.operating import (
 )
 from reseen.records import JUNK, NOISE, PseudoLabels, cameras_of, people_of
 from reseen.report.evidence import Evidence, Tested
-from reseen.report.plotting import INK, PALETTE, colours, new_figure, shortened, styled
+from reseen.report.plotting import INK, PALETTE, add_legend, colours, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, under, unfinished
 from reseen.report.thumbnails import Thumbnails
 
@@ -117,7 +117,7 @@ def plot_distances(pairs: Pairs, threshold: Threshold | None = None) -> "Figure"
         if threshold:
             axes.axvline(threshold.distance, color=INK, linestyle="--", label="threshold")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        figure.legend(loc="outside lower center", ncols=3)
+        add_legend(figure, 3)
     return figure
 
 
@@ -152,7 +152,7 @@ def plot_operating(
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.set_ylim(-0.03, 1.03)
         if len(curves) > 1:
-            figure.legend(loc="outside lower center", ncols=3)
+            add_legend(figure, 3)
     return figure
 
 

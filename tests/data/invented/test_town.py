@@ -8,6 +8,7 @@ from PIL import Image
 
 from reseen.data.folder import read as read_manifest
 from reseen.data.invented import Difficulty, invent
+from reseen.data.invented.town import MARK
 from reseen.data.market_like import read
 from reseen.data.reading import read as read_any
 from reseen.errors import DataError, SettingsError
@@ -97,10 +98,28 @@ def test_an_interrupted_drawing_leaves_no_half_town(town, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         invent(tmp_path / "b", **SMALL, seed=1, tracklets=2, track=stop)
-    assert not (tmp_path / "b").exists()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".b.drawing" / "masks").mkdir(parents=True)  # as after kill -9
+    (tmp_path / ".b.drawing" / MARK).touch()
     invent(tmp_path / "b", **SMALL, seed=1, tracklets=2)
     assert _bytes(tmp_path / "b") == _bytes(town)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_folder_that_this_did_not_make_stays(tmp_path):
+    mine = tmp_path / ".b.drawing" / "mine"
+    mine.mkdir(parents=True)
+    with pytest.raises(DataError, match="is in the way"):
+        invent(tmp_path / "b", **SMALL)
+    assert mine.exists()
+
+
+def test_no_process_waits_for_more_work(tmp_path, monkeypatch):
+    """Idle ones leak semaphores when the process that has them is stopped by a signal."""
+    from joblib.externals.loky import reusable_executor
+
+    invent(tmp_path / "b", **SMALL, workers=2)
+    assert not reusable_executor._executor._processes
 
 
 def test_refuses_unknown_towns_and_knobs(tmp_path):

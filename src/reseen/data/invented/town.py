@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, product
 from pathlib import Path
+from warnings import catch_warnings
 
 from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky import get_reusable_executor
 
 from reseen.data.invented.cameras import Camera, make_camera
 from reseen.data.invented.crop import PASSAGE, VIEW, Crop, Shot, take
@@ -18,6 +20,9 @@ from reseen.errors import DataError, SettingsError
 COLUMNS = ("path", "camera", "time", "person", "split", "viewpoint", "occlusion")
 DISTRACTORS, JUNK = 0.1, 0.05
 """Pictures of strangers and useless boxes in the gallery, as shares of the pictures there."""
+
+MARK = "drawing.reseen"
+"""The file that tells a folder in which this is drawing from one of the user's."""
 
 _BATCH = 32
 """Crops that a worker draws at a time; towns of a few batches are not worth starting workers."""
@@ -77,8 +82,33 @@ def invent(
         raise SettingsError(f"tracklets is {tracklets}; a passage has {PASSAGE} frames at most.")
     _demand_empty(out)
     whole, out = out, out.with_name(f".{out.name}.drawing")
-    if out.exists():
-        shutil.rmtree(out)  # of a drawing that was interrupted
+    if out.exists():  # a drawing that was killed
+        if not (out / MARK).is_file():
+            raise DataError(f"{out} is in the way, and was not made by this. Rename it.")
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / MARK).touch()
+    try:
+        _fill(out, town, seed, (width, height), (people, cameras, views, tracklets), workers, track)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+    (out / MARK).unlink()
+    if whole.exists():
+        whole.rmdir()
+    out.replace(whole)  # so that half a town is never taken for one
+
+
+def _fill(
+    out: Path,
+    town: Town,
+    seed: int,
+    size: tuple[int, int],
+    counts: tuple[int, int, int, int],
+    workers: int | None,
+    track: Callable[[Iterable, int], Iterable],
+) -> None:
+    people, cameras, views, tracklets = counts
     crops = list(_shots(people, cameras, views))
     frames = list(_frames(people, cameras, tracklets))
     for folder in {(out / shot.path).parent for shot in crops + frames}:
@@ -87,14 +117,17 @@ def invent(
     shots = sorted(crops + frames, key=lambda shot: shot.camera)  # so that workers paint few
     batches = [shots[i : i + _BATCH] for i in range(0, len(shots), _BATCH)]
     pool = Parallel(workers or min(cpu_count(), 1 + len(batches) // 16), return_as="generator")
-    drawn = pool(delayed(_draw)(out, town, seed, (width, height), batch) for batch in batches)
-    rows = {row["path"]: row for row in track(chain.from_iterable(drawn), len(shots))}  # pyright: ignore[reportArgumentType]
+    drawn = pool(delayed(_draw)(out, town, seed, size, batch) for batch in batches)
+    try:
+        rows = {row["path"]: row for row in track(chain.from_iterable(drawn), len(shots))}  # pyright: ignore[reportArgumentType]
+        if pool.n_jobs != 1:  # else its idle processes leak when this one is killed later
+            get_reusable_executor(reuse=True).terminate(kill_workers=True)  # pyright: ignore
+    finally:
+        with catch_warnings(action="ignore"):  # after an interruption: of results that nobody takes
+            drawn.close()  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     _tabulate(out / "manifest.csv", (rows[shot.path] for shot in crops))
     if frames:
         _tabulate(out / "tracklets.csv", (rows[shot.path] for shot in frames))
-    if whole.exists():
-        whole.rmdir()
-    out.replace(whole)  # so that half a town is never taken for one
 
 
 def _tabulate(path: Path, rows: Iterable[dict]) -> None:
