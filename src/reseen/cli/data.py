@@ -7,7 +7,7 @@ from pathlib import Path
 from reseen.cli.output import AsJson, Out, Quiet, Seed, give
 from reseen.data import check as checks
 from reseen.data import invented
-from reseen.data.folder import is_picture
+from reseen.data.listing import is_picture
 from reseen.data.reading import read
 from reseen.engine.files import check_out, refuse_inside
 from reseen.engine.progress import Screen

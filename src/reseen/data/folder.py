@@ -104,6 +104,12 @@ def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Da
     return _dataset(root, rows, notes)
 
 
+def is_invented(manifest: Path) -> bool:
+    """Say whether a manifest is an invented town's, whose folders say the same."""
+    with manifest.open(encoding="utf-8", errors="replace") as file:
+        return set(REMARKS) <= set(file.readline().strip().split(","))
+
+
 def find_manifest(root: Path) -> Path | None:
     """Give the manifest that `root` is or holds, if any."""
     if root.is_file() and root.suffix.lower() in (".csv", ".jsonl"):

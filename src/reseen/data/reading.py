@@ -76,7 +76,7 @@ def read(
             _refuse_parent(root)
         return folder.read(root)
     data = reader(root)
-    if not manifest:
+    if not manifest or folder.is_invented(manifest):
         return data
     note = f"{manifest} is not read, as the folders say what it is; to read it: --format folder."
     return replace(data, notes=(*data.notes, note))
