@@ -46,7 +46,7 @@ def test_a_damaged_cache_file_is_written_anew(tmp_path, ending, damage, capsys):
     for expected in (0, 1):
         function = njit(double, cache=True)
         assert function(2) == 4
-        assert hits(function) == expected or damage == "flip" and ending == "nbi"
+        assert hits(function) == expected or (damage == "flip" and ending == "nbi")
     assert capsys.readouterr().err == ""
 
 

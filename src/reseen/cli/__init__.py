@@ -1,12 +1,15 @@
 """The command line: `reseen COMMAND ...`; each command is a plain function, loaded when asked."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from threading import current_thread, main_thread
 
 from cyclopts import App, CycloptsError, Parameter
 
+from reseen.cli.refusals import refusal
 from reseen.errors import ReseenError, SettingsError
 
 NOTHING = Parameter(negative="")
@@ -109,15 +112,35 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run one command.
 
     Exit codes: 0 done; 1 an error that the user can mend, said in a line; 2 words that are not
-    understood; 130 stopped by Ctrl-C. Anything else keeps its traceback.
+    understood; 130 stopped by Ctrl-C, 143 by SIGTERM. Anything else keeps its traceback.
     """
     words = list(sys.argv[1:] if words is None else words)
+    stopped = [signal.SIGINT]
+
+    def stop(number: int, _frame: object) -> None:
+        stopped.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGTERM)
+    mine = before == signal.SIG_DFL and current_thread() is main_thread()
+    if mine:
+        signal.signal(signal.SIGTERM, stop)
     try:
         app.config = settings_of(words)
         app(words)
     except ReseenError as error:
         print(f"reseen: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("reseen: stopped; a run goes on when the same command is given.", file=sys.stderr)
-        sys.exit(130)
+    except (OSError, MemoryError, RuntimeError) as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        print(f"reseen: {said}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt as error:
+        told = str(error) or "stopped; a run goes on when the same command is given."
+        print(f"reseen: {told}", file=sys.stderr)
+        sys.exit(128 + stopped[-1])
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, before)

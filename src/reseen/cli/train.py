@@ -54,7 +54,8 @@ def _command(method: type) -> Callable[..., None]:
             loading=loading,
             quiet=quiet,
         )
-        show(_results(read_metrics(out)))
+        if rows := read_metrics(out):
+            show(_results(rows))
 
     run.__annotations__["settings"] = Annotated[method, Parameter(name="*")]
     run.__doc__ = f"""{method.__doc__}

@@ -166,16 +166,28 @@ def choose_eps(
     min_samples
         Images within eps that make a core point.
     """
-    try:
-        with np.load(features) as file:
-            rows = file["features"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{features} holds no features ({error}): give a file that `reseen extract` wrote."
-        ) from None
-    found = sweep(rows, at, k1=k1, k2=k2, min_samples=min_samples)
+    found = sweep(_features(features), at, k1=k1, k2=k2, min_samples=min_samples)
     print(found)
     print("Suggested:", found.suggest()[1])
+
+
+def _features(path: Path) -> np.ndarray:
+    """Read the features (N, D) that `extract` wrote."""
+    if not path.is_file():
+        raise DataError(f"{path} is not a file. Give one that `reseen extract` wrote.")
+    try:
+        with np.load(path) as file:
+            rows = file["features"]
+        sound = rows.ndim == 2 and rows.dtype.kind == "f" and bool(np.isfinite(rows).all())
+    except PermissionError:
+        raise
+    except Exception:  # damage can make numpy raise nearly anything
+        sound, rows = False, np.empty(0)
+    if not sound:
+        raise DataError(
+            f"{path} is damaged or holds no features. Give a file that `reseen extract` wrote."
+        )
+    return rows
 
 
 def methods(method: str | None = None, /) -> None:

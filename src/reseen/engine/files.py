@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,14 +19,31 @@ def written(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` to write; it takes the place of `path` once it is whole.
 
     Whoever reads sees the old content or the new one, whenever the writer is killed.
+
+    Raises:
+        SettingsError: `path` is a folder.
+        OSError: the system refuses, as when the disk is full; the file beside is removed.
     """
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder. Give the name of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".tmp")
-    with beside.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        cause = error.__context__
+        if isinstance(error, RuntimeError) and isinstance(cause, OSError):  # from torch.save
+            cause.filename = cause.filename or str(path)
+            raise cause from None
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)
+        raise
 
 
 @contextmanager

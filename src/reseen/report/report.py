@@ -8,6 +8,7 @@ from reseen.data.loading import Loading
 from reseen.engine.cam import check_stages
 from reseen.engine.device import Device
 from reseen.engine.progress import Screen
+from reseen.engine.run import damaged_metrics
 from reseen.errors import SettingsError
 from reseen.records import Dataset
 from reseen.report.attention import show_attention
@@ -128,6 +129,11 @@ def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
         f"{run.left_out} training images of {run.title} cannot be read and are left out."
         for run in runs
         if run.left_out
+    ]
+    said += [
+        f"{damaged} damaged lines of {run.title}'s metrics.jsonl are left out."
+        for run in runs
+        if (damaged := damaged_metrics(run.folder))
     ]
     said.append(f"Figures (PNG, SVG) and numbers (CSV) lie beside this page, in {folder.name}/.")
     return said
