@@ -183,7 +183,7 @@ def test_a_kill_while_the_folder_is_claimed_leaves_it_usable(tmp_path):
 
 
 def test_a_damaged_or_occupied_place_is_said(tmp_path):
-    grow(new_run(tmp_path / "run"), 1)
+    new_run(tmp_path / "run")
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"run\.json is damaged"):
         new_run(tmp_path / "run")
@@ -341,7 +341,7 @@ def test_a_round_that_cannot_be_is_refused(finished, copy, number):
     path = copy / "checkpoints" / "last.pt"
     torch.save({**torch.load(path, weights_only=True), "round": number}, path)
     for use in (load, lambda run: grown(finished[1], run, quiet=True)):
-        with pytest.raises(CheckpointError, match="is damaged .its round is"):
+        with pytest.raises(CheckpointError, match=r"is damaged .its round is"):
             use(copy)
 
 
@@ -449,26 +449,34 @@ FACTS = {f"no {name}": {name: ...} for name in ("method", "settings", "seed", "p
 
 
 @pytest.mark.parametrize("change", FACTS)
-def test_damaged_facts_are_a_sentence_everywhere(finished, copy, change, tmp_path):
+def test_damaged_facts_are_a_sentence_and_written_again(finished, copy, change, tmp_path, capsys):
     path = copy / "run.json"
-    facts = json.loads(path.read_text()) | FACTS[change]
+    whole = path.read_text()
+    facts = json.loads(whole) | FACTS[change]
     path.write_text(json.dumps({k: v for k, v in facts.items() if v is not ...}))
-    for use in (
-        load,
-        lambda run: grown(finished[1], run, quiet=True),
-        lambda run: write_report([run], tmp_path / "r.html", quiet=True),
-    ):
+    for use in (load, lambda run: write_report([run], tmp_path / "r.html", quiet=True)):
         with pytest.raises(CheckpointError, match=r"run\.json is damaged or not of a run"):
             use(copy)
     assert load(copy / "checkpoints" / "last.pt").settings == TINY
+    grown(finished[1], copy)
+    assert path.read_text() == whole
+    assert "run.json was damaged: it is written again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "1", '"a"', "[" * 10**5, "\0", "{}"])
 def test_a_spoilt_run_json_is_a_sentence(finished, copy, text):
     (copy / "run.json").write_text(text)
-    for use in (load, lambda run: grown(finished[1], run, quiet=True)):
-        with pytest.raises(CheckpointError, match=r"run\.json is damaged or not of a run"):
-            use(copy)
+    with pytest.raises(CheckpointError, match=r"run\.json is damaged or not of a run"):
+        load(copy)
+    grown(finished[1], copy, quiet=True)
+    assert (copy / "run.json").read_text() == (finished[0] / "run.json").read_text()
+    path = copy / "checkpoints" / "last.pt"  # as versions before this one wrote it
+    state = torch.load(path, weights_only=True)
+    del state["facts"]
+    torch.save(state, path)
+    (copy / "run.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"run\.json is damaged or not of a run"):
+        grown(finished[1], copy, quiet=True)
 
 
 def begun(folder):
@@ -493,7 +501,7 @@ def test_a_run_json_of_something_else_is_left_alone(tmp_path):
         for name, content in files.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(content)
-        with pytest.raises((CheckpointError, SettingsError), match="another folder|new folder"):
+        with pytest.raises((CheckpointError, SettingsError), match=r"another folder|new folder"):
             new_run(tmp_path)
         assert {name: (tmp_path / name).read_text() for name in files} == files
         assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == len(files)
@@ -551,17 +559,17 @@ def test_pictures_that_come_or_go_are_named(pictures, tmp_path, skip_broken):
     first, *rest = pictures.train
     more = replace(first, path=first.path.with_name("more.jpg"))
     shutil.copy(first.path, more.path)
-    for train, says in (
-        ((first, *rest, more), r"pictures: 1 are new .*cam0/more\.jpg"),
-        (tuple(rest), r"pictures: 1 are gone .*cam0/0\."),
+    for images, says in (
+        ((first, *rest, more), r"pictures: 1 new .*cam0/more\.jpg"),
+        (tuple(rest), r"pictures: 1 missing .*cam0/0\."),
         ((replace(first, camera=3), *rest), "same names, with other cameras"),
     ):
         with pytest.raises(SettingsError, match=says) as error:
-            grown(replace(pictures, train=train), tmp_path / "run", quiet=True)
+            grown(replace(pictures, train=tuple(images)), tmp_path / "run", quiet=True)
         assert not re.search(r"[0-9a-f]{16} there", str(error.value))
     if skip_broken:
         first.path.write_bytes(b"")
-        with pytest.raises(DataError, match=r"1 are gone .*cam0/0\."):
+        with pytest.raises(DataError, match=r"1 missing .*cam0/0\."):
             grown(pictures, tmp_path / "run", quiet=True, loading=loading)
 
 
@@ -604,7 +612,7 @@ def test_only_what_differs_is_named(tmp_path):
 
 @pytest.mark.parametrize("seed", [-1, 10**22, 1.5, "3", True])
 def test_seeds_that_cannot_be_are_refused_at_once(pictures, tmp_path, seed):
-    with pytest.raises(SettingsError, match="seed is .* Use a whole number from 0"):
+    with pytest.raises(SettingsError, match=r"seed is .* Use a whole number from 0"):
         grown(pictures, tmp_path / "run", seed=seed)
     assert not (tmp_path / "run").exists()
 

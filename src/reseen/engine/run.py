@@ -8,9 +8,9 @@
     checkpoints/last.pt, best.pt
 
 A round counts once `last.pt` holds it. Everything a round writes before that is written again by
-the run that resumes, so a run may be killed at any moment. `last.pt` also holds the numbers of all
-rounds and checksums of the training images: a damaged metrics.jsonl is written again from it, and
-other pictures under the same names are noticed.
+the run that resumes, so a run may be killed at any moment. `last.pt` also holds what is in run.json
+and metrics.jsonl, which are written again from it when they are damaged, and checksums of the
+training images, so that other pictures under the same names are noticed.
 """
 
 import json
@@ -277,6 +277,7 @@ class Run:
         state = {name: part.state_dict() for name, part in parts.items()}
         state |= encoders.save(parts["encoder"]) | {"images": digest(self._images)}
         state |= {"ended": self._ended, "metrics": rows, "checksums": self._checksums}
+        state["facts"] = json.dumps(self._facts)
         self._save("last", state)
         self._keep_if_best(parts["encoder"])
 
@@ -343,7 +344,15 @@ class Run:
 
     def _claim(self, facts: dict[str, Any], images: Sequence[Image]) -> None:
         path, here = self.folder / "run.json", environment()
-        before = read_facts(self.folder) if path.exists() else {}
+        kept = self._kept_facts()
+        try:
+            before = read_facts(self.folder) if kept or path.exists() else {}
+        except CheckpointError:
+            if not kept:
+                raise
+            before = kept
+            _write(path, json.dumps(kept, indent=2) + "\n")
+            self.screen.say(f"{path} was damaged: it is written again from last.pt")
         if before and checkpoint(self.folder, "last").exists():
             lines = _differences(before, facts)
             if lines:
@@ -356,11 +365,19 @@ class Run:
                 )
             if before.get("environment") != here:
                 self.screen.say("this run began with other versions or threads: it may end apart")
+            self._facts = before
             return
         self._clear(before)
-        facts = {**facts, "device": asdict(self.device), "environment": here}
-        _write(path, json.dumps(facts, indent=2) + "\n")
+        self._facts = {**facts, "device": asdict(self.device), "environment": here}
+        _write(path, json.dumps(self._facts, indent=2) + "\n")
 
+    def _kept_facts(self) -> dict[str, Any]:
+        """Give what the last checkpoint knows of run.json; nothing where it cannot be read."""
+        try:
+            state = encoders.read_checkpoint(checkpoint(self.folder, "last"), mapped=True)
+            return json.loads(state.get("facts", "{}"))
+        except (CheckpointError, OSError):
+            return {}
 
     def _clear(self, before: dict[str, Any]) -> None:
         """Remove what a run without a finished round has left; refuse files that no run wrote."""
@@ -385,7 +402,8 @@ class Run:
         if stale:
             self.screen.say(
                 f"{self.folder} holds a run without a finished round: it begins anew, and "
-                f"{len(stale)} files that it had written are removed ({_some(ours)})"
+                f"{len(stale)} files that it had written are removed "
+                f"({_some(path.name for path in stale)})"
             )
 
 
@@ -595,7 +613,7 @@ def _changes(before: Sequence[Path], now: Sequence[Path]) -> str:
         old, new = (_below(paths) for paths in (old, new))
     parts = [
         f"{len(names)} {what} ({_some(sorted(names))})"
-        for what, names in (("are gone", old - new), ("are new", new - old))
+        for what, names in (("missing", old - new), ("new", new - old))
         if names
     ]
     return ", ".join(parts) or "the same names, with other cameras, times or people"
