@@ -1,3 +1,6 @@
+import errno
+from functools import partial
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -6,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reseen.data.loading import Crops, Loading, decode, evenly, thin
-from reseen.errors import DataError, SettingsError
+from reseen.errors import DataError, ReseenError, SettingsError
 from reseen.records import Image
 
 
@@ -211,3 +214,34 @@ def test_thin_keeps_what_a_tracklet_is(tracklets):
     thinned = thin(tracklets[0], 2)
     assert thinned.frames == ("01.png", "03.png") and thinned.path == tracklets[0].path
     assert thin(tracklets[0], 0) == tracklets[0] and thin(tracklets[2], 1) == tracklets[2]
+
+
+@pytest.mark.parametrize("skip_broken", [False, True])
+def test_too_many_open_files_are_no_broken_pictures(tmp_path, monkeypatch, skip_broken):
+    def refuse(path):
+        raise OSError(errno.EMFILE, "Too many open files", path)
+
+    monkeypatch.setattr("PIL.Image.open", refuse)
+    with pytest.raises(ReseenError, match=r"a\.jpg cannot be opened: too many files") as error:
+        Crops([Image(tmp_path / "a.jpg")], 16, 8, Loading(skip_broken=skip_broken))
+    assert not isinstance(error.value, DataError)
+
+
+def test_checksums_follow_the_bytes_of_each_image(tmp_path):
+    for i, name in enumerate("abcd"):
+        PIL.Image.new("RGB", (8, 16), (i, 0, 0)).save(tmp_path / f"{name}.png")
+    tracklet = Image(tmp_path / "a.png", frames=("a.png", "b.png"))
+    images = [tracklet, Image(tmp_path / "c.png"), Image(tmp_path / "d.png")]
+
+    def sums(**options):
+        chance = partial(np.random.default_rng, 0)
+        return Crops(images, 16, 8, Loading(**options), chance=chance).checksums.tolist()
+
+    before = sums()
+    assert len(set(before)) == 3 and before == sums(memory=0)
+    assert Crops(images, 16, 8).checksums.tolist() == []
+    PIL.Image.new("RGB", (8, 16), (9, 0, 0)).save(tmp_path / "b.png")
+    after = sums()
+    assert after[0] != before[0] and after[1:] == before[1:]
+    (tmp_path / "c.png").write_bytes(b"")
+    assert sums(skip_broken=True) == [after[0], after[2]]

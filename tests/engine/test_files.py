@@ -36,3 +36,15 @@ def test_one_process_at_a_time_is_in_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"is a file\. Give a folder"), alone(tmp_path / "file"):
         pass
+
+
+def test_what_could_not_be_written_leaves_no_rest(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SettingsError, match="folder is a folder"), written(tmp_path / "folder"):
+        raise AssertionError("nothing is worked out first")
+    for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as seen, written(tmp_path / "a.bin") as file:
+            file.write(b"half")
+            raise error
+        assert getattr(seen.value, "filename", str(tmp_path / "a.bin")) == str(tmp_path / "a.bin")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]

@@ -293,7 +293,7 @@ WEIGHTS = {
     "letter": lambda d: b"Dear reader",
     "pickle": lambda d: pickle.dumps({"round": 1}),
 } | {
-    f"bit at {share:.0%}": lambda d, share=share: flipped(d, int(share * len(d)))
+    f"bits at {share:.0%}": lambda d, share=share: flipped(d, int(share * len(d)), 128)
     for share in (0.03, 0.2, 0.5, 0.9)
 }
 

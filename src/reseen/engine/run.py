@@ -462,6 +462,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.is_file():
         raise CheckpointError(f"{folder} holds no run (no run.json). Give a folder made by train.")
+    facts: Any = None
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         wrong = _wrong(facts)

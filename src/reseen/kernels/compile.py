@@ -23,7 +23,7 @@ def njit(function: Any = None, *, cache: bool = False, **options: Any) -> Any:
     """
     if function is None:
         return functools.partial(njit, cache=cache, **options)
-    compiled = numba.njit(**options)(function)
+    compiled: Any = numba.njit(**options)(function)
     if cache and hasattr(compiled, "py_func"):  # it has none where NUMBA_DISABLE_JIT is set
         try:
             compiled._cache = _Cache(function)

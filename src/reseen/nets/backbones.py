@@ -19,6 +19,7 @@ import numpy as np
 import timm
 import torch
 import torchvision
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from reseen.errors import CheckpointError, SettingsError
@@ -358,7 +359,7 @@ def _resample_positions(
     if side * side != count:  # taller than wide, about twice, as crops of people are
         widths = [width for width in range(1, side + 1) if count % width == 0]
         side = min(widths, key=lambda width: abs(count / width**2 - 2))
-    resampled = timm.layers.resample_abs_pos_embed(
+    resampled = resample_abs_pos_embed(
         old, list(grid), [count // side, side], num_prefix_tokens=prefix
     )
     return {**found, "pos_embed": resampled}
@@ -419,9 +420,10 @@ def read_weights(path: Path, *, mapped: bool = False) -> dict:
     return state
 
 
+_SCALAR: Any = np.float64(0).__reduce__()[0]
 _HARMLESS: list[Any] = [
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    np._core.multiarray.scalar,
+    _SCALAR,
+    (_SCALAR, "numpy.core.multiarray.scalar"),  # as numpy 1 called it
     np.dtype,
     *{type(np.dtype(letter)) for letter in "?bBhHiIlLqQefdg"},
     argparse.Namespace,
