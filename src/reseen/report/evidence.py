@@ -154,10 +154,13 @@ class Evidence:
             DataError: pictures are not where they were, or the data is another.
         """
         paths = read_paths(self.folder)
-        self._check(paths)
+        if not paths or any(path == Path() or "\0" in str(path) for path in paths):
+            raise self._lost(paths)
         images = found(paths, self.data) if self.data else tuple(map(Image, paths))
         if self.data is None:
             _demand(paths, self.folder)
+        if any(each and len(each.ids) != len(paths) for each in (self.labels, self.labels_before)):
+            raise self._lost(paths)
         kept = self._extract(images)
         features = self._stack([images[i] for i in kept])
         labels, before = (
@@ -182,17 +185,14 @@ class Evidence:
         stills = [replace(image, path=image.paths[0], frames=()) for image in images]
         return extraction.load(stills, self.encoder, self._loading)
 
-    def _check(self, paths: Sequence[Path]) -> None:
-        """Refuse a list of images that is not the one that the labels belong to."""
-        counts = {len(labels.ids) for labels in (self.labels, self.labels_before) if labels}
-        spoilt = any(path == Path() or "\0" in str(path) for path in paths)
-        if not paths or spoilt or counts - {len(paths)}:
-            raise CheckpointError(
-                f"{self.folder / 'images.txt'} is damaged or gone: it names {len(paths)} images"
-                + "".join(f", and there are pseudo-labels of {count}" for count in counts)
-                + ". The command that trained this run writes it anew; or leave out what needs "
-                "images (--only run)."
-            )
+    def _lost(self, paths: Sequence[Path]) -> CheckpointError:
+        counts = sorted({len(each.ids) for each in (self.labels, self.labels_before) if each})
+        return CheckpointError(
+            f"{self.folder / 'images.txt'} is damaged or gone: it names {len(paths)} images"
+            + "".join(f", and there are pseudo-labels of {count}" for count in counts)
+            + ". The command that trained this run writes it anew; or leave out what needs "
+            "images (--only run)."
+        )
 
     def _extract(self, images: Sequence[Image]) -> list[int]:
         """Make the features that are not there yet; give the positions of images that have some."""
