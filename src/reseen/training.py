@@ -15,7 +15,7 @@ from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.files import alone, refuse_inside
 from reseen.engine.progress import Screen, compiling_said
-from reseen.engine.run import Run, checkpoint, digest, read_facts
+from reseen.engine.run import Run, check_seed, checkpoint, digest, last_round, read_facts
 from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
@@ -73,7 +73,9 @@ def train(
 
     Raises:
         DataError, SettingsError, ClusteringError, CheckpointError: see each.
+        KeyboardInterrupt: Ctrl-C; its text says up to which round everything is kept.
     """
+    seed = check_seed(seed)
     dataset = _dataset(data)
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
@@ -101,6 +103,9 @@ def train(
     screen = Screen(quiet)
     for note in dataset.notes + (labelled.notes if labelled else ()):
         screen.say(note)
+    judge = Judge(dataset, loading, screen)
+    if dataset.query and not judge.can_search:
+        screen.say(f"no mAP in this run: {judge.unsearchable}")
     if start is not None and not checkpoint(folder, "last").exists():
         start = _checkpoint(Path(start), "last")
     images = dataset.labelled(seed) if told else dataset.unlabelled(seed)
@@ -111,13 +116,22 @@ def train(
             facts,
             seed=seed,
             device=device,
-            judge=Judge(dataset, loading, screen),
+            judge=judge,
             evaluate_every=evaluate_every,
             loading=loading,
             screen=screen,
             start=None if start is None else Path(start),
+            images=images,
         )
-        return method.fit(images, run, *beside)
+        try:
+            return method.fit(images, run, *beside)
+        except KeyboardInterrupt:
+            done = last_round(folder)
+            raise KeyboardInterrupt(
+                f"stopped after round {done}. The same command continues."
+                if done
+                else "stopped before a round was finished. The same command begins again."
+            ) from None
 
 
 def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:

@@ -73,5 +73,6 @@ def test_a_file_without_features_is_named_in_a_line(reseen, tmp_path, content):
     path.write_bytes(content)
     code, _, err = reseen("choose-eps", path)
     assert code == 1 and err == (
-        f"reseen: {path} holds no features: give a .npz file that `reseen extract` wrote.\n"
+        f"reseen: {path} is damaged or holds no features. Give a .npz file that "
+        "`reseen extract` wrote.\n"
     )

@@ -43,7 +43,7 @@ def test_people_are_not_invented_among_pictures(reseen, town_folder):
 
 
 def test_features_have_absolute_paths(reseen, town_folder, tmp_path, monkeypatch):
-    def extract(encoder, images, loading):
+    def extract(encoder, images, **options):
         return np.eye(len(images), dtype=np.float32), images
 
     monkeypatch.setattr(use.training, "load", lambda *args, **options: None)

@@ -1,4 +1,5 @@
 import errno
+from functools import partial
 
 import numpy as np
 import PIL.Image
@@ -281,3 +282,23 @@ def test_errors_of_the_system_are_no_broken_pictures(images, monkeypatch, memory
     assert error.value.errno == code
     with pytest.raises(OSError, match="the system"):
         next(crops.batches([np.array([2])]))
+
+
+def test_checksums_follow_the_bytes_of_each_image(tmp_path):
+    for i, name in enumerate("abcd"):
+        PIL.Image.new("RGB", (8, 16), (i, 0, 0)).save(tmp_path / f"{name}.png")
+    tracklet = Image(tmp_path / "a.png", frames=("a.png", "b.png"))
+    images = [tracklet, Image(tmp_path / "c.png"), Image(tmp_path / "d.png")]
+
+    def sums(**options):
+        chance = partial(np.random.default_rng, 0)
+        return Crops(images, 16, 8, Loading(**options), chance=chance).checksums.tolist()
+
+    before = sums()
+    assert len(set(before)) == 3 and before == sums(memory=0)
+    assert Crops(images, 16, 8).checksums.tolist() == []
+    PIL.Image.new("RGB", (8, 16), (9, 0, 0)).save(tmp_path / "b.png")
+    after = sums()
+    assert after[0] != before[0] and after[1:] == before[1:]
+    (tmp_path / "c.png").write_bytes(b"")
+    assert sums(skip_broken=True) == [after[0], after[2]]

@@ -23,7 +23,7 @@ def test_place_sets_precision_and_memory_format():
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "abacus"])
+@pytest.mark.parametrize("name", ["cuda:99", "abacus", "meta"])
 def test_a_device_that_is_not_here_is_named(name):
     with pytest.raises(SettingsError, match=f"device.name is '{name}'"):
         Device(name=name).resolve()

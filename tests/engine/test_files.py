@@ -25,7 +25,7 @@ def test_a_writer_that_fails_leaves_the_old_content(tmp_path):
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
     (tmp_path / "b.bin").mkdir()
-    with pytest.raises(OSError), written(tmp_path / "b.bin") as file:
+    with pytest.raises(SettingsError), written(tmp_path / "b.bin") as file:
         file.write(b"new")
     (tmp_path / "c.bin.tmp").symlink_to(path)
     with written(tmp_path / "c.bin") as file:
@@ -115,3 +115,15 @@ def test_names_of_folders_are_safe_and_differ():
     for name in names:
         assert Path(name).name == name not in ("", ".", "..") and len(name.encode()) < 256
         assert not set(name) & set('/\\:*?"<>|\n\0')
+
+
+def test_what_could_not_be_written_leaves_no_rest(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SettingsError, match="folder is a folder"), written(tmp_path / "folder"):
+        raise AssertionError("nothing is worked out first")
+    for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as seen, written(tmp_path / "a.bin") as file:
+            file.write(b"half")
+            raise error
+        assert getattr(seen.value, "filename", str(tmp_path / "a.bin")) == str(tmp_path / "a.bin")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]

@@ -1,7 +1,11 @@
 import warnings
+from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 
@@ -105,6 +109,98 @@ def test_weights_from_a_file(tmp_path, kind):
         assert torch.equal(value, want[key])
 
 
+WRAPPED = {
+    "fast-reid": lambda s: {"model": {f"backbone.{k}": v for k, v in s.items()}},
+    "cluster-contrast": lambda s: {"state_dict": {f"module.base.{k}": v for k, v in s.items()}},
+    "TransReID": lambda s: {f"base.{k}": v for k, v in s.items()},
+    "DINO": lambda s: {
+        "student": {f"module.backbone.{k}": v + 1 for k, v in s.items()},
+        "teacher": {f"backbone.{k}": v for k, v in s.items()},
+        "args": Namespace(arch="resnet18", lr=0.1),
+    },
+    "torchreid": lambda s: {"state_dict": s, "rank1": np.float64(0.9), "epoch": np.int64(3)},
+    "slashes": lambda s: {f"model/{k}": v for k, v in s.items()},
+    "deeper": lambda s: {"a": {"b": {f"net.x.y.{k}": v for k, v in s.items()}}},
+    "head": lambda s: {
+        **{f"base.{k}": v for k, v in s.items()},
+        "base.fc.weight": torch.ones(9, 2),
+    },
+    "stack": lambda s: {f"base.{numbered(k, STACK)}": v for k, v in s.items()},
+    "stack without relu": lambda s: {numbered(k, STACK[:2] + STACK[3:]): v for k, v in s.items()},
+}
+STACK = ["conv1", "bn1", "act1", "maxpool", "layer1", "layer2", "layer3", "layer4"]
+
+
+def numbered(name, stack):
+    head, _, rest = name.partition(".")
+    return f"{stack.index(head)}.{rest}"
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    """A quick ResNet, with options that a file of weights has to fit."""
+    return build(replace(SMALL, backbone="reseen-tiny"))
+
+
+@pytest.mark.parametrize("program", WRAPPED)
+def test_weights_as_other_programs_save_them(tmp_path, narrow, program):
+    state = narrow.backbone.net.state_dict()
+    torch.save(WRAPPED[program](state), tmp_path / "w.pth")
+    net = build(
+        replace(SMALL, backbone="reseen-tiny", weights=str(tmp_path / "w.pth"))
+    ).backbone.net
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, state[key])
+
+
+def test_what_does_not_fit_is_named_with_its_prefix(tmp_path, narrow):
+    state = {f"module.base.{k}": v for k, v in narrow.backbone.net.state_dict().items()}
+    del state["module.base.conv1.weight"]
+    state["module.base.conv9.weight"] = torch.ones(1)
+    torch.save({"state_dict": state}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError) as error:
+        build(replace(SMALL, backbone="reseen-tiny", weights=str(tmp_path / "w.pth")))
+    for words in (
+        "1 weights are missing",
+        "first conv1.weight",
+        "under 'state_dict', after 'module.base.'",
+        "1 without a place, first module.base.conv9.weight",
+    ):
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize(("tokens", "grid"), [(196, (14, 14)), (128, (16, 8)), (210, (21, 10))])
+def test_positions_of_another_size_are_resampled(tmp_path, tokens, grid):
+    settings = replace(SMALL, backbone="vit_tiny_patch16_224", last_stride=2, height=96, width=48)
+    state = build(settings).backbone.net.state_dict()
+    old = torch.randn(1, 1 + tokens, 192)
+    torch.save({**state, "pos_embed": old}, tmp_path / "w.pth")
+    net = build(replace(settings, weights=str(tmp_path / "w.pth"))).backbone.net
+    want = timm.layers.resample_abs_pos_embed(old, [6, 3], list(grid), num_prefix_tokens=1)
+    assert torch.equal(net.pos_embed, want) and torch.equal(net.pos_embed[:, 0], old[:, 0])
+
+
+class Loud:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('code ran')",)
+
+
+def test_code_in_a_file_never_runs_and_is_named(tmp_path):
+    for held, name in ((Loud(), "exec"), (Path("x"), "pathlib"), (np.array([Loud()]), "numpy")):
+        torch.save({"state_dict": {}, "held": held}, tmp_path / "w.pth")
+        with pytest.raises(CheckpointError, match=f"holds more than weights .*{name}"):
+            build(replace(SQUEEZE, weights=str(tmp_path / "w.pth")))
+
+
+def test_a_damaged_checkpoint_is_no_start(tmp_path):
+    path = tmp_path / "w.pt"
+    torch.save(encoders.save(build(SQUEEZE)), path)
+    data = path.read_bytes()
+    path.write_bytes(data[:-200_000] + bytes([data[-200_000] ^ 1]) + data[-199_999:])
+    with pytest.raises(CheckpointError, match=r"w\.pt is damaged"):
+        build(replace(SQUEEZE, weights=str(path)))
+
+
 def test_weights_that_do_not_fit_are_refused_with_the_first_name(tmp_path):
     state = build(SQUEEZE).backbone.net.state_dict()
     del state["0.weight"]
@@ -149,6 +245,8 @@ def test_without_a_network_timm_weights_are_one_clear_sentence(monkeypatch, tmp_
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
+        ({"backbone": "osnet_x1_0"}, r"'osnet_x1_0': it is not a timm network.*the weights\.$"),
+        ({"options": {"in_chans": "1"}}, r"resnet18 with .*does not take colour pictures"),
         ({"backbone": "resnet5"}, r"No backbone .*'resnet5'.*Did you mean .*resnet"),
         ({"backbone": "squeezenet1_1", "weights": "timm"}, "comes from torchvision"),
         ({"options": {"colour": "red"}}, "does not take .*colour"),

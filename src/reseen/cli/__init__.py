@@ -1,16 +1,19 @@
 """The command line: `reseen COMMAND ...`; each command is a plain function, loaded when asked."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
 from reseen.cli.help import PlainHelp, examples
 from reseen.cli.mistakes import explain
+from reseen.cli.refusals import refusal
 from reseen.errors import ReseenError, SettingsError
 
 NOTHING = Parameter(negative="")
@@ -130,12 +133,23 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run one command.
 
     Exit codes: 0 done; 1 an error that the user can mend, said in a line, words that are not
-    understood among them; 130 stopped by Ctrl-C. Anything else keeps its traceback.
+    understood among them; 130 stopped by Ctrl-C, 143 by SIGTERM. `data check` alone ends with 2
+    where something will hurt. Anything else keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):  # names that a console's alphabet cannot show
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if words is None else words)
+    stopped = [signal.SIGINT]
+
+    def stop(number: int, _frame: object) -> None:
+        stopped.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGTERM)
+    mine = before == signal.SIG_DFL and current_thread() is main_thread()
+    if mine:
+        signal.signal(signal.SIGTERM, stop)
     try:
         app.config = settings_of(words)
         app(words, exit_on_error=False, print_error=False)
@@ -143,9 +157,18 @@ def main(words: Sequence[str] | None = None) -> None:
         _refuse(explain(error))
     except ReseenError as error:
         _refuse(str(error))
-    except KeyboardInterrupt:
-        print("reseen: stopped. The same command continues a training run.", file=sys.stderr)
-        sys.exit(130)
+    except (OSError, MemoryError, RuntimeError) as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        _refuse(said)
+    except KeyboardInterrupt as error:
+        told = str(error) or "stopped. The same command continues a training run."
+        print(f"reseen: {told}", file=sys.stderr)
+        sys.exit(128 + stopped[-1])
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _refuse(why: str) -> NoReturn:

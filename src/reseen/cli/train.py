@@ -1,10 +1,10 @@
 """`reseen train METHOD DATA --out RUN`: one command a method, its options are its settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
 from rich.table import Table
 
 from reseen.cli import NOTHING
@@ -14,6 +14,7 @@ from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.engine.run import read_metrics
+from reseen.errors import SettingsError
 from reseen.methods import METHODS
 from reseen.training import train
 
@@ -25,6 +26,16 @@ app = App(
 )
 
 
+def _whole(_kind: type, tokens: Sequence[Token]) -> int:
+    """Read a seed; cyclopts would round 1.5."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise SettingsError(
+            f"seed is {tokens[0].value}. Use a whole number of 0 or more."
+        ) from None
+
+
 def _command(method: type) -> Callable[..., None]:
     def run(
         data: Path,
@@ -33,7 +44,7 @@ def _command(method: type) -> Callable[..., None]:
         out: Out,
         config: Annotated[Path | None, Parameter(alias="-c")] = None,
         variant: str | None = None,
-        seed: Seed = 0,
+        seed: Annotated[Seed, Parameter(converter=_whole)] = 0,
         source: Path | None = None,
         start: Path | None = None,
         evaluate_every: int = 5,
@@ -59,9 +70,10 @@ def _command(method: type) -> Callable[..., None]:
             loading=loading,
             quiet=quiet,
         )
-        shown = _results(read_metrics(out))
+        rows = read_metrics(out)
+        shown = _results(rows) if rows else {}
         numbers = {title.replace(" ", "_"): row for title, row in shown.items()}
-        give(numbers, _table(shown), *_verdict(shown), as_json=as_json)
+        give(numbers, *([_table(shown), *_verdict(shown)] if rows else []), as_json=as_json)
 
     run.__annotations__["settings"] = Annotated[method, Parameter(name="*")]
     run.__doc__ = f"""{method.__doc__}

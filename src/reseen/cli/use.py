@@ -197,7 +197,7 @@ def choose_eps(
     min_samples
         Images within eps that make a core point.
     """
-    found = sweep(_rows(features), at, k1=k1, k2=k2, min_samples=min_samples)
+    found = sweep(_features(features), at, k1=k1, k2=k2, min_samples=min_samples)
     columns = ("eps", "clusters", "noise", "largest", "stability")
     tried = zip(*(getattr(found, column) for column in columns), strict=True)
     eps, why = found.suggest()
@@ -209,17 +209,22 @@ def choose_eps(
     )
 
 
-def _rows(path: Path) -> np.ndarray:
-    wrong = f"{path} holds no features: give a .npz file that `reseen extract` wrote."
+def _features(path: Path) -> np.ndarray:
+    """Read the features (N, D) that `extract` wrote."""
     if not path.is_file():
         raise DataError(f"{path} is not a file: give a .npz file that `reseen extract` wrote.")
     try:
         with path.open("rb") as opened, np.load(opened) as file:
             rows = file["features"]
-    except Exception as error:  # numpy, zipfile and zlib each have their own for what is no .npz
-        raise DataError(wrong) from error
-    if rows.ndim != 2 or rows.dtype.kind != "f":
-        raise DataError(wrong)
+        sound = rows.ndim == 2 and rows.dtype.kind == "f" and bool(np.isfinite(rows).all())
+    except PermissionError:
+        raise
+    except Exception:  # damage can make numpy raise nearly anything
+        sound, rows = False, np.empty(0)
+    if not sound:
+        raise DataError(
+            f"{path} is damaged or holds no features. Give a .npz file that `reseen extract` wrote."
+        )
     return rows
 
 

@@ -5,10 +5,10 @@ Re-identification, AAAI 2019.
 """
 
 import numpy as np
-from numba import njit
 
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError
+from reseen.kernels.compile import njit
 from reseen.kernels.dissimilarity import dissimilarities, least_dissimilar
 from reseen.records import PseudoLabels
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from torch import Tensor
 
 from reseen.errors import SettingsError
+from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from os import cpu_count
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import PIL.Image
@@ -88,7 +89,11 @@ class Crops:
         height, width: H, W.
         loading: how they are read, and whether they are kept.
         track: wraps the first reading of all pictures to show its progress.
-        chance: makes the generator that draws frames of tracklets, anew for each `batches`.
+        chance: for training, makes the generator that draws frames of tracklets, anew for each
+            `batches`.
+
+    Attributes:
+        checksums: (N,) int64, for training: of the bytes of each image's files.
 
     Raises:
         DataError: pictures cannot be read; names the first SHOWN of them and why.
@@ -114,13 +119,15 @@ class Crops:
         self._workers = loading.workers or cpu_count() or 1
         if loading.fits(len(paths), height, width):
             self.pixels = torch.empty(len(paths), 3, height, width, dtype=torch.uint8)
-        broken = self._read_all(paths, track)
+        sums = np.zeros(len(paths), np.int64)
+        broken = self._read_all(paths, track, None if chance is None else sums)
         if broken and (not loading.skip_broken or len(broken) == len(paths)):
             raise DataError(_broken(broken, len(paths)))
         if broken:
             sound = [i for i in range(len(paths)) if i not in broken]
             images = _without(images, {paths[i] for i in broken})
             paths = [paths[i] for i in sound]
+            sums = sums[sound]
             if self.pixels is not None:
                 for to, i in enumerate(sound):  # in place: there may be no room for a copy
                     self.pixels[to] = self.pixels[i]
@@ -132,6 +139,8 @@ class Crops:
         self._chance = chance
         self._counts = np.array([len(image.frames) or 1 for image in images], np.int64)
         self._starts = np.cumsum(self._counts) - self._counts  # where the frames of each begin
+        parts = zip(self._starts, self._counts, strict=True) if chance else ()
+        self.checksums = np.array([crc32(sums[i : i + n].tobytes()) for i, n in parts], np.int64)
         picked = [evenly(count, loading.frames) for count in self._counts]
         self.owners = np.repeat(np.arange(len(images)), [len(places) for places in picked])
         """(M,) the image that each frame belongs to of those that make features, ascending."""
@@ -197,7 +206,9 @@ class Crops:
             positions, read = waiting.popleft()
             yield positions, torch.from_numpy(np.stack([_result(done) for done in read]))
 
-    def _read_all(self, paths: Sequence[Path], track: Callable) -> dict[int, str]:
+    def _read_all(
+        self, paths: Sequence[Path], track: Callable, sums: np.ndarray | None
+    ) -> dict[int, str]:
         broken: dict[int, str] = {}
 
         def read(i: int) -> None:
@@ -205,6 +216,8 @@ class Crops:
                 pixels = decode(paths[i], *self.size)
                 if self.pixels is not None:
                     self.pixels[i] = torch.from_numpy(pixels)
+                if sums is not None:
+                    sums[i] = crc32(paths[i].read_bytes())
             except BrokenPictureError as error:
                 broken[i] = f"{paths[i]}: {error}"
 

@@ -37,7 +37,7 @@ class Device:
             accelerator = torch.accelerator.current_accelerator(check_available=True)
             name = accelerator.type if accelerator else "cpu"
         try:
-            torch.empty(0, device=name)
+            torch.ones(1, device=name).tolist()  # meta can make tensors, and has no numbers
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise SettingsError(

@@ -46,6 +46,17 @@ class Judge:
         """Whether some query has a match in the gallery."""
         return sum(1 for _ in unmatched(self._dataset)) < len(self._dataset.query)
 
+    @property
+    def unsearchable(self) -> str:
+        """What to say where the gallery cannot be searched."""
+        data = self._dataset
+        return (
+            f"{data.root} has {counted(len(data.query), 'query', 'queries')} and "
+            f"{counted(len(data.gallery), 'gallery image')}, and no query has a match. "
+            "Searching needs people who are known to be seen twice, by two cameras where cameras "
+            "are known."
+        )
+
     def labels(self, images: Iterable[Image], labels: PseudoLabels) -> dict[str, float]:
         """Hold pseudo-labels (N,) of N training images against the truth, where all is known."""
         person = [self._person[image.path] for image in images]
@@ -68,12 +79,7 @@ class Judge:
         """
         data = self._dataset
         if not self.can_search:
-            raise DataError(
-                f"{data.root} has {counted(len(data.query), 'query', 'queries')} and "
-                f"{counted(len(data.gallery), 'gallery image')}, and no query has a match. "
-                "Searching needs people who are known to be seen twice, by two "
-                "cameras where cameras are known."
-            )
+            raise DataError(self.unsearchable)
         if self._crops is None:  # a picture that is both query and gallery is read once
             images = distinct(data.query, data.gallery)
             self._crops = load(images, encoder, self._loading, self._screen)

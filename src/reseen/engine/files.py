@@ -23,20 +23,33 @@ def written(path: Path) -> Iterator[BinaryIO]:
 
     Whoever reads sees the old content or the new one, whenever the writer is killed. A writer that
     fails leaves nothing beside it.
+
+    Raises:
+        SettingsError: `path` is a folder.
+        OSError: the system refuses, as when the disk is full.
     """
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder. Give the name of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".tmp")
     if beside.is_symlink():  # opening it would write into what it leads to
         beside.unlink()
-    with beside.open("wb") as file:
-        try:
+    try:
+        with beside.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:
+        beside.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
             beside.unlink(missing_ok=True)
-            raise
+        cause = error.__context__
+        if isinstance(error, RuntimeError) and isinstance(cause, OSError):  # from torch.save
+            cause.filename = cause.filename or str(path)
+            raise cause from None
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)
+        raise
 
 
 def check_out(out: Path, kind: str = "", screen: Screen = QUIET) -> None:

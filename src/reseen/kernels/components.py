@@ -6,9 +6,9 @@ The clusters are the connected components of the core points.
 
 import numba
 import numpy as np
-from numba import njit
 from scipy import sparse
 
+from reseen.kernels.compile import njit
 from reseen.kernels.jaccard import Index, add_minima, distance, distinct_rows, invert, workspace
 from reseen.kernels.threads import spread
 from reseen.records import NOISE

@@ -7,9 +7,9 @@ CVPR 2020, Eqs. 5 to 7.
 from math import isqrt
 
 import numpy as np
-from numba import njit
 
 from reseen.errors import DataError, SettingsError
+from reseen.kernels.compile import njit
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
 from reseen.kernels.threads import spread
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numba import njit
 from scipy import sparse
 
 from reseen.errors import SettingsError
+from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
 
 ZERO = np.finfo(np.float32).tiny

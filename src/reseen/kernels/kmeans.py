@@ -4,9 +4,9 @@ Arthur, Vassilvitskii: k-means++: The Advantages of Careful Seeding, SODA 2007.
 """
 
 import numpy as np
-from numba import njit
 
 from reseen.errors import SettingsError, counted
+from reseen.kernels.compile import njit
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
 from reseen.kernels.threads import spread
 

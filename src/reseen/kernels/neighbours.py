@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from numba import njit
 
 from reseen.errors import DataError, SettingsError
+from reseen.kernels.compile import njit
 from reseen.kernels.shortlist import Shortlist, shortlists
 from reseen.kernels.threads import spread
 

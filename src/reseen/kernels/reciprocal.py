@@ -5,10 +5,10 @@ Sections 3.2 to 3.4.
 """
 
 import numpy as np
-from numba import njit
 from scipy import sparse
 
 from reseen.errors import SettingsError
+from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
 
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
 
 _SPARE = 64

@@ -6,9 +6,9 @@ Protocol of Zheng et al., Scalable Person Re-identification: A Benchmark (Market
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numba import njit
 
 from reseen.errors import DataError, SettingsError
+from reseen.kernels.compile import njit
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows, similarity_blocks
 from reseen.kernels.threads import spread
 from reseen.records import JUNK, Ranking

@@ -6,9 +6,9 @@ Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Enc
 from collections.abc import Iterator
 
 import numpy as np
-from numba import njit
 
 from reseen.errors import SettingsError
+from reseen.kernels.compile import njit
 from reseen.kernels.jaccard import add_minima, distance, invert, workspace
 from reseen.kernels.neighbours import (
     BLOCK_BYTES,

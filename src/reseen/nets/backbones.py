@@ -1,18 +1,25 @@
 """Backbones: pixels (B, 3, H, W) in, a map (B, C, h, w) out, with weights from a file or timm."""
 
+import argparse
+import re
 import socket
+import zipfile
 from ast import literal_eval
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import huggingface_hub
+import numpy as np
 import timm
 import torch
 import torchvision
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from reseen.errors import CheckpointError, SettingsError
@@ -163,7 +170,14 @@ def create(
     net = _network(name, weights == "timm", height, width, options)
     if weights not in ("timm", "none"):
         load_weights(net, Path(weights))
-    backbone = Backbone(net, height, width)
+    try:
+        backbone = Backbone(net, height, width)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SettingsError(
+            f"{name} with {dict(options)} does not take colour pictures of {height} x {width} "
+            f"pixels: {reason:.200}"
+        ) from error
     if last_stride == 1:
         keep_last_resolution(backbone, height, width)
     return backbone
@@ -183,9 +197,12 @@ def _network(name: str, pretrained: bool, height: int, width: int, options) -> n
         net = getattr(torchvision.models.get_model(name), "features", None)
         if net is not None:
             return net
-    near = get_close_matches(name, timm.list_models(), 3)
+    near = get_close_matches(name, timm.list_models(), 3, 0.75)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise SettingsError(f"No backbone is called {name!r}: use the name of a timm model.{hint}")
+    raise SettingsError(
+        f"No backbone is called {name!r}: it is not a timm network. Use the name of one "
+        f"(timm.list_models()), also where a file gives the weights.{hint}"
+    )
 
 
 def _timm(name: str, pretrained: bool, height: int, width: int, options) -> nn.Module:
@@ -230,27 +247,143 @@ def _plain(value: Any) -> Any:
 def load_weights(net: nn.Module, path: Path) -> None:
     """Load a file of backbone weights into `net`; a classifier in the file is left out.
 
-    Takes a plain state dict, one under the key `state_dict` or `model`, with or without a
-    `module.` prefix, or the encoder of a checkpoint that this package wrote.
+    Takes a plain state dict or one inside others (`state_dict`, `model`, `teacher` ...), with any
+    prefix before its names (`module.`, `base.`, `backbone.` ...) or numbers in place of the names
+    of the network's children, or the encoder of a checkpoint that this package wrote. Positions of
+    a transformer that saw another size of picture are resampled.
 
     Raises:
         CheckpointError: not readable, or a weight is missing or has another shape.
     """
-    found = _backbone_part(read_weights(path))
+    state = read_weights(path)
+    if "encoder_settings" in state and not intact(path):
+        raise CheckpointError(f"{path} is damaged. Bring back a copy of it, or give another file.")
     wanted = net.state_dict()
-    spare = [key for key in found if key not in wanted]
-    found = {key: value for key, value in found.items() if key in wanted}
-    missing = [key for key in wanted if key not in found]
-    unequal = [key for key, value in found.items() if value.shape != wanted[key].shape]
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    parts = [(where, part, _renamed(part, net)) for where, part in _state_dicts(state)]
+    if not parts:
+        raise CheckpointError(f"{path} holds no tensors with names. Give a file of weights.")
+    where, part, (prefix, found) = max(parts, key=lambda each: len(each[2][1]))
+    found = _resample_positions(net, wanted, found)
+    spare = [name for name in part if name.removeprefix(prefix) not in found]
+    missing = [name for name in wanted if name not in found]
+    unequal = [name for name, value in found.items() if value.shape != wanted[name].shape]
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
     if missing or unequal:
         wrong = (missing or unequal)[0]
+        at = ", ".join([f"under {where!r}"] * bool(where) + [f"after {prefix!r}"] * bool(prefix))
         raise CheckpointError(
             f"{path} does not fit: {len(missing)} weights are missing and {len(unequal)} have "
-            f"another shape, first {wrong} (the file has {len(found) + len(spare)} entries, "
-            f"{len(spare)} without a place). Check the name of the backbone and its options."
+            f"another shape, first {wrong}; the file has {len(part)} entries"
+            + (f" {at}" if at else "")
+            + f", {len(spare)} without a place"
+            + (f", first {spare[0]}" if spare else "")
+            + ". Check the name of the backbone and its options."
         )
     net.load_state_dict(found, strict=False)
+
+
+def _state_dicts(state: Mapping, where: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Give every dict of tensors inside a file, with the keys that lead to it, the best first.
+
+    Where several fit equally the first is taken: a teacher, which is the mean of its students.
+    """
+    here = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    if here and all(isinstance(name, str) for name in here):
+        yield where, here
+    first = ("encoder", "state_dict", "model", "teacher")
+    names = [name for name in first if name in state] + [n for n in state if n not in first]
+    for name in names:
+        if isinstance(state[name], Mapping) and where.count(".") < 2:
+            yield from _state_dicts(state[name], f"{where}.{name}" if where else str(name))
+
+
+def _renamed(part: dict[str, Tensor], net: nn.Module) -> tuple[str, dict[str, Tensor]]:
+    """Find the prefix and numbering under which most names are the network's.
+
+    Returns:
+        The prefix, and the tensors that the network has a place for, by its own names.
+    """
+    best: tuple[str, dict[str, Tensor]] = "", {}
+    for names in _namings(net):
+        prefixes = Counter(
+            name.removesuffix(ending)
+            for name in part
+            for ending in _endings(name)
+            if ending in names
+        )
+        for prefix, count in prefixes.most_common(1):
+            if count > len(best[1]):
+                inside = {
+                    n.removeprefix(prefix): v for n, v in part.items() if n.startswith(prefix)
+                }
+                best = prefix, {names[n]: v for n, v in inside.items() if n in names}
+    return best
+
+
+def _endings(name: str) -> list[str]:
+    """Give what a name may be without a prefix: "a.b/c" is "a.b/c", "b/c" or "c"."""
+    return [name, *(name[i + 1 :] for i, letter in enumerate(name) if letter in "./")]
+
+
+def _namings(net: nn.Module) -> Iterator[dict[str, str]]:
+    """Give the names that a file may have for those of a network: its own, or numbers.
+
+    A stack of a network's children (nn.Sequential), with or without its activations, has numbers.
+    """
+    names = list(net.state_dict())
+    yield dict(zip(names, names, strict=True))
+    children = list(net.named_children())
+    for stack in (children, [(n, m) for n, m in children if not isinstance(m, nn.ReLU)]):
+        numbers = {name: str(i) for i, (name, _) in enumerate(stack)}
+        heads = [name.partition(".") for name in names]
+        yield {
+            f"{numbers[head]}.{rest}": f"{head}.{rest}"
+            for head, _, rest in heads
+            if head in numbers and rest
+        }
+
+
+def _resample_positions(
+    net: nn.Module, wanted: Mapping[str, Tensor], found: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Fit the positions of a transformer that saw pictures of another size, as timm does."""
+    grid = getattr(getattr(net, "patch_embed", None), "grid_size", None)
+    old, new = found.get("pos_embed"), wanted.get("pos_embed")
+    if grid is None or old is None or new is None or old.ndim != 3 or old.shape == new.shape:
+        return found
+    prefix = new.shape[1] - grid[0] * grid[1]
+    count = old.shape[1] - prefix
+    if count < 1 or old.shape[2] != new.shape[2]:
+        return found
+    side = isqrt(count)
+    if side * side != count:  # taller than wide, about twice, as crops of people are
+        widths = [width for width in range(1, side + 1) if count % width == 0]
+        side = min(widths, key=lambda width: abs(count / width**2 - 2))
+    resampled = resample_abs_pos_embed(
+        old, list(grid), [count // side, side], num_prefix_tokens=prefix
+    )
+    return {**found, "pos_embed": resampled}
+
+
+def intact(path: Path, *, mapped: bool = False) -> bool:
+    """Say whether a file that torch.save wrote is as it was written, by the checksums it holds.
+
+    Args:
+        path: of the file; one without checksums (of an old form) counts as intact.
+        mapped: look at the names and numbers only, not at the tensors.
+    """
+    if not zipfile.is_zipfile(path):
+        return True
+    try:
+        with zipfile.ZipFile(path) as file:
+            for name in file.namelist():
+                if not mapped or name.endswith("/data.pkl"):
+                    with file.open(name) as part:
+                        while part.read(2**20):
+                            pass
+    except Exception:  # damaged headers can make zipfile raise nearly anything
+        return False
+    return True
 
 
 def read_weights(path: Path, *, mapped: bool = False) -> dict:
@@ -266,10 +399,19 @@ def read_weights(path: Path, *, mapped: bool = False) -> dict:
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file. Give a file of weights, or name none.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with torch.serialization.safe_globals(_HARMLESS):
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except PermissionError:
+        raise
     except Exception as error:
+        held = re.search(r"GLOBAL (\S+)", str(error))
+        if held:
+            raise CheckpointError(
+                f"{path} holds more than weights ({held[1]}), which is not loaded, as it could run "
+                "code. Save the weights alone: torch.save(network.state_dict(), FILE)."
+            ) from error
         raise CheckpointError(
-            f"{path} is not a file of weights ({type(error).__name__})."
+            f"{path} is not a file of weights that torch.save wrote, or it is damaged."
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(
@@ -278,14 +420,15 @@ def read_weights(path: Path, *, mapped: bool = False) -> dict:
     return state
 
 
-def _backbone_part(state: dict) -> dict[str, Tensor]:
-    for key in ("encoder", "state_dict", "model"):
-        if isinstance(state.get(key), dict):
-            state = state[key]
-    for prefix in ("module.", "backbone.net.", "features."):
-        if any(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+_HARMLESS: list[Any] = [
+    _SCALAR,
+    (_SCALAR, "numpy.core.multiarray.scalar"),  # as numpy 1 called it
+    np.dtype,
+    *{type(np.dtype(letter)) for letter in "?bBhHiIlLqQefdg"},
+    argparse.Namespace,
+]
+"""What training programs save beside weights and what runs no code: numbers of numpy, options."""
 
 
 def keep_last_resolution(net: nn.Module, height: int, width: int) -> None:

@@ -288,8 +288,8 @@ def load(path: Path) -> Encoder:
     try:
         encoder = build(replace(settings, weights="none"))
         encoder.load_state_dict(state["encoder"])
-    except (KeyError, TypeError, RuntimeError, SettingsError) as error:
-        raise _damaged(path, error) from error
+    except _SPOILT as error:
+        raise _unfit(path, error) from error
     encoder.settings = settings
     return encoder
 
@@ -297,23 +297,50 @@ def load(path: Path) -> Encoder:
 def _settings(state: dict, path: Path) -> EncoderSettings:
     try:
         return EncoderSettings(**state["encoder_settings"])
-    except (TypeError, SettingsError) as error:
-        raise _damaged(path, error) from error
+    except _SPOILT as error:
+        raise _unfit(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> CheckpointError:
+_SPOILT = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SettingsError)
+
+
+def _unfit(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{path} was written by another version of this package or is damaged: {error!r:.200}"
     )
+
+
+def damaged(path: Path, why: str) -> str:
+    """Say that a checkpoint is damaged, and what can be done."""
+    best = path.with_name("best.pt")
+    if path.name == "last.pt" and best.is_file() and backbones.intact(best):
+        advice = (
+            f"{best} is sound: use it (--best), begin a new run with it in a new folder (--start "
+            f"{best}), or bring back a copy of {path.name}."
+        )
+    else:
+        advice = "Bring back a copy of it, or train again in a new folder."
+    return f"{path} is damaged ({why}). {advice}"
 
 
 def read_checkpoint(path: Path, *, mapped: bool = False) -> dict:
     """Read a file that holds what `save` gave, and maybe more; `mapped` as in `read_weights`.
 
     Raises:
-        CheckpointError: the file is missing or was not written by this package.
+        CheckpointError: the file is missing, damaged, or was not written by this package.
     """
-    state = backbones.read_weights(path, mapped=mapped)
-    if "encoder_settings" not in state:
+    if path.is_file() and not backbones.intact(path, mapped=mapped):
+        raise CheckpointError(damaged(path, "its content does not match its checksums"))
+    try:
+        state = backbones.read_weights(path, mapped=mapped)
+    except CheckpointError:
+        if path.is_file() and path.name in ("last.pt", "best.pt"):
+            raise CheckpointError(damaged(path, "torch cannot read it")) from None
+        raise
+    if not all(isinstance(state.get(part), dict) for part in ("encoder_settings", "encoder")):
         raise CheckpointError(f"{path} holds no encoder of this package. Give a run's checkpoint.")
+    number, rows = state.get("round", 1), state.get("metrics")
+    known = number if rows is None else max((row["round"] for row in rows), default=0)
+    if type(number) is not int or number < 1 or number != known:
+        raise CheckpointError(damaged(path, f"its round is {number!r:.20}"))
     return state

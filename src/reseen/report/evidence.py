@@ -22,7 +22,7 @@ from reseen.engine.run import (
     read_metrics,
     read_paths,
 )
-from reseen.errors import DataError
+from reseen.errors import CheckpointError, DataError
 from reseen.nets.encoder import Encoder
 from reseen.records import NOISE, Dataset, Image, PseudoLabels, Ranking, distinct
 from reseen.training import load
@@ -154,9 +154,13 @@ class Evidence:
             DataError: pictures are not where they were, or the data is another.
         """
         paths = read_paths(self.folder)
+        if not paths or any(path == Path() or "\0" in str(path) for path in paths):
+            raise self._lost(paths)
         images = found(paths, self.data) if self.data else tuple(map(Image, paths))
         if self.data is None:
             _demand(paths, self.folder)
+        if any(each and len(each.ids) != len(paths) for each in (self.labels, self.labels_before)):
+            raise self._lost(paths)
         kept = self._extract(images)
         features = self._stack([images[i] for i in kept])
         labels, before = (
@@ -180,6 +184,15 @@ class Evidence:
         """Read a few images at the size of the encoder; of tracklets their first frames."""
         stills = [replace(image, path=image.paths[0], frames=()) for image in images]
         return extraction.load(stills, self.encoder, self._loading)
+
+    def _lost(self, paths: Sequence[Path]) -> CheckpointError:
+        counts = sorted({len(each.ids) for each in (self.labels, self.labels_before) if each})
+        return CheckpointError(
+            f"{self.folder / 'images.txt'} is damaged or gone: it names {len(paths)} images"
+            + "".join(f", and there are pseudo-labels of {count}" for count in counts)
+            + ". The command that trained this run writes it anew; or leave out what needs "
+            "images (--only run)."
+        )
 
     def _extract(self, images: Sequence[Image]) -> list[int]:
         """Make the features that are not there yet; give the positions of images that have some."""

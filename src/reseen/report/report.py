@@ -9,7 +9,7 @@ from reseen.engine.cam import check_stages
 from reseen.engine.device import Device
 from reseen.engine.files import check_out, refuse_inside
 from reseen.engine.progress import Screen
-from reseen.engine.run import read_paths
+from reseen.engine.run import damaged_metrics, read_paths
 from reseen.errors import CheckpointError, SettingsError, counted
 from reseen.records import Dataset
 from reseen.report.attention import show_attention
@@ -145,6 +145,11 @@ def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
         f"{counted(run.left_out, 'training image')} of {run.title} cannot be read: left out."
         for run in runs
         if run.left_out
+    ]
+    said += [
+        f"{damaged} damaged lines of {run.title}'s metrics.jsonl are left out."
+        for run in runs
+        if (damaged := damaged_metrics(run.folder))
     ]
     said.append(f"Figures (PNG, SVG) and numbers (CSV) lie beside this page, in {folder.name}/.")
     return said

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from math import atan2, cos, pi, sin
 
 import numpy as np
-from numba import njit
 from numpy.random import Generator, default_rng
 from PIL import Image, ImageFilter
 
 from reseen.data.invented.people import Keys
 from reseen.data.invented.render import Light, Scene, cast_shadows, shade, trace
 from reseen.data.invented.scenery import Site, scenery
+from reseen.kernels.compile import njit
 
 OPENS, CLOSES = 8 * 3600, 18 * 3600
 """The day of a town, in seconds."""

@@ -4,7 +4,6 @@ from math import atan2, cos, pi, sin
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.random import Generator, default_rng
 from PIL import Image
 
@@ -24,6 +23,7 @@ from reseen.data.invented.render import (
     trace,
 )
 from reseen.data.invented.scenery import obstacle, yaw
+from reseen.kernels.compile import njit
 
 SIDES = ("back", "right", "front", "left")
 

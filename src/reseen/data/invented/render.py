@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from reseen.kernels.compile import njit
 
 BALL, CONE, BOX, RING = range(4)
 PLAIN, STRIPES, PINSTRIPES, CHECKS, LOGO, OPEN, BLOCK, MOTTLED = range(8)

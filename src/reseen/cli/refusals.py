@@ -1,0 +1,38 @@
+"""What the system refuses (space, rights, memory), as a sentence."""
+
+import errno
+
+ADVICE = {
+    errno.ENOSPC: "Make room and give the same command again; what was written before is kept.",
+    errno.EFBIG: "Allow larger files (ulimit -f) and give the same command again.",
+    errno.EACCES: "Change its rights, or give another place.",
+    errno.EPERM: "Change its rights, or give another place.",
+    errno.EROFS: "Give a place that can be written.",
+    errno.ENOTDIR: "A file is where a folder should be: give another place.",
+    errno.EEXIST: "A file is where a folder should be: give another place.",
+    errno.EISDIR: "Give the name of a file.",
+    errno.ENOENT: "Check the path.",
+    errno.EMFILE: "Allow more open files (ulimit -n), or read with fewer threads (--workers 1).",
+    errno.ENFILE: "Close other programs, or read with fewer threads (--workers 1).",
+}
+if hasattr(errno, "EDQUOT"):  # not on Windows
+    ADVICE[errno.EDQUOT] = ADVICE[errno.ENOSPC]
+
+MEMORY = (
+    "Close other programs, or ask for less: a lower --memory, smaller pictures "
+    "(--encoder.height, --encoder.width), a smaller batch."
+)
+
+
+def refusal(error: BaseException) -> str | None:
+    """Say in a sentence what the system refused, or None where the error is of another kind."""
+    first = (str(error).splitlines() or [""])[0]
+    if isinstance(error, OSError):
+        if error.errno is None:
+            return first or type(error).__name__
+        where = "" if error.filename is None else f": {error.filename}"
+        return f"{error.strerror}{where}. {ADVICE.get(error.errno, '')}".strip()
+    torch_said = "can't allocate memory" in first or "out of memory" in first
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torch_said):
+        return f"there is not enough memory ({first or 'no more was to be had'}). {MEMORY}"
+    return None
