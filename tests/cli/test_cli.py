@@ -291,6 +291,7 @@ iterations = 1
 """
 
 
+@pytest.mark.slow
 def test_all_methods_on_all_data_go_into_a_page(reseen, town_folder, other_folder, tmp_path):
     (tmp_path / "all.toml").write_text(ALL)
     page, out = tmp_path / "page.md", tmp_path / "runs"
@@ -328,6 +329,7 @@ def test_all_methods_on_all_data_go_into_a_page(reseen, town_folder, other_folde
     assert str(other_folder) in told and str(town_folder) not in told
 
 
+@pytest.mark.slow
 def test_a_sweep_of_two_domains_from_a_start(reseen, town_folder, other_folder, tmp_path):
     import json
 

@@ -28,6 +28,7 @@ def crops(town):
     return Dataset("crops", town.root, town.train)
 
 
+@pytest.mark.slow
 def test_the_source_helps_in_the_target_and_soft_labels_help_further(easy_town, tmp_path, quick):
     easy = Difficulty(camera_gap=0, look_alikes=0, occlusion=0, box_error=0)
     sizes = dict(people=32, cameras=3, views=4, height=32, width=16)
@@ -38,13 +39,14 @@ def test_the_source_helps_in_the_target_and_soft_labels_help_further(easy_town, 
             backbone="reseen-tiny", height=32, width=16, last_stride=2, pooling="mean"
         ),
         augment=AugmentSettings(pad=3),
-        **dict(attention="none", specific=False, rate=3e-3, head_rate=3e-3, normalised=True),
+        **dict(attention="none", specific=False, rate=2e-3, head_rate=2e-2, normalised=True),
         **dict(people=8, views=4, iterations=20, pretrain=1, rounds=4, k1=8, k2=3, eps=0.5),
     )
     source = read(tmp_path / "b")
     learn(method, easy_town, tmp_path / "run", source=source, evaluate_every=1)
-    untrained, learnt, *_, last = (row["mAP"] for row in read_metrics(tmp_path / "run"))
-    assert learnt > 1.15 * untrained and last > 1.15 * learnt
+    untrained, learnt, *further = (row["mAP"] for row in read_metrics(tmp_path / "run"))
+    assert learnt > 1.2 * untrained  # 1.36 to 1.41 was measured with three seeds
+    assert np.mean(further) > learnt  # 1.15 to 1.36 times as much
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,9 @@ def whole_run(town, other_town, tmp_path_factory):
 
 
 def state(folder):
-    return torch.load(checkpoint(folder, "last"), weights_only=True)
+    """Give all that is kept but the metrics, which hold times."""
+    kept = torch.load(checkpoint(folder, "last"), weights_only=True)
+    return {name: part for name, part in kept.items() if name != "metrics"}
 
 
 @everyone
