@@ -29,7 +29,7 @@ def main(folder: Path = Path("runs/demo")) -> None:
         epochs=8,
         iterations=25,
         views=8,
-        rate=1e-3,
+        rate=5e-4,
         rate_step=6,
         eps=0.5,
     )
