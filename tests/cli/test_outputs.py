@@ -75,3 +75,11 @@ def test_runs_of_a_sweep_over_paths_lie_below_its_folder(
     assert code == 0, err
     assert len(list((tmp_path / "a" / "b" / "w").glob("*/0/table.json"))) == 4
     assert len(list(tmp_path.rglob("table.json"))) == 4
+
+
+@pytest.mark.parametrize("words", ["train supervised", "bench table adtc-2", "bench all"])
+def test_folders_of_runs_are_made_only_below_one_that_exists(reseen, town_folder, tmp_path, words):
+    out = tmp_path / "some" / "new" / "run"
+    code, _, err = reseen(*words.split(), town_folder, "--out", out)
+    assert code == 1 and f"neither {out.parent} nor {out.parent.parent} is a folder" in err
+    assert list(tmp_path.iterdir()) == []

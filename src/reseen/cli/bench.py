@@ -66,6 +66,7 @@ def table(
     only
         Variants to run, where not all are wanted.
     """
+    check_out(out, screen=Screen(quiet))
     method, variants = rows_of(name)
     for variant in only:
         if variant not in variants:
@@ -149,11 +150,12 @@ def sweep(
     """
     if method not in METHODS:
         raise SettingsError(f"No method is called {method!r}. Use one of: {', '.join(METHODS)}.")
+    check_out(out, screen=Screen(quiet))
     tried = [value.strip() for value in values.split(",") if value.strip()]
     if not tried or len(set(tried)) < len(tried):
         raise SettingsError(f"values is {values!r}. Give different values with commas: 0.1,0.3.")
     if plot:
-        check_out(plot, ".png", Screen())
+        check_out(plot, ".png", Screen(quiet))
     name = setting.lstrip("-").replace("_", "-")
     settings += _given(source, start, quiet)
     bound = {v: _bound(method, data, out, [f"--{name}={v}"], settings) for v in tried}
@@ -221,13 +223,14 @@ def every(
     for method in only:
         if method not in METHODS:
             raise SettingsError(f"No method is called {method!r}. Known: {', '.join(METHODS)}.")
+    check_out(out, screen=Screen(quiet))
     if not data or len(source) not in (0, 1, len(data)):
         raise SettingsError(
             f"{len(data)} data sets and {len(source)} sources are given. Give one data set or more "
             "and no source, one for all of them, or one each."
         )
     if write:
-        check_out(write, ".md", Screen())
+        check_out(write, ".md", Screen(quiet))
         around(write, ALL)  # before hours of training
     methods = [method for method in METHODS if not only or method in only]
     sources = source or (None,)

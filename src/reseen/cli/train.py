@@ -13,6 +13,8 @@ from reseen.cli.output import AsJson, Out, Quiet, Seed, give
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
+from reseen.engine.files import check_out
+from reseen.engine.progress import Screen
 from reseen.engine.run import read_metrics
 from reseen.errors import SettingsError
 from reseen.methods import METHODS
@@ -57,6 +59,7 @@ def _command(method: type) -> Callable[..., None]:
         loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
         settings: Annotated[Any, Parameter(name="*")] = method(),  # noqa: B008 (frozen)
     ) -> None:
+        check_out(out, screen=Screen(quiet))
         dataset = read(data, format=format, pattern=pattern, folders=folders)
         train(
             settings,

@@ -122,7 +122,12 @@ def _identity(folder: Path) -> tuple[int, int]:
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            found = [e for e in entries if not e.name.startswith(".") and e.name not in _NOBODYS]
+            found = [
+                e
+                for e in entries
+                if not e.name.startswith(".") and e.name not in _NOBODYS
+                if not e.name.endswith(".reseen")  # the figures of a report
+            ]
     except PermissionError as error:
         raise DataError(
             f"{folder} may not be read ({error.strerror}). Give yourself the right to read it, or "

@@ -4,13 +4,12 @@ Ester, Kriegel, Sander, Xu: A Density-Based Algorithm for Discovering Clusters (
 The clusters are the connected components of the core points.
 """
 
-import numba
 import numpy as np
 from scipy import sparse
 
 from reseen.kernels.compile import njit
 from reseen.kernels.jaccard import Index, add_minima, distance, distinct_rows, invert, workspace
-from reseen.kernels.threads import spread
+from reseen.kernels.threads import spread, thread_count
 from reseen.records import NOISE
 
 _KEPT = 32
@@ -39,7 +38,7 @@ def density_labels(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: in
     near = np.empty((n, _KEPT), np.int32)
     level = np.empty((n, _KEPT), np.int16)
     sizes = np.zeros(n, np.int64)
-    counts = np.zeros((numba.get_num_threads(), len(limits), n), np.int64)
+    counts = np.zeros((thread_count(), len(limits), n), np.int64)
     spread(_measure, index, copies, limits, near, level, sizes, counts)
     core = np.cumsum(counts.sum(0), axis=0) + copies >= min_samples
     roots = _join(index, limits, near, level, sizes, core)

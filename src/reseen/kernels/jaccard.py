@@ -7,13 +7,12 @@ the pairs. It holds for weights (`encode`: every row sums to 1) and for plain se
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from scipy import sparse
 
 from reseen.errors import SettingsError
 from reseen.kernels.compile import njit
-from reseen.kernels.threads import spread
+from reseen.kernels.threads import spread, thread_count
 
 ZERO = np.finfo(np.float32).tiny
 """Stands for a distance of 0, so that sparse matrices keep the pair."""
@@ -195,7 +194,7 @@ def smallest_mean(encoding: sparse.csr_matrix, share: float) -> float:
         )
     first, place = distinct_rows(encoding)
     copies = np.bincount(place)
-    counted = np.zeros((numba.get_num_threads(), _BINS + 1), np.int64)
+    counted = np.zeros((thread_count(), _BINS + 1), np.int64)
     spread(_histogram, invert(encoding[first]), copies, counted)
     counts = counted.sum(0)
     counts[0] += np.sum(copies * (copies - 1) // 2)

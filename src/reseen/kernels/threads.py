@@ -12,6 +12,15 @@ from functools import lru_cache
 import numba
 
 
+def thread_count() -> int:
+    """Give the number of threads: numba's (NUMBA_NUM_THREADS).
+
+    `numba.get_num_threads` would start a pool of numba's own, and so set the threads of torch,
+    which shares its OpenMP, to all cores, whatever `torch.set_num_threads` said.
+    """
+    return numba.config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def spread(work: Callable, *args) -> None:
     """Run work(t, threads, *args) in threads t = 0 .. threads - 1, and wait for all.
 
@@ -19,10 +28,8 @@ def spread(work: Callable, *args) -> None:
         work: a function of `njit(nogil=True)` that walks through range(t, n, threads), and writes
             only what belongs to these.
         args: what it needs.
-
-    The number of threads is numba's (NUMBA_NUM_THREADS).
     """
-    threads = numba.get_num_threads()
+    threads = thread_count()
     if threads == 1:
         work(0, 1, *args)
     else:
