@@ -2,12 +2,10 @@ import numpy as np
 import torch
 
 from reseen.cluster.density import jaccard_dbscan
-from reseen.kernels import threads
 
 
-def test_torch_keeps_its_threads(monkeypatch):
+def test_torch_keeps_its_threads():
     """Two pools that wait for each other on the same cores made everything ten times slower."""
-    monkeypatch.setattr(threads, "thread_count", lambda: 2)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     rows = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)

@@ -36,7 +36,9 @@ def run(town: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def blind_run(town_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two rounds on crops of which nothing is known."""
     root = tmp_path_factory.mktemp("blind")
-    shutil.copytree(town_folder / "bounding_box_train", root / "crops")
+    (root / "crops").mkdir()
+    for number, path in enumerate(sorted((town_folder / "bounding_box_train").iterdir())):
+        shutil.copy(path, root / "crops" / f"{number}{path.suffix}")  # names that tell nothing
     method = ClusterContrast(**(SMALL | {"epochs": 2, "eps": 0.6}))
     train(method, root / "crops", root / "run", device=Device(name="cpu"), quiet=True)
     return root / "run"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
-import numba
+from numba.core import config
 
 
 def thread_count() -> int:
@@ -18,7 +18,7 @@ def thread_count() -> int:
     `numba.get_num_threads` would start a pool of numba's own, and so set the threads of torch,
     which shares its OpenMP, to all cores, whatever `torch.set_num_threads` said.
     """
-    return numba.config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
+    return config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def spread(work: Callable, *args) -> None:
