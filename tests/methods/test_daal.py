@@ -46,7 +46,7 @@ def test_the_source_helps_in_the_target_and_soft_labels_help_further(easy_town, 
     learn(method, easy_town, tmp_path / "run", source=source, evaluate_every=1)
     untrained, learnt, *further = (row["mAP"] for row in read_metrics(tmp_path / "run"))
     assert learnt > 1.2 * untrained  # 1.36 to 1.41 was measured with three seeds
-    assert np.mean(further) > learnt  # 1.15 to 1.36 times as much
+    assert np.mean(further) > learnt  # 1.06 to 1.36 times as much, over seeds and instruction sets
 
 
 @pytest.mark.parametrize(
