@@ -129,9 +129,9 @@ def test_a_few_strangers_or_unknown_cameras_are_not_passed_for_more(blind_run, t
     evidence = Evidence(blind_run)
     _, told = threshold.draw_pairs(evidence)
     assert "not all cameras are known" in told and "by two cameras" not in told
-    known = {image.path.name: image.camera for image in town.train}
+    cameras = [image.camera for image in sorted(town.train, key=lambda image: image.path.name)]
     images = tuple(
-        replace(image, camera=known[image.path.name], time=float(i if i != 1 else 0))
+        replace(image, camera=cameras[int(image.path.stem)], time=float(i if i != 1 else 0))
         for i, image in enumerate(evidence.learnt.images)
     )
     evidence.__dict__["learnt"] = evidence.learnt._replace(images=images)
