@@ -82,6 +82,11 @@ def read(
     return replace(data, notes=(*data.notes, note))
 
 
+def format_of(root: Path, format: str = "auto") -> str:
+    """Say as which format `read` would take a folder."""
+    return format if format != "auto" else ("market1501" if _reader(root) else "folder")
+
+
 def _reader(root: Path) -> Callable[[Path], Dataset] | None:
     """Give what reads the layout of a folder, if it is a benchmark's."""
     if msmt17.has_lists(root) or msmt17.lacks_lists(root):
