@@ -92,7 +92,7 @@ def _suited(words: list[str], readers: tuple) -> str:
     """Choose the preset that suits the data that these words name, and the machine."""
     if not {"-h", "--help"}.isdisjoint(words):
         return "published"
-    from reseen.data.reading import format_of
+    from reseen.data.reading import recognised
     from reseen.engine.device import Device
     from reseen.methods.presets import suited
 
@@ -101,8 +101,8 @@ def _suited(words: list[str], readers: tuple) -> str:
     bound.apply_defaults()
     asked = bound.arguments
     device: Device = asked["device"]
-    data = format_of(asked["data"], asked["format"])
-    return suited(data, device.resolve().name != "cpu")
+    format = asked["format"] if asked["format"] != "auto" else recognised(asked["data"])
+    return suited(format, device.resolve().name != "cpu")
 
 
 def _file(path: Path, method: str | None) -> tuple:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reseen.checks import AUTO
+from reseen.data.reading import PLAIN
 from reseen.engine.settings import flat, varied
 from reseen.errors import SettingsError
 from reseen.methods import METHODS
@@ -74,13 +75,13 @@ def suited(format: str, accelerated: bool) -> str:
     """Choose a preset for data and machine.
 
     Args:
-        format: as which the data was read (`Dataset.format`).
+        format: as which the data was read (`Dataset.format`); empty if it was put together by hand.
         accelerated: whether the network computes on a GPU.
 
     Returns:
         published for a benchmark; gpu or cpu for pictures of one's own.
     """
-    if format not in ("folder", "tracklets"):
+    if format and format not in PLAIN:
         return "published"
     return "gpu" if accelerated else "cpu"
 
