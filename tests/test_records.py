@@ -40,3 +40,11 @@ def test_a_record_prints_as_one_line(record, printed):
 def test_a_tracklet_prints_without_the_names_of_its_frames():
     tracklet = Image(Path("0001.jpg"), person=3, frames=tuple(f"{i:04}.jpg" for i in range(900)))
     assert len(repr(tracklet)) < 100 and "0001.jpg" in repr(tracklet)
+
+
+def test_labels_of_any_whole_numbers_are_kept_as_int64():
+    """A run keeps labels as int64 and takes any others for damaged."""
+    ids = PseudoLabels(np.array([0, 1, -1], np.int32)).ids
+    assert ids.dtype == np.int64 and ids.tolist() == [0, 1, -1]
+    with pytest.raises(TypeError, match="safe"):
+        PseudoLabels(np.array([0.5, 1.0]))

@@ -129,12 +129,15 @@ class PseudoLabels:
     """One round's answer to "who is who": a cluster for each image, or NOISE.
 
     Args:
-        ids: (N,) int64, every value 0..K-1 at least once, or NOISE.
+        ids: (N,) int64 (other whole numbers become that), every value 0..K-1 at least once, or
+            NOISE.
     """
 
     ids: np.ndarray
 
     def __post_init__(self):
+        ids = np.asarray(self.ids).astype(np.int64, casting="safe", copy=False)
+        object.__setattr__(self, "ids", ids)
         found = np.unique(self.ids[self.ids != NOISE])
         if not np.array_equal(found, np.arange(len(found))):
             raise ValueError(f"cluster ids must be 0..K-1 without gaps, found {found[:10]} ...")

@@ -76,6 +76,11 @@ def train(
         KeyboardInterrupt: Ctrl-C; its text says up to which round everything is kept.
     """
     seed = check_seed(seed)
+    if isinstance(method, type) or not callable(getattr(method, "fit", None)):
+        raise SettingsError(
+            f"{method!r:.80} cannot be trained. Give an object with fit(images, run), such as "
+            "ClusterContrast(), or a method of your own."
+        )
     dataset = _dataset(data)
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
@@ -124,7 +129,7 @@ def train(
             images=images,
         )
         try:
-            return method.fit(images, run, *beside)
+            encoder = method.fit(images, run, *beside)
         except KeyboardInterrupt:
             done = last_round(folder)
             raise KeyboardInterrupt(
@@ -132,6 +137,12 @@ def train(
                 if done
                 else "stopped before a round was finished. The same command begins again."
             ) from None
+    if not isinstance(encoder, Encoder):
+        raise SettingsError(
+            f"fit of {type(method).__name__} returned {encoder!r:.80}. Return the encoder that it "
+            "trained, which run.build made."
+        )
+    return encoder
 
 
 def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:
