@@ -13,7 +13,8 @@ from run_attention import RUNS, SHORT, START, town
 
 import reseen
 from reseen.engine.run import read_metrics
-from reseen.engine.variants import pick, varied
+from reseen.engine.settings import varied
+from reseen.engine.variants import pick
 from reseen.methods import METHODS, VARIANTS
 
 TRIED = {

@@ -9,7 +9,7 @@ import pytest
 
 from reseen.engine.device import Device
 from reseen.engine.run import Run, read_metrics
-from reseen.engine.variants import varied
+from reseen.engine.settings import varied
 from reseen.errors import CheckpointError, SettingsError
 from reseen.methods import METHODS, VARIANTS
 from reseen.tables import DONE, _told, rows_of, run_table, written_out

@@ -1,7 +1,7 @@
 """The calls that join a method, data and a folder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from reseen.engine.evaluate import Judge
 from reseen.engine.files import alone, refuse_inside
 from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, check_seed, checkpoint, digest, last_round, read_facts
+from reseen.engine.settings import flat
 from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
@@ -91,7 +92,7 @@ def train(
     told = getattr(method, "needs_people", False)
     facts: dict[str, Any] = {
         "method": type(method).__name__,
-        "settings": asdict(method) if is_dataclass(method) else {},  # pyright: ignore[reportArgumentType]
+        "settings": flat(method) if is_dataclass(method) else {},
         "data": {
             "images": len(dataset.train),
             "train": digest(dataset.train, people=told),

@@ -100,7 +100,8 @@ def _file(path: Path, method: str | None) -> tuple:
 def _defaults(method: str, variant: str | None) -> tuple:
     from cyclopts.config import Dict
 
-    from reseen.engine.variants import nested, own_defaults, pick
+    from reseen.engine.settings import nested, own_defaults
+    from reseen.engine.variants import pick
     from reseen.methods import METHODS, VARIANTS
 
     if method not in METHODS:

@@ -14,7 +14,8 @@ from reseen.data.reading import read
 from reseen.engine.files import check_out, safe_name
 from reseen.engine.progress import Screen
 from reseen.engine.run import read_facts
-from reseen.engine.variants import published, varied
+from reseen.engine.settings import varied
+from reseen.engine.variants import published
 from reseen.errors import SettingsError
 from reseen.methods import METHODS, VARIANTS
 from reseen.records import Dataset

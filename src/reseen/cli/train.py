@@ -16,9 +16,13 @@ from reseen.engine.device import Device
 from reseen.engine.files import check_out
 from reseen.engine.progress import Screen
 from reseen.engine.run import read_metrics
+from reseen.engine.settings import SHARED
 from reseen.errors import SettingsError
 from reseen.methods import METHODS
 from reseen.training import train
+
+for _part in SHARED:
+    Parameter(name="*")(_part)  # their settings are named as if they were the method's own
 
 app = App(
     name="train",

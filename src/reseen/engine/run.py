@@ -26,7 +26,7 @@ from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -50,6 +50,8 @@ from reseen.nets import encoder as encoders
 from reseen.nets.backbones import TINY
 from reseen.nets.encoder import Encoder
 from reseen.records import Image, PseudoLabels
+
+Settings = TypeVar("Settings")
 
 METRICS = "metrics.jsonl"
 IMAGES, SOURCE = "images.txt", "source.txt"
@@ -221,6 +223,10 @@ class Run:
                 f"learn from. {explain()} Everything up to round {self.round - 1} "
                 f"is kept in {self.folder}."
             )
+
+    def settle(self, method: Settings, encoder: Encoder, crops: Crops) -> Settings:
+        """Give a method numbers for what it says is auto; says them, and why."""
+        return method
 
     def neighbours(self, found: np.ndarray) -> None:
         """Hold the images (N, k) found for each training image against the truth, where known."""
