@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from reseen.engine.device import Device
-from reseen.engine.run import Run, read_metrics
+from reseen.engine.folder import read_metrics
+from reseen.engine.run import Run
 from reseen.engine.settings import varied
 from reseen.errors import CheckpointError, SettingsError
 from reseen.methods import METHODS, VARIANTS

@@ -48,6 +48,20 @@ def one_of(settings: Any, known: Sequence[str], *names: str) -> None:
             raise SettingsError(f"{name} is {value!r}. Use one of: {', '.join(known)}.")
 
 
+def settled(settings: Any, name: str) -> Any:
+    """Give a setting that must be a number by now.
+
+    Raises:
+        SettingsError: it is still auto, which only a training run turns into a number.
+    """
+    value = getattr(settings, name)
+    if value == AUTO:
+        raise SettingsError(
+            f"{name} is auto, and nothing has worked it out: call run.settle, or give a number."
+        )
+    return value
+
+
 def _demand(settings: Any, names: Sequence[str], right: Any, cure: str) -> None:
     for name, value in _numbers(settings, names):
         if not right(value):

@@ -14,8 +14,9 @@ from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.files import alone, refuse_inside
+from reseen.engine.folder import checkpoint, digest, last_round, read_facts
 from reseen.engine.progress import Screen, compiling_said
-from reseen.engine.run import Run, check_seed, checkpoint, digest, last_round, read_facts
+from reseen.engine.run import Run, check_seed
 from reseen.engine.settings import flat
 from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.nets import encoder as encoders

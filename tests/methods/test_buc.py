@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from reseen.engine.run import Run, checkpoint, read_metrics
+from reseen.engine.folder import checkpoint, read_metrics
+from reseen.engine.run import Run
 from reseen.errors import SettingsError
 from tests.conftest import settings_of
 from tests.methods.test_methods import learn, weights

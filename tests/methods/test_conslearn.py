@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from reseen.engine.run import checkpoint
+from reseen.engine.folder import checkpoint
 from reseen.errors import SettingsError
 from reseen.records import Dataset
 from tests.conftest import settings_of

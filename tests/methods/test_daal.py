@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from reseen.data.augment import AugmentSettings
 from reseen.data.invented import Difficulty, invent
 from reseen.data.reading import read
-from reseen.engine.run import read_metrics
+from reseen.engine.folder import read_metrics
 from reseen.errors import DataError, SettingsError
 from reseen.methods.daal import DAAL, VARIANTS
 from reseen.nets import encoder as encoders

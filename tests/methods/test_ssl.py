@@ -1,6 +1,6 @@
 import pytest
 
-from reseen.engine.run import read_metrics
+from reseen.engine.folder import read_metrics
 from reseen.errors import SettingsError
 from tests.conftest import settings_of
 from tests.methods.test_methods import learn

@@ -12,8 +12,8 @@ from reseen.cli import app, settings_of
 from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.data.reading import read
 from reseen.engine.files import check_out, safe_name
+from reseen.engine.folder import read_facts
 from reseen.engine.progress import Screen
-from reseen.engine.run import read_facts
 from reseen.engine.settings import varied
 from reseen.engine.variants import published
 from reseen.errors import SettingsError

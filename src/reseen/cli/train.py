@@ -14,8 +14,8 @@ from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.engine.files import check_out
+from reseen.engine.folder import read_metrics
 from reseen.engine.progress import Screen
-from reseen.engine.run import read_metrics
 from reseen.engine.settings import SHARED
 from reseen.errors import SettingsError
 from reseen.methods import METHODS

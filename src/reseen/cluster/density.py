@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from reseen.checks import AUTO, Auto, at_least
+from reseen.checks import AUTO, Auto, at_least, settled
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError, counted
 from reseen.kernels.components import density_labels
@@ -85,20 +85,12 @@ class DensitySettings:
         """
         if self.eps or not self.share:
             return self
-        share: Any = self.share
-        eps = share_eps(features, share, k1=self._number("k1"), k2=self._number("k2"))
+        share, k1, k2 = (settled(self, name) for name in ("share", "k1", "k2"))
+        eps = share_eps(features, share, k1=k1, k2=k2)
         return replace(self, eps=float(np.clip(eps, 1e-3, 1 - 1e-3)))  # a radius, whatever they are
 
-    def _number(self, name: str) -> Any:
-        value = getattr(self, name)
-        if value == AUTO:
-            raise SettingsError(
-                f"{name} is auto, which a run settles when it begins. Give a number."
-            )
-        return value
-
     def _words(self, cameras: np.ndarray | None) -> dict[str, Any]:
-        words = {name: self._number(name) for name in ("k1", "k2", "eps", "min_samples")}
+        words = {name: settled(self, name) for name in ("k1", "k2", "eps", "min_samples")}
         if self.camera_aware:
             own = max(1, round(words["k1"] / 5)), max(1, round(words["k2"] / 3))
             words |= {"cameras": cameras, "own": own}

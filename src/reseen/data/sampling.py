@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
-from reseen.checks import AUTO, Auto, at_least
+from reseen.checks import Auto, at_least, settled
 from reseen.errors import SettingsError
 from reseen.records import NOISE
 
@@ -48,12 +47,7 @@ class BatchSettings:
         Raises:
             SettingsError: a setting is still auto.
         """
-        wanted: Any = (self.people, self.views, self.iterations)
-        if AUTO in wanted:
-            raise SettingsError(
-                "A batch is auto, which a run settles when it begins: give numbers."
-            )
-        people, views, steps = wanted
+        people, views, steps = (settled(self, name) for name in ("people", "views", "iterations"))
         batches = identity_batches(ids, cameras, people, views, rng)
         return islice(batches, times * steps), times * steps
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reseen.checks import Auto, above_zero, at_least, one_of
+from reseen.checks import Auto, above_zero, at_least, one_of, settled
 from reseen.cluster.density import DensitySettings
 from reseen.cluster.numbering import by_appearance
 from reseen.cluster.two_stage import two_stage
@@ -132,7 +132,7 @@ class ADTC:
         self = run.settle(self, encoder, crops)
         optimizer = self.schedule.adam(encoder)
 
-        for done in run.rounds(self.rounds, encoder=encoder, optimizer=optimizer):
+        for done in run.rounds(settled(self, "rounds"), encoder=encoder, optimizer=optimizer):
             # Attention and clustering steps, lines 3 to 10
             features = extract(encoder, crops, track=run.track("extracting"))
             labels = self._label(features, run)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from reseen.checks import Auto, above_zero, at_least, below_one, one_of
+from reseen.checks import Auto, above_zero, at_least, below_one, one_of, settled
 from reseen.cluster.density import DensitySettings
 from reseen.data.augment import AugmentSettings
 from reseen.data.sampling import BatchSettings
@@ -130,7 +130,7 @@ class ConsLearn:
         self = run.settle(self, network, crops)
 
         parts = dict(network=network, head=head, mean_head=mean_head)
-        for epoch in run.rounds(self.epochs, encoder=mean_network, **parts):
+        for epoch in run.rounds(settled(self, "epochs"), encoder=mean_network, **parts):
             features = extract(network, crops, track=run.track("extracting"))
             labels = self.density.label(features, crops.cameras)
             run.label(labels, partial(self.density.explain, features, crops.cameras))

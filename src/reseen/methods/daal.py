@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reseen.checks import Auto, above_zero, at_least, below_one, one_of, shares
+from reseen.checks import Auto, above_zero, at_least, below_one, one_of, settled, shares
 from reseen.cluster.density import DensitySettings
 from reseen.data.augment import AugmentSettings, augment
 from reseen.data.loading import Crops
@@ -159,7 +159,7 @@ class DAAL:
         truth = torch.from_numpy(people).to(encoder.device)
 
         first = bool(self.pretrain)
-        for done in run.rounds(first + self.rounds, encoder=encoder, heads=heads):
+        for done in run.rounds(first + settled(self, "rounds"), encoder=encoder, heads=heads):
             if done == 0:  # people begin with their means, as clusters do below
                 vectors = extract(encoder, known, track=run.track("extracting_source"))
                 heads["people"].load_state_dict(classifier(_means(vectors, people)).state_dict())
@@ -170,7 +170,7 @@ class DAAL:
             features = extract(encoder, crops, track=run.track("extracting"))
             density = self.density.at(features)
             labels = density.label(features, crops.cameras)
-            run.log(eps=density.eps)
+            run.log(eps=settled(density, "eps"))
             run.label(labels, partial(density.explain, features, crops.cameras))
             clusters = classifier(_means(features, labels.ids).to(encoder.device))
             ids = torch.from_numpy(labels.ids).to(encoder.device)
@@ -234,8 +234,7 @@ class DAAL:
         self, crops: Crops, ids: np.ndarray, rng: np.random.Generator, epochs: int, domains: int = 1
     ) -> tuple[Iterator[np.ndarray], int]:
         """Draw the batches of a round, of as many people as `domains` domains have in one."""
-        people: Any = self.batches.people
-        batches = replace(self.batches, people=people * domains)
+        batches = replace(self.batches, people=settled(self.batches, "people") * domains)
         return batches.draw(ids, crops.cameras, rng, times=epochs)
 
     def _wanted(self, points: Tensor, centres: Tensor, own: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from functools import partial
 
 import torch
 
-from reseen.checks import Auto, above_zero, at_least
+from reseen.checks import Auto, above_zero, at_least, settled
 from reseen.cluster.density import DensitySettings
 from reseen.data.augment import AugmentSettings
 from reseen.data.sampling import BatchSettings
@@ -98,7 +98,7 @@ class MLA:
         self = run.settle(self, encoder, crops)
         optimizer = self.schedule.adam(encoder)
 
-        for epoch in run.rounds(self.epochs, encoder=encoder, optimizer=optimizer):
+        for epoch in run.rounds(settled(self, "epochs"), encoder=encoder, optimizer=optimizer):
             set_rate(optimizer, self.schedule.rate_at(epoch))
 
             features = extract(encoder, crops, track=run.track("extracting"))
