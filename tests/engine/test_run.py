@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from reseen.engine.folder import read_metrics
+from reseen.engine.progress import Screen
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError
 from reseen.nets import encoder as encoders
 from reseen.records import Image, PseudoLabels

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import reseen
-from reseen.engine.run import Run, read_facts, read_labels, read_metrics
+from reseen.engine.folder import read_facts, read_labels, read_metrics
+from reseen.engine.run import Run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-method.md").read_text(encoding="utf-8")
 SMALL = {
