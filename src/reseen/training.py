@@ -19,6 +19,8 @@ from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, check_seed
 from reseen.engine.settings import flat
 from reseen.errors import CheckpointError, DataError, SettingsError
+from reseen.methods import presets
+from reseen.methods.presets import PRESETS, suited
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
 from reseen.records import Dataset, Image, Ranking
@@ -41,7 +43,7 @@ class Method(Protocol):
 
 
 def train(
-    method: Method,
+    method: Method | str,
     data: Dataset | Path | str,
     folder: Path | str,
     *,
@@ -59,7 +61,9 @@ def train(
     shuffled.
 
     Args:
-        method: settings with `fit`, such as `ClusterContrast(epochs=20)`.
+        method: settings with `fit`, such as `ClusterContrast(epochs=20)`; or the name of a method,
+            such as "cluster-contrast", whose settings then suit the data and the machine: those of
+            the paper for a benchmark, others for pictures of your own.
         data: a data set, or a folder that `read` understands.
         folder: the run's; new, or holding the same run.
         seed: root of every random draw.
@@ -78,22 +82,29 @@ def train(
         KeyboardInterrupt: Ctrl-C; its text says up to which round everything is kept.
     """
     seed = check_seed(seed)
-    if isinstance(method, type) or not callable(getattr(method, "fit", None)):
-        raise SettingsError(
-            f"{method!r:.80} cannot be trained. Give an object with fit(images, run), such as "
-            "ClusterContrast(), or a method of your own."
-        )
     dataset = _dataset(data)
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
-    labelled = source_of(method, source)
+    screen = Screen(quiet)
+    if isinstance(method, str):
+        which = suited(dataset.format, (device or Device()).resolve().name != "cpu")
+        screen.say(f"preset {which}: {PRESETS[which]}")
+        learner: Method = presets.method(method, which)
+    elif isinstance(method, type) or not callable(getattr(method, "fit", None)):
+        raise SettingsError(
+            f"{method!r:.80} cannot be trained. Give an object with fit(images, run), such as "
+            "ClusterContrast() or one of your own, or the name of a method."
+        )
+    else:
+        learner = method
+    labelled = source_of(learner, source)
     folder = Path(folder)
     for part in filter(None, (dataset, labelled)):
         refuse_inside(folder, part.root)
-    told = getattr(method, "needs_people", False)
+    told = getattr(learner, "needs_people", False)
     facts: dict[str, Any] = {
-        "method": type(method).__name__,
-        "settings": flat(method) if is_dataclass(method) else {},
+        "method": type(learner).__name__,
+        "settings": flat(learner) if is_dataclass(learner) else {},
         "data": {
             "images": len(dataset.train),
             "train": digest(dataset.train, people=told),
@@ -107,7 +118,6 @@ def train(
         train = digest(labelled.train, people=True)
         facts["source"] = {"images": len(labelled.train), "train": train}
     facts["start"] = None if start is None else str(start)
-    screen = Screen(quiet)
     for note in dataset.notes + (labelled.notes if labelled else ()):
         screen.say(note)
     judge = Judge(dataset, loading, screen)
@@ -131,7 +141,7 @@ def train(
             images=images,
         )
         try:
-            encoder = method.fit(images, run, *beside)
+            encoder = learner.fit(images, run, *beside)
         except KeyboardInterrupt:
             done = last_round(folder)
             raise KeyboardInterrupt(
@@ -141,7 +151,7 @@ def train(
             ) from None
     if not isinstance(encoder, Encoder):
         raise SettingsError(
-            f"fit of {type(method).__name__} returned {encoder!r:.80}. Return the encoder that it "
+            f"fit of {type(learner).__name__} returned {encoder!r:.80}. Return the encoder that it "
             "trained, which run.build made."
         )
     return encoder

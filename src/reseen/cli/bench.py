@@ -304,7 +304,7 @@ def _bound(method: str, data: Path, out: Path, own: list[str], settings: str) ->
             "Close every quote."
         ) from error
     words = ["train", method, str(data), "--out", str(out), *own, *given]
-    before, app.config = app.config, settings_of(words)
+    before, app.config = app.config, settings_of(words, "published")
     _, arguments, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     app.config = before
     arguments.apply_defaults()

@@ -218,6 +218,12 @@ class Sweep:
         """Give the labels at the nearest eps that was tried."""
         return PseudoLabels(self.labels[np.argmin(np.abs(self.eps - eps))])
 
+    @property
+    def balance(self) -> np.ndarray:
+        """(E,) what `suggest` takes the largest of, 0 to 1."""
+        stability = np.sqrt(np.maximum(self.stability, 0))
+        return stability * (1 - self.noise) * (1 - self.largest)
+
     def suggest(self) -> tuple[float, str]:
         """Give an eps, and why in one sentence.
 
@@ -227,8 +233,7 @@ class Sweep:
         the labels at this eps agreed with people to 0.97 of what the best eps reached (mean ratio
         of adjusted Rand indices); those at 0.6 to 0.87.
         """
-        stability = np.sqrt(np.maximum(self.stability, 0))
-        best = int(np.argmax(stability * (1 - self.noise) * (1 - self.largest)))
+        best = int(np.argmax(self.balance))
         if not self.clusters.any():
             return float(self.eps[-1]), f"no eps up to {self.eps[-1]:g} finds a cluster."
         return float(self.eps[best]), (
@@ -285,11 +290,21 @@ def sweep(
     for value in tried:
         check_density(k1, k2, float(value), min_samples)
     encoding = encode_images(features, k1=k1, k2=k2, cameras=cameras, own=own, quota=quota)
-    found = density_labels(encoding, tried, min_samples)
-    labels = np.stack([by_appearance(row) for row in found])
+    return swept(encoding, tried, min_samples)
+
+
+def swept(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: int) -> Sweep:
+    """Do as `sweep` for images that are encoded already.
+
+    Args:
+        encoding: (N, N) sparse rows that sum to 1.
+        eps: (E,) rising, those to try.
+        min_samples: points that make a core.
+    """
+    labels = np.stack([by_appearance(row) for row in density_labels(encoding, eps, min_samples)])
     sizes = [np.bincount(row[row != NOISE], minlength=1) for row in labels]
     return Sweep(
-        eps=tried,
+        eps=eps,
         labels=labels,
         clusters=labels.max(1) + 1,
         noise=(labels == NOISE).mean(1),

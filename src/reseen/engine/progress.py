@@ -153,8 +153,9 @@ class Screen:
         if in_all > LONG:
             self.say(
                 "That is long. To take less: fewer rounds, fewer steps in a round, or a smaller "
-                "encoder; on a machine without a GPU, --preset cpu chooses them. Every finished "
-                "round is kept, so this run may be stopped, and the same command continues it."
+                "encoder; on a machine without a GPU, --preset cpu chooses them (in Python, "
+                'reseen.method(NAME, "cpu")). Every finished round is kept, so this run may be '
+                "stopped, and the same command continues it."
             )
 
 
