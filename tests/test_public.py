@@ -14,7 +14,7 @@ PUBLIC = {
     "SSL", "BUC", "DAAL", "AugmentSettings", "Device",
     "Encoder", "EncoderSettings", "Loading", "Dataset", "Image", "PseudoLabels", "Ranking", "JUNK",
     "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError", "SettingsError",
-    "parts", "__version__",
+    "method", "parts", "__version__",
 }  # fmt: skip
 
 
