@@ -4,7 +4,8 @@
 
     encoder = reseen.train("cluster-contrast", "crops/", "runs/first")
 
-Every name below is public and stays; everything else may change between versions.
+Every name below, and every name in `reseen.parts`, is public and stays; everything else may change
+between versions.
 """
 
 from importlib import import_module
@@ -20,6 +21,7 @@ from reseen.errors import (
 from reseen.records import JUNK, NOISE, Dataset, Image, PseudoLabels, Ranking
 
 if TYPE_CHECKING:
+    from reseen import parts
     from reseen.data.augment import AugmentSettings
     from reseen.data.loading import Loading
     from reseen.data.reading import read
@@ -57,6 +59,9 @@ _ELSEWHERE = {
 }
 """Names that need torch: fetched when they are first used, so that importing stays quick."""
 
+__version__: str
+"""The version of the installed package."""
+
 __all__ = [
     "train",
     "evaluate",
@@ -64,6 +69,7 @@ __all__ = [
     "load",
     "read",
     "method",
+    "parts",
     "ClusterContrast",
     "ADTC",
     "ConsLearn",
@@ -87,10 +93,17 @@ __all__ = [
     "ClusteringError",
     "DataError",
     "SettingsError",
+    "__version__",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "parts":
+        return import_module("reseen.parts")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("reseen")
     if name not in _ELSEWHERE:
         raise AttributeError(f"module 'reseen' has no attribute {name!r}")
     return getattr(import_module(_ELSEWHERE[name]), name)

@@ -90,6 +90,11 @@ def train(
         which = suited(dataset.format, (device or Device()).resolve().name != "cpu")
         screen.say(f"preset {which}: {PRESETS[which]}")
         learner: Method = presets.method(method, which)
+    elif isinstance(method, type) or not callable(getattr(method, "fit", None)):
+        raise SettingsError(
+            f"{method!r:.80} cannot be trained. Give an object with fit(images, run), such as "
+            "ClusterContrast() or one of your own, or the name of a method."
+        )
     else:
         learner = method
     labelled = source_of(learner, source)
@@ -136,7 +141,7 @@ def train(
             images=images,
         )
         try:
-            return learner.fit(images, run, *beside)
+            encoder = learner.fit(images, run, *beside)
         except KeyboardInterrupt:
             done = last_round(folder)
             raise KeyboardInterrupt(
@@ -144,6 +149,12 @@ def train(
                 if done
                 else "stopped before a round was finished. The same command begins again."
             ) from None
+    if not isinstance(encoder, Encoder):
+        raise SettingsError(
+            f"fit of {type(learner).__name__} returned {encoder!r:.80}. Return the encoder that it "
+            "trained, which run.build made."
+        )
+    return encoder
 
 
 def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:

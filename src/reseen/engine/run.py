@@ -240,7 +240,7 @@ class Run:
             if self._ended:
                 break
             self._numbers = {"round": self.round}
-            self.screen.begin_round(self.round, total)
+            self.screen.begin_round(self.round, total, self._searching(total))
             torch.manual_seed(int(self.rng("torch").integers(2**62)))
             started = time.monotonic()
             yield self.round - 1
@@ -249,12 +249,17 @@ class Run:
             left = (time.monotonic() - began) / (self.round - done) * (total - self.round)
             self.screen.say(_sentence(self._numbers, total, left))
 
-    def label(self, labels: PseudoLabels, explain: Callable[[], str]) -> None:
+    def label(
+        self,
+        labels: PseudoLabels,
+        explain: Callable[[], str] = lambda: "Cluster less strictly, or begin with better weights.",
+    ) -> None:
         """Keep the pseudo-labels of this round and measure them.
 
         Args:
             labels: (N,) in the order of the training images.
-            explain: says what the distances look like, for a round without two clusters.
+            explain: gives a sentence on why there are so few clusters and what to do, which is
+                asked for only where a round has fewer than two.
 
         Raises:
             ClusteringError: there are fewer than two clusters; nothing that was kept is lost.
@@ -334,6 +339,14 @@ class Run:
         assert self._judge is not None
         ranking = self._judge.search(encoder)
         return {**ranking.summary(), "searching_seconds": time.monotonic() - began}
+
+    def _searching(self, total: int) -> float:
+        """Estimate the seconds that all searches still take, each like the last one."""
+        name = "searching_seconds"
+        took = [row[name] for row in read_metrics(self.folder) if name in row]
+        every = self._evaluate_every or total
+        searches = total // every - (self.round - 1) // every + (total % every > 0)
+        return took[-1] * searches if took else 0.0
 
     def _finish(self, parts: dict[str, Any], last: bool) -> None:
         due = self._evaluate_every and self.round % self._evaluate_every == 0
