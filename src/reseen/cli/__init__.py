@@ -101,7 +101,10 @@ def _suited(words: list[str], readers: tuple) -> str:
     bound.apply_defaults()
     asked = bound.arguments
     device: Device = asked["device"]
-    format = asked["format"] if asked["format"] != "auto" else recognised(asked["data"])
+    data, format = asked["data"], asked["format"]
+    if not data.exists():
+        return "published"  # reading it says what is wrong
+    format = recognised(data) if format == "auto" else format
     return suited(format, device.resolve().name != "cpu")
 
 
