@@ -18,7 +18,7 @@ from reseen.errors import (
     ReseenError,
     SettingsError,
 )
-from reseen.records import JUNK, NOISE, Dataset, Image, PseudoLabels, Ranking
+from reseen.records import JUNK, NOISE, Dataset, Hit, Image, PseudoLabels, Ranking
 
 if TYPE_CHECKING:
     from reseen.data.augment import AugmentSettings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reseen.methods.mla import MLA
     from reseen.methods.ssl import SSL
     from reseen.nets.encoder import Encoder, EncoderSettings
-    from reseen.training import evaluate, extract, load, train
+    from reseen.training import evaluate, extract, load, search, train
 
 _ELSEWHERE = {
     "ADTC": "reseen.methods.adtc",
@@ -52,6 +52,7 @@ _ELSEWHERE = {
     "extract": "reseen.training",
     "load": "reseen.training",
     "read": "reseen.data.reading",
+    "search": "reseen.training",
     "train": "reseen.training",
 }
 """Names that need torch: fetched when they are first used, so that importing stays quick."""
@@ -60,6 +61,7 @@ __all__ = [
     "train",
     "evaluate",
     "extract",
+    "search",
     "load",
     "read",
     "ClusterContrast",
@@ -76,6 +78,7 @@ __all__ = [
     "Loading",
     "Dataset",
     "Image",
+    "Hit",
     "PseudoLabels",
     "Ranking",
     "JUNK",
