@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -48,7 +48,7 @@ def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
         if isinstance(thing, Image):
             images.append(thing)
         elif isinstance(thing, Path | str):
-            found = gather(_read(Path(thing)))
+            found = gather(read_crops(Path(thing)))
             images += found.images
             notes += found.notes
         else:
@@ -65,10 +65,19 @@ def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
     return Given(tuple(images), pictures, tuple(notes))
 
 
-def _read(path: Path) -> Dataset | Image:
+def read_crops(path: Path, **options: Any) -> Dataset:
+    """Read a data set, or a single picture as one.
+
+    Args:
+        path: as `read` takes it, or a picture.
+        options: of `read`.
+
+    Raises:
+        DataError, SettingsError: as `read` does.
+    """
     if path.suffix.lower() in PICTURES and path.is_file():
-        return Image(path)
-    return read(path)
+        return Dataset(path.name, path.parent, (Image(path),))
+    return read(path, **options)
 
 
 def _picture(thing: object, place: int) -> PIL.Image.Image:

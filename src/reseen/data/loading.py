@@ -259,6 +259,8 @@ def _result(done: Future) -> np.ndarray:
 
 
 def _broken(broken: dict[int, str], total: int) -> str:
+    if total == 1:
+        return f"The picture cannot be read: {broken[0]}. Replace it, or give another."
     lines = "\n  ".join(line for _, line in sorted(broken.items())[:SHOWN])
     if len(broken) > SHOWN:
         lines += f"\n  ... and {len(broken) - SHOWN} more"
