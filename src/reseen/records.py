@@ -158,6 +158,9 @@ class Hit:
         seen = "" if self.image.camera is None else f" (camera {self.image.camera})"
         return f"{self.rank}. {self.similarity:.3f} {self.image.path}{seen}"
 
+    def __repr__(self) -> str:
+        return f"<Hit: {self}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:

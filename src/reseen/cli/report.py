@@ -42,7 +42,7 @@ def report(
     Parameters
     ----------
     runs
-        Folders of runs; the data may follow as the last one.
+        Folders of runs, or reseen-tiny, the encoder that ships; the data may follow as the last one.
     out
         The .html file to write.
     data
