@@ -12,7 +12,8 @@ PUBLIC = {
     "train", "evaluate", "extract", "search", "load", "read", "ClusterContrast", "ADTC",
     "ConsLearn", "MLA", "SSL", "BUC", "DAAL", "AugmentSettings", "Device",
     "Encoder", "EncoderSettings", "Loading", "Dataset", "Hit", "Image", "PseudoLabels", "Ranking",
-    "JUNK", "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError", "SettingsError",
+    "JUNK", "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError",
+    "SettingsError",
 }  # fmt: skip
 
 

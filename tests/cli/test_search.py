@@ -1,5 +1,7 @@
 import json
+from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import pytest
 
@@ -34,8 +36,7 @@ def test_ranked_crops_as_a_table_as_lines_and_as_a_page(reseen, crops):
     assert first == [str(crops[0])] and head == ["rank", "similarity", "camera", "path"]
     assert rows[0] == ["1", f"{told[0]['similarity']:.3f}", told[0]["camera"], told[0]["path"]]
     assert "not proof of identity" in out and "found.html: open it in a browser" in out
-    with open("found.html", encoding="utf-8") as page:
-        assert "Search in crops by reseen-tiny" in page.read()
+    assert "Search in crops by reseen-tiny" in Path("found.html").read_text(encoding="utf-8")
 
 
 def test_people_are_shown_where_they_are_known(reseen, town_folder):
@@ -79,10 +80,15 @@ def test_one_picture_is_extracted(reseen, tmp_path, monkeypatch):
     assert (code, err, out) == (0, "", "1 feature of 256 numbers each in f.npz\n")
 
 
-def test_eps_is_chosen_by_an_encoder(reseen, town_folder, tmp_path):
-    code, out, err = reseen(
-        *("choose-eps", "reseen-tiny", town_folder, "--at", 0.4, "--at", 0.6, "--k1", 8, "-q")
-    )
+def test_eps_is_chosen_by_an_encoder(reseen, town, monkeypatch):
+    def extract(encoder, images, **_):
+        assert encoder.settings.height == 128 and images == town.train
+        rows = np.random.default_rng(0).normal(size=(len(images), 4)).astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True), images
+
+    monkeypatch.setattr("reseen.cli.use.training.extract", extract)
+    words = ["choose-eps", "reseen-tiny", town.root, "--at", 0.4, "--at", 0.6, "--k1", 8, "-q"]
+    code, out, err = reseen(*words)
     assert (code, err) == (0, "") and "Suggested: eps 0." in out
     code, _, err = reseen("choose-eps", "reseen-tiny")
     assert code == 1 and "or an encoder and crops (reseen choose-eps RUN DATA)" in err

@@ -49,7 +49,10 @@ def test_parts_of_a_data_set_are_taken_once_and_notes_are_told(town):
         (["nowhere.jpg"], "nowhere.jpg does not exist"),
         ("pyproject.toml", "pyproject.toml is not a folder"),
         (None, "Thing 0 is of type NoneType"),
-        ([Image(Path("picture-1")), np.zeros((8, 4, 3), np.uint8)], "stands for pictures in memory"),
+        (
+            [Image(Path("picture-1")), np.zeros((8, 4, 3), np.uint8)],
+            "stands for pictures in memory",
+        ),
     ],
 )
 def test_other_things_are_refused_in_a_sentence(things, says):
@@ -62,5 +65,8 @@ def test_a_picture_that_is_cut_off_is_named_by_its_place(crops):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     PIL.Image.fromarray(noise).save(crops / "c.png")
     (crops / "c.png").write_bytes((crops / "c.png").read_bytes()[:2000])
-    with PIL.Image.open(crops / "c.png") as picture, pytest.raises(DataError, match="Picture 1 can"):
+    with (
+        PIL.Image.open(crops / "c.png") as picture,
+        pytest.raises(DataError, match="Picture 1 can"),
+    ):
         gather([crops / "a.png", picture])

@@ -43,8 +43,9 @@ def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
     images: list[Image] = []
     pictures: dict[Path, PIL.Image.Image] = {}
     notes: list[str] = []
-    several = isinstance(things, Iterable) and not isinstance(things, Thing)
-    for place, thing in enumerate(things if several else [things]):
+    one = isinstance(things, Thing) or not isinstance(things, Iterable)
+    every: Any = [things] if one else things
+    for place, thing in enumerate(every):
         if isinstance(thing, Image):
             images.append(thing)
         elif isinstance(thing, Path | str):
