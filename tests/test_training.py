@@ -1,5 +1,7 @@
 """Where a run may lie and what stays of one that does not begin; encoders, features, searches."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -39,6 +41,19 @@ def test_a_run_that_fails_before_it_learns_leaves_no_folder(town_folder, tmp_pat
     with pytest.raises(DataError, match="nothing can be read"):
         train(Fails(), town_folder / "query", tmp_path / "runs" / "a", quiet=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("method", [SimpleNamespace(), 3, Fails, SimpleNamespace(fit="now")])
+def test_what_has_no_fit_is_refused_before_a_folder_is_made(method, town, tmp_path):
+    with pytest.raises(SettingsError, match=r"cannot be trained.*fit\(images, run\)"):
+        train(method, town, tmp_path / "run", quiet=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fit_that_returns_no_encoder_is_refused(town, tmp_path):
+    method = SimpleNamespace(fit=lambda images, run: 3)
+    with pytest.raises(SettingsError, match=r"returned 3\. Return the encoder"):
+        train(method, town, tmp_path / "run", quiet=True)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ class Image:
     """Camera, or None where it is unknown."""
     time: float | None = None
     """Time stamp in the data set's own unit (seconds or frames), or None."""
-    frames: tuple[str, ...] = ()
+    frames: tuple[str, ...] = field(default=(), repr=False)
     """File names of a tracklet's frames, in order, all beside `path`; none for a single picture."""
 
     @property
@@ -95,6 +95,18 @@ class Dataset:
     """Names of the cameras, where the folder gives them."""
     notes: tuple[str, ...] = ()
     """What a user should know about how it was read, such as files that were passed over."""
+    format: str = field(default="", compare=False)
+    """Which of `data.reading.READERS` read it, such as "market1501"; "folder" and "tracklets" are
+    pictures of a user's own. Empty where none did."""
+
+    def __str__(self) -> str:
+        train = counted(len(self.train), "training image")
+        query = counted(len(self.query), "query", "queries")
+        gallery = counted(len(self.gallery), "gallery image")
+        return f"{self.name}: {train}, {query}, {gallery}"
+
+    def __repr__(self) -> str:
+        return f"<Dataset: {self}>"
 
     def unlabelled(self, seed: int) -> tuple[Image, ...]:
         """Give the training images without people, in an order that says nothing about them."""
@@ -120,15 +132,25 @@ class PseudoLabels:
     """One round's answer to "who is who": a cluster for each image, or NOISE.
 
     Args:
-        ids: (N,) int64, every value 0..K-1 at least once, or NOISE.
+        ids: (N,) int64 (other whole numbers become that), every value 0..K-1 at least once, or
+            NOISE.
     """
 
     ids: np.ndarray
 
     def __post_init__(self):
+        ids = np.asarray(self.ids).astype(np.int64, casting="safe", copy=False)
+        object.__setattr__(self, "ids", ids)
         found = np.unique(self.ids[self.ids != NOISE])
         if not np.array_equal(found, np.arange(len(found))):
             raise ValueError(f"cluster ids must be 0..K-1 without gaps, found {found[:10]} ...")
+
+    def __str__(self) -> str:
+        clusters, images = counted(self.clusters, "cluster"), counted(len(self.ids), "image")
+        return f"{clusters} of {images}, {self.noise:.0%} noise"
+
+    def __repr__(self) -> str:
+        return f"<PseudoLabels: {self}>"
 
     @property
     def clusters(self) -> int:
@@ -183,6 +205,13 @@ class Ranking:
     inverse_penalty: np.ndarray
     top: np.ndarray
     right: np.ndarray
+
+    def __str__(self) -> str:
+        queries = counted(len(self.queries), "query", "queries")
+        return f"mAP {self.mean_ap:.1%}, rank-1 {self.cmc(1):.1%} ({queries})"
+
+    def __repr__(self) -> str:
+        return f"<Ranking: {self}>"
 
     @property
     def mean_ap(self) -> float:

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from reseen import training
 from reseen.cli.output import Quiet, give
-from reseen.data.given import read_crops
 from reseen.data.loading import Loading
+from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.engine.files import check_out, refuse_inside
 from reseen.engine.progress import Screen
@@ -77,7 +77,7 @@ def search(
         check_page(out)
         for folder in filter(Path.is_dir, (gallery, *pictures)):
             refuse_inside(out, folder)
-    dataset = read_crops(gallery, format=format, pattern=pattern, folders=folders)
+    dataset = read(gallery, format=format, pattern=pattern, folders=folders)
     encoder = training.load(run, best=best, device=device)
     hits = training.search(encoder, pictures, dataset, top, loading=loading, quiet=quiet)
     if out is not None:

@@ -13,7 +13,6 @@ from rich.table import Table
 from reseen import training
 from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.cluster.density import EPS, sweep
-from reseen.data.given import read_crops
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine import extract as extraction
@@ -158,7 +157,7 @@ def extract(
         What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     """
     check_out(out, ".npz", Screen(quiet))
-    dataset = read_crops(images, format=format, pattern=pattern, folders=folders)
+    dataset = read(images, format=format, pattern=pattern, folders=folders)
     if images.is_dir():
         refuse_inside(out, images)
     encoder = training.load(run, best=best, device=device)

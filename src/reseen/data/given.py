@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import PIL.Image
 
-from reseen.data.listing import PICTURES
 from reseen.data.pictures import BrokenPictureError, as_bytes, broken_said
 from reseen.data.reading import read
 from reseen.errors import DataError
@@ -49,7 +48,7 @@ def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
         if isinstance(thing, Image):
             images.append(thing)
         elif isinstance(thing, Path | str):
-            found = gather(read_crops(Path(thing)))
+            found = gather(read(thing))
             images += found.images
             notes += found.notes
         else:
@@ -64,21 +63,6 @@ def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
             "Give the picture or array itself."
         )
     return Given(tuple(images), pictures, tuple(notes))
-
-
-def read_crops(path: Path, **options: Any) -> Dataset:
-    """Read a data set, or a single picture as one.
-
-    Args:
-        path: as `read` takes it, or a picture.
-        options: of `read`.
-
-    Raises:
-        DataError, SettingsError: as `read` does.
-    """
-    if path.suffix.lower() in PICTURES and path.is_file():
-        return Dataset(path.name, path.parent, (Image(path),))
-    return read(path, **options)
 
 
 def _picture(thing: object, place: int) -> PIL.Image.Image:
