@@ -215,6 +215,7 @@ def plot_shares(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> "Figu
         axes.set_yticks(range(len(maps)), [SAID.get(name, name) for name in maps])
         axes.set_ylim(len(maps) - 0.5, -0.5)
         axes.set_xlim(0)
+        axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.grid(False, axis="y")
         if len(found) > 1:

@@ -19,10 +19,10 @@ SHOWN = 4
 HALF = 0.5
 """Only a person whom more than this share of a cluster shows is the person of the cluster."""
 
-PARTS, EACH = 4, 4
+PARTS, EACH = 3, 3
 """Parts of a split or merge on a sheet, and crops of each."""
 
-NEAREST, FARTHEST = 10, 4
+NEAREST, FARTHEST = 7, 3
 """Members of a cluster in an order: the first, and the last."""
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SHOWN = 4
 """Clusters of each kind on a sheet."""
 
-NEAREST, FARTHEST = 10, 4
+NEAREST, FARTHEST = 7, 3
 """Members of a cluster on a sheet: next to the centre, and far from it."""
 
 LEAST = 4

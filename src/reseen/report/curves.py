@@ -66,9 +66,6 @@ RESULTS = {
     **dict(stability="stability", loss="loss"),
 }
 
-SEARCH = ("mAP", "rank1", "rank5", "rank10", "mINP")
-"""Those of them that a search gives; the others are of the clusters and the loss."""
-
 BEST = "best on test"
 """Names the round with the highest mAP."""
 
@@ -206,22 +203,13 @@ def results(runs: Mapping[str, Numbers]) -> Rows:
     return [["run", "", "round", *(RESULTS[name] for name in names)], *body]
 
 
-def parted(rows: Rows) -> list[Rows]:
-    """Part results into what a search gives and what clusters and loss are: two narrow tables.
-
-    The run, which of its rounds and its number are one column; of one run its name is left out.
-    """
-    head, *body = rows
-    alone = len({line[0] for line in body}) == 1
-    named = [f"{which}, round {n}" if alone else f"{run}: {which}, {n}" for run, which, n, *_ in body]
-    asked = {RESULTS[name] for name in SEARCH}
-    places = [[i for i in range(3, len(head)) if (head[i] in asked) is of] for of in (True, False)]
-    found = []
-    for columns in filter(None, places):
-        lines = [[name, *(line[i] for i in columns)] for name, line in zip(named, body, strict=True)]
-        titles = ["", *(head[i] for i in columns)]
-        found.append([titles, *(line for line in lines if any(line[1:]))])
-    return found
+def turned(rows: Rows) -> Rows:
+    """Lay out the results of one run with a column for each of its rounds, which is narrow."""
+    titles, lines = rows[0][3:], rows[1:]
+    return [
+        ["", *(f"{which}, round {number}" for _, which, number, *_ in lines)],
+        *([title, *(line[i] for line in lines)] for i, title in enumerate(titles, 3)),
+    ]
 
 
 def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
@@ -354,9 +342,9 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     ]
     lines = tables["run-results"]
     if len(lines) > 1:
-        parts += [beside(*map(table, parted(lines)))]
-        parts += [paragraph(CHOSEN)] if any(line[1] == BEST for line in lines) else []
-        parts += [charts(drawn)]
+        told = table(turned(lines) if len(runs) == 1 else lines)
+        told += paragraph(CHOSEN) if any(line[1] == BEST for line in lines) else ""
+        parts += [beside(told, charts(drawn)) if len(runs) == 1 else told + charts(drawn)]
     else:
         parts += [paragraph("No round is finished yet.")]
     differs = "Settings that differ from the method's own" + (

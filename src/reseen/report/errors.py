@@ -189,8 +189,8 @@ def show_errors(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
             drawn[key] = plot_camera_pairs(of, names), about
     if margins:
         drawn["errors-margins"] = plot_margins(margins), MARGINS
-    told = paragraph(ABOUT) + waiting, table_of_runs(summary(found, margins))
-    html = beside(*told) + charts(drawn)
+    told = paragraph(ABOUT) + waiting + table_of_runs(summary(found, margins))
+    html = beside(told, charts(drawn)) if len(runs) == 1 else told + charts(drawn)
     figures = {name: figure for name, (figure, _) in drawn.items()}
     return Section(title, html, figures, {"errors-cameras": table_of_pairs(found, names)})
 

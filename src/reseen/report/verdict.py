@@ -16,7 +16,7 @@ from reseen.errors import counted
 from reseen.records import NOISE
 from reseen.report.curves import Numbers, flat, judged
 from reseen.report.evidence import Evidence
-from reseen.report.section import Section
+from reseen.report.section import Section, paragraph
 from reseen.report.thumbnails import Thumbnails
 
 NOTABLE = 0.01
@@ -206,8 +206,8 @@ def show_verdict(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         found = judge(run)
         answers = found.helped, found.clusters, found.advice
         cards = "".join(
-            f"<div><h3>{question}</h3><p><strong>{escape(words[0])}</strong> "
-            f"{escape(' '.join(words[1:]))}</p></div>"
+            f"<div><h3>{question}</h3><p><strong>{escape(words[0])}</strong></p>"
+            f"{''.join(map(paragraph, words[1:]))}</div>"
             for question, words in zip(QUESTIONS, answers, strict=True)
             if words
         )
