@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from reseen.engine.run import read_metrics
+from reseen.engine.folder import read_metrics
 from reseen.records import Dataset, Ranking
 
 RESULTS = Path(__file__).parent / "results"

@@ -19,7 +19,8 @@ from reseen.data.invented import invent
 from reseen.engine.attention import attention_on_person
 from reseen.engine.extract import load
 from reseen.engine.progress import Screen
-from reseen.engine.variants import pick, varied
+from reseen.engine.settings import varied
+from reseen.engine.variants import pick
 from reseen.methods import METHODS, VARIANTS
 from reseen.training import untrained
 

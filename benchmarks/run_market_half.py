@@ -16,7 +16,7 @@ from pathlib import Path
 
 from record import RESULTS, record, summary
 
-from reseen.engine.run import read_facts, read_metrics
+from reseen.engine.folder import read_facts, read_metrics
 
 SETTINGS = Path(__file__).parents[1] / "examples" / "settings"
 IMAGENET = "weights/squeezenet1_1_imagenet.pth", "weights/mobilenetv2_100_imagenet.pth"

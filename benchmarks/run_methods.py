@@ -23,8 +23,8 @@ from record import errors_in_camera, record, summary
 
 import reseen
 from reseen.data.invented import invent
+from reseen.engine.folder import checkpoint, read_facts
 from reseen.engine.progress import Screen
-from reseen.engine.run import checkpoint, read_facts
 from reseen.methods import METHODS, VARIANTS
 from reseen.nets.encoder import load
 

@@ -12,8 +12,9 @@ from record import record
 from run_attention import RUNS, SHORT, START, town
 
 import reseen
-from reseen.engine.run import read_metrics
-from reseen.engine.variants import pick, varied
+from reseen.engine.folder import read_metrics
+from reseen.engine.settings import varied
+from reseen.engine.variants import pick
 from reseen.methods import METHODS, VARIANTS
 
 TRIED = {

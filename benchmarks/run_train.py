@@ -23,7 +23,7 @@ from record import record
 from reseen.data.loading import Crops
 from reseen.engine.device import Device
 from reseen.engine.extract import default_batch, extract
-from reseen.engine.run import read_metrics
+from reseen.engine.folder import read_metrics
 from reseen.engine.step import step
 from reseen.methods import cluster_contrast
 from reseen.nets.encoder import EncoderSettings, build

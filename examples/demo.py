@@ -13,8 +13,8 @@ from pathlib import Path
 
 import reseen
 from reseen.data.invented import invent
+from reseen.engine.folder import read_metrics
 from reseen.engine.progress import Screen, duration
-from reseen.engine.run import read_metrics
 from reseen.report.report import write_report
 
 

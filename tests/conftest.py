@@ -1,14 +1,15 @@
 """Invented people for every test that needs pictures, and small settings that learn in seconds."""
 
 import os
-from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from reseen.data.invented import Difficulty, invent
 from reseen.data.reading import read
+from reseen.engine.settings import flat, varied
 from reseen.methods import METHODS
 from reseen.nets.encoder import EncoderSettings
 from reseen.records import Dataset
@@ -103,13 +104,19 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return read(folder / "tracklets.csv", format="tracklets")
 
 
+def settings_of(name: str) -> SimpleNamespace:
+    """Give the defaults of a method by their flat names, and its parts."""
+    method = METHODS[name]()
+    return SimpleNamespace(**(flat(method) | vars(method)))
+
+
 def small(name: str = "cluster-contrast", **changes):
     """Make a method with settings small enough for a test."""
     shared = dict(encoder=TINY, epochs=3, iterations=4, people=4, views=4)
     shared |= dict(k1=8, k2=2, eps=0.7, min_samples=2)
-    known = {field.name for field in fields(METHODS[name])}
+    known = flat(METHODS[name]())
     shared = {key: value for key, value in shared.items() if key in known}
-    return METHODS[name](**(shared | SMALL.get(name, {}) | changes))
+    return varied(METHODS[name](), shared | SMALL.get(name, {}) | changes)
 
 
 @pytest.fixture

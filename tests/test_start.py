@@ -6,7 +6,7 @@ from shutil import rmtree
 import pytest
 import torch
 
-from reseen.engine.run import checkpoint, read_metrics
+from reseen.engine.folder import checkpoint, read_metrics
 from reseen.errors import CheckpointError, SettingsError
 from reseen.nets.encoder import EncoderSettings, build, save, start
 from reseen.training import load, untrained

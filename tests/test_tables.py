@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from reseen.engine.device import Device
-from reseen.engine.run import Run, read_metrics
-from reseen.engine.variants import varied
+from reseen.engine.folder import read_metrics
+from reseen.engine.run import Run
+from reseen.engine.settings import varied
 from reseen.errors import CheckpointError, SettingsError
 from reseen.methods import METHODS, VARIANTS
 from reseen.tables import DONE, _told, rows_of, run_table, written_out

@@ -2,8 +2,7 @@
 
     import reseen
 
-    settings = reseen.ClusterContrast(epochs=20)
-    encoder = reseen.train(settings, "crops/", "runs/first")
+    encoder = reseen.train("cluster-contrast", "crops/", "runs/first")
 
 Every name below is public and stays; everything else may change between versions.
 """
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from reseen.methods.conslearn import ConsLearn
     from reseen.methods.daal import DAAL
     from reseen.methods.mla import MLA
+    from reseen.methods.presets import method
     from reseen.methods.ssl import SSL
     from reseen.nets.encoder import Encoder, EncoderSettings
     from reseen.training import evaluate, extract, load, train
@@ -51,6 +51,7 @@ _ELSEWHERE = {
     "evaluate": "reseen.training",
     "extract": "reseen.training",
     "load": "reseen.training",
+    "method": "reseen.methods.presets",
     "read": "reseen.data.reading",
     "train": "reseen.training",
 }
@@ -62,6 +63,7 @@ __all__ = [
     "extract",
     "load",
     "read",
+    "method",
     "ClusterContrast",
     "ADTC",
     "ConsLearn",

@@ -95,6 +95,9 @@ class Dataset:
     """Names of the cameras, where the folder gives them."""
     notes: tuple[str, ...] = ()
     """What a user should know about how it was read, such as files that were passed over."""
+    format: str = field(default="", compare=False)
+    """Which of `data.reading.READERS` read it, such as "market1501"; "folder" and "tracklets" are
+    pictures of a user's own. Empty where none did."""
 
     def unlabelled(self, seed: int) -> tuple[Image, ...]:
         """Give the training images without people, in an order that says nothing about them."""

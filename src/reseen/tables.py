@@ -10,7 +10,7 @@ from typing import Any
 from reseen.data.loading import Loading
 from reseen.engine.device import Device
 from reseen.engine.files import safe_name, written
-from reseen.engine.run import read_metrics
+from reseen.engine.folder import read_metrics
 from reseen.errors import CheckpointError, DataError, ReseenError, SettingsError
 from reseen.methods import VARIANTS
 from reseen.records import Dataset

@@ -1,7 +1,7 @@
 """The calls that join a method, data and a folder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +14,13 @@ from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.files import alone, refuse_inside
+from reseen.engine.folder import checkpoint, digest, last_round, read_facts
 from reseen.engine.progress import Screen, compiling_said
-from reseen.engine.run import Run, check_seed, checkpoint, digest, last_round, read_facts
+from reseen.engine.run import Run, check_seed
+from reseen.engine.settings import flat
 from reseen.errors import CheckpointError, DataError, SettingsError
+from reseen.methods import presets
+from reseen.methods.presets import PRESETS, suited
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
 from reseen.records import Dataset, Image, Ranking
@@ -39,7 +43,7 @@ class Method(Protocol):
 
 
 def train(
-    method: Method,
+    method: Method | str,
     data: Dataset | Path | str,
     folder: Path | str,
     *,
@@ -57,7 +61,9 @@ def train(
     shuffled.
 
     Args:
-        method: settings with `fit`, such as `ClusterContrast(epochs=20)`.
+        method: settings with `fit`, such as `ClusterContrast(epochs=20)`; or the name of a method,
+            such as "cluster-contrast", whose settings then suit the data and the machine: those of
+            the paper for a benchmark, others for pictures of your own.
         data: a data set, or a folder that `read` understands.
         folder: the run's; new, or holding the same run.
         seed: root of every random draw.
@@ -79,14 +85,21 @@ def train(
     dataset = _dataset(data)
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
-    labelled = source_of(method, source)
+    screen = Screen(quiet)
+    if isinstance(method, str):
+        which = suited(dataset.format, (device or Device()).resolve().name != "cpu")
+        screen.say(f"preset {which}: {PRESETS[which]}")
+        learner: Method = presets.method(method, which)
+    else:
+        learner = method
+    labelled = source_of(learner, source)
     folder = Path(folder)
     for part in filter(None, (dataset, labelled)):
         refuse_inside(folder, part.root)
-    told = getattr(method, "needs_people", False)
+    told = getattr(learner, "needs_people", False)
     facts: dict[str, Any] = {
-        "method": type(method).__name__,
-        "settings": asdict(method) if is_dataclass(method) else {},  # pyright: ignore[reportArgumentType]
+        "method": type(learner).__name__,
+        "settings": flat(learner) if is_dataclass(learner) else {},
         "data": {
             "images": len(dataset.train),
             "train": digest(dataset.train, people=told),
@@ -100,7 +113,6 @@ def train(
         train = digest(labelled.train, people=True)
         facts["source"] = {"images": len(labelled.train), "train": train}
     facts["start"] = None if start is None else str(start)
-    screen = Screen(quiet)
     for note in dataset.notes + (labelled.notes if labelled else ()):
         screen.say(note)
     judge = Judge(dataset, loading, screen)
@@ -124,7 +136,7 @@ def train(
             images=images,
         )
         try:
-            return method.fit(images, run, *beside)
+            return learner.fit(images, run, *beside)
         except KeyboardInterrupt:
             done = last_round(folder)
             raise KeyboardInterrupt(

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from reseen.engine.settings import varied
 from reseen.errors import SettingsError
 from reseen.methods.adtc import ADTC
 from reseen.records import Dataset
+from tests.conftest import settings_of
 from tests.methods.test_methods import learn, weights
 
 QUICK = dict(rounds=1, epochs=1, iterations=2)
@@ -54,16 +56,16 @@ def test_attention_learns(crops, tmp_path, quick):
 
 
 def test_the_rate_holds_then_falls_then_begins_again():
-    method = ADTC(rate=1.0)
+    method = varied(ADTC(), {"rate": 1.0})
     first = [method._rate(0, epoch) for epoch in range(10)]
     assert first[:6] == [1.0] * 6
     assert first[6] == pytest.approx(0.001**0.2) and first[9] == pytest.approx(0.001**0.8)
     assert method._rate(7, 0) == 1.0
-    assert ADTC(rate=1.0, rate_step=5)._rate(12, 0) == pytest.approx(0.01)
+    assert varied(ADTC(), {"rate": 1.0, "rate_step": 5})._rate(12, 0) == pytest.approx(0.01)
 
 
 def test_the_defaults_are_the_paper():
-    method = ADTC()
+    method = settings_of("adtc")
     said = (method.clusters, method.p, method.margin, method.rounds, method.epochs, method.rate)
     assert said == (1000, 20, 0.3, 20, 10, 1e-4)
     assert (method.people, method.views, method.encoder.pooling) == (32, 4, "max")

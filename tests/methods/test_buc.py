@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from reseen.engine.run import Run, checkpoint, read_metrics
+from reseen.engine.folder import checkpoint, read_metrics
+from reseen.engine.run import Run
 from reseen.errors import SettingsError
-from reseen.methods.buc import BUC
+from tests.conftest import settings_of
 from tests.methods.test_methods import learn, weights
 
 
@@ -39,7 +40,7 @@ def test_it_ends_when_strangers_would_be_merged_and_stays_so(town, tmp_path, qui
 
 
 def test_the_defaults_are_its_authors():
-    method = BUC()
+    method = settings_of("buc")
     assert (method.merge_rate, method.size_weight, method.first, method.epochs) == (
         *(0.05, 0.005, 20, 2),
     )
@@ -54,8 +55,8 @@ def test_the_defaults_are_its_authors():
         (dict(size_weight=-1.0), "size_weight is -1.0"),
         (dict(stop=1.0), "stop is 1.0"),
         (dict(first=0), "first is 0"),
-        (dict(part_weight=2.0), "part_weight 2.0"),
-        (dict(batch=1), "batch 1"),
+        (dict(part_weight=2.0), "part_weight is 2.0"),
+        (dict(batch=1), "batch is 1"),
         (dict(rate=0.0), "rate is 0.0"),
     ],
 )

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from reseen.engine.run import checkpoint
+from reseen.engine.folder import checkpoint
 from reseen.errors import SettingsError
-from reseen.methods.conslearn import ConsLearn
 from reseen.records import Dataset
+from tests.conftest import settings_of
 from tests.methods.test_methods import learn, weights
 
 QUICK = dict(epochs=1, iterations=2)
@@ -84,7 +84,7 @@ def test_the_head_learns_by_each_loss_that_reaches_it(crops, tmp_path, quick):
 
 
 def test_the_defaults_are_the_paper():
-    method = ConsLearn()
+    method = settings_of("conslearn")
     said = (method.ce_weight, method.triplet_weight, method.consistency_weight)
     assert said == (0.2, 0.35, 0.1) and method.people * method.views == 256
     assert (method.alpha, method.beta, method.stages) == (0.4, 0.3, (0, 1, 2))

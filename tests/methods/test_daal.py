@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from reseen.data.augment import AugmentSettings
 from reseen.data.invented import Difficulty, invent
 from reseen.data.reading import read
-from reseen.engine.run import read_metrics
+from reseen.engine.folder import read_metrics
 from reseen.errors import DataError, SettingsError
 from reseen.methods.daal import DAAL, VARIANTS
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import EncoderSettings
 from reseen.records import Dataset
-from tests.conftest import TINY
+from tests.conftest import TINY, settings_of
 from tests.methods.test_methods import learn, weights
 
 QUICK = dict(rounds=1, epochs=1, iterations=2)
@@ -197,7 +197,7 @@ def test_the_short_schedule_is_the_one_in_the_examples():
 
 
 def test_the_defaults_are_the_paper():
-    method = DAAL()
+    method = settings_of("daal")
     assert (method.encoder.height, method.encoder.width, method.encoder.pooling) == (
         384,
         128,
@@ -219,7 +219,8 @@ def test_the_defaults_are_the_paper():
         ({"labels": "softer"}, "labels is 'softer'"),
         ({"floor": 0.0}, "floor is 0.0"),
         ({"epsilon": 1.5}, "epsilon is 1.5"),
-        ({"share": 0.0}, "share is 0.0"),
+        ({"share": -1.0, "eps": 0.0}, "share is -1.0"),
+        ({"share": 0.0, "eps": 0.0}, "eps is 0.0"),
         ({"pretrain": 0, "rounds": 0}, "there is nothing to learn"),
         ({"attention": "two", "specific": False}, "the second has nothing to learn"),
         ({"min_samples": 0}, "min_samples is 0"),

@@ -10,7 +10,8 @@ import torch
 
 from reseen.data.augment import AugmentSettings
 from reseen.engine.device import Device
-from reseen.engine.run import Run, checkpoint, read_metrics
+from reseen.engine.folder import checkpoint, read_metrics
+from reseen.engine.run import Run
 from reseen.errors import ClusteringError
 from reseen.methods import METHODS
 from reseen.nets.encoder import EncoderSettings

@@ -2,9 +2,8 @@ import pytest
 import torch
 
 from reseen.errors import SettingsError
-from reseen.methods.cluster_contrast import ClusterContrast
-from reseen.methods.mla import MLA
 from reseen.records import Dataset
+from tests.conftest import settings_of
 from tests.methods.test_methods import learn, weights
 
 QUICK = dict(epochs=1, iterations=2)
@@ -45,7 +44,7 @@ def test_without_levels_it_is_cluster_contrast(crops, tmp_path, quick):
 
 
 def test_the_defaults_are_the_paper():
-    method, base = MLA(), ClusterContrast()
+    method, base = settings_of("mla"), settings_of("cluster-contrast")
     assert (method.eps, method.min_samples, method.rate, method.rate_step) == (0.4, 4, 1.6e-4, 20)
     assert (method.people, method.views, method.epochs) == (8, 8, 50)
     assert method.encoder.pooling == "mean"

@@ -1,8 +1,8 @@
 import pytest
 
-from reseen.engine.run import read_metrics
+from reseen.engine.folder import read_metrics
 from reseen.errors import SettingsError
-from reseen.methods.ssl import SSL
+from tests.conftest import settings_of
 from tests.methods.test_methods import learn
 
 
@@ -27,7 +27,7 @@ def test_cameras_and_parts_change_what_is_learnt_only_after_the_first_stage(
 
 
 def test_the_defaults_are_the_paper():
-    method = SSL()
+    method = settings_of("ssl")
     assert (method.own, method.k, method.parts) == (0.6, 4, 8)
     assert (method.part_weight, method.camera_weight, method.temperature) == (0.5, 0.02, 0.1)
     assert (method.first, method.rate, method.rate_hold) == (25, 0.1, 15)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reseen.data.augment import AugmentSettings
-from reseen.engine.run import read_metrics
+from reseen.engine.folder import read_metrics
 from reseen.errors import DataError, SettingsError
 from reseen.methods.supervised import Supervised
 from reseen.nets.encoder import EncoderSettings

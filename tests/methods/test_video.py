@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reseen.data.loading import Loading
-from reseen.engine.run import read_facts, read_metrics
+from reseen.engine.folder import read_facts, read_metrics
 from reseen.errors import SettingsError
 from tests.methods.test_methods import BLIND, CLUSTERED, learn, stopped_in_round_two, weights
 

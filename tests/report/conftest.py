@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reseen.engine.device import Device
+from reseen.engine.settings import varied
 from reseen.methods import ClusterContrast
 from reseen.records import Dataset
 from reseen.report import closer, ranked
@@ -22,7 +23,7 @@ def run(town: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three rounds on a town whose people are known."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     train(
-        ClusterContrast(**SMALL),
+        varied(ClusterContrast(), SMALL),
         town,
         folder,
         device=Device(name="cpu"),
@@ -39,7 +40,7 @@ def blind_run(town_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     (root / "crops").mkdir()
     for number, path in enumerate(sorted((town_folder / "bounding_box_train").iterdir())):
         shutil.copy(path, root / "crops" / f"{number}{path.suffix}")  # names that tell nothing
-    method = ClusterContrast(**(SMALL | {"epochs": 2, "eps": 0.6}))
+    method = varied(ClusterContrast(), SMALL | {"epochs": 2, "eps": 0.6})
     train(method, root / "crops", root / "run", device=Device(name="cpu"), quiet=True)
     return root / "run"
 

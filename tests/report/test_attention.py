@@ -7,6 +7,7 @@ import torch
 from reseen.data.reading import read
 from reseen.engine.attention import attention_maps, attention_on_person
 from reseen.engine.cam import class_cam, pair_cam
+from reseen.engine.settings import varied
 from reseen.errors import SettingsError
 from reseen.methods import ADTC, ConsLearn
 from reseen.records import distinct
@@ -25,7 +26,7 @@ def attending(town, tmp_path_factory):
     """A run whose encoder has attention behind its last map."""
     folder = tmp_path_factory.mktemp("attending") / "run"
     small = dict(encoder=TINY, rounds=1, epochs=1, iterations=1, clusters=12, p=6, people=4)
-    train(ADTC(**small), town, folder, evaluate_every=0, quiet=True)
+    train(varied(ADTC(), small), town, folder, evaluate_every=0, quiet=True)
     return folder
 
 
@@ -106,7 +107,9 @@ def test_rows_of_maps_hold_the_class_of_the_cluster_and_the_attention(attending,
 
 
 def test_two_views_lose_the_rectangles_of_the_method(town, tmp_path, evidence):
-    method = ConsLearn(**QUICK, people=4, views=4, epochs=1, projected=16, eps=0.7, stages=(0, 1))
+    method = varied(
+        ConsLearn(), QUICK | dict(views=4, epochs=1, projected=16, eps=0.7, stages=(0, 1), people=4)
+    )
     train(method, town, tmp_path / "run", evaluate_every=0, quiet=True)
     run = Evidence(tmp_path / "run", town)
     rows = attention.drop_rows(run)
@@ -146,7 +149,7 @@ def test_the_section_with_masks_says_what_the_tables_say(evidence, town, attendi
 def test_tracklets_are_seen_by_their_first_frames(video, tmp_path):
     from reseen.methods import ClusterContrast
 
-    method = ClusterContrast(**(QUICK | {"k1": 4}), epochs=1, people=4, views=2, eps=0.5)
+    method = varied(ClusterContrast(), QUICK | dict(k1=4, epochs=1, people=4, views=2, eps=0.5))
     train(method, video, tmp_path / "run", evaluate_every=0, quiet=True)
     pictures = Thumbnails()
     section = attention.show_attention([Evidence(tmp_path / "run", video)], pictures)

@@ -1,6 +1,6 @@
 import pytest
 
-from reseen.engine.run import read_facts, read_metrics
+from reseen.engine.folder import read_facts, read_metrics
 from reseen.methods import METHODS
 from reseen.report import curves
 from reseen.report.evidence import Evidence

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reseen.data.loading import Loading
-from reseen.engine.run import checkpoint, read_metrics, read_paths
+from reseen.engine.folder import checkpoint, read_metrics, read_paths
 from reseen.errors import CheckpointError, DataError
 from reseen.records import Dataset, Image
 from reseen.report.attention import draw_pairs

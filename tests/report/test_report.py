@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reseen.engine.settings import varied
 from reseen.errors import CheckpointError, SettingsError
 from reseen.report.attention import shares_on_person
 from reseen.report.evidence import Evidence
@@ -156,7 +157,7 @@ def test_a_video(video, tmp_path):
     from reseen.training import train
     from tests.report.conftest import SMALL
 
-    method = ClusterContrast(**(SMALL | dict(epochs=1, views=2, k1=4)))
+    method = varied(ClusterContrast(), SMALL | dict(epochs=1, views=2, k1=4))
     train(method, video, tmp_path / "run", device=Device(name="cpu"), quiet=True)
     write_report([tmp_path / "run"], tmp_path / "a.html", data=video, only=["ranked"], **TOLD)
     assert "first frames" not in inspect(tmp_path / "a.html")

@@ -60,12 +60,17 @@ for _command, _place, _help in (
     )
 
 
-def settings_of(words: list[str]) -> tuple:
+def settings_of(words: list[str], preset: str = "auto") -> tuple:
     """Take `--config FILE` and `--variant NAME` out of the words of `train`.
 
+    Args:
+        words: of the command line; `--preset=NAME` is put in, where it does not stand there.
+        preset: what is taken where neither a preset nor a variant is given; `auto` chooses by the
+            data and the machine.
+
     Returns:
-        What reads settings where the command line has none: the file, then the variant, then what
-        the method's parts have by default; the first that knows a setting wins.
+        What reads settings where the command line has none: the file, then the variant, then the
+        preset, then what the method's parts have by default; the first that knows a setting wins.
     """
     if words[:1] == ["bench"]:  # its words for train are read when it trains
         return ()
@@ -76,7 +81,28 @@ def settings_of(words: list[str]) -> tuple:
     if method is None:
         return readers
     variant = _take(words, "--variant")
-    return *readers, *_defaults(method, variant)
+    preset = _take(words, "--preset") or ("published" if variant else preset)
+    if preset == "auto":
+        preset = _suited(words, readers)
+    words.append(f"--preset={preset}")
+    return *readers, *_defaults(method, variant, preset)
+
+
+def _suited(words: list[str], readers: tuple) -> str:
+    """Choose the preset that suits the data that these words name, and the machine."""
+    if not {"-h", "--help"}.isdisjoint(words):
+        return "published"
+    from reseen.data.reading import recognised
+    from reseen.engine.device import Device
+    from reseen.methods.presets import suited
+
+    app.config = readers
+    _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+    bound.apply_defaults()
+    asked = bound.arguments
+    device: Device = asked["device"]
+    format = asked["format"] if asked["format"] != "auto" else recognised(asked["data"])
+    return suited(format, device.resolve().name != "cpu")
 
 
 def _file(path: Path, method: str | None) -> tuple:
@@ -97,15 +123,17 @@ def _file(path: Path, method: str | None) -> tuple:
     return read(told.get(method, {})), read(rest)
 
 
-def _defaults(method: str, variant: str | None) -> tuple:
+def _defaults(method: str, variant: str | None, preset: str) -> tuple:
     from cyclopts.config import Dict
 
-    from reseen.engine.variants import nested, own_defaults, pick
+    from reseen.engine.settings import nested, own_defaults
+    from reseen.engine.variants import pick
     from reseen.methods import METHODS, VARIANTS
+    from reseen.methods.presets import preset as changes_of
 
     if method not in METHODS:
         return ()
-    changes = own_defaults(METHODS[method]())
+    changes = own_defaults(METHODS[method]()) | changes_of(method, preset)
     if variant is not None:
         changes |= pick(VARIANTS.get(method, {}), variant).settings
     return (Dict(nested(changes), use_commands_as_keys=False),)
@@ -123,8 +151,8 @@ def _take(words: list[str], *names: str) -> str | None:
 
 
 def _apart(word: str) -> list[str]:
-    """Part --config=FILE, -c=FILE, -cFILE and --variant=NAME."""
-    if word.startswith(("--config=", "--variant=")):
+    """Part --config=FILE, -c=FILE, -cFILE, --variant=NAME and --preset=NAME."""
+    if word.startswith(("--config=", "--variant=", "--preset=")):
         return word.split("=", 1)
     return ["-c", word[2:].removeprefix("=")] if word[:2] == "-c" and word != "-c" else [word]
 

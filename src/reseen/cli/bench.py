@@ -12,9 +12,10 @@ from reseen.cli import app, settings_of
 from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.data.reading import read
 from reseen.engine.files import check_out, safe_name
+from reseen.engine.folder import read_facts
 from reseen.engine.progress import Screen
-from reseen.engine.run import read_facts
-from reseen.engine.variants import published, varied
+from reseen.engine.settings import varied
+from reseen.engine.variants import published
 from reseen.errors import SettingsError
 from reseen.methods import METHODS, VARIANTS
 from reseen.records import Dataset
@@ -303,7 +304,7 @@ def _bound(method: str, data: Path, out: Path, own: list[str], settings: str) ->
             "Close every quote."
         ) from error
     words = ["train", method, str(data), "--out", str(out), *own, *given]
-    before, app.config = app.config, settings_of(words)
+    before, app.config = app.config, settings_of(words, "published")
     _, arguments, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     app.config = before
     arguments.apply_defaults()

@@ -9,13 +9,14 @@ from rich.text import Text
 
 COMMON = "Common options"
 GROUPS = {
-    COMMON: "out config variant epochs rounds iterations eps k1 start seed quiet json "
+    COMMON: "out config variant preset epochs rounds iterations eps k1 start seed quiet json "
     "encoder.backbone encoder.weights device.name",
     "Data": "source format pattern folders skip-broken frames evaluate-every",
     "Schedule": "pretrain first people views batch rate rate-step rate-steps rate-hold rate-end "
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
-    "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share stages alpha "
-    "beta rescale merge-rate size-weight stop epsilon floor own parts part-weight camera-weight",
+    "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
+    "stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
+    "part-weight camera-weight",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "
     "memory-update memory-momentum table-momentum mean-momentum mean-ages",

@@ -14,11 +14,16 @@ from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine.device import Device
 from reseen.engine.files import check_out
+from reseen.engine.folder import read_metrics
 from reseen.engine.progress import Screen
-from reseen.engine.run import read_metrics
+from reseen.engine.settings import SHARED
 from reseen.errors import SettingsError
 from reseen.methods import METHODS
+from reseen.methods.presets import PRESETS
 from reseen.training import train
+
+for _part in SHARED:
+    Parameter(name="*")(_part)  # their settings are named as if they were the method's own
 
 app = App(
     name="train",
@@ -46,6 +51,7 @@ def _command(method: type) -> Callable[..., None]:
         out: Out,
         config: Annotated[Path | None, Parameter(alias="-c")] = None,
         variant: str | None = None,
+        preset: str = "auto",
         seed: Annotated[Seed, Parameter(converter=_whole)] = 0,
         source: Path | None = None,
         start: Path | None = None,
@@ -60,6 +66,9 @@ def _command(method: type) -> Callable[..., None]:
         settings: Annotated[Any, Parameter(name="*")] = method(),  # noqa: B008 (frozen)
     ) -> None:
         check_out(out, screen=Screen(quiet))
+        if preset != "published":
+            said = f"preset {preset}: {PRESETS[preset]} (--preset published: as in the paper)"
+            Screen(quiet).say(said)
         dataset = read(data, format=format, pattern=pattern, folders=folders)
         train(
             settings,
@@ -91,6 +100,10 @@ def _command(method: type) -> Callable[..., None]:
         A .toml, .yaml or .json file of these settings; the command line wins over it.
     variant
         A row of the method's tables: `reseen methods NAME` lists them; file and command line win.
+    preset
+        Where settings that are given nowhere else come from: published (the defaults below), gpu or
+        cpu (those that depend on the data are worked out from it). auto takes published for a
+        benchmark or a variant, and gpu or cpu for pictures of your own.
     seed
         Seed of all random numbers.
     source

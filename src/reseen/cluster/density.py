@@ -5,13 +5,14 @@ Learning with Hybrid Memory (SpCL), NeurIPS 2020.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from reseen.checks import AUTO, Auto, at_least, settled
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError, counted
 from reseen.kernels.components import density_labels
@@ -23,6 +24,77 @@ from reseen.records import NOISE, PseudoLabels
 
 EPS = tuple(round(0.3 + 0.05 * step, 2) for step in range(11))
 """The eps that `sweep` tries by default: 0.3 to 0.8."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensitySettings:
+    """How images are grouped: k-reciprocal Jaccard distances, then DBSCAN (`jaccard_dbscan`).
+
+    The defaults are those of SpCL and Cluster Contrast; a method says which of them its paper has.
+    """
+
+    k1: int | Auto = 30
+    """Nearest neighbours among which reciprocal ones describe an image (k1), itself counted.
+    Published: 30."""
+    k2: int | Auto = 6
+    """Nearest neighbours over which these descriptions are averaged (k2). Published: 6."""
+    eps: float | Auto = 0.6
+    """Radius of DBSCAN in Jaccard distance, above 0 and below 1. Published: 0.4 to 0.6."""
+    min_samples: int | Auto = 4
+    """Images within eps that make a core point of DBSCAN. Published: 4."""
+    share: float | Auto = 0.0
+    """Share of all pair distances, the smallest ones, whose mean is eps in each round (p of DAAL);
+    for eps 0. Published, by Song et al.: 1.6e-3."""
+    camera_aware: bool = False
+    """Take neighbours from the own camera and from others by quota, k1 / 5 and k2 / 3 from the own
+    (CA-Jaccard; its paper: k1 25 and k2 6, 5 and 2 from the own)."""
+
+    def __post_init__(self):
+        for name in ("k1", "k2", "min_samples"):
+            at_least(self, 1, name)
+        if self.share == AUTO or (self.share and not self.eps):
+            if self.share != AUTO and not 0 < self.share <= 1:
+                raise SettingsError(f"share is {self.share}. Use a number above 0, 1 or less.")
+        elif self.eps != AUTO:
+            check_eps(self.eps)
+
+    def label(self, features: np.ndarray, cameras: np.ndarray | None = None) -> PseudoLabels:
+        """Group images.
+
+        Args:
+            features: (N, D) unit rows.
+            cameras: (N,) int, -1 where unknown; used by `camera_aware` alone.
+
+        Returns:
+            (N,) ids, clusters numbered in the order in which they first appear.
+
+        Raises:
+            DataError, SettingsError: as `jaccard_dbscan`.
+        """
+        return jaccard_dbscan(features, **self.at(features)._words(cameras))
+
+    def explain(self, features: np.ndarray, cameras: np.ndarray | None = None) -> str:
+        """Say what the distances of `label` look like, and what to change (see `explain`)."""
+        return explain(features, **self.at(features)._words(cameras))
+
+    def at(self, features: np.ndarray) -> "DensitySettings":
+        """Give settings whose eps is a number: that of the share, if eps is 0.
+
+        Args:
+            features: (N, D) unit rows.
+        """
+        if self.eps or not self.share:
+            return self
+        share, k1, k2 = (settled(self, name) for name in ("share", "k1", "k2"))
+        eps = share_eps(features, share, k1=k1, k2=k2)
+        return replace(self, eps=float(np.clip(eps, 1e-3, 1 - 1e-3)))  # a radius, whatever they are
+
+    def _words(self, cameras: np.ndarray | None) -> dict[str, Any]:
+        words = {name: settled(self, name) for name in ("k1", "k2", "eps", "min_samples")}
+        if self.camera_aware:
+            own = max(1, round(words["k1"] / 5)), max(1, round(words["k2"] / 3))
+            words |= {"cameras": cameras, "own": own}
+        return words
 
 
 def jaccard_dbscan(
@@ -146,6 +218,12 @@ class Sweep:
         """Give the labels at the nearest eps that was tried."""
         return PseudoLabels(self.labels[np.argmin(np.abs(self.eps - eps))])
 
+    @property
+    def balance(self) -> np.ndarray:
+        """(E,) what `suggest` takes the largest of, 0 to 1."""
+        stability = np.sqrt(np.maximum(self.stability, 0))
+        return stability * (1 - self.noise) * (1 - self.largest)
+
     def suggest(self) -> tuple[float, str]:
         """Give an eps, and why in one sentence.
 
@@ -155,8 +233,7 @@ class Sweep:
         the labels at this eps agreed with people to 0.97 of what the best eps reached (mean ratio
         of adjusted Rand indices); those at 0.6 to 0.87.
         """
-        stability = np.sqrt(np.maximum(self.stability, 0))
-        best = int(np.argmax(stability * (1 - self.noise) * (1 - self.largest)))
+        best = int(np.argmax(self.balance))
         if not self.clusters.any():
             return float(self.eps[-1]), f"no eps up to {self.eps[-1]:g} finds a cluster."
         return float(self.eps[best]), (
@@ -213,11 +290,21 @@ def sweep(
     for value in tried:
         check_density(k1, k2, float(value), min_samples)
     encoding = encode_images(features, k1=k1, k2=k2, cameras=cameras, own=own, quota=quota)
-    found = density_labels(encoding, tried, min_samples)
-    labels = np.stack([by_appearance(row) for row in found])
+    return swept(encoding, tried, min_samples)
+
+
+def swept(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: int) -> Sweep:
+    """Do as `sweep` for images that are encoded already.
+
+    Args:
+        encoding: (N, N) sparse rows that sum to 1.
+        eps: (E,) rising, those to try.
+        min_samples: points that make a core.
+    """
+    labels = np.stack([by_appearance(row) for row in density_labels(encoding, eps, min_samples)])
     sizes = [np.bincount(row[row != NOISE], minlength=1) for row in labels]
     return Sweep(
-        eps=tried,
+        eps=eps,
         labels=labels,
         clusters=labels.max(1) + 1,
         noise=(labels == NOISE).mean(1),
@@ -320,7 +407,16 @@ def check_density(k1: int, k2: int, eps: float, min_samples: int) -> None:
     for name, value in (("k1", k1), ("k2", k2), ("min_samples", min_samples)):
         if value < 1:
             raise SettingsError(f"{name} is {value}; it counts the point itself: give 1 or more.")
-    if not 0 < eps < 1:
+    check_eps(eps)
+
+
+def check_eps(eps: float | str) -> None:
+    """Refuse a radius in Jaccard distance that is not between 0 and 1.
+
+    Raises:
+        SettingsError: naming what it is and what it may be.
+    """
+    if isinstance(eps, str) or not 0 < eps < 1:
         raise SettingsError(
             f"eps is {eps}; Jaccard distances lie in 0..1, 0 joins only copies and 1 joins all: "
             "give a number between, such as 0.4 to 0.7."

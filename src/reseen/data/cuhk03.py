@@ -8,6 +8,8 @@ from pathlib import Path
 from reseen.data import market_like
 from reseen.records import Dataset
 
+recognises = market_like.recognises
+
 
 def read(root: Path) -> Dataset:
     """Read bounding_box_train, and query and bounding_box_test where they are there.
@@ -15,4 +17,4 @@ def read(root: Path) -> Dataset:
     Raises:
         DataError: a folder is missing or empty, or a file has another kind of name.
     """
-    return market_like.read(root, "CUHK03", train_only=True)
+    return market_like.read_parts(root, "CUHK03", train_only=True)

@@ -20,6 +20,14 @@ PARTS = ("train", "query", "gallery")
 _NAME = re.compile(r"\d+_?C(?P<camera>\d{1,9})_?F(?P<frame>\d{1,9})_?X(?P<time>\d{1,9})")
 
 
+def recognises(root: Path) -> bool:
+    """Say whether a folder has this layout: the folders, and names as in this data set."""
+    if not all((root / part).is_dir() for part in PARTS):
+        return False
+    first = next((root / "train").glob("*/*/*.jpg"), None)
+    return first is not None and _NAME.match(first.name) is not None
+
+
 def read(root: Path) -> Dataset:
     """Read folders train, query and gallery of `PERSON/TRACKLET/0001_C6_F0099_X30823.jpg`.
 
@@ -36,18 +44,10 @@ def read(root: Path) -> Dataset:
     if absent:
         raise DataError(
             f"{root / absent[0]} is not a folder. DukeMTMC-VideoReID has {', '.join(PARTS)}: give "
-            f"the folder that holds them.{nearby(root, is_dukevideo)}"
+            f"the folder that holds them.{nearby(root, recognises)}"
         )
     train, query, gallery = (_part(root / part) for part in PARTS)
     return Dataset(root.resolve().name, root, train, query, gallery)
-
-
-def is_dukevideo(root: Path) -> bool:
-    """Say whether a folder has this layout: the folders, and names as in this data set."""
-    if not all((root / part).is_dir() for part in PARTS):
-        return False
-    first = next((root / "train").glob("*/*/*.jpg"), None)
-    return first is not None and _NAME.match(first.name) is not None
 
 
 def _part(folder: Path) -> tuple[Image, ...]:

@@ -16,11 +16,12 @@ from statistics import median
 from typing import Any
 
 from reseen.data.listing import (
-    CROP_FIRST,
     PICTURES,
     VIDEOS,
+    advice,
     find_pictures,
     folders_in,
+    is_picture,
     read_text,
     refuse_line_ends,
     say_passed,
@@ -53,8 +54,15 @@ _CAMERA = re.compile(r"(cam|camera|kamera|c|ch|channel|view)[\W_]*\d*", re.IGNOR
 _PERSON = re.compile(r"(person|people|pid|id|identity|subject|human|p)[\W_]*\d+", re.IGNORECASE)
 
 
+def recognises(root: Path) -> bool:
+    """Say that a path may be read as plain pictures: anything that no benchmark recognises."""
+    return root.exists()
+
+
 def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Dataset:
     """Read crops that lie in a folder, in one sub-folder a camera or person, or in a manifest.
+
+    A picture may be given in place of a folder; its camera and person are unknown.
 
     Without a manifest or pattern, pictures directly in the folder have no camera, and each
     sub-folder is one camera or one person. Where people are known and nothing says what is query
@@ -62,10 +70,10 @@ def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Da
     trains too. A picture that a manifest lists twice is taken once.
 
     Args:
-        root: the folder; or a .csv or .jsonl manifest, or a folder that holds manifest.csv or
-            manifest.jsonl: columns path (beside the manifest), camera, time, person, split (train,
-            query or gallery), of which only path must be there. A time is a number, or ISO 8601,
-            in UTC where it names no zone.
+        root: the folder; or one picture; or a .csv or .jsonl manifest, or a folder that holds
+            manifest.csv or manifest.jsonl: columns path (beside the manifest), camera, time,
+            person, split (train, query or gallery), of which only path must be there. A time is a
+            number, or ISO 8601, in UTC where it names no zone.
         pattern: how paths below the folder are made, such as `{camera}_{person}_{_}.jpg` or
             `cam{camera}/{time}.png`; `{_}` is anything. Replaces sub-folders as cameras.
         folders: what sub-folders are: `camera`, `person`, or `auto`, which takes file names made
@@ -86,22 +94,57 @@ def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Da
             "one of them out."
         )
     notes: list[str] = []
+    rows = _rows(root, manifest, pattern, folders, notes)
+    return _dataset(manifest.parent if manifest else root, rows, notes)
+
+
+def read_together(roots: Sequence[Path]) -> Dataset:
+    """Read several folders, manifests and pictures as one plain data set, pictures last.
+
+    Cameras, and people, that have the same name are the same, whichever folder they are in. A
+    picture that is given itself and lies in a folder too is taken once, as the folder says.
+
+    Args:
+        roots: one or more, each as in `read`.
+
+    Raises:
+        DataError: as in `read`, or two of them contradict each other on a picture.
+    """
+    notes: list[str] = []
+    alone = [root for root in dict.fromkeys(roots) if is_picture(root)]
+    rows = [
+        {"where": str(root), **row}
+        for root in dict.fromkeys(roots)
+        if root not in alone
+        for row in _rows(root, find_manifest(root), None, "auto", notes)
+    ]
+    known = {os.path.abspath(row["path"]) for row in rows}  # noqa: PTH100
+    rows += [{"path": path} for path in alone if os.path.abspath(path) not in known]  # noqa: PTH100
+    above = os.path.commonpath([os.path.abspath(root) for root in roots])  # noqa: PTH100
+    return _dataset(Path(above), rows, notes)
+
+
+def _rows(
+    root: Path, manifest: Path | None, pattern: str | None, folders: str, notes: list[str]
+) -> list[dict[str, Any]]:
+    """Make a row a picture of whatever `root` is; arguments as in `read`."""
     if manifest:
-        rows, root = list(_manifest_rows(manifest)), manifest.parent
-    elif root.is_dir():
+        return list(_manifest_rows(manifest))
+    if root.is_dir():
         paths = _pictures(root, notes)
-        rows = (
-            _pattern_rows(root, pattern, paths)
-            if pattern
-            else _folder_rows(root, folders, paths, notes)
-        )
-    else:
-        raise DataError(
-            f"{root} is a video. {CROP_FIRST}"
-            if root.suffix.lower() in VIDEOS
-            else f"{root} is not a folder or a .csv or .jsonl manifest. Give one of them."
-        )
-    return _dataset(root, rows, notes)
+        if pattern:
+            return _pattern_rows(root, pattern, paths)
+        return _folder_rows(root, folders, paths, notes)
+    suffix = root.suffix.lower()
+    if suffix in PICTURES and root.is_file():
+        return _pattern_rows(root.parent, pattern, [root]) if pattern else [{"path": root}]
+    what = (
+        "a video."
+        if suffix in VIDEOS
+        else "not a folder or a .csv or .jsonl manifest, nor a picture that can be read "
+        f"({', '.join(sorted(PICTURES))}). Give one of them."
+    )
+    raise DataError(f"{root} is {what}{advice([suffix])}")
 
 
 def is_invented(manifest: Path) -> bool:
@@ -368,7 +411,7 @@ def _refuse_contradiction(
         new, old = (_cut(_plain(line.get(wrong[0]))) for line in (row, before))
         raise DataError(
             f"{row['where']}: {wrong[0]} of {_cut(row['path'])} is {new!r}, but {old!r} in "
-            f"{before['where']}. Keep one of the two lines."
+            f"{before['where']}. Keep one of the two."
         )
 
 

@@ -67,16 +67,18 @@ def say_passed(root: Path, passed: Counter[str]) -> tuple[str, ...]:
     if not passed:
         return ()
     counts = ", ".join(f"{count} {what}" for what, count in passed.most_common())
-    hint = ""
-    if passed.keys() & {".heic", ".heif"}:
-        hint += " Save .heic as JPEG to have it read."
-    if passed.keys() & VIDEOS:
-        hint += f" {CROP_FIRST}"
-    return (f"Below {root} are files that are not read: {counts}.{hint}",)
+    return (f"Below {root} are files that are not read: {counts}.{advice(passed)}",)
 
 
-CROP_FIRST = (
-    "Of a video, crops of people are read: find the people in its frames with a person detector, "
+def advice(suffixes: Iterable[str]) -> str:
+    """Say what can be done to have files of these suffixes read, where something can."""
+    suffixes = set(suffixes)
+    heic = " Save .heic as JPEG to have it read." if suffixes & {".heic", ".heif"} else ""
+    return heic + (_CROP_FIRST if suffixes & VIDEOS else "")
+
+
+_CROP_FIRST = (
+    " Of a video, crops of people are read: find the people in its frames with a person detector, "
     "save each as a picture, one folder a camera, and give the folder that holds them."
 )
 

@@ -10,10 +10,6 @@ from reseen.errors import DataError
 from reseen.records import JUNK, Dataset, Image
 
 PARTS = ("bounding_box_train", "query", "bounding_box_test")
-VERI = ("image_train", "image_query", "image_test")
-"""The folders of VeRi-776, whose files are named in the same way."""
-BY_PERSON = ("train_all", "query", "gallery")
-"""The folders that scripts for training on one folder a person make of Market-1501's."""
 DEPTH = 3
 """Folders further down in which a benchmark is looked for."""
 _NUMBER = r"\d{1,18}(?!\d)"  # what 64 bits hold
@@ -21,9 +17,23 @@ _NAME = re.compile(rf"(?P<person>-1|{_NUMBER})_c(?P<camera>{_NUMBER})(?:_f(?P<fr
 _SURE = re.compile(r"(?:-1|\d{4})_c\d{1,3}(?:s\d|_)")
 
 
-def read(
+def recognises(root: Path) -> bool:
+    """Say whether a folder holds bounding_box_train or bounding_box_test."""
+    return any((root / part).is_dir() for part in (PARTS[0], PARTS[2]))
+
+
+def read(root: Path) -> Dataset:
+    """Read a set in this layout, whichever it is; bounding_box_train alone is enough.
+
+    Raises:
+        DataError: a folder is missing or empty, or a file has another kind of name.
+    """
+    return read_parts(root, "A Market-1501-like set", train_only=True)
+
+
+def read_parts(
     root: Path,
-    title: str = "This layout",
+    title: str,
     *,
     train_only: bool = False,
     folders: tuple[str, str, str] = PARTS,
@@ -53,14 +63,6 @@ def read(
     train = tuple(image for image in parts[0] if image.person != JUNK)
     notes = say_passed(root, passed)
     return Dataset(root.resolve().name, root, train, parts[1], parts[2], notes=notes)
-
-
-def is_by_person(root: Path) -> bool:
-    """Say whether a folder holds BY_PERSON, with names as in Market-1501."""
-    if not all((root / part).is_dir() for part in BY_PERSON):
-        return False
-    first = next((root / BY_PERSON[0]).glob("*/*.*"), None)
-    return first is not None and person_and_camera(first) is not None
 
 
 def has_training(root: Path) -> bool:

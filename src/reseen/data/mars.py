@@ -24,6 +24,11 @@ _INFO = {
 """The files in info, and the matrix that each .mat holds."""
 
 
+def recognises(root: Path) -> bool:
+    """Say whether a folder has this layout."""
+    return (root / "bbox_train").is_dir() or (root / "info" / "tracks_train_info.mat").is_file()
+
+
 def read(root: Path) -> Dataset:
     """Read folders bbox_train and bbox_test of frames, and info, which says what is a tracklet.
 
@@ -43,7 +48,7 @@ def read(root: Path) -> Dataset:
         if not (root / name).is_dir():
             raise DataError(
                 f"{root / name} is not a folder. MARS has bbox_train, bbox_test and info: give the "
-                f"folder that holds them.{nearby(root, is_mars)}"
+                f"folder that holds them.{nearby(root, recognises)}"
             )
     absent = [name for name in _INFO if not (root / "info" / name).is_file()]
     if absent:
@@ -61,11 +66,6 @@ def read(root: Path) -> Dataset:
         )
     known = tuple(tracklet for tracklet in train if tracklet.person != JUNK)
     return Dataset(root.resolve().name, root, known, tuple(test[i - 1] for i in query), test)
-
-
-def is_mars(root: Path) -> bool:
-    """Say whether a folder has this layout."""
-    return (root / "bbox_train").is_dir() or (root / "info" / "tracks_train_info.mat").is_file()
 
 
 def _tracklets(root: Path, half: str) -> tuple[Image, ...]:

@@ -16,6 +16,11 @@ _LISTS = ("train", "val", "query", "gallery")
 _NAME = re.compile(r"\d{4}_\d{3}_\d{2}_\w+")
 
 
+def recognises(root: Path) -> bool:
+    """Say whether a folder has the list files, or MSMT17's folders of images without them."""
+    return has_lists(root) or lacks_lists(root)
+
+
 def read(root: Path) -> Dataset:
     """Read either layout: list files beside the folders of images, or Market-1501's folders.
 
@@ -79,7 +84,7 @@ def _renamed(root: Path) -> Dataset:
             f"images, or {', '.join(market_like.PARTS)}: give the folder that holds them."
             f"{market_like.nearby(root, is_msmt17)}{_ALONE if lacks_lists(root) else ''}"
         )
-    return market_like.read(root, "MSMT17")
+    return market_like.read_parts(root, "MSMT17")
 
 
 def _folder(root: Path, names: tuple[str, ...]) -> Path:

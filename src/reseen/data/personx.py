@@ -9,6 +9,8 @@ from pathlib import Path
 from reseen.data import market_like
 from reseen.records import Dataset
 
+recognises = market_like.recognises
+
 
 def read(root: Path) -> Dataset:
     """Read the folder that holds bounding_box_train, query and bounding_box_test.
@@ -16,4 +18,4 @@ def read(root: Path) -> Dataset:
     Raises:
         DataError: a folder is missing or empty, or a file has another kind of name.
     """
-    return market_like.read(root, "PersonX")
+    return market_like.read_parts(root, "PersonX")

@@ -1,11 +1,12 @@
 """Every layout of images and tracklets this package understands, behind one `read`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from reseen.data import (
+    by_person,
     cuhk03,
     dukemtmc,
     dukevideo,
@@ -16,21 +17,45 @@ from reseen.data import (
     msmt17,
     personx,
     tracklets,
+    veri776,
 )
 from reseen.errors import DataError, SettingsError
 from reseen.records import Dataset
 
-READERS: dict[str, Callable[[Path], Dataset]] = {
-    "market1501": market1501.read,
-    "dukemtmc": dukemtmc.read,
-    "msmt17": msmt17.read,
-    "personx": personx.read,
-    "cuhk03": cuhk03.read,
-    "mars": mars.read,
-    "dukevideo": dukevideo.read,
-    "folder": folder.read,
-    "tracklets": tracklets.read,
+
+class Reader(Protocol):
+    """A module that reads one layout."""
+
+    @property
+    def recognises(self) -> Callable[[Path], bool]:
+        """Say whether a folder has this layout."""
+        ...
+
+    @property
+    def read(self) -> Callable[..., Dataset]:
+        """Read it; those of PLAIN take pattern and folders too."""
+        ...
+
+
+PLAIN = ("folder", "tracklets")
+"""Formats of a user's own pictures."""
+
+READERS: dict[str, Reader] = {
+    "msmt17": msmt17,
+    "market_like": market_like,
+    "veri776": veri776,
+    "by_person": by_person,
+    "mars": mars,
+    "dukevideo": dukevideo,
+    "market1501": market1501,
+    "dukemtmc": dukemtmc,
+    "personx": personx,
+    "cuhk03": cuhk03,
+    "folder": folder,
+    "tracklets": tracklets,
 }
+"""All readers by the name of their format: `auto` takes the first that recognises a folder. The
+four that share the layout of `market_like` are taken where they are named."""
 
 
 def read(
@@ -39,7 +64,8 @@ def read(
     """Read a data set from its folder.
 
     Args:
-        root: a benchmark's folder, a folder of crops, or a manifest (see `data.folder.read`).
+        root: a benchmark's folder, a folder of crops, one picture, or a manifest (see
+            `data.folder.read`).
         format: one of READERS, or `auto`: list files are MSMT17's, bounding_box_train or
             bounding_box_test is a Market-1501-like set, image_train or image_test is VeRi-776,
             train_all, query and gallery are a Market-1501-like set with a folder a person,
@@ -48,6 +74,9 @@ def read(
         pattern: how file names of a plain folder are made.
         folders: what sub-folders of a plain folder are, `camera`, `person` or `auto`.
 
+    Returns:
+        The images; `format` says which reader read them.
+
     Raises:
         DataError: nothing is there, it is not what `format` says, or test images would train.
         SettingsError: no such format, or one that pattern or folders contradict.
@@ -55,46 +84,61 @@ def read(
     root = Path(root)
     if format != "auto" and format not in READERS:
         raise SettingsError(f"format is {format!r}. Use auto or one of: {', '.join(READERS)}.")
-    for name, given in (("pattern", pattern), ("folders", None if folders == "auto" else folders)):
-        if given is not None and format not in ("auto", "folder", "tracklets"):
+    given = (("pattern", pattern, None), ("folders", folders, "auto"))
+    told = {name: value for name, value, default in given if value != default}
+    for name, value in told.items():
+        if format not in ("auto", *PLAIN):
             raise SettingsError(
-                f"{name} is {given!r} and format is {format!r}, which names its files itself. "
+                f"{name} is {value!r} and format is {format!r}, which names its files itself. "
                 f"Leave out {name}, or use the format folder or tracklets."
             )
+    _demand(root)
+    notes = ()
+    if format == "auto":
+        format, notes = ("folder", ()) if told else _recognise(root)
+    data = READERS[format].read(root, **told)
+    return replace(data, format=format, notes=data.notes + notes)
+
+
+def read_pictures(paths: Sequence[Path | str]) -> Dataset:
+    """Read several pictures, folders of pictures and manifests as one plain data set.
+
+    Args:
+        paths: one or more; the camera and person of a picture that is given itself are unknown.
+
+    Raises:
+        DataError: nothing is there, or it is not understood (see `data.folder.read`).
+    """
+    roots = [Path(path) for path in paths]
+    if not roots:
+        raise DataError("No picture is given. Give pictures, or folders of pictures.")
+    for root in roots:
+        _demand(root)
+    return replace(folder.read_together(roots), format="folder")
+
+
+def _demand(root: Path) -> None:
     if not root.exists():
-        raise DataError(f"{root} does not exist. Give a folder of pictures or a manifest.")
-    if format == "tracklets":
-        return tracklets.read(root, pattern=pattern, folders=folders)
-    if pattern is not None or folders != "auto" or format == "folder":
-        return folder.read(root, pattern=pattern, folders=folders)
-    if format != "auto":
-        return READERS[format](root)
-    manifest = folder.find_manifest(root)
-    reader = _reader(root)
-    if not reader:
-        if not manifest:
-            _refuse_parent(root)
-        return folder.read(root)
-    data = reader(root)
-    if not manifest or folder.is_invented(manifest):
-        return data
+        raise DataError(
+            f"{root} does not exist. Give a folder of pictures, a picture or a manifest."
+        )
+
+
+def _recognise(root: Path) -> tuple[str, tuple[str, ...]]:
+    """Name the format of a folder, and give notes on what is not read."""
+    format, manifest = recognised(root), folder.find_manifest(root)
+    if format in PLAIN and not manifest:
+        _refuse_parent(root)
+    if format in PLAIN or not manifest or folder.is_invented(manifest):
+        return format, ()
     note = f"{manifest} is not read, as the folders say what it is; to read it: --format folder."
-    return replace(data, notes=(*data.notes, note))
+    return format, (note,)
 
 
-def _reader(root: Path) -> Callable[[Path], Dataset] | None:
-    """Give what reads the layout of a folder, if it is a benchmark's."""
-    if msmt17.has_lists(root) or msmt17.lacks_lists(root):
-        return msmt17.read
-    if any((root / f"bounding_box_{half}").is_dir() for half in ("train", "test")):
-        return partial(market_like.read, title="A Market-1501-like set", train_only=True)
-    if any((root / f"image_{half}").is_dir() for half in ("train", "test")):
-        return partial(market_like.read, title="VeRi-776", folders=market_like.VERI)
-    if market_like.is_by_person(root):
-        return partial(market_like.read, title="A set by person", folders=market_like.BY_PERSON)
-    if mars.is_mars(root):
-        return mars.read
-    return dukevideo.read if dukevideo.is_dukevideo(root) else None
+def recognised(root: Path) -> str:
+    """Give the name of the format of what is there, as `read` takes it."""
+    _demand(root)
+    return next(name for name, reader in READERS.items() if reader.recognises(root))
 
 
 def _refuse_parent(root: Path) -> None:
@@ -108,4 +152,4 @@ def _refuse_parent(root: Path) -> None:
 
 
 def _is_benchmark(root: Path) -> bool:
-    return _reader(root) is not None or folder.has_parts(root)
+    return recognised(root) not in PLAIN or folder.has_parts(root)

@@ -1,10 +1,55 @@
 """Which images make a batch."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
+from reseen.checks import Auto, at_least, settled
+from reseen.errors import SettingsError
 from reseen.records import NOISE
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSettings:
+    """What a batch is made of: P clusters with V images each (`identity_batches`).
+
+    The defaults are those of Cluster Contrast; a method says which its paper has.
+    """
+
+    people: int | Auto = 16
+    """Clusters in a batch, P."""
+    views: int | Auto = 16
+    """Images of each cluster in a batch, V; a cluster with fewer repeats them."""
+    iterations: int | Auto = 400
+    """Steps in a round."""
+
+    def __post_init__(self):
+        at_least(self, 1, "people", "views", "iterations")
+        if self.people == self.views == 1:
+            raise SettingsError("A batch is 1 x 1 images. Use batches of two images or more.")
+
+    def draw(
+        self, ids: np.ndarray, cameras: np.ndarray, rng: np.random.Generator, *, times: int = 1
+    ) -> tuple[Iterator[np.ndarray], int]:
+        """Draw the batches of a round.
+
+        Args:
+            ids: (N,) clusters, 0..K-1 or NOISE; at least one cluster.
+            cameras: (N,) camera of each image, -1 where unknown.
+            rng: makes every choice.
+            times: rounds that these batches are to last.
+
+        Returns:
+            Positions (P * V,) of each batch, and how many batches there are.
+
+        Raises:
+            SettingsError: a setting is still auto.
+        """
+        people, views, steps = (settled(self, name) for name in ("people", "views", "iterations"))
+        batches = identity_batches(ids, cameras, people, views, rng)
+        return islice(batches, times * steps), times * steps
 
 
 def identity_batches(

@@ -1,11 +1,17 @@
 """Tracklets that lie one a folder, with or without a manifest of their frames."""
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from reseen.data import folder
 from reseen.errors import DataError
 from reseen.records import Dataset, Image
+
+
+def recognises(root: Path) -> bool:
+    """Say that nothing is read as tracklets unasked: folders of crops look the same."""
+    return False
 
 
 def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Dataset:
@@ -37,7 +43,7 @@ def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Da
         name: tuple(tracklets[place] for place in dict.fromkeys(i.path.parent for i in part))
         for name, part in parts.items()
     }
-    return Dataset(data.name, data.root, **joined, cameras=data.cameras, notes=data.notes)
+    return replace(data, **joined)
 
 
 def join(frames: list[Image]) -> Image:

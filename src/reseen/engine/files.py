@@ -52,6 +52,17 @@ def written(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text as one file, whole or not at all; names of files in it keep their bytes.
+
+    Raises:
+        SettingsError: `path` is a folder.
+        OSError: the system refuses, as when the disk is full.
+    """
+    with written(path) as file:
+        file.write(os.fsencode(text))
+
+
 def check_out(out: Path, kind: str = "", screen: Screen = QUIET) -> None:
     """Refuse a place in which nothing can be written, before the work that is to go there.
 

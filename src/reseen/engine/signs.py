@@ -3,6 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reseen.errors import counted
+
+NOISY = 0.5
+"""Share of images in no cluster that is said."""
+STABLE = 0.5
+"""Agreement with the labels of the round before (ARI) that no sign is given above."""
+FALL = 0.15
+"""How far the agreement falls below its best before that is said."""
+RISE = 1.25
+"""How many times its lowest the loss rises to before that is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sign:
@@ -30,4 +41,83 @@ def signs(
     Returns:
         What is wrong after the last of these rounds, the worst first; nothing if all is well.
     """
-    return []
+    trained = [row for row in rows if row.get("round", 1) > 0]
+    if not trained:
+        return []
+    found = [_clusters(trained[-1], images, expected), _noise(trained[-1], images)]
+    found += [_stability(trained), _loss(trained), _start(rows)]
+    return [sign for sign in found if sign is not None]
+
+
+def _clusters(
+    row: Mapping[str, float], images: int, expected: tuple[float, float] | None
+) -> Sign | None:
+    if "clusters" not in row:
+        return None
+    clusters, noise = int(row["clusters"]), row.get("noise", 0.0)
+    among = f"{counted(clusters, 'cluster')} among {counted(images, 'image')}"
+    if clusters < 2:
+        cure = (
+            "Nearly every image is alone: raise --eps, or lower --min-samples to 2."
+            if noise > NOISY
+            else "All images hang together: lower --k1 and --k2 (--k1 is best at one to two times "
+            "the images of a person), then --eps."
+        )
+        return Sign("clusters", f"{among} ({noise:.0%} noise): too few to learn from.", cure)
+    if expected is None or expected[0] <= clusters <= expected[1]:
+        return None
+    low, high = (round(bound) for bound in expected)
+    said = f"{among}, where the neighbourhoods of the first features suggest {low} to {high}."
+    if clusters > expected[1]:
+        return Sign("clusters", said, "People are torn apart: raise --k1, then --eps.")
+    if noise > NOISY:
+        cure = "Most images are left out: raise --eps, or lower --min-samples to 2."
+        return Sign("clusters", said, cure)
+    return Sign("clusters", said, "Different people are mixed: lower --k1, then --eps.")
+
+
+def _noise(row: Mapping[str, float], images: int) -> Sign | None:
+    noise = row.get("noise", 0.0)
+    if noise <= NOISY or row.get("clusters", 2) < 2:
+        return None
+    said = f"{noise:.0%} of {counted(images, 'image')} are in no cluster and are not learnt from."
+    cure = "Raise --eps a little (by 0.05), or lower --min-samples to 2."
+    return Sign("noise", said, cure)
+
+
+def _stability(rows: Sequence[Mapping[str, float]]) -> Sign | None:
+    seen = [row["stability"] for row in rows if "stability" in row]
+    if len(seen) < 2 or seen[-1] >= STABLE or seen[-1] > max(seen) - FALL:
+        return None
+    return Sign(
+        "stability",
+        f"The labels agree to {seen[-1]:.2f} with those of the round before; it was "
+        f"{max(seen):.2f}.",
+        "The clusters change faster than they can be learnt: lower --k1 or --eps, or --rate.",
+    )
+
+
+def _loss(rows: Sequence[Mapping[str, float]]) -> Sign | None:
+    seen = [row["loss"] for row in rows if "loss" in row]
+    if len(seen) < 3 or not seen[-1] > seen[-2] or not seen[-1] > RISE * min(seen):
+        return None
+    return Sign(
+        "loss",
+        f"The loss rose to {seen[-1]:.2f}, from {min(seen):.2f}.",
+        "The labels contradict what was learnt: lower --rate, or --k1 and --eps if the clusters "
+        "are large.",
+    )
+
+
+def _start(rows: Sequence[Mapping[str, float]]) -> Sign | None:
+    judged = [row for row in rows if "mAP" in row]
+    if len(judged) < 2 or judged[0].get("round") != 0 or judged[-1] is not rows[-1]:
+        return None
+    before, now = judged[0]["mAP"], judged[-1]["mAP"]
+    if now > before:
+        return None
+    return Sign(
+        "start",
+        f"Searching finds people no better than the start did: {now:.1%} mAP, {before:.1%} before.",
+        "Keep the start, lower --rate, or give a better start (--start, --encoder.weights).",
+    )

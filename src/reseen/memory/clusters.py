@@ -1,6 +1,7 @@
 """One vector a cluster, started from features and moved by what training sees."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -49,6 +50,43 @@ def start_hard(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator) 
 
 
 STARTS: dict[str, Callable] = {"mean": start_mean, "random": start_random, "hard": start_hard}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySettings:
+    """How a memory of one vector a cluster starts and follows (`ClusterMemory`).
+
+    The defaults are those of Cluster Contrast.
+    """
+
+    memory_start: str = "mean"
+    """mean, random or hard: which vector a cluster starts with. Cluster Contrast: mean."""
+    memory_update: str = "momentum"
+    """momentum (every image moves its cluster) or hard (the least similar one does). Cluster
+    Contrast: momentum; its first edition: hard."""
+    memory_momentum: float = 0.1
+    """Share of a cluster's vector that stays at an update. Cluster Contrast: 0.1."""
+
+    def __post_init__(self):
+        check_memory(self.memory_start, self.memory_update, self.memory_momentum)
+
+    def begin(
+        self,
+        features: np.ndarray,
+        ids: np.ndarray,
+        rng: np.random.Generator,
+        device: torch.device | str = "cpu",
+    ) -> "ClusterMemory":
+        """Make the memory of a round; the arguments are those of `ClusterMemory`."""
+        return ClusterMemory(
+            features,
+            ids,
+            start=self.memory_start,
+            update=self.memory_update,
+            momentum=self.memory_momentum,
+            rng=rng,
+            device=device,
+        )
 
 
 class ClusterMemory:

@@ -1,5 +1,6 @@
 """The lookup table: one vector a class, where a class is an image or a few that were merged."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reseen.checks import above_zero, below_one
 from reseen.memory.clusters import start_mean, update_momentum
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings:
+    """How the lookup table and the vectors that it is compared with behave.
+
+    The defaults are those of the authors' code of Lin et al., BUC, AAAI 2019.
+    """
+
+    dropout: float = 0.5
+    """Dropout rate of the features in training. BUC and SSL: 0.5."""
+    temperature: float = 0.1
+    """Temperature of the softmax (tau). BUC and SSL: 0.1."""
+    table_momentum: float = 0.5
+    """Share of a row of the table that stays at an update. BUC: 0.5."""
+
+    def __post_init__(self):
+        above_zero(self, "temperature")
+        below_one(self, "dropout", "table_momentum")
+
+    def begin(self, features: np.ndarray, device: torch.device | str) -> "LookupTable":
+        """Make a table of one row an image from features (N, D)."""
+        return LookupTable(features, momentum=self.table_momentum, device=device)
+
+    def vectors(self, pooled: Tensor) -> Tensor:
+        """Turn what the neck gives (B, D) into unit rows, some numbers dropped."""
+        return F.normalize(F.dropout(pooled, self.dropout))
 
 
 class LookupTable:

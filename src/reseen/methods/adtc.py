@@ -12,27 +12,29 @@ Each round (Algorithm 1):
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
-from math import inf
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from reseen.cluster.density import check_density, explain, jaccard_dbscan
+from reseen.checks import Auto, above_zero, at_least, one_of, settled
+from reseen.cluster.density import DensitySettings
 from reseen.cluster.numbering import by_appearance
 from reseen.cluster.two_stage import two_stage
-from reseen.data.augment import AugmentSettings, augment
-from reseen.data.sampling import identity_batches
+from reseen.data.augment import AugmentSettings
+from reseen.data.sampling import BatchSettings
+from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, mean_loss, set_rate, step
 from reseen.engine.variants import Variant
 from reseen.errors import SettingsError, counted
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.contrastive import cluster_nce
 from reseen.losses.triplet import batch_hard
-from reseen.memory.clusters import ClusterMemory, check_memory
+from reseen.memory.clusters import ClusterMemory, MemorySettings
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image, PseudoLabels
 
@@ -45,12 +47,22 @@ class ADTC:
     """ADTC: voxel attention, two-stage clustering, hardest triplets (Ji et al., 2020).
 
     The defaults are the paper's full model, started from ImageNet; for its other start give a run
-    trained on labelled people (--start). Encoder and augmentation: max pooling, no padding, no
-    erasing.
+    trained on labelled people (--start). Max pooling, no padding, no erasing; batches of 32 x 4, a
+    rate of 1e-4. The paper does not say k of Eq. 4, the point itself counted (k1; re-ranking by the
+    distance it cites: 20, and k2 6), nor the steps of an epoch: 100 show about as many images as
+    Market-1501 has. DBSCAN and the memory are not in the paper.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="max"))
     augment: AugmentSettings = field(default_factory=partial(AugmentSettings, pad=0, erase=0.0))
+    density: DensitySettings = field(default_factory=partial(DensitySettings, k1=20))
+    batches: BatchSettings = field(
+        default_factory=partial(BatchSettings, people=32, views=4, iterations=100)
+    )
+    schedule: ScheduleSettings = field(
+        default_factory=partial(ScheduleSettings, rate=1e-4, rate_step=0)
+    )
+    memory: MemorySettings = field(default_factory=MemorySettings)
     attention: str = "voxel"
     """voxel, voxel-spatial, voxel-channel, harmonious, cbam, or none. Paper: voxel."""
     width: int = 800
@@ -65,22 +77,13 @@ class ADTC:
     labelling: str = "two-stage"
     """two-stage, k-means (its first stage alone) or dbscan (as Cluster Contrast). Paper:
     two-stage."""
-    clusters: int = 1000
+    clusters: int | Auto = 1000
     """Centroids of k-means (M). Paper: 1000, for 12,936 or 16,522 images."""
-    p: int = 20
+    p: int | Auto = 20
     """Images that each centroid claims. Paper: 20."""
-    k1: int = 20
-    """Nearest neighbours among which reciprocal ones describe a point (k of Eq. 4), itself counted.
-    The paper does not say; re-ranking by the distance it cites: 20."""
-    k2: int = 6
-    """Neighbours over which weighted descriptions are averaged. Cited paper: 6."""
     weighted: bool = False
     """Jaccard distance of expanded, weighted sets as in the cited paper, not of plain ones. Paper:
     plain (Eq. 5)."""
-    eps: float = 0.6
-    """Radius of DBSCAN, for that labelling only. Not in the paper; Cluster Contrast: 0.6."""
-    min_samples: int = 4
-    """Images within eps that make a core point of DBSCAN. Not in the paper; usual: 4."""
     loss: str = "triplet"
     """triplet, or memory: the cluster memory and ClusterNCE of Cluster Contrast. Paper: triplet."""
     margin: float = 0.3
@@ -90,58 +93,24 @@ class ADTC:
     distances of 2048 batch-normed numbers a margin of 0.3 would be nothing."""
     temperature: float = 0.05
     """Temperature of the memory loss. Not in the paper; Cluster Contrast: 0.05."""
-    memory_start: str = "mean"
-    """mean, random or hard: what a cluster of the memory starts with. Not in the paper; Cluster
-    Contrast: mean."""
-    memory_update: str = "momentum"
-    """momentum or hard: how the memory follows. Not in the paper; Cluster Contrast: momentum."""
-    memory_momentum: float = 0.1
-    """Share of a memory vector that stays at an update. Not in the paper; Cluster Contrast: 0.1."""
-    rounds: int = 20
+    rounds: int | Auto = 20
     """Rounds of labelling and training (T). Paper: 20."""
     epochs: int = 10
     """Epochs of training in a round. Paper: 10."""
-    iterations: int = 100
-    """Steps in an epoch. The paper does not say; 100 batches show about as many images as
-    Market-1501 has."""
-    people: int = 32
-    """Clusters in a batch, P. Paper: 32."""
-    views: int = 4
-    """Images of each in a batch, V; a cluster with fewer repeats them. Paper: 4."""
-    rate: float = 1e-4
-    """Learning rate of Adam at the start of a round. Paper: 1e-4."""
     rate_hold: int = 5
     """Epochs of a round before the rate begins to fall. Paper: 5 (whether it starts anew in each
     round is not said; here it does)."""
     rate_end: float = 0.001
     """Share of the rate that is left at the end of a round, exponentially reached; 1 keeps it. The
     paper gives no base; Hermans et al., whose loss it takes: 0.001."""
-    rate_step: int = 0
-    """The learning rate is divided by 10 every so many rounds; 0 is never. Not in the paper;
-    Cluster Contrast: 20."""
-    weight_decay: float = 5e-4
-    """Weight decay of Adam. The paper does not say; usual: 5e-4."""
 
     def __post_init__(self):
-        counts = ("width", "clusters", "p", "rounds", "epochs", "iterations", "views")
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
-        for name in ("rate", "rate_end", "temperature"):
-            if not 0 < getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use a number above 0.")
-        for name, known in (("labelling", LABELLINGS), ("loss", LOSSES)):
-            if getattr(self, name) not in known:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}. Use one of: {', '.join(known)}."
-                )
-        if self.people < 2 or not 0 <= self.weight_decay < 1 or self.margin < 0:
-            raise SettingsError(
-                f"people is {self.people}, weight_decay {self.weight_decay} and margin "
-                f"{self.margin}. Use 2 or more people, 0 to below 1, and 0 or more."
-            )
-        check_density(**self._density)
-        check_memory(self.memory_start, self.memory_update, self.memory_momentum)
+        at_least(self, 1, "width", "clusters", "p", "rounds", "epochs")
+        at_least(self, 0, "margin")
+        above_zero(self, "rate_end", "temperature")
+        one_of(self, LABELLINGS, "labelling")
+        one_of(self, LOSSES, "loss")
+        at_least(self.batches, 2, "people")
         self._attended()
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
@@ -160,70 +129,59 @@ class ADTC:
         """
         encoder = run.build(self._attended())
         crops = run.load(images, encoder)
-        if self.labelling != "dbscan" and self.clusters > len(crops):
-            raise SettingsError(
-                f"clusters is {self.clusters} for {counted(len(crops), 'image')}. "
-                f"Use {len(crops)} or fewer."
-            )
-        learnt = [weight for weight in encoder.parameters() if weight.requires_grad]
-        optimizer = torch.optim.Adam(learnt, self.rate, weight_decay=self.weight_decay)
+        self = run.settle(self, encoder, crops)
+        optimizer = self.schedule.adam(encoder)
 
-        for done in run.rounds(self.rounds, encoder=encoder, optimizer=optimizer):
+        for done in run.rounds(settled(self, "rounds"), encoder=encoder, optimizer=optimizer):
             # Attention and clustering steps, lines 3 to 10
             features = extract(encoder, crops, track=run.track("extracting"))
-            if self.labelling == "two-stage":
-                labels = two_stage(
-                    features,
-                    clusters=self.clusters,
-                    p=self.p,
-                    k1=self.k1,
-                    k2=self.k2,
-                    weighted=self.weighted,
-                    seed=run.rng("centroids"),
-                )
-            elif self.labelling == "k-means":
-                _, nearest = kmeans(features, self.clusters, seed=run.rng("centroids"))
-                labels = PseudoLabels(by_appearance(nearest))
-            else:
-                labels = jaccard_dbscan(features, **self._density)
+            labels = self._label(features, run)
             run.label(labels, partial(self._explain, features))
             memory = None
             if self.loss == "memory":
-                memory = ClusterMemory(
-                    features,
-                    labels.ids,
-                    start=self.memory_start,
-                    update=self.memory_update,
-                    momentum=self.memory_momentum,
-                    rng=run.rng("memory"),
-                    device=encoder.device,
-                )
+                memory = self.memory.begin(features, labels.ids, run.rng("memory"), encoder.device)
 
             # Parameter updating step, line 12
             ids = torch.from_numpy(labels.ids).to(encoder.device)
-            order = identity_batches(
-                labels.ids, crops.cameras, self.people, self.views, run.rng("batches")
-            )
-            steps = self.epochs * self.iterations
-            batches = run.track("training")(crops.batches(islice(order, steps)), steps)
-            chance, losses = run.rng("augment"), []
-            encoder.train()
-            for number, (positions, pixels) in enumerate(batches):
-                set_rate(optimizer, self._rate(done, number // self.iterations))
-                pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
+            chance = run.rng("batches")
+            drawn = self.batches.draw(labels.ids, crops.cameras, chance, times=self.epochs)
+            seen = augmented(run, encoder, crops, drawn, self.augment)
+            losses = []
+            for number, (positions, pixels) in enumerate(seen):
+                set_rate(optimizer, self._rate(done, number * self.epochs // drawn[1]))
                 targets = ids[positions]
-                if memory:
-                    vectors = encoder(pixels)
-                    loss = cluster_nce(vectors, memory.centres, targets, self.temperature)
-                else:
-                    vectors = encoder.neck(encoder.pool(pixels))
-                    vectors = F.normalize(vectors) if self.unit else vectors
-                    loss = batch_hard(vectors, targets, self.margin, squared=True)  # Eq. 6
+                loss, vectors = self._loss(encoder, pixels, targets, memory)
                 losses.append(step(loss, optimizer))
                 if memory:
                     memory.update(vectors.detach(), targets)
             run.log(loss=mean_loss(losses))
         return encoder
+
+    def _label(self, features: np.ndarray, run: Run) -> PseudoLabels:
+        """Group images (N) by features (N, D): Sec. 3.3, or one of the two to compare with."""
+        if self.labelling == "dbscan":
+            return self.density.label(features)
+        sought: Any = dict(clusters=self.clusters, p=self.p, k1=self.density.k1, k2=self.density.k2)
+        if sought["clusters"] > len(features):
+            raise SettingsError(
+                f"clusters is {self.clusters} for {counted(len(features), 'image')}. "
+                f"Use {len(features)} or fewer."
+            )
+        if self.labelling == "k-means":
+            _, nearest = kmeans(features, sought["clusters"], seed=run.rng("centroids"))
+            return PseudoLabels(by_appearance(nearest))
+        return two_stage(features, **sought, weighted=self.weighted, seed=run.rng("centroids"))
+
+    def _loss(
+        self, encoder: Encoder, pixels: Tensor, targets: Tensor, memory: ClusterMemory | None
+    ) -> tuple[Tensor, Tensor]:
+        """Give the loss of a batch (B), and the vectors (B, D) that it sees."""
+        if memory:
+            vectors = encoder(pixels)
+            return cluster_nce(vectors, memory.centres, targets, self.temperature), vectors
+        vectors = encoder.neck(encoder.pool(pixels))
+        vectors = F.normalize(vectors) if self.unit else vectors
+        return batch_hard(vectors, targets, self.margin, squared=True), vectors  # Eq. 6
 
     def _attended(self) -> EncoderSettings:
         names = ("reduction",) * bool(self.reduction) + (self.attention,)
@@ -238,20 +196,15 @@ class ADTC:
     def _rate(self, done: int, epoch: int) -> float:
         """Hold the rate, then let it fall (Hermans et al., In Defense of the Triplet Loss)."""
         part = max(0, epoch - self.rate_hold) / max(1, self.epochs - self.rate_hold)
-        falls = done // self.rate_step if self.rate_step else 0
-        return self.rate * self.rate_end**part * 0.1**falls
+        return self.schedule.rate_at(done) * self.rate_end**part
 
-    def _explain(self, features) -> str:
+    def _explain(self, features: np.ndarray) -> str:
         if self.labelling == "dbscan":
-            return explain(features, **self._density)
+            return self.density.explain(features)
         return (
-            f"{self.clusters} centroids with {counted(self.p, 'image')} each were sought: images "
-            "claimed by two centroids are left out. Use fewer clusters or a smaller p."
+            f"{self.clusters} centroids with {self.p} images each were sought: images claimed by "
+            "two centroids are left out. Use fewer clusters or a smaller p."
         )
-
-    @property
-    def _density(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("k1", "k2", "eps", "min_samples")}
 
 
 def _row(settings: dict[str, Any], market: tuple[float, float], duke: tuple[float, float]):

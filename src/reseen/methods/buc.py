@@ -13,22 +13,22 @@ Then each round:
 
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 
 import torch
-import torch.nn.functional as F
 
+from reseen.checks import at_least, below_one
 from reseen.cluster.bottom_up import merge, nearer_share
-from reseen.data.augment import AugmentSettings, augment
+from reseen.cluster.stripes import StripeSettings
+from reseen.data.augment import AugmentSettings
 from reseen.data.sampling import epoch_batches
+from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
-from reseen.engine.step import mean_loss, scale_rates, sgd, step
+from reseen.engine.step import SgdSettings, mean_loss, step
 from reseen.engine.variants import Variant
 from reseen.errors import SettingsError
-from reseen.kernels.dissimilarity import stripe_weights
 from reseen.losses.contrastive import cluster_nce
-from reseen.memory.table import LookupTable
+from reseen.memory.table import TableSettings
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image, PseudoLabels
 
@@ -37,12 +37,15 @@ from reseen.records import Image, PseudoLabels
 class BUC:
     """BUC: bottom-up clustering from one cluster an image (Lin et al., 2019).
 
-    The defaults are those of its authors' code for images, without the additions of SSL's paper.
-    Encoder and augmentation: mean pooling, no padding, no erasing.
+    The defaults are those of its authors' code for images, without the additions of SSL's paper:
+    mean pooling, no padding, no erasing.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
     augment: AugmentSettings = field(default_factory=partial(AugmentSettings, pad=0, erase=0.0))
+    schedule: SgdSettings = field(default_factory=SgdSettings)
+    memory: TableSettings = field(default_factory=TableSettings)
+    stripes: StripeSettings = field(default_factory=StripeSettings)
     first: int = 20
     """Epochs of the first stage, a round each. Authors' code: 20."""
     merge_rate: float = 0.05
@@ -58,45 +61,14 @@ class BUC:
     """Epochs of training after a merge. Authors' code: 2, for video 5."""
     batch: int = 16
     """Images in a batch. Authors' code: 16."""
-    rate: float = 0.1
-    """Learning rate of SGD (momentum 0.9) in the first stage. Authors' code: 0.1."""
-    rate_hold: int = 16
-    """Rounds, first stage included, after which the rate is a tenth. Authors' code: 16."""
-    backbone_rate: float = 0.1
-    """Share of the rate that the backbone learns with. Authors' code: 0.1."""
-    weight_decay: float = 5e-4
-    """Weight decay of SGD. Authors' code: 5e-4."""
-    dropout: float = 0.5
-    """Dropout rate of the features in training. Authors' code: 0.5."""
-    temperature: float = 0.1
-    """Temperature of the softmax. Authors' code: 0.1."""
-    table_momentum: float = 0.5
-    """Share of a row of the table that stays at an update. Authors' code: 0.5."""
-    parts: int = 8
-    """Horizontal stripes (p), where they count. SSL: 8."""
-    part_weight: float = 0.0
-    """Share of the stripes in the distance (lambda_p). Not in BUC: 0; SSL: 0.5."""
-    camera_weight: float = 0.0
-    """What images of one camera are farther apart (lambda_c). Not in BUC: 0; SSL: 0.02."""
 
     def __post_init__(self):
-        for name in ("first", "epochs", "parts"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
-        for name in ("rate", "temperature", "backbone_rate"):
-            if not 0 < getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use a number above 0.")
-        for name in ("dropout", "table_momentum", "weight_decay", "stop"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 to below 1.")
-        for name in ("rate_hold", "size_weight", "camera_weight"):
-            if not 0 <= getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 or more.")
-        if not 0 < self.merge_rate <= 0.5 or not 0 <= self.part_weight <= 1 or self.batch < 2:
-            raise SettingsError(
-                f"merge_rate is {self.merge_rate}, part_weight {self.part_weight} and batch "
-                f"{self.batch}. Use above 0 to 0.5, 0 to 1, and two images or more."
-            )
+        at_least(self, 1, "first", "epochs")
+        at_least(self, 2, "batch")
+        at_least(self, 0, "size_weight")
+        below_one(self, "stop")
+        if not 0 < self.merge_rate <= 0.5:
+            raise SettingsError(f"merge_rate is {self.merge_rate}. Use above 0 to 0.5.")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
         """Learn from N unlabelled images.
@@ -113,25 +85,20 @@ class BUC:
         """
         encoder = run.build(self.encoder)
         crops = run.load(images, encoder)
-        optimizer = sgd(encoder, self.backbone_rate, self.weight_decay)
-        table = LookupTable(
-            extract(encoder, crops, track=run.track("extracting")),
-            momentum=self.table_momentum,
-            device=encoder.device,
-        )
-        weights = stripe_weights(self.parts, self.part_weight)
-        cost = {"cameras": crops.cameras, "camera_weight": self.camera_weight}
+        optimizer = self.schedule.sgd(encoder)
+        features = extract(encoder, crops, track=run.track("extracting"))
+        table = self.memory.begin(features, encoder.device)
+        weights, cost = self.stripes.weights, self.stripes.cost(crops.cameras)
         merges = max(1, int(len(crops) * self.merge_rate))
 
         total = self.first + int(1 / self.merge_rate) - 2
         for done in run.rounds(total, encoder=encoder, optimizer=optimizer, table=table):
             later = done >= self.first
-            scale_rates(optimizer, self.rate * (0.1 if done >= self.rate_hold else 1.0))
+            self.schedule.set_rates(optimizer, done)
             labels = PseudoLabels(table.classes.cpu().numpy())
             if later:
-                features = extract_parts(
-                    encoder, crops, len(weights) - 1, track=run.track("extracting")
-                )
+                track = run.track("extracting")
+                features = extract_parts(encoder, crops, len(weights) - 1, track=track)
                 merged, limit = merge(
                     *(features, weights, labels.ids, merges), size_weight=self.size_weight, **cost
                 )
@@ -144,17 +111,14 @@ class BUC:
                 table.start(features[0], labels.ids)
             run.label(labels, lambda: "Use a smaller merge_rate, or a stop above 0.")
 
-            batches, steps = epoch_batches(
-                len(crops), self.batch, self.epochs if later else 1, run.rng("batches")
-            )
-            chance, losses = run.rng("augment"), []
-            encoder.train()
-            for positions, pixels in run.track("training")(crops.batches(batches), steps):
-                pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
+            epochs = self.epochs if later else 1
+            drawn = epoch_batches(len(crops), self.batch, epochs, run.rng("batches"))
+            losses = []
+            for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
                 places = torch.from_numpy(positions).to(encoder.device)
-                pooled = encoder.neck(encoder.pool(pixels))
-                vectors = F.normalize(F.dropout(pooled, self.dropout))
-                loss = cluster_nce(vectors, table.rows, table.classes[places], self.temperature)
+                vectors = self.memory.vectors(encoder.neck(encoder.pool(pixels)))
+                classes = table.classes[places]
+                loss = cluster_nce(vectors, table.rows, classes, self.memory.temperature)
                 losses.append(step(loss, optimizer))
                 table.update(vectors.detach(), places)
             run.log(loss=mean_loss(losses))

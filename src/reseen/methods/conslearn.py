@@ -15,25 +15,25 @@ The mean network is what the run results in.
 
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
-from math import inf
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from reseen.cluster.density import check_density, explain, jaccard_dbscan
-from reseen.data.augment import AugmentSettings, augment
-from reseen.data.sampling import identity_batches
+from reseen.checks import Auto, above_zero, at_least, below_one, one_of, settled
+from reseen.cluster.density import DensitySettings
+from reseen.data.augment import AugmentSettings
+from reseen.data.sampling import BatchSettings
+from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import mean_loss, step
+from reseen.engine.step import ScheduleSettings, mean_loss, step
 from reseen.engine.variants import Variant
 from reseen.errors import SettingsError
 from reseen.losses.consistency import consistency
 from reseen.losses.contrastive import cluster_nce
 from reseen.losses.triplet import softmax_triplet
-from reseen.memory.clusters import ClusterMemory, check_memory
+from reseen.memory.clusters import MemorySettings
 from reseen.nets.dropblock import drop_before, dropping
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.heads import PROJECTIONS, ProjectionHead, classifier
@@ -47,12 +47,17 @@ CLASSIFIERS = ("linear", "memory")
 class ConsLearn:
     """ConsLearn: cluster, and keep two views of an image consistent (Yin et al., 2021).
 
-    The defaults are the paper's for training without labels. Encoder and augmentation: mean
-    pooling, no erasing.
+    The defaults are the paper's for training without labels: mean pooling, no erasing, batches of
+    256, a rate of 3.5e-4. It does not say how many clusters a batch has (32 here), nor k1, k2, eps,
+    the steps of a round and when the rate falls (the usual ones). The memory is not in the paper.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
     augment: AugmentSettings = field(default_factory=partial(AugmentSettings, erase=0.0))
+    density: DensitySettings = field(default_factory=DensitySettings)
+    batches: BatchSettings = field(default_factory=partial(BatchSettings, people=32, views=8))
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
     stages: tuple[int, ...] = (0, 1, 2)
     """Stages before which a rectangle is dropped; 0 is the image. Paper: 0, 1 and 2."""
     alpha: float = 0.4
@@ -83,66 +88,21 @@ class ConsLearn:
     mean_ages: tuple[int, ...] = (0,)
     """Which last weights enter the mean network on equal terms: 0 now, 1 a step ago ... Paper:
     0."""
-    epochs: int = 50
+    epochs: int | Auto = 50
     """Rounds of labelling and training. Paper: 50."""
-    iterations: int = 400
-    """Steps in a round. The paper does not say; usual: 400."""
-    people: int = 32
-    """Clusters in a batch, P. Paper: batches of 256; how many clusters it does not say."""
-    views: int = 8
-    """Images of each in a batch, V."""
-    rate: float = 3.5e-4
-    """Learning rate of Adam at the start. Paper: 3.5e-4."""
-    rate_step: int = 20
-    """The learning rate is divided by 10 every so many rounds. The paper does not say; usual:
-    20."""
-    weight_decay: float = 5e-4
-    """Weight decay of Adam. Paper: 5e-4."""
-    k1: int = 30
-    """Nearest neighbours among which reciprocal ones describe an image (k1). The paper does not
-    say; usual: 30."""
-    k2: int = 6
-    """Nearest neighbours over which these descriptions are averaged (k2). The paper does not say;
-    usual: 6."""
-    eps: float = 0.6
-    """Radius of DBSCAN in Jaccard distance. The paper does not say; usual: 0.6."""
-    min_samples: int = 4
-    """Images within eps that make a core point of DBSCAN. The paper does not say; usual: 4."""
     temperature: float = 0.05
     """Temperature of the memory's loss. Not in the paper; Cluster Contrast: 0.05."""
-    memory_start: str = "mean"
-    """mean, random or hard: what a cluster of the memory starts with. Not in the paper; Cluster
-    Contrast: mean."""
-    memory_update: str = "momentum"
-    """momentum or hard: how the memory follows. Not in the paper; Cluster Contrast: momentum."""
-    memory_momentum: float = 0.1
-    """Share of a memory vector that stays at an update. Not in the paper; Cluster Contrast: 0.1."""
 
     def __post_init__(self):
-        for name in ("epochs", "iterations", "views", "rate_step", "projected"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
-        for name in ("rate", "temperature"):
-            if not 0 < getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use a number above 0.")
-        for name in ("ce_weight", "triplet_weight", "consistency_weight"):
-            if not 0 <= getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 or more.")
-        for name in ("alpha", "beta", "mean_momentum", "weight_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 to below 1.")
-        for name, known in (("projection", PROJECTIONS), ("classifier", CLASSIFIERS)):
-            if getattr(self, name) not in known:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}. Use one of: {', '.join(known)}."
-                )
-        if self.people < 2 or not self.mean_ages or min(self.mean_ages) < 0:
-            raise SettingsError(
-                f"people is {self.people} and mean_ages {self.mean_ages}. Use 2 or more people, "
-                "and ages of 0 or more."
-            )
-        check_density(**self._density)
-        check_memory(self.memory_start, self.memory_update, self.memory_momentum)
+        at_least(self, 1, "epochs", "projected")
+        at_least(self, 0, "ce_weight", "triplet_weight", "consistency_weight")
+        above_zero(self, "temperature")
+        below_one(self, "alpha", "beta", "mean_momentum")
+        one_of(self, PROJECTIONS, "projection")
+        one_of(self, CLASSIFIERS, "classifier")
+        at_least(self.batches, 2, "people")
+        if not self.mean_ages or min(self.mean_ages) < 0:
+            raise SettingsError(f"mean_ages is {self.mean_ages}. Use ages of 0 or more.")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
         """Learn from N unlabelled images.
@@ -167,43 +127,26 @@ class ConsLearn:
         )
         mean_network, mean_head = means[0].net, means[1].net
         crops = run.load(images, network)
-        learnt = [w for net in (network, head) for w in net.parameters() if w.requires_grad]
+        self = run.settle(self, network, crops)
 
         parts = dict(network=network, head=head, mean_head=mean_head)
-        for epoch in run.rounds(self.epochs, encoder=mean_network, **parts):
+        for epoch in run.rounds(settled(self, "epochs"), encoder=mean_network, **parts):
             features = extract(network, crops, track=run.track("extracting"))
-            labels = jaccard_dbscan(features, **self._density)
-            run.label(labels, partial(explain, features, **self._density))
-            memory = ClusterMemory(
-                features,
-                labels.ids,
-                start=self.memory_start,
-                update=self.memory_update,
-                momentum=self.memory_momentum,
-                rng=run.rng("memory"),
-                device=network.device,
-            )
+            labels = self.density.label(features, crops.cameras)
+            run.label(labels, partial(self.density.explain, features, crops.cameras))
+            memory = self.memory.begin(features, labels.ids, run.rng("memory"), network.device)
             with torch.no_grad():
                 classify = classifier(head.classify(memory.centres))
             # Adam begins anew with the classifier, as in the authors' code of MMT
-            optimizer = torch.optim.Adam(
-                [*learnt, *classify.parameters()],
-                self.rate * 0.1 ** (epoch // self.rate_step),
-                weight_decay=self.weight_decay,
-            )
+            optimizer = self.schedule.adam(network, head, classify, done=epoch)
 
             ids = torch.from_numpy(labels.ids).to(network.device)
-            order = identity_batches(
-                labels.ids, crops.cameras, self.people, self.views, run.rng("batches")
-            )
-            batches = crops.batches(islice(order, self.iterations))
-            chance, losses = run.rng("augment"), []
+            drawn = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
+            losses = []
             for mean in means:
                 mean.forget()
-            network.train()
             dropping(mean_network)
-            for positions, pixels in run.track("training")(batches, self.iterations):
-                pixels = augment(pixels.to(network.device), chance, self.augment, network.mean)
+            for positions, pixels in augmented(run, network, crops, drawn, self.augment):
                 targets = ids[positions]
                 passes = 2 if self.both_views or self.consistency_weight else 1
                 views = [network.neck(network.pool(pixels)) for _ in range(passes)]  # h1, h2
@@ -231,10 +174,6 @@ class ConsLearn:
                     memory.update(F.normalize(views[0].detach()), targets)
             run.log(loss=mean_loss(losses))
         return mean_network
-
-    @property
-    def _density(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("k1", "k2", "eps", "min_samples")}
 
 
 def _row(table: int, settings: dict[str, Any], *duke: float) -> Variant:

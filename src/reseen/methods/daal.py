@@ -15,8 +15,6 @@ The first round learns the source, whose people are known (Algorithm 1, line 1).
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
-from math import inf
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,10 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reseen.cluster.density import check_density, explain, jaccard_dbscan, share_eps
+from reseen.checks import Auto, above_zero, at_least, below_one, one_of, settled, shares
+from reseen.cluster.density import DensitySettings
 from reseen.data.augment import AugmentSettings, augment
 from reseen.data.loading import Crops
-from reseen.data.sampling import identity_batches
+from reseen.data.sampling import BatchSettings
+from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_of
 from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, step
@@ -49,7 +49,10 @@ class DAAL:
     """DAAL: attention separates what domains share; soft labels (Huang et al., 2020).
 
     The defaults are the paper's full model and schedule, which takes ten times as long as the
-    others. Encoder: 384 x 128, mean pooling.
+    others: 384 x 128, mean pooling, eps in each round from the share p of all pair distances. It
+    does not say k1 and k2 (the usual ones), p (1.6e-3) and M (4; both of Song et al., whom it
+    follows), the steps of an epoch (400 batches of 32 show about as many images as Market-1501
+    has), nor what a batch of 32 holds: here 4 x 4 images of each domain, on the source alone 8 x 4.
     """
 
     needs_source: ClassVar[bool] = True
@@ -59,6 +62,10 @@ class DAAL:
         default_factory=partial(EncoderSettings, height=384, pooling="mean")
     )
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    density: DensitySettings = field(
+        default_factory=partial(DensitySettings, eps=0.0, share=1.6e-3)
+    )
+    batches: BatchSettings = field(default_factory=partial(BatchSettings, people=4, views=4))
     attention: str = "residual"
     """residual (what attention leaves is specific), two (one attention for each part) or none (both
     branches see the whole map). Paper: residual."""
@@ -85,19 +92,11 @@ class DAAL:
     pretrain: int = 120
     """Epochs on the source alone, the first round; 0 for none, after a start that knows it. The
     paper does not say."""
-    rounds: int = 5
+    rounds: int | Auto = 5
     """Rounds of labelling and training (Iteration); 0 transfers directly. Paper: below 10, no gain
     after 5."""
     epochs: int = 260
     """Epochs of training in a round. Paper: 260."""
-    iterations: int = 400
-    """Steps in an epoch. The paper does not say; 400 batches of 32 show about as many images as
-    Market-1501 has."""
-    people: int = 4
-    """People or clusters of each domain in a batch, P; on the source alone twice as many. Paper:
-    batches of 32; of what it does not say."""
-    views: int = 4
-    """Images of each in a batch, V."""
     rate: float = 1.5e-4
     """Learning rate of SGD for the backbone at the start of a round. Paper: 1.5e-4."""
     head_rate: float = 3e-5
@@ -110,49 +109,16 @@ class DAAL:
     """Momentum of SGD. Paper: 0.9."""
     weight_decay: float = 5e-4
     """Weight decay of SGD. The paper does not say; usual: 5e-4."""
-    k1: int = 30
-    """Nearest neighbours among which reciprocal ones describe an image (k1). The paper does not
-    say; usual: 30."""
-    k2: int = 6
-    """Nearest neighbours over which these descriptions are averaged (k2). The paper does not say;
-    usual: 6."""
-    share: float = 1.6e-3
-    """Share of all pair distances, the smallest ones, whose mean is eps (p). The paper does not
-    say; Song et al., whom it follows: 1.6e-3."""
-    eps: float = 0.0
-    """Radius of DBSCAN in Jaccard distance; 0 takes it from the share. Paper: from the share."""
-    min_samples: int = 4
-    """Images within eps that make a core point of DBSCAN (M). The paper does not say; Song et al.:
-    4."""
 
     def __post_init__(self):
-        for name in ("iterations", "people", "views", "epochs", "rate_step"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
-        for name in ("rate", "head_rate", "floor"):
-            if not 0 < getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use a number above 0.")
-        for name in ("pretrain", "rounds", "rate_hold"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 or more.")
-        for name in ("momentum", "weight_decay", "smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 to below 1.")
-        for name, known in (("attention", ATTENTIONS), ("labels", LABELS)):
-            if getattr(self, name) not in known:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}. Use one of: {', '.join(known)}."
-                )
-        if not 0 <= self.epsilon <= 1 or not 0 < self.share <= 1:
-            raise SettingsError(
-                f"epsilon is {self.epsilon} and share is {self.share}. Both lie in 0..1, share "
-                "above 0."
-            )
-        if self.people * self.views < 2:
-            raise SettingsError(
-                f"A batch is {self.people} x {self.views} images of each domain. Use two or more."
-            )
-        if not self.pretrain + self.rounds:
+        at_least(self, 1, "epochs", "rate_step")
+        at_least(self, 0, "pretrain", "rounds", "rate_hold")
+        above_zero(self, "rate", "head_rate", "floor")
+        below_one(self, "momentum", "weight_decay", "smoothing")
+        shares(self, "epsilon")
+        one_of(self, ATTENTIONS, "attention")
+        one_of(self, LABELS, "labels")
+        if self.pretrain == self.rounds == 0:
             raise SettingsError(
                 "pretrain is 0 and rounds is 0, so there is nothing to learn. To judge a run as it "
                 "is: reseen evaluate RUN DATA."
@@ -162,7 +128,6 @@ class DAAL:
                 "attention is 'two' but specific is off, so the second has nothing to learn. Use "
                 "'residual' or turn specific on."
             )
-        check_density(self.k1, self.k2, self.eps or 0.5, self.min_samples)
         self._attended()
 
     def fit(self, images: tuple[Image, ...], run: Run, source: tuple[Image, ...]) -> Encoder:
@@ -183,6 +148,7 @@ class DAAL:
         encoder = run.build(self._attended())
         crops = run.load(images, encoder)
         known = run.load_source(source, encoder)
+        self = run.settle(self, encoder, crops)
         count, people = identities(known.images, "The source shows")
         heads = nn.ModuleDict()
         heads["people"] = nn.Linear(encoder.dimensions, count, bias=False)
@@ -193,7 +159,7 @@ class DAAL:
         truth = torch.from_numpy(people).to(encoder.device)
 
         first = bool(self.pretrain)
-        for done in run.rounds(first + self.rounds, encoder=encoder, heads=heads):
+        for done in run.rounds(first + settled(self, "rounds"), encoder=encoder, heads=heads):
             if done == 0:  # people begin with their means, as clusters do below
                 vectors = extract(encoder, known, track=run.track("extracting_source"))
                 heads["people"].load_state_dict(classifier(_means(vectors, people)).state_dict())
@@ -202,27 +168,24 @@ class DAAL:
                 continue
 
             features = extract(encoder, crops, track=run.track("extracting"))
-            density = self._density(features)
-            labels = jaccard_dbscan(features, **density)
-            run.log(eps=density["eps"])
-            run.label(labels, partial(explain, features, **density))
+            density = self.density.at(features)
+            labels = density.label(features, crops.cameras)
+            run.log(eps=settled(density, "eps"))
+            run.label(labels, partial(density.explain, features, crops.cameras))
             clusters = classifier(_means(features, labels.ids).to(encoder.device))
             ids = torch.from_numpy(labels.ids).to(encoder.device)
             points = features if self.unit else extract_of(encoder, crops, encoder.pool, unit=False)
             centres = _means(points, labels.ids).to(encoder.device)
             points = torch.from_numpy(points).to(encoder.device)
 
-            steps = self.epochs * self.iterations
-            batches = zip(
-                self._batches(known, people, self.people, steps, run.rng("source")),
-                self._batches(crops, labels.ids, self.people, steps, run.rng("target")),
-                strict=True,
-            )
+            ours, steps = self._draw(known, people, run.rng("source"), self.epochs)
+            theirs, _ = self._draw(crops, labels.ids, run.rng("target"), self.epochs)
+            batches = zip(known.batches(ours), crops.batches(theirs), strict=True)
             optimizer = self._optimizer(encoder, heads, clusters)
             chance, losses = run.rng("augment"), []
             encoder.train()
             for number, (ours, theirs) in enumerate(run.track("training")(batches, steps)):
-                self._set_rates(optimizer, number // self.iterations)
+                self._set_rates(optimizer, number * self.epochs // steps)
                 pixels = torch.cat([part.to(encoder.device) for _, part in (ours, theirs)])
                 pixels = augment(pixels, chance, self.augment, encoder.mean)
                 n, own = len(ours[0]), ids[theirs[0]]
@@ -246,17 +209,15 @@ class DAAL:
         self, encoder: Encoder, heads: nn.ModuleDict, known: Crops, people: np.ndarray, run: Run
     ) -> None:
         """Learn who is who in the source alone (Algorithm 1, line 1)."""
-        steps = self.pretrain * self.iterations
-        batches = self._batches(known, people, 2 * self.people, steps, run.rng("source"))
         truth = torch.from_numpy(people).to(encoder.device)
         optimizer = self._optimizer(encoder, heads)
-        chance, losses = run.rng("augment"), []
-        encoder.train()
-        for number, (seen, pixels) in enumerate(run.track("training")(batches, steps)):
-            self._set_rates(optimizer, number // self.iterations)
-            pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
+        drawn = self._draw(known, people, run.rng("source"), self.pretrain, domains=2)
+        losses = []
+        seen = augmented(run, encoder, known, drawn, self.augment)
+        for number, (positions, pixels) in enumerate(seen):
+            self._set_rates(optimizer, number * self.pretrain // drawn[1])
             scores = heads["people"](encoder.neck(encoder.pool(pixels)))
-            losses.append(step(F.cross_entropy(scores, truth[seen]), optimizer))  # Eq. 3
+            losses.append(step(F.cross_entropy(scores, truth[positions]), optimizer))  # Eq. 3
         run.log(loss=mean_loss(losses))
 
     def _attended(self) -> EncoderSettings:
@@ -269,18 +230,12 @@ class DAAL:
             attention_options={},
         )
 
-    def _batches(
-        self, crops: Crops, ids: np.ndarray, people: int, steps: int, rng: np.random.Generator
-    ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        order = identity_batches(ids, crops.cameras, people, self.views, rng)
-        return crops.batches(islice(order, steps))
-
-    def _density(self, features: np.ndarray) -> dict[str, Any]:
-        eps = self.eps
-        if not eps:  # inside the open range of a radius, whatever the features look like
-            share = share_eps(features, self.share, k1=self.k1, k2=self.k2)
-            eps = float(np.clip(share, 1e-3, 1 - 1e-3))
-        return dict(k1=self.k1, k2=self.k2, eps=eps, min_samples=self.min_samples)
+    def _draw(
+        self, crops: Crops, ids: np.ndarray, rng: np.random.Generator, epochs: int, domains: int = 1
+    ) -> tuple[Iterator[np.ndarray], int]:
+        """Draw the batches of a round, of as many people as `domains` domains have in one."""
+        batches = replace(self.batches, people=settled(self.batches, "people") * domains)
+        return batches.draw(ids, crops.cameras, rng, times=epochs)
 
     def _wanted(self, points: Tensor, centres: Tensor, own: Tensor) -> Tensor:
         """Give how much each image (B) is to belong to each cluster: (B, K)."""

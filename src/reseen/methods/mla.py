@@ -14,22 +14,21 @@ batches, ClusterNCE (Eq. 1), and the memory follows the hardest image of each cl
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
-from math import inf
-from typing import Any
 
 import torch
 
-from reseen.cluster.density import check_density, explain, jaccard_dbscan
-from reseen.data.augment import AugmentSettings, augment
-from reseen.data.sampling import identity_batches
+from reseen.checks import Auto, above_zero, at_least, settled
+from reseen.cluster.density import DensitySettings
+from reseen.data.augment import AugmentSettings
+from reseen.data.sampling import BatchSettings
+from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, mean_loss, set_rate, step
 from reseen.engine.variants import Variant
 from reseen.errors import SettingsError
 from reseen.losses.contrastive import cluster_nce
-from reseen.memory.clusters import ClusterMemory, check_memory
+from reseen.memory.clusters import MemorySettings
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image
 
@@ -38,11 +37,20 @@ from reseen.records import Image
 class MLA:
     """MLA: pixel-, head- and domain-level attention on the base of Cluster Contrast (Zheng).
 
-    The defaults are the paper's, but for the gate. Encoder: mean pooling.
+    The defaults are the paper's, but for the gate: mean pooling, eps 0.4 and 4 images within it,
+    batches of 8 x 8, a rate of 1.6e-4 that falls every 20 rounds, a memory with random start and
+    hard update. What it does not say is SpCL's (k1, k2, 400 steps, weight decay), whose settings
+    it takes, or its base's (temperature, momentum of the memory).
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    density: DensitySettings = field(default_factory=partial(DensitySettings, eps=0.4))
+    batches: BatchSettings = field(default_factory=partial(BatchSettings, people=8, views=8))
+    schedule: ScheduleSettings = field(default_factory=partial(ScheduleSettings, rate=1.6e-4))
+    memory: MemorySettings = field(
+        default_factory=partial(MemorySettings, memory_start="random", memory_update="hard")
+    )
     levels: str = "pixel+head+domain"
     """Levels of attention in their order, joined by +, or none. Paper: pixel+head+domain."""
     place: str = "in"
@@ -58,59 +66,18 @@ class MLA:
     code: 64."""
     groups: int = 1
     """Groups of the pixel level's convolution. Paper: 1 (9 C^2 weights)."""
-    epochs: int = 50
+    epochs: int | Auto = 50
     """Rounds of labelling and training. Paper: 50."""
-    iterations: int = 400
-    """Steps in a round. The paper does not say; SpCL, whose settings it takes: 400."""
-    people: int = 8
-    """Clusters in a batch, P. Paper: 8."""
-    views: int = 8
-    """Images of each in a batch, V. Paper: 8."""
-    rate: float = 1.6e-4
-    """Learning rate of Adam at the start. Paper: 1.6e-4."""
-    rate_step: int = 20
-    """The learning rate is divided by 10 every so many rounds. Paper: 20."""
-    weight_decay: float = 5e-4
-    """Weight decay of Adam. The paper does not say; SpCL: 5e-4."""
-    k1: int = 30
-    """Nearest neighbours among which reciprocal ones describe an image (k1). The paper does not
-    say; SpCL: 30."""
-    k2: int = 6
-    """Nearest neighbours over which these descriptions are averaged (k2). The paper does not say;
-    SpCL: 6."""
-    eps: float = 0.4
-    """Radius of DBSCAN in Jaccard distance. Paper: 0.4."""
-    min_samples: int = 4
-    """Images within eps that make a core point of DBSCAN (MinPts). Paper: 4."""
     temperature: float = 0.05
     """Temperature of the loss. The paper does not say; its base: 0.05."""
-    memory_start: str = "random"
-    """mean, random or hard: which vector a cluster starts with. Paper: random."""
-    memory_update: str = "hard"
-    """momentum or hard: how the memory follows. Paper: hard."""
-    memory_momentum: float = 0.1
-    """Share of a cluster's vector that stays at an update. The paper does not say; its base:
-    0.1."""
 
     def __post_init__(self):
-        counts = ("heads", "keys", "groups", "epochs", "iterations", "people", "views", "rate_step")
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
-        for name in ("rate", "temperature"):
-            if not 0 < getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use a number above 0.")
-        if not 0 <= self.weight_decay < 1 or self.people * self.views < 2:
-            raise SettingsError(
-                f"weight_decay is {self.weight_decay}, and a batch is {self.people} x {self.views} "
-                "images. Use 0 to below 1, and batches of two images or more."
-            )
+        at_least(self, 1, "heads", "keys", "groups", "epochs")
+        above_zero(self, "temperature")
         if not set(self._levels) <= set(OPTIONS):
             raise SettingsError(
                 f"levels is {self.levels!r}. Join some of {', '.join(OPTIONS)} by +, or use none."
             )
-        check_density(**self._density)
-        check_memory(self.memory_start, self.memory_update, self.memory_momentum)
         self._attended()
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
@@ -128,34 +95,21 @@ class MLA:
         """
         encoder = run.build(self._attended())
         crops = run.load(images, encoder)
-        learnt = [weight for weight in encoder.parameters() if weight.requires_grad]
-        optimizer = torch.optim.Adam(learnt, self.rate, weight_decay=self.weight_decay)
+        self = run.settle(self, encoder, crops)
+        optimizer = self.schedule.adam(encoder)
 
-        for epoch in run.rounds(self.epochs, encoder=encoder, optimizer=optimizer):
-            set_rate(optimizer, self.rate * 0.1 ** (epoch // self.rate_step))
+        for epoch in run.rounds(settled(self, "epochs"), encoder=encoder, optimizer=optimizer):
+            set_rate(optimizer, self.schedule.rate_at(epoch))
 
             features = extract(encoder, crops, track=run.track("extracting"))
-            labels = jaccard_dbscan(features, **self._density)
-            run.label(labels, partial(explain, features, **self._density))
-            memory = ClusterMemory(
-                features,
-                labels.ids,
-                start=self.memory_start,
-                update=self.memory_update,
-                momentum=self.memory_momentum,
-                rng=run.rng("memory"),
-                device=encoder.device,
-            )
+            labels = self.density.label(features, crops.cameras)
+            run.label(labels, partial(self.density.explain, features, crops.cameras))
+            memory = self.memory.begin(features, labels.ids, run.rng("memory"), encoder.device)
 
             ids = torch.from_numpy(labels.ids).to(encoder.device)
-            order = identity_batches(
-                labels.ids, crops.cameras, self.people, self.views, run.rng("batches")
-            )
-            batches = crops.batches(islice(order, self.iterations))
-            chance, losses = run.rng("augment"), []
-            encoder.train()
-            for positions, pixels in run.track("training")(batches, self.iterations):
-                pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
+            drawn = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
+            losses = []
+            for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
                 targets = ids[positions]
                 vectors = encoder(pixels)
                 loss = cluster_nce(vectors, memory.centres, targets, self.temperature)  # Eq. 1
@@ -177,10 +131,6 @@ class MLA:
     @property
     def _levels(self) -> tuple[str, ...]:
         return () if self.levels == "none" else tuple(self.levels.split("+"))
-
-    @property
-    def _density(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("k1", "k2", "eps", "min_samples")}
 
 
 OPTIONS = {"pixel": "groups", "head": "heads", "domain": "keys"}

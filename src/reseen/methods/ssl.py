@@ -14,23 +14,25 @@ Then each round:
 
 from dataclasses import dataclass, field
 from functools import partial
-from math import inf
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from reseen.data.augment import AugmentSettings, augment
+from reseen.checks import at_least, shares
+from reseen.cluster.stripes import StripeSettings
+from reseen.data.augment import AugmentSettings
+from reseen.data.loading import Crops
 from reseen.data.sampling import epoch_batches
+from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
-from reseen.engine.step import mean_loss, scale_rates, sgd, step
+from reseen.engine.step import SgdSettings, mean_loss, step
 from reseen.engine.variants import Variant
 from reseen.errors import SettingsError, counted
-from reseen.kernels.dissimilarity import least_dissimilar, stripe_weights
+from reseen.kernels.dissimilarity import least_dissimilar
 from reseen.losses.soft import soft_cross_entropy
-from reseen.memory.table import LookupTable
+from reseen.memory.table import LookupTable, TableSettings
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image
 
@@ -39,12 +41,18 @@ from reseen.records import Image
 class SSL:
     """SSL: soft targets over reliable images instead of clusters (Lin et al., 2020).
 
-    The defaults are the paper's full model for images. Encoder and augmentation: mean pooling, no
-    padding, no erasing.
+    The defaults are the paper's full model for images: mean pooling, no padding, no erasing; what
+    it does not say (rate of the backbone, weight decay, momentum of the table) is that of the
+    authors' code of BUC. That the rate stays at a tenth in the later rounds it does not say either.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
     augment: AugmentSettings = field(default_factory=partial(AugmentSettings, pad=0, erase=0.0))
+    schedule: SgdSettings = field(default_factory=partial(SgdSettings, rate_hold=15))
+    memory: TableSettings = field(default_factory=TableSettings)
+    stripes: StripeSettings = field(
+        default_factory=partial(StripeSettings, part_weight=0.5, camera_weight=0.02)
+    )
     first: int = 25
     """Epochs of the first stage, a round each. Paper: 25; 30 for video."""
     rounds: int = 25
@@ -55,50 +63,15 @@ class SSL:
     video 5."""
     batch: int = 16
     """Images in a batch. Paper: 16."""
-    rate: float = 0.1
-    """Learning rate of SGD (momentum 0.9) in the first stage. Paper: 0.1."""
-    rate_hold: int = 15
-    """Rounds, first stage included, after which the rate is a tenth. Paper: 15; that it stays so in
-    the later rounds is not said."""
-    backbone_rate: float = 0.1
-    """Share of the rate that the backbone learns with. The paper does not say; authors' code of
-    BUC: 0.1."""
-    weight_decay: float = 5e-4
-    """Weight decay of SGD. The paper does not say; authors' code of BUC: 5e-4."""
-    dropout: float = 0.5
-    """Dropout rate of the features in training. Paper: 0.5."""
-    temperature: float = 0.1
-    """Temperature of the softmax (tau). Paper: 0.1."""
-    table_momentum: float = 0.5
-    """Share of a row of the table that stays at an update. The paper does not say; authors' code
-    of BUC: 0.5."""
     own: float = 0.6
     """Share of the target on the image's own class (lambda). Paper: 0.6."""
     k: int = 4
     """Reliable images of each image. Paper: 4, read off its plot."""
-    parts: int = 8
-    """Horizontal stripes (p). Paper: 8."""
-    part_weight: float = 0.5
-    """Share of the stripes in the distance (lambda_p); 0 leaves them out. Paper: 0.5."""
-    camera_weight: float = 0.02
-    """What images of one camera are farther apart (lambda_c); 0 leaves it out. Paper: 0.02."""
 
     def __post_init__(self):
-        for name in ("epochs", "batch", "k", "parts"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
-        for name in ("rate", "temperature", "backbone_rate"):
-            if not 0 < getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use a number above 0.")
-        for name in ("own", "part_weight"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 to 1.")
-        for name in ("dropout", "table_momentum", "weight_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 to below 1.")
-        for name in ("first", "rounds", "rate_hold", "camera_weight"):
-            if not 0 <= getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 or more.")
+        at_least(self, 1, "epochs", "k")
+        at_least(self, 0, "first", "rounds")
+        shares(self, "own")
         if self.batch < 2 or self.first + self.rounds < 1:
             raise SettingsError(
                 f"batch is {self.batch}, first {self.first} and rounds {self.rounds}. Use batches "
@@ -124,47 +97,39 @@ class SSL:
             raise SettingsError(
                 f"k is {self.k} for {counted(len(crops), 'image')}. Use less than that."
             )
-        optimizer = sgd(encoder, self.backbone_rate, self.weight_decay)
-        table = LookupTable(
-            extract(encoder, crops, track=run.track("extracting")),
-            momentum=self.table_momentum,
-            device=encoder.device,
-        )
+        optimizer = self.schedule.sgd(encoder)
+        features = extract(encoder, crops, track=run.track("extracting"))
+        table = self.memory.begin(features, encoder.device)
 
         total = self.first + self.rounds
         for done in run.rounds(total, encoder=encoder, optimizer=optimizer, table=table):
             soft = done >= self.first
-            scale_rates(optimizer, self.rate * (0.1 if done >= self.rate_hold else 1.0))
+            self.schedule.set_rates(optimizer, done)
             own, reliable = 1.0, np.arange(len(crops))[:, None]  # hard labels: itself alone
             if soft:
                 own, reliable = self.own, self._mine(encoder, crops, table, run)
 
             near = torch.from_numpy(reliable).long().to(encoder.device)
-            batches, steps = epoch_batches(
-                len(crops), self.batch, self.epochs if soft else 1, run.rng("batches")
-            )
-            chance, losses = run.rng("augment"), []
-            encoder.train()
-            for positions, pixels in run.track("training")(crops.batches(batches), steps):
-                pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
+            epochs = self.epochs if soft else 1
+            drawn = epoch_batches(len(crops), self.batch, epochs, run.rng("batches"))
+            losses = []
+            for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
                 targets = torch.from_numpy(positions).to(encoder.device)
-                pooled = encoder.neck(encoder.pool(pixels))
-                vectors = F.normalize(F.dropout(pooled, self.dropout))
+                vectors = self.memory.vectors(encoder.neck(encoder.pool(pixels)))
                 loss = soft_cross_entropy(
-                    vectors, table.rows, targets, near[targets], own, self.temperature
+                    vectors, table.rows, targets, near[targets], own, self.memory.temperature
                 )
                 losses.append(step(loss, optimizer))
                 table.update(vectors.detach(), targets)
             run.log(loss=mean_loss(losses))
         return encoder
 
-    def _mine(self, encoder: Encoder, crops: Any, table: LookupTable, run: Run) -> np.ndarray:
-        weights = stripe_weights(self.parts, self.part_weight)
+    def _mine(self, encoder: Encoder, crops: Crops, table: LookupTable, run: Run) -> np.ndarray:
+        weights = self.stripes.weights
         features = extract_parts(encoder, crops, len(weights) - 1, track=run.track("extracting"))
         table.start(features[0])
-        reliable, _ = least_dissimilar(
-            features, weights, self.k, cameras=crops.cameras, camera_weight=self.camera_weight
-        )
+        cost = self.stripes.cost(crops.cameras)
+        reliable, _ = least_dissimilar(features, weights, self.k, **cost)
         run.neighbours(reliable)
         return reliable
 

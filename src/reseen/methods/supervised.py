@@ -11,15 +11,16 @@ classifier tells people apart by cross-entropy with smoothed labels (Sec. 3.3, 3
 
 from dataclasses import dataclass, field
 from itertools import islice
-from math import inf
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reseen.data.augment import AugmentSettings, augment
+from reseen.checks import above_zero, at_least, below_one
+from reseen.data.augment import AugmentSettings
 from reseen.data.sampling import identity_batches
+from reseen.engine.batches import augmented
 from reseen.engine.run import Run
 from reseen.engine.step import mean_loss, set_rate, step
 from reseen.errors import SettingsError
@@ -59,17 +60,10 @@ class Supervised:
     """Weight of the triplet loss beside the cross-entropy; 0 leaves it out. Paper: 1."""
 
     def __post_init__(self):
-        for name in ("epochs", "people", "views"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 1 or more.")
-        for name in ("margin", "triplet", "warm_up"):
-            if not 0 <= getattr(self, name) < inf:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 or more.")
-        for name in ("smoothing", "weight_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}. Use 0 to below 1.")
-        if not 0 < self.rate < inf:
-            raise SettingsError(f"rate is {self.rate}. Use a number above 0.")
+        at_least(self, 1, "epochs", "people", "views")
+        at_least(self, 0, "margin", "triplet", "warm_up")
+        above_zero(self, "rate")
+        below_one(self, "smoothing", "weight_decay")
         if self.triplet and min(self.people, self.views) < 2:
             raise SettingsError(
                 f"A batch is {self.people} people x {self.views} views. Use 2 x 2 or more, or "
@@ -105,11 +99,9 @@ class Supervised:
             order = identity_batches(
                 ids, crops.cameras, self.people, self.views, run.rng("batches")
             )
-            batches = crops.batches(islice(order, iterations))
-            chance, losses = run.rng("augment"), []
-            encoder.train()
-            for positions, pixels in run.track("training")(batches, iterations):
-                pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
+            drawn = islice(order, iterations), iterations
+            losses = []
+            for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
                 targets = truth[positions]
                 pooled = encoder.pool(pixels)
                 scores = classifier(encoder.neck(pooled))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Numbers = Sequence[Mapping[str, float]]
-"""The lines of a run's metrics.jsonl, as `engine.run.read_metrics` gives them."""
+"""The lines of a run's metrics.jsonl, as `engine.folder.read_metrics` gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
     """Lay out the settings in which some run differs from its method's defaults, or from another.
 
     Args:
-        runs: title and facts of each run, as `engine.run.read_facts` gives them.
+        runs: title and facts of each run, as `engine.folder.read_facts` gives them.
 
     Returns:
         Setting, default (where all runs are of one method that this package has), and the value of

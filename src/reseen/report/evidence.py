@@ -13,8 +13,7 @@ from reseen.data.loading import Crops, Loading
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import search
-from reseen.engine.progress import QUIET, Screen
-from reseen.engine.run import (
+from reseen.engine.folder import (
     checkpoint,
     last_round,
     read_facts,
@@ -22,6 +21,7 @@ from reseen.engine.run import (
     read_metrics,
     read_paths,
 )
+from reseen.engine.progress import QUIET, Screen
 from reseen.errors import CheckpointError, DataError
 from reseen.nets.encoder import Encoder
 from reseen.records import NOISE, Dataset, Image, PseudoLabels, Ranking, distinct

@@ -9,8 +9,8 @@ from reseen.data.loading import Loading
 from reseen.engine.cam import check_stages
 from reseen.engine.device import Device
 from reseen.engine.files import check_out, refuse_inside
+from reseen.engine.folder import damaged_metrics, read_paths
 from reseen.engine.progress import Screen
-from reseen.engine.run import damaged_metrics, read_paths
 from reseen.errors import CheckpointError, SettingsError, counted
 from reseen.records import Dataset
 from reseen.report.attention import show_attention

@@ -1,0 +1,40 @@
+"""How much horizontal stripes and cameras count when images are compared."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reseen.checks import at_least, shares
+from reseen.kernels.dissimilarity import stripe_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class StripeSettings:
+    """Parts of the distance between two images beside that of the whole.
+
+    Source: Lin et al., Softened Similarity Learning (SSL), CVPR 2020, Eqs. 5 to 7. The defaults
+    leave both out, as BUC does.
+    """
+
+    parts: int = 8
+    """Horizontal stripes (p), where they count. SSL: 8."""
+    part_weight: float = 0.0
+    """Share of the stripes in the distance (lambda_p); 0 leaves them out. SSL: 0.5; BUC: 0."""
+    camera_weight: float = 0.0
+    """What images of one camera are farther apart (lambda_c); 0 leaves it out. SSL: 0.02; BUC:
+    0."""
+
+    def __post_init__(self):
+        at_least(self, 1, "parts")
+        at_least(self, 0, "camera_weight")
+        shares(self, "part_weight")
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights of the whole and of each stripe that counts."""
+        return stripe_weights(self.parts, self.part_weight)
+
+    def cost(self, cameras: np.ndarray) -> dict[str, Any]:
+        """Give what the kernels want to know of cameras (N,)."""
+        return {"cameras": cameras, "camera_weight": self.camera_weight}

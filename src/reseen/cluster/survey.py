@@ -1,0 +1,120 @@
+"""What the features of a start tell about the data before any training: how many images a person.
+
+The start's neighbourhoods are clustered with many settings. Those whose labels are stable, leave
+little noise and hold no giant cluster say how many images belong together, and so which settings
+suit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reseen.cluster.density import Sweep, swept
+from reseen.kernels.neighbours import nearest
+from reseen.kernels.reciprocal import encode
+
+TRIED_K1 = (6, 8, 10, 12, 15, 20, 25, 30)
+"""The k1 that `survey` tries, up to half of the images."""
+TRIED_EPS = np.array([0.4, 0.45, 0.5, 0.55, 0.6, 0.65])
+"""The eps that `survey` tries; the first and the last only tell how stable their neighbours are."""
+MIN_SAMPLES = 2
+TOLERANCE = 0.98
+"""Settings whose balance is this share of the best one, or more, have a say."""
+FACTOR = 1.5
+"""k1 for each expected image of a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What N images are like to the encoder that training starts from."""
+
+    images: int
+    """N."""
+    cameras: int
+    """Cameras that are known to have taken them; 0 where none is known."""
+    per_person: float
+    """Images of one person that are expected: the size of the cluster that a typical image is
+    in."""
+    clusters: tuple[float, float]
+    """The fewest and the most clusters to expect: half and twice N / per_person, 2 at least."""
+    k1: int
+    """Neighbours that describe an image: 1.5 times per_person, 6 to 30 and at most half of N."""
+    k2: int
+    """Neighbours to average over: a quarter of k1."""
+    eps: float
+    """Radius of DBSCAN that is balanced best at this k1 (see `Sweep.suggest`)."""
+    min_samples: int
+    """Images that make a core: 2, because people with two or three images are common."""
+    found: int
+    """Clusters that the start's features make with these settings."""
+    noise: float
+    """Share of images that are then in no cluster."""
+
+    @property
+    def expected(self) -> int:
+        """The expected number of clusters."""
+        return max(1, round(self.images / self.per_person))
+
+
+def survey(features: np.ndarray, cameras: np.ndarray | None = None) -> Survey:
+    """Look at the neighbourhoods of images before training.
+
+    Args:
+        features: (N, D) unit rows of the encoder that training starts from.
+        cameras: (N,) int, -1 where unknown; or None.
+
+    Returns:
+        A `Survey`. On subsets of real crops drawn by identity, 4 to 17 images a person, the
+        expected images a person were 0.45 to 2 times the true mean (docs/automatic-settings.md).
+
+    Raises:
+        DataError: features are not finite unit rows.
+
+    Memory: O(N k1 k2), with k1 up to 30; N x N is never held. Time: neighbours once, then labels
+    for 8 k1 and 6 eps.
+    """
+    n = len(features)
+    most = max(2, n // 2)
+    tried = [k1 for k1 in TRIED_K1 if k1 <= most] or [most]
+    ranks, near = nearest(features, min(tried[-1], n))
+
+    def at(k1: int) -> Sweep:
+        narrow, found = ranks[:, :k1], near[:, :k1]
+        encoding = encode(features, narrow, k1, round(k1 / 2) + 1, k2_for(k1), similarities=found)
+        return swept(encoding, TRIED_EPS, MIN_SAMPLES)
+
+    sizes, balances = [], []
+    for k1 in tried:
+        sweep = at(k1)
+        sizes += [_typical_size(labels) for labels in sweep.labels[1:-1]]
+        balances += list(sweep.balance[1:-1])
+    count = np.array(balances)
+    alike = np.array(sizes)[count >= TOLERANCE * count.max()]
+    per_person = float(np.clip(np.exp(np.log(alike).mean()), 1, max(n, 1)))
+    k1 = int(np.clip(round(FACTOR * per_person), tried[0], tried[-1]))
+    sweep = at(k1)
+    best = 1 + int(np.argmax(sweep.balance[1:-1] - 1e-6 * np.abs(TRIED_EPS[1:-1] - 0.55)))
+    middle = n / per_person
+    return Survey(
+        images=n,
+        cameras=0 if cameras is None else len(np.unique(cameras[cameras >= 0])),
+        per_person=per_person,
+        clusters=(float(np.clip(middle / 2, 2, n)), float(np.clip(2 * middle, 2, n))),
+        k1=k1,
+        k2=k2_for(k1),
+        eps=float(TRIED_EPS[best]),
+        min_samples=MIN_SAMPLES,
+        found=int(sweep.clusters[best]),
+        noise=float(sweep.noise[best]),
+    )
+
+
+def k2_for(k1: int) -> int:
+    """Give the k2 that suits a k1: a quarter, 1 to 6 (published: 6 with 30)."""
+    return int(np.clip(round(k1 / 4), 1 if k1 < 4 else 2, 6))
+
+
+def _typical_size(labels: np.ndarray) -> float:
+    """Give the size of the cluster that a typical image is in, noise left out."""
+    sizes = np.bincount(labels[labels >= 0])
+    return float((sizes**2).sum() / sizes.sum()) if len(sizes) else 1.0

@@ -1,0 +1,121 @@
+"""Settings that follow from the data: what `auto` means.
+
+A rule takes what `cluster.survey` found and gives a value and the reason in a sentence. The rules
+were chosen on subsets of real crops (docs/automatic-settings.md); published settings are not
+touched by them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from reseen.cluster.survey import Survey
+
+Rule = Callable[[Survey], tuple[Any, str]]
+
+LOOKS = 4
+"""How often each image comes in a round of training."""
+BATCH_PEOPLE = 32
+"""The most clusters in a batch."""
+
+
+def _k1(s: Survey) -> tuple[int, str]:
+    return s.k1, f"about {s.per_person:.0f} images a person are expected"
+
+
+def _k2(s: Survey) -> tuple[int, str]:
+    return s.k2, f"a quarter of k1 ({s.k1})"
+
+
+def _eps(s: Survey) -> tuple[float, str]:
+    return s.eps, (
+        f"best balance of stable labels and few images without a cluster: {s.found} clusters, "
+        f"{s.noise:.0%} noise at the start"
+    )
+
+
+def _min_samples(s: Survey) -> tuple[int, str]:
+    return s.min_samples, "two images alike are enough for a cluster, because many people have few"
+
+
+def _people(s: Survey) -> tuple[int, str]:
+    low = int(s.clusters[0])
+    return int(np.clip(s.expected, 2, BATCH_PEOPLE)), (
+        f"{low} to {int(s.clusters[1])} clusters are expected; a batch holds at most "
+        f"{BATCH_PEOPLE} of them"
+    )
+
+
+def _views(s: Survey) -> tuple[int, str]:
+    return (4 if s.per_person >= 3 else 2), f"about {s.per_person:.0f} images a person are expected"
+
+
+def _batch(s: Survey) -> int:
+    return _people(s)[0] * _views(s)[0]
+
+
+def _iterations(s: Survey) -> tuple[int, str]:
+    steps = max(4, round(LOOKS * s.images / _batch(s)))
+    return steps, f"each of {s.images} images comes about {LOOKS} times in a round"
+
+
+def _epoch_iterations(s: Survey) -> tuple[int, str]:
+    steps = max(4, round(s.images / _batch(s)))
+    return steps, f"each of {s.images} images comes about once in an epoch"
+
+
+def _epochs(s: Survey) -> tuple[int, str]:
+    rounds = int(np.clip(4 + np.sqrt(s.images) / 4, 5, 50))
+    return rounds, f"few images are soon learnt by heart; {s.images} bear about {rounds} rounds"
+
+
+def _rounds(s: Survey) -> tuple[int, str]:
+    rounds = int(np.clip(_epochs(s)[0] // 2, 3, 20))
+    return rounds, f"few images are soon learnt by heart; {s.images} bear about {rounds} rounds"
+
+
+def _few_epochs(s: Survey) -> tuple[int, str]:
+    return LOOKS, f"each image comes about {LOOKS} times in a round"
+
+
+def _clusters(s: Survey) -> tuple[int, str]:
+    count = int(np.clip(round(4 / 3 * s.expected), 2, max(2, s.images // 2)))
+    return count, f"a third more than the {s.expected} clusters that are expected (paper: likewise)"
+
+
+def _p(s: Survey) -> tuple[int, str]:
+    count = int(np.clip(round(1.2 * s.per_person), 2, 20))
+    return count, f"about {s.per_person:.0f} images a person are expected"
+
+
+def _share(s: Survey) -> tuple[float, str]:
+    pairs = 1.3 * max(s.per_person - 1, 0.5) / max(s.images - 1, 1)
+    return float(np.clip(round(pairs, 6), 1e-6, 0.5)), (
+        f"with about {s.per_person:.0f} images a person such a share of all pairs shows one person"
+    )
+
+
+RULES: Mapping[str, Rule] = {
+    "k1": _k1,
+    "k2": _k2,
+    "eps": _eps,
+    "min_samples": _min_samples,
+    "people": _people,
+    "views": _views,
+    "iterations": _iterations,
+    "epochs": _epochs,
+    "rounds": _rounds,
+    "clusters": _clusters,
+    "p": _p,
+    "share": _share,
+}
+"""The rule of each setting, by its name on the command line."""
+
+EPOCHS_IN_A_ROUND: Mapping[str, Rule] = {
+    **RULES,
+    "iterations": _epoch_iterations,
+    "epochs": _few_epochs,
+}
+"""The same for methods whose rounds hold several epochs (ADTC, DAAL): there `epochs` counts those
+of a round, and `iterations` the steps of an epoch."""

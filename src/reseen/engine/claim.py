@@ -1,0 +1,215 @@
+"""Whether a folder may hold a run: one that is new, or the same run with the same pictures."""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reseen.data.loading import Crops
+from reseen.engine.device import Device
+from reseen.engine.files import LOCK, write_text
+from reseen.engine.folder import IMAGES, checkpoint, digest, read_facts, read_paths
+from reseen.engine.progress import QUIET, Screen
+from reseen.errors import CheckpointError, DataError, SettingsError
+from reseen.nets import encoder as encoders
+from reseen.records import Image
+
+_WRITTEN = re.compile(
+    r"(run\.json|metrics\.jsonl|images\.txt|source\.txt|labels/\d{4,}\.npy"
+    r"|checkpoints/(last|best)\.pt)(\.tmp)?"
+)
+"""Every file that a run writes into its folder."""
+
+_LEFT = (LOCK, "table.json")
+"""Files in a run's folder that say nothing about what it learnt, and are left alone."""
+
+
+def claim(
+    folder: Path,
+    facts: dict[str, Any],
+    device: Device,
+    images: Sequence[Image] = (),
+    screen: Screen = QUIET,
+) -> dict[str, Any]:
+    """Take a folder for a run: begin it there, or find that it holds this run already.
+
+    What an unfinished run without a finished round has left is removed.
+
+    Args:
+        folder: made if it is not there.
+        facts: what makes the run what it is (method, settings, seed, precision, data).
+        device: where it computes.
+        images: what it learns from, to name pictures that have come or gone since it began.
+        screen: where to say what was mended or removed.
+
+    Returns:
+        What run.json holds from now on: the facts, and device and environment of the beginning.
+
+    Raises:
+        SettingsError: the folder holds another run, or something else.
+        CheckpointError: its run.json is damaged or not of a run.
+    """
+    facts = json.loads(json.dumps(facts, default=str))
+    path, here = folder / "run.json", environment()
+    kept = _kept_facts(folder)
+    try:
+        before = read_facts(folder) if kept or path.exists() else {}
+    except CheckpointError:
+        if not kept:
+            raise
+        before = kept
+        write_text(path, json.dumps(kept, indent=2) + "\n")
+        screen.say(f"{path} was damaged: it is written again from last.pt")
+    if before and checkpoint(folder, "last").exists():
+        lines = _differences(before, facts)
+        if lines:
+            paths = [image.path for image in images]
+            if paths and any(line.startswith("data.train:") for line in lines):
+                lines.append("pictures: " + _changes(read_paths(folder), paths))
+            raise SettingsError(
+                f"{folder} holds another run:\n  " + "\n  ".join(lines) + "\n"
+                "Ask for the same to go on with it, or give a new folder."
+            )
+        if before.get("environment") != here:
+            screen.say("this run began with other versions or threads: it may end apart")
+        return before
+    _clear(folder, before, screen)
+    facts = {**facts, "device": asdict(device), "environment": here}
+    write_text(path, json.dumps(facts, indent=2) + "\n")
+    return facts
+
+
+def check_pictures(folder: Path, name: str, crops: Crops) -> None:
+    """Check that pictures are those that the run in a folder has read until now.
+
+    Args:
+        folder: of the run; before its first finished round there is nothing to compare.
+        name: IMAGES or SOURCE, the list that they stand in.
+        crops: the pictures that can be read now.
+
+    Raises:
+        DataError: some have gone or come, or have other contents.
+    """
+    path = checkpoint(folder, "last")
+    state = encoders.read_checkpoint(path, mapped=True) if path.exists() else {}
+    sums = torch.from_numpy(crops.checksums)
+    before = state.get("checksums", {}).get(name, sums)
+    wrong = ""
+    if len(before) != len(sums) or (
+        name == IMAGES and state.get("images", digest(crops.images)) != digest(crops.images)
+    ):
+        wrong = _changes(read_paths(folder, name), [i.path for i in crops.images])
+    elif other := [str(crops.images[i].path) for i in (before != sums).nonzero().flatten()]:
+        wrong = f"{len(other)} have other contents under the same names ({_some(other)})"
+    if wrong:
+        raise DataError(
+            f"The run in {folder} learnt from other images than those that can be read "
+            f"now ({len(crops)}): {wrong}. Bring the old ones back, or give a new folder."
+        )
+
+
+def environment() -> dict[str, Any]:
+    """Say what a result may depend on besides its settings."""
+    packages = ("reseen", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "numba")
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "cuda": cuda,
+        **{name: version(name) for name in packages},
+    }
+
+
+def _kept_facts(folder: Path) -> dict[str, Any]:
+    """Give what the last checkpoint knows of run.json; nothing where it cannot be read."""
+    try:
+        state = encoders.read_checkpoint(checkpoint(folder, "last"), mapped=True)
+        return json.loads(state.get("facts", "{}"))
+    except (CheckpointError, OSError):
+        return {}
+
+
+def _clear(folder: Path, before: dict[str, Any], screen: Screen) -> None:
+    """Remove what a run without a finished round has left; refuse files that no run wrote."""
+    names = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()
+    }
+    names = {name: path for name, path in names.items() if name not in _LEFT}
+    ours = {name: path for name, path in names.items() if _WRITTEN.fullmatch(name)}
+    foreign = [name for name in names if name not in ours and not name.startswith(".")]
+    if not before and names.keys() - {"run.json.tmp"}:
+        raise SettingsError(f"{folder} is not empty and holds no run. Give a new folder.")
+    if foreign or "reseen" not in before.get("environment", {"reseen": 1}):
+        raise SettingsError(
+            f"{folder} holds a run without a finished round, and files of something else "
+            f"({_some(foreign or ['run.json'])}). Move them away, or give a new folder."
+        )
+    stale = [path for name, path in ours.items() if not name.startswith("run.json")]
+    for path in stale:
+        path.unlink()
+    if stale:
+        screen.say(
+            f"{folder} holds a run without a finished round: it begins anew, and "
+            f"{len(stale)} files that it had written are removed "
+            f"({_some(path.name for path in stale)})"
+        )
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Name what a run is asked now that it was not asked before, one line each."""
+    lines = []
+    for name, new in now.items():
+        old = before.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            inside = dict.fromkeys([*old, *new])
+            both = ({key: part.get(key) for key in inside} for part in (old, new))
+            lines += [f"{name}.{line}" for line in _differences(*both)]
+        elif old == new or (name == "start" and _same_place(old, new)) or _came_later(old, new):
+            continue
+        elif name in ("train", "test"):
+            lines.append(f"{name}: other pictures, cameras, times or people than before")
+        else:
+            hint = f" (--device.precision {old} keeps it)" if name == "precision" else ""
+            lines.append(f"{name}: {old} there, {new} now{hint}")
+    return lines
+
+
+def _came_later(old: Any, new: Any) -> bool:
+    """Say whether a setting is off that a run of an older version could not know."""
+    return old is None and new in (False, 0.0)
+
+
+def _same_place(one: Any, other: Any) -> bool:
+    told = isinstance(one, str) and isinstance(other, str)
+    return told and Path(one).resolve() == Path(other).resolve()
+
+
+def _changes(before: Sequence[Path], now: Sequence[Path]) -> str:
+    """Name pictures that have gone or come, wherever all of them lie together."""
+    old, new = ({path.as_posix() for path in paths} for paths in (before, now))
+    if not old & new:  # moved
+        old, new = (_below(paths) for paths in (old, new))
+    parts = [
+        f"{len(names)} {what} ({_some(sorted(names))})"
+        for what, names in (("missing", old - new), ("new", new - old))
+        if names
+    ]
+    return ", ".join(parts) or "the same names, with other cameras, times or people"
+
+
+def _below(paths: set[str]) -> set[str]:
+    above = os.path.commonpath({os.path.dirname(path) for path in paths}) if paths else ""  # noqa: PTH120
+    return {os.path.relpath(path, above or ".") for path in paths}
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,170 @@
+"""The folder of a run: what it was asked, what it measured, and where to go on from.
+
+    run.json           method, settings, seed, data, device, environment
+    images.txt         the training images, in the order of the pseudo-labels
+    metrics.jsonl      one line a round; round 0 is the untrained encoder
+    source.txt         the images of a source, where there is one
+    labels/0001.npy    the pseudo-labels of round 1 (int64, -1 is noise)
+    checkpoints/last.pt, best.pt
+
+`run.py` writes them. Functions here read them while a run is at work and afterwards.
+"""
+
+import json
+import os
+from hashlib import sha256
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+import numpy as np
+
+from reseen.errors import CheckpointError
+from reseen.nets import encoder as encoders
+from reseen.records import Image, PseudoLabels
+
+METRICS = "metrics.jsonl"
+IMAGES, SOURCE = "images.txt", "source.txt"
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read what a run was asked.
+
+    Raises:
+        CheckpointError: the folder holds no run, or its run.json is damaged.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} holds no run (no run.json). Give a folder made by train.")
+    facts: Any = None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        wrong = _wrong(facts)
+    except (ValueError, RecursionError) as error:
+        wrong = str(error)
+    if wrong:
+        raise CheckpointError(
+            f"{path} is damaged or not of a run of this package ({wrong}). Bring back a copy of "
+            "it, or give another folder; a checkpoint can be used without it."
+        )
+    return facts
+
+
+def _wrong(facts: Any) -> str:
+    """Say what about the content of a run.json cannot be, or nothing."""
+    if not isinstance(facts, dict):
+        return f"it holds {facts!r:.40}"
+    for name, (kinds, needed) in _FACTS.items():
+        if needed and name not in facts:
+            return f"it says no {name}"
+        if name in facts and not isinstance(facts[name], kinds):
+            return f"its {name} is {json.dumps(facts[name]):.40}"
+    return ""
+
+
+_FACTS: dict[str, tuple[type | UnionType, bool]] = {
+    "method": (str, True),
+    "settings": (dict, True),
+    "seed": (int, True),
+    "precision": (str, True),
+    "data": (dict, False),
+    "device": (dict, False),
+    "environment": (dict, False),
+    "source": (dict | None, False),
+    "start": (str | None, False),
+}
+"""What run.json holds, of which kind, and whether each run has it."""
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Read the lines of a run's metrics, one a round, in order; `damaged_metrics` are left out."""
+    return _metrics(folder)[0]
+
+
+def damaged_metrics(folder: Path) -> int:
+    """Count the lines of a run's metrics that cannot be understood."""
+    return _metrics(folder)[1]
+
+
+def _metrics(folder: Path) -> tuple[list[dict[str, float]], int]:
+    path = folder / METRICS
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    rows = [_row(line) for line in text.split("\n") if line.strip()]
+    sound = {row["round"]: row for row in rows if row is not None}
+    return [sound[number] for number in sorted(sound)], rows.count(None)
+
+
+def _row(line: str) -> dict[str, float] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    numbers = isinstance(row, dict) and all(type(number) in (int, float) for number in row.values())
+    if not numbers or type(row.get("round")) is not int or row["round"] < 0:
+        return None
+    return row if all(abs(number) < 1e300 for number in row.values()) else None
+
+
+def last_round(folder: Path) -> int:
+    """Tell which round a run's last checkpoint is of: 0 before the first one is finished."""
+    path = checkpoint(folder, "last")
+    return encoders.read_checkpoint(path, mapped=True).get("round", 0) if path.exists() else 0
+
+
+def read_paths(folder: Path, name: str = IMAGES) -> list[Path]:
+    """Read which images a run learns from, N paths as they were given, in the order of its labels.
+
+    Empty before the run has read them.
+    """
+    path = folder / name
+    if not path.exists():
+        return []
+    return [Path(line) for line in os.fsdecode(path.read_bytes()).split("\n")[:-1]]
+
+
+def read_labels(folder: Path, number: int) -> PseudoLabels | None:
+    """Read the pseudo-labels (N,) of a round, or None where it made none.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = label_file(folder, number)
+    if not path.exists():
+        return None
+    try:
+        ids = np.load(path)
+        if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or ids.ndim != 1:
+            raise ValueError("no labels")
+        return PseudoLabels(ids)
+    except PermissionError:
+        raise
+    except Exception as error:  # damage can make numpy raise nearly anything
+        raise CheckpointError(f"{path} is damaged. Remove it to go without it.") from error
+
+
+def checkpoint(folder: Path, which: str) -> Path:
+    """Give the file of a run's `last` round, which is its result, or of its `best` one."""
+    return folder / "checkpoints" / f"{which}.pt"
+
+
+def label_file(folder: Path, number: int) -> Path:
+    """Give the file of the pseudo-labels of a round."""
+    return folder / "labels" / f"{number:04d}.npy"
+
+
+def digest(images: tuple[Image, ...], *, people: bool = False) -> str:
+    """Give a short name to a set of images, whatever their order and wherever they lie together.
+
+    Args:
+        images: N records.
+        people: whether it matters who they are.
+    """
+    above = len(os.path.commonpath({image.path.parent for image in images})) if images else 0
+    lines = sorted(
+        " ".join(
+            [i.path.as_posix()[above:], str(i.camera), str(i.time), *i.frames]
+            + [str(i.person)] * people
+        )
+        for i in images
+    )
+    return sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]

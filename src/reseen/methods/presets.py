@@ -1,0 +1,111 @@
+"""Settings by name: as published, or such as fit the data and the machine at hand."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from reseen.checks import AUTO
+from reseen.data.reading import PLAIN
+from reseen.engine.settings import flat, varied
+from reseen.errors import SettingsError
+from reseen.methods import METHODS
+
+_FITTING = {
+    **dict.fromkeys(("k1", "k2", "eps", "min_samples"), AUTO),
+    **dict.fromkeys(("people", "views", "iterations", "epochs"), AUTO),
+}
+"""What follows from the number of images and their neighbourhoods, wherever a method has it."""
+
+_SMALL = {
+    "encoder.backbone": "reseen-tiny",
+    "encoder.height": 128,
+    "encoder.width": 64,
+    "encoder.last_stride": 1,
+}
+"""The encoder that ships, at the size at which it learnt."""
+
+_OWN: dict[str, dict[str, Any]] = {
+    "adtc": {"rounds": AUTO, "epochs": 1, "clusters": AUTO, "p": AUTO},
+    "daal": {"rounds": 3, "pretrain": 6, "epochs": 4, "eps": 0.0, "share": AUTO},
+    "ssl": {"epochs": 1},
+    "buc": {"epochs": 1},
+    "supervised": {"people": 16, "views": 4, "epochs": 120},
+}
+"""What a method that is not built like Cluster Contrast has instead."""
+
+_ON_CPU: dict[str, dict[str, Any]] = {
+    "conslearn": {"mean_momentum": 0.95},
+    "mla": {"rate": 3.5e-4},
+    "ssl": {"first": 3, "rounds": 5},
+    "buc": {"first": 3, "merge_rate": 0.14},
+    "daal": {"normalised": True, "rate": 0.015, "head_rate": 0.015, "rate_hold": 3},
+    "supervised": {"epochs": 12, "warm_up": 2, "rate_steps": (8, 11)},
+}
+"""Schedules of minutes."""
+
+PRESETS = {
+    "published": "the settings of the paper, for its benchmarks and a GPU",
+    "gpu": "the published network, and a schedule and clustering that fit your data",
+    "cpu": "the encoder that ships, and a schedule and clustering that fit your data",
+}
+"""Names of presets, and what each is for."""
+
+
+def preset(name: str, which: str) -> dict[str, Any]:
+    """Give what a preset changes of a method's defaults, by flat names.
+
+    Args:
+        name: of the method, as in METHODS.
+        which: one of PRESETS.
+
+    Raises:
+        SettingsError: there is no such preset.
+    """
+    if which not in PRESETS:
+        known = "; ".join(f"{preset}, {what}" for preset, what in PRESETS.items())
+        raise SettingsError(f"preset is {which!r}. Use auto, or one of: {known}.")
+    if which == "published":
+        return {}
+    known = flat(METHODS[name]())
+    changes = {key: value for key, value in _FITTING.items() if key in known}
+    changes |= _OWN.get(name, {})
+    return changes | _SMALL | _ON_CPU.get(name, {}) if which == "cpu" else changes
+
+
+def suited(format: str, accelerated: bool) -> str:
+    """Choose a preset for data and machine.
+
+    Args:
+        format: as which the data was read (`Dataset.format`); empty if it was put together by hand.
+        accelerated: whether the network computes on a GPU.
+
+    Returns:
+        published for a benchmark; gpu or cpu for pictures of one's own.
+    """
+    if format and format not in PLAIN:
+        return "published"
+    return "gpu" if accelerated else "cpu"
+
+
+def method(name: str, which: str = "published", /, **settings: Any) -> Any:
+    """Make a method by its name.
+
+    Args:
+        name: as on the command line, such as "cluster-contrast".
+        which: the preset to start from: "published", "gpu" or "cpu".
+        settings: values by their names on the command line, with _ for -; a part of the encoder or
+            of the augmentation as `**{"encoder.height": 128}`.
+
+    Returns:
+        The settings with `fit`, such as a `ClusterContrast`, to give to `train`.
+
+    Raises:
+        SettingsError: a name is unknown, or a value impossible.
+
+    Example:
+        >>> method("cluster-contrast", eps=0.5).density.eps
+        0.5
+    """
+    if name not in METHODS:
+        raise SettingsError(f"No method is called {name!r}. Use one of: {', '.join(METHODS)}.")
+    changes: Mapping[str, Any] = preset(name, which) | settings
+    return varied(METHODS[name](), changes)
