@@ -92,13 +92,13 @@ def add_legend(figure: "Figure", most: int, *given: Sequence[Any], **style: Any)
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    renderer = FigureCanvasAgg(figure).get_renderer()
     drawn = (axes.get_legend_handles_labels()[1] for axes in figure.axes)
     words = given[1] if given else [word for words in drawn for word in words]
     for columns in range(max(1, min(most, len(words))), 0, -1):
         legend = figure.legend(*given, loc="outside lower center", ncols=columns, **style)
-        wide = ROOM * legend.get_window_extent(renderer).width
-        if columns == 1 or wide <= figure.bbox.width:
+        with _drawn(figure):
+            wide = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
+        if columns == 1 or ROOM * wide <= figure.bbox.width:
             break
         legend.remove()
 
@@ -201,7 +201,8 @@ def _texts(figure: "Figure") -> list[Any]:
 
 def _letters(figure: "Figure") -> frozenset[str]:
     """Give the letters of a figure that the font which comes with matplotlib has not."""
-    letters = frozenset("".join(text.get_text() for text in _texts(figure)))
+    text = "".join(text.get_text() for text in _texts(figure))
+    letters = frozenset(text.replace("\n", ""))
     return letters - _covered(_path_of(OWN_FONT), letters)
 
 

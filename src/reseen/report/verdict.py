@@ -10,7 +10,7 @@ from html import escape
 
 import numpy as np
 
-from reseen.engine.run import read_labels
+from reseen.engine.folder import read_labels
 from reseen.engine.signs import Sign, signs
 from reseen.errors import counted
 from reseen.records import NOISE
@@ -49,7 +49,7 @@ def judge(run: Evidence) -> Verdict:
     if not run.trained:
         return Verdict(["No round is finished yet."], [], [])
     images = run.facts.get("data", {}).get("images", 0)
-    found = signs(run.rows, images) if images else []
+    found = signs(run.rows, images, expected(run)) if images else []
     training = [sign for sign in found if sign.kind in ABOUT_TRAINING]
     others = [sign for sign in found if sign.kind not in ABOUT_TRAINING]
     largest = largest_cluster(run)
@@ -58,6 +58,12 @@ def judge(run: Evidence) -> Verdict:
         trusted(run.rows, images, largest, others),
         advice(run, found, largest),
     )
+
+
+def expected(run: Evidence) -> tuple[float, float] | None:
+    """Give the fewest and the most clusters that the features of the start suggest, if noted."""
+    bounds = (run.facts.get("survey") or {}).get("clusters")
+    return (bounds[0], bounds[1]) if bounds else None
 
 
 def largest_cluster(run: Evidence) -> tuple[int, float]:
@@ -147,12 +153,12 @@ def trusted(
 
 
 def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> list[str]:
-    """Suggest one or two changes: the cures of the signs first, then what the numbers suggest."""
+    """Suggest one or two changes: first what mends harm, then the cures of the signs, then more."""
     rows = run.rows
     last: dict[str, float] = {name: value for row in rows for name, value in row.items()}
     eps, rate = number(run, "eps"), number(run, "rate")
     length = next((name for name in ("epochs", "rounds") if number(run, name) == run.round), None)
-    words = [sign.cure for sign in found]
+    words = []
     searched = [row for row in rows if "mAP" in row]
     trained = judged(rows)
     start = searched[0]["mAP"] if trained and searched[0]["round"] == 0 else 0.0
@@ -162,6 +168,7 @@ def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> 
             words.append(f"Stop earlier: --{length} {best['round']}.")
         elif rate:
             words.append(f"Halve the learning rate: --rate {rate / 2:g}.")
+    words += [sign.cure for sign in found if sign.kind != "start" or not words]
     if eps and "precision" in last and "recall" in last:
         right, kept = last["precision"], last["recall"]
         if right < 0.5:
