@@ -93,7 +93,7 @@ class Evidence:
         self._look()
         self._device = device
         self._loading = loading
-        self._screen = screen
+        self.screen = screen
         self._features: dict[Path, np.ndarray] = {}
         self._frames: dict[Path, tuple[str, ...]] = {}
 
@@ -211,8 +211,8 @@ class Evidence:
         """Make the features that are not there yet; give the positions of images that have some."""
         new = [image for image in images if image.path not in self._features]
         if new:
-            crops = extraction.load(new, self.encoder, self._loading, self._screen)
-            track = self._screen.track("extracting")
+            crops = extraction.load(new, self.encoder, self._loading, self.screen)
+            track = self.screen.track("extracting")
             rows = extraction.extract(self.encoder, crops, track=track)
             self._features |= dict(zip((i.path for i in crops.images), rows, strict=True))
             self._frames |= {image.path: image.frames for image in crops.images}

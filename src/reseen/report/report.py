@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from os.path import commonpath
 from pathlib import Path
 
 from reseen.data.loading import Loading
@@ -25,17 +26,19 @@ from reseen.report.section import Section
 from reseen.report.sweep import show_sweep
 from reseen.report.threshold import RATE, check_rate, show_threshold
 from reseen.report.thumbnails import Thumbnails
+from reseen.report.verdict import show_verdict
 from reseen.training import is_shipped
 
 SECTIONS: dict[str, Callable[[Sequence[Evidence], Thumbnails], Section]] = {
+    "verdict": show_verdict,
     "run": show_run,
     "sweep": show_sweep,
+    "map": show_map,
     "clusters": show_clusters,
     "ranked": show_ranked,
-    "attention": show_attention,
     "errors": show_errors,
     "threshold": show_threshold,
-    "map": show_map,
+    "attention": show_attention,
 }
 """The parts of a report, in their order."""
 
@@ -136,12 +139,27 @@ def write_report(
         sections.append(shows[name](learnt if name in OF_RUNS else evidence, kept))
     screen.say("report: writing figures")
     said = notes(evidence, figures_folder(path))
-    if write_files(figures_folder(path), sections):
+    if write_files(figures_folder(path), sections, screen.track("writing figures")):
         said.append(REPLACED)
         screen.say(REPLACED)
-    title = f"Report: {', '.join(run.title for run in evidence)}"
-    write_page(path, title, sections, kept, said)
+    screen.say("report: writing the page")
+    write_page(path, page_title(evidence), sections, kept, said)
     return sections
+
+
+def page_title(runs: Sequence[Evidence]) -> str:
+    """Name a page after the data of its runs, and after the runs.
+
+    Without the data it is the folder that holds all training images.
+    """
+    names = []
+    for run in runs:
+        above = {str(image.parent.resolve()) for image in read_paths(run.folder)}
+        root = Path(commonpath(above)).name if above else ""
+        names.append(run.data.name if run.data else root)
+    data = ", ".join(filter(None, dict.fromkeys(names)))
+    named = ", ".join(run.title for run in runs)
+    return (f"{data} ({named})" if data else named).encode(errors="replace").decode()
 
 
 def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
