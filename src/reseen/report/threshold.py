@@ -319,7 +319,7 @@ def show_threshold(
     if known:
         curves = {name: operating_curve(of.same, of.different) for name, of in known.items()}
         errors = ", ".join(f"{curve.equal_error:.1%}" for curve in curves.values())
-        about = f"Pairs by two cameras; lower is better. Both errors are equal at {errors}."
+        about = f"Lower is better. Both errors are equal at {errors}."
         dots = {name: of for name, of in found.items() if isinstance(of, Threshold)}
         about += " The dot is the threshold above." if dots else ""
         figures["threshold-operating"] = plot_operating(curves, dots), about
@@ -331,7 +331,7 @@ def show_threshold(
 def shown(drawn: Known | Unknown) -> tuple[dict[str, np.ndarray], str]:
     """Give the kinds of pairs whose distances are drawn, and a sentence about them."""
     if isinstance(drawn, Unknown):
-        about = "Pairs by two cameras, whoever they show. The two kinds cannot be told apart."
+        about = "Pairs drawn whoever they show: of one person and, nearly all, of different people."
         return {"any two images": drawn.anybody}, about
     kinds = {"the same person": drawn.across.same, "different people": drawn.across.different}
     return kinds, "Each kind adds up to 100%; where they overlap, every threshold makes errors."
@@ -348,7 +348,10 @@ CONFIDENCE = 0.95
 FEW = 1000
 """Fewer pairs of one camera at one time than this tell too little."""
 
-LEARNT = "training images, which this encoder has learnt from (others are harder to tell apart)"
+LEARNT = (
+    "training images, which this encoder has learnt from (among people it has not seen, more pairs "
+    "match falsely and more are missed)"
+)
 
 ALIKE = (
     "by any cameras, as not all cameras are known (pairs by one camera are nearer to each other)"
