@@ -106,6 +106,17 @@ def _row(line: str) -> dict[str, float] | None:
     return row if all(abs(number) < 1e300 for number in row.values()) else None
 
 
+def result(folder: Path) -> str:
+    """Say which checkpoint is the result of a run: last, or chosen where training did harm.
+
+    The sign of harm needs no labels (`signs.best_round`).
+    """
+    done = last_round(folder)
+    rows = [row for row in read_metrics(folder) if row["round"] <= done]
+    kept = best_round(rows) is not None and checkpoint(folder, "chosen").exists()
+    return "chosen" if kept else "last"
+
+
 def last_round(folder: Path) -> int:
     """Tell which round a run's last checkpoint is of: 0 before the first one is finished."""
     path = checkpoint(folder, "last")
