@@ -97,9 +97,7 @@ def test_rows_of_maps_hold_the_class_of_the_cluster_and_the_attention(attending,
     found = {cell.text: cell.heat for cell in row.cells[1:] if cell}
     for stage in ("3", "6", "before", "after"):
         expected = class_cam(run.encoder, crops.pixels, mean, stage)[0]
-        np.testing.assert_allclose(
-            found[attention.STAGES.get(stage, stage)], expected, atol=1e-4
-        )
+        np.testing.assert_allclose(found[attention.STAGES.get(stage, stage)], expected, atol=1e-4)
     maps = attention_maps(run.encoder, crops)
     for name, heat in maps.items():
         np.testing.assert_allclose(

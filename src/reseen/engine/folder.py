@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from reseen.engine.signs import best_round
 from reseen.errors import CheckpointError
 from reseen.nets import encoder as encoders
 from reseen.records import Image, PseudoLabels
@@ -155,7 +156,7 @@ def read_labels(folder: Path, number: int) -> PseudoLabels | None:
 
 
 def checkpoint(folder: Path, which: str) -> Path:
-    """Give the file of a run's `last` round, which is its result, or of its `best` one."""
+    """Give the file of a run's `last` round, its `best` one by labels, or the `chosen` one."""
     return folder / "checkpoints" / f"{which}.pt"
 
 

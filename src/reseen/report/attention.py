@@ -334,4 +334,6 @@ ABOUT = (
     "is the part that both domains share, and energy left over the part of one domain alone."
 )
 
-SHARES = "Dashed: the person's share of the area, which a map that is the same everywhere would give."
+SHARES = (
+    "Dashed: the person's share of the area, which a map that is the same everywhere would give."
+)

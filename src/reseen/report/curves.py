@@ -355,8 +355,7 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     parts += [
         beside(
             "<h3>About</h3>" + _columns(about(named)),
-            f"<h3>{differs}</h3>"
-            + (table(changed) if len(changed) > 1 else paragraph("None.")),
+            f"<h3>{differs}</h3>" + (table(changed) if len(changed) > 1 else paragraph("None.")),
             "<details><summary>Versions and machine</summary>"
             + _columns(tables["run-environment"])
             + "</details>",

@@ -99,7 +99,9 @@ def neighbour_rows(
         ]
         image = learnt.images[i]
         note = "the most similar training images"
-        laid.append(Row(image.path.name, note, [Cell(image, seen_by(image, named), "query"), *cells]))
+        laid.append(
+            Row(image.path.name, note, [Cell(image, seen_by(image, named), "query"), *cells])
+        )
     return laid
 
 
