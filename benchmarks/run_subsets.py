@@ -53,9 +53,9 @@ REPORT = (
 SEEDS = {"choose": 0, "report": 1}
 GRID: dict[str, dict[str, Any]] = {
     "k1 10": dict(k1=10, k2=4, eps=0.5, min_samples=4),
+    "rate 3.5e-4 (published)": dict(rate=3.5e-4),
     "k1 20": dict(k1=20, k2=6, eps=0.5, min_samples=4),
     "k1 30 (published)": dict(k1=30, k2=6, eps=0.6, min_samples=4),
-    "rate 3.5e-4 (published)": dict(rate=3.5e-4),
 }
 """What is changed of the automatic settings."""
 MANY, MOST = 400, 1200
@@ -76,7 +76,7 @@ def main(which: str = "report") -> None:
             "images": (count := len(subset.train)),
         }
         names = ["auto", *GRID]
-        for name in names if count <= MANY else names[:3] if count <= MOST else names[:2]:
+        for name in names if count <= MANY else names[:4] if count <= MOST else names[:2]:
             row = {**key, "settings": name}
             if tuple(str(value) for value in row.values()) not in done:
                 command = f"./dev bench subsets {which}"
@@ -109,7 +109,7 @@ def _seen_twice(cameras: np.ndarray, drawn: int) -> bool:
 
 
 def measure(subset: Dataset, changes: dict[str, Any]) -> dict[str, Any]:
-    """Learn from a subset with the cpu preset, some of its settings changed, and say how it went."""
+    """Learn from a subset with the cpu preset, some settings changed, and say how it went."""
     with tempfile.TemporaryDirectory() as place:
         folder, failed = Path(place), ""
         method = reseen.method("cluster-contrast", "cpu", **changes)
