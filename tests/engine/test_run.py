@@ -1,5 +1,7 @@
 import errno
-from dataclasses import replace
+import json
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,12 +9,15 @@ import pytest
 import torch
 from torch import nn
 
+from reseen.checks import AUTO, Auto
+from reseen.cluster.density import DensitySettings
 from reseen.engine.folder import read_metrics
 from reseen.engine.progress import Screen
+from reseen.engine.run import Run
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError
 from reseen.nets import encoder as encoders
 from reseen.records import Image, PseudoLabels
-from reseen.training import train
+from reseen.training import load, train
 from tests.conftest import TINY
 from tests.engine.runs import CPU, Growing, grow, grown, new_run
 
@@ -138,7 +143,7 @@ def test_the_time_of_searches_that_are_to_come_is_known(tmp_path, every, searche
     """It is told to whoever estimates the time of the run, by what the last search took."""
     run, told = new_run(tmp_path, judge=Falling(), evaluate_every=every, screen=Screen(True)), []
     search = run._search
-    monkeypatch.setattr(run, "_search", lambda e: search(e) | {"searching_seconds": 7.0})
+    monkeypatch.setattr(run, "_search", lambda *of: search(*of) | {"searching_seconds": 7.0})
     monkeypatch.setattr(run.screen, "begin_round", lambda *told_now: told.append(told_now))
     grow(run, 3)
     assert told == [(number + 1, 3, 7.0 * left) for number, left in enumerate(searches)]
@@ -197,3 +202,73 @@ def test_a_full_disk_is_an_error_of_the_system_and_leaves_no_rest(tmp_path, monk
         grow(run, 2)
     assert (tmp_path / "checkpoints" / "last.pt").read_bytes() == whole
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking(Growing):
+    """The same, but it leaves the number of rounds and k1 to the data."""
+
+    epochs: int | Auto = AUTO
+    density: DensitySettings = field(default_factory=lambda: DensitySettings(k1=AUTO))
+
+    def fit(self, images, run):
+        encoder = run.build(TINY)
+        settled = run.settle(self, encoder, run.load(images, encoder))
+        asked.append(settled)
+        return Growing.fit(settled, images, run)
+
+
+asked = []
+
+
+def test_automatic_settings_are_worked_out_said_and_kept(town, tmp_path, capsys):
+    learn = partial(train, Asking(), town, tmp_path / "run", device=CPU, evaluate_every=0)
+    with pytest.raises(ZeroDivisionError), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "_finish", lambda *_, **__: 1 / 0)
+        learn()
+    first, said = asked.pop(), capsys.readouterr().err
+    assert isinstance(first.epochs, int) and 4 <= first.density.k1 <= len(town.train)
+    assert f"--k1 {first.density.k1}: about" in said and f"--epochs {first.epochs}: " in said
+    learn()
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert told["settings"]["k1"] == "auto"
+    assert told["automatic"]["settings"]["k1"]["value"] == first.density.k1
+    assert len(read_metrics(tmp_path / "run")) == 1 + first.epochs
+    told["automatic"]["settings"]["k1"]["value"] = 5  # what is kept counts, not what is found anew
+    (tmp_path / "run" / "run.json").write_text(json.dumps(told))
+    learn()
+    assert [settled.density.k1 for settled in asked] == [first.density.k1, 5]
+    asked.clear()
+
+
+def test_what_nothing_works_out_is_refused(town, tmp_path):
+    @dataclass(frozen=True)
+    class Odd(Asking):
+        gate: str = AUTO
+
+    with pytest.raises(SettingsError, match="gate is auto, and nothing works it out"):
+        train(Odd(), town, tmp_path, device=CPU, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("scores", "result"), [([0.4, 0.5, 0.6], 2), ([0.4, 0.6, 0.5], 1), ([0.4, 0.3, 0.2], 0)]
+)
+def test_where_training_does_harm_the_best_round_is_the_result(
+    town, tmp_path, monkeypatch, capsys, scores, result
+):
+    given = iter(scores)
+    monkeypatch.setattr("reseen.engine.run.shared_neighbours", lambda *_: next(given))
+    method = Asking(epochs=2)
+    encoder = train(method, town, tmp_path, device=CPU, evaluate_every=0)
+    kept = load(tmp_path, device=CPU)
+    assert torch.equal(encoder.neck.weight, kept.neck.weight)
+    last = encoders.load(tmp_path / "checkpoints" / "last.pt")
+    assert torch.equal(last.neck.weight, kept.neck.weight) == (result == 2)
+    said = capsys.readouterr().err
+    assert ("Training did harm" in said) == (result != 2)
+    if result == 0:
+        start = torch.ones_like(kept.neck.weight)
+        assert torch.equal(kept.neck.weight, start) and "the start, untouched" in said
+    again = train(method, town, tmp_path, device=CPU, evaluate_every=0, quiet=True)
+    assert torch.equal(again.neck.weight, kept.neck.weight)
+    asked.clear()

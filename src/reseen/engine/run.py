@@ -340,13 +340,16 @@ class Run:
     def _measure(self, encoder: Encoder, searched: bool = True) -> None:
         """Log how good an encoder is: by its search, and by what needs no labels."""
         if searched and self._judge and self._judge.can_search:
-            began = time.monotonic()
-            self.log(**self._judge.search(encoder).summary())
-            self.log(searching_seconds=time.monotonic() - began)
+            self.log(**self._search(self._judge, encoder))
         if "automatic" in self._facts and self._crops:
             features = extract(encoder, self._crops, track=self.screen.track("scoring"))
             count = round(self._facts["automatic"]["survey"]["per_person"])
             self.log(**{SCORE: shared_neighbours(features, count, self._crops.cameras)})
+
+    def _search(self, judge: Judge, encoder: Encoder) -> dict[str, float]:
+        began = time.monotonic()
+        ranking = judge.search(encoder)
+        return {**ranking.summary(), "searching_seconds": time.monotonic() - began}
 
     def _searching(self, total: int) -> float:
         """Estimate the seconds that all searches still take, each like the last one."""
