@@ -237,7 +237,7 @@ def evaluate(
 
 def extract(
     encoder: Encoder,
-    things: Dataset | Thing | Iterable[Thing],
+    images: Dataset | Thing | Iterable[Thing],
     *,
     loading: Loading | None = None,
     quiet: bool = False,
@@ -246,7 +246,7 @@ def extract(
 
     Args:
         encoder: as `load` or `train` gives it.
-        things: one or several of: the path of a picture, of a folder of pictures or of a manifest;
+        images: one or several of: the path of a picture, of a folder of pictures or of a manifest;
             a PIL picture; an array (H, W, 3) uint8 in the order red, green, blue; a record, such
             as those of `read(folder).train`. Or a data set, of which all parts are taken.
         loading: how pictures are read.
@@ -255,12 +255,12 @@ def extract(
     Returns:
         (N, D) float32 unit rows, and the images they belong to: all that came in, less those left
         out because they cannot be read. The path of a picture or array in memory is `picture-3`,
-        where 3 is its place among the things, counted from 0.
+        where 3 is its place among those given, counted from 0.
 
     Raises:
         DataError: there is nothing, or something that is none of these or cannot be read.
     """
-    screen, given = Screen(quiet), gather(things)
+    screen, given = Screen(quiet), gather(images)
     for note in given.notes:
         screen.say(note)
     crops = extraction.load(given.images, encoder, loading, screen, pictures=given.pictures)

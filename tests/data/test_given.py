@@ -48,7 +48,7 @@ def test_parts_of_a_data_set_are_taken_once_and_notes_are_told(town):
         ([np.zeros((0, 4, 3), np.uint8)], "of shape (0, 4, 3)"),
         (["nowhere.jpg"], "nowhere.jpg does not exist"),
         ("pyproject.toml", "pyproject.toml is not a folder"),
-        (None, "Thing 0 is of type NoneType"),
+        (None, "Item 0 is of type NoneType"),
         (
             [Image(Path("picture-1")), np.zeros((8, 4, 3), np.uint8)],
             "stands for pictures in memory",

@@ -137,6 +137,12 @@ def test_training_images_are_said_to_be_learnt_from(run, town, searched):
     assert people[0] == people[1] != JUNK
 
 
+def test_the_encoder_that_ships_has_not_learnt_from_them(town):
+    blind = replace(town, query=(), gallery=())
+    of = threshold.draw_pairs(Evidence("reseen-tiny", blind))
+    assert of.source.startswith("From training images: ")
+
+
 def test_the_section(evidence, blind_run):
     section = threshold.show_threshold([evidence], Thumbnails(), rate=0.05)
     assert set(section.figures) == {"threshold-distances", "threshold-operating"}

@@ -75,7 +75,7 @@ def _picture(thing: object, place: int) -> PIL.Image.Image:
         return PIL.Image.fromarray(thing)
     if not isinstance(thing, PIL.Image.Image):
         raise DataError(
-            f"Thing {place} is of type {type(thing).__name__}. Give paths, PIL pictures, numpy "
+            f"Item {place} is of type {type(thing).__name__}. Give paths, PIL pictures, numpy "
             "arrays of shape (height, width, 3), or records."
         )
     try:

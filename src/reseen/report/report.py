@@ -42,7 +42,7 @@ SECTIONS: dict[str, Callable[[Sequence[Evidence], Thumbnails], Section]] = {
 }
 """The parts of a report, in their order."""
 
-OF_RUNS = ("run", "sweep", "clusters")
+OF_RUNS = ("verdict", "run", "sweep", "clusters")
 """Parts that say nothing of an encoder without a run."""
 
 

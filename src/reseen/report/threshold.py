@@ -94,13 +94,14 @@ def draw_pairs(run: Evidence) -> Known | Unknown:
         DataError: there are no such pairs.
     """
     rng = np.random.default_rng(0)
+    training = "training images" if run.shipped else LEARNT
     if run.searchable:
         images, features, source = run.tested.images, run.tested.features, "queries and gallery"
         people = asked_for(run.tested)
         if run.data and {i.path for i in images} <= {i.path for i in run.data.train}:
-            source = LEARNT
+            source = training
     else:
-        images, features, source = run.learnt.images, run.learnt.features, LEARNT
+        images, features, source = run.learnt.images, run.learnt.features, training
         people = people_of(images)
     cameras = cameras_of(images)
     by = ALIKE if (cameras < 0).any() else "by two cameras"
