@@ -3,16 +3,19 @@
 import inspect
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
 import reseen
 
 PUBLIC = {
-    "train", "evaluate", "extract", "load", "read", "ClusterContrast", "ADTC", "ConsLearn", "MLA",
-    "SSL", "BUC", "DAAL", "AugmentSettings", "Device",
-    "Encoder", "EncoderSettings", "Loading", "Dataset", "Image", "PseudoLabels", "Ranking", "JUNK",
-    "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError", "SettingsError",
+    "train", "evaluate", "extract", "search", "load", "read", "ClusterContrast", "ADTC",
+    "ConsLearn", "MLA", "SSL", "BUC", "DAAL", "AugmentSettings", "Device",
+    "Encoder", "EncoderSettings", "Loading", "Dataset", "Hit", "Image", "PseudoLabels", "Ranking",
+    "JUNK", "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError",
+    "SettingsError",
+    "method", "parts", "__version__",
 }  # fmt: skip
 
 
@@ -21,8 +24,12 @@ def test_exactly_these_names_are_public():
 
 
 def test_every_name_is_there_and_documented():
-    for name in PUBLIC - {"JUNK", "NOISE"}:
+    for name in PUBLIC - {"JUNK", "NOISE", "__version__"}:
         assert inspect.getdoc(getattr(reseen, name)), name
+
+
+def test_the_version_is_that_of_the_installed_package():
+    assert reseen.__version__ == version("reseen")
 
 
 def test_other_names_are_not():

@@ -4,7 +4,8 @@
 
     encoder = reseen.train("cluster-contrast", "crops/", "runs/first")
 
-Every name below is public and stays; everything else may change between versions.
+Every name below, and every name in `reseen.parts`, is public and stays; everything else may change
+between versions.
 """
 
 from importlib import import_module
@@ -17,9 +18,10 @@ from reseen.errors import (
     ReseenError,
     SettingsError,
 )
-from reseen.records import JUNK, NOISE, Dataset, Image, PseudoLabels, Ranking
+from reseen.records import JUNK, NOISE, Dataset, Hit, Image, PseudoLabels, Ranking
 
 if TYPE_CHECKING:
+    from reseen import parts
     from reseen.data.augment import AugmentSettings
     from reseen.data.loading import Loading
     from reseen.data.reading import read
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from reseen.methods.presets import method
     from reseen.methods.ssl import SSL
     from reseen.nets.encoder import Encoder, EncoderSettings
-    from reseen.training import evaluate, extract, load, train
+    from reseen.training import evaluate, extract, load, search, train
 
 _ELSEWHERE = {
     "ADTC": "reseen.methods.adtc",
@@ -53,17 +55,23 @@ _ELSEWHERE = {
     "load": "reseen.training",
     "method": "reseen.methods.presets",
     "read": "reseen.data.reading",
+    "search": "reseen.training",
     "train": "reseen.training",
 }
 """Names that need torch: fetched when they are first used, so that importing stays quick."""
+
+__version__: str
+"""The version of the installed package."""
 
 __all__ = [
     "train",
     "evaluate",
     "extract",
+    "search",
     "load",
     "read",
     "method",
+    "parts",
     "ClusterContrast",
     "ADTC",
     "ConsLearn",
@@ -78,6 +86,7 @@ __all__ = [
     "Loading",
     "Dataset",
     "Image",
+    "Hit",
     "PseudoLabels",
     "Ranking",
     "JUNK",
@@ -87,10 +96,17 @@ __all__ = [
     "ClusteringError",
     "DataError",
     "SettingsError",
+    "__version__",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "parts":
+        return import_module("reseen.parts")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("reseen")
     if name not in _ELSEWHERE:
         raise AttributeError(f"module 'reseen' has no attribute {name!r}")
     return getattr(import_module(_ELSEWHERE[name]), name)

@@ -25,11 +25,11 @@ class CheckpointError(ReseenError):
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Write a number with the words it counts: 1 image, 2 images, 1 picture is, 2 pictures are.
+    """Write a number with the words it counts: 1 image, 1,200 images, 1 picture is, 2 pictures are.
 
     Args:
         number: how many there are.
         one: the words for a single one.
         many: the words for any other number; by default `one` and an s.
     """
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -34,7 +34,7 @@ class Image:
     """Camera, or None where it is unknown."""
     time: float | None = None
     """Time stamp in the data set's own unit (seconds or frames), or None."""
-    frames: tuple[str, ...] = ()
+    frames: tuple[str, ...] = field(default=(), repr=False)
     """File names of a tracklet's frames, in order, all beside `path`; none for a single picture."""
 
     @property
@@ -99,6 +99,15 @@ class Dataset:
     """Which of `data.reading.READERS` read it, such as "market1501"; "folder" and "tracklets" are
     pictures of a user's own. Empty where none did."""
 
+    def __str__(self) -> str:
+        train = counted(len(self.train), "training image")
+        query = counted(len(self.query), "query", "queries")
+        gallery = counted(len(self.gallery), "gallery image")
+        return f"{self.name}: {train}, {query}, {gallery}"
+
+    def __repr__(self) -> str:
+        return f"<Dataset: {self}>"
+
     def unlabelled(self, seed: int) -> tuple[Image, ...]:
         """Give the training images without people, in an order that says nothing about them."""
         return tuple(replace(image, person=None) for image in self._shuffled(seed))
@@ -123,15 +132,25 @@ class PseudoLabels:
     """One round's answer to "who is who": a cluster for each image, or NOISE.
 
     Args:
-        ids: (N,) int64, every value 0..K-1 at least once, or NOISE.
+        ids: (N,) int64 (other whole numbers become that), every value 0..K-1 at least once, or
+            NOISE.
     """
 
     ids: np.ndarray
 
     def __post_init__(self):
+        ids = np.asarray(self.ids).astype(np.int64, casting="safe", copy=False)
+        object.__setattr__(self, "ids", ids)
         found = np.unique(self.ids[self.ids != NOISE])
         if not np.array_equal(found, np.arange(len(found))):
             raise ValueError(f"cluster ids must be 0..K-1 without gaps, found {found[:10]} ...")
+
+    def __str__(self) -> str:
+        clusters, images = counted(self.clusters, "cluster"), counted(len(self.ids), "image")
+        return f"{clusters} of {images}, {self.noise:.0%} noise"
+
+    def __repr__(self) -> str:
+        return f"<PseudoLabels: {self}>"
 
     @property
     def clusters(self) -> int:
@@ -142,6 +161,27 @@ class PseudoLabels:
     def noise(self) -> float:
         """The share of images in no cluster, 0 to 1."""
         return float(np.mean(self.ids == NOISE)) if len(self.ids) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One image of a gallery that was found for a query; prints as a line."""
+
+    query: Image
+    """What was searched for."""
+    image: Image
+    """What was found."""
+    rank: int
+    """Its place among the hits of the query, from 1, the most similar first."""
+    similarity: float
+    """Cosine of the two features, -1 to 1; 1 is the same picture. Not proof of identity."""
+
+    def __str__(self) -> str:
+        seen = "" if self.image.camera is None else f" (camera {self.image.camera})"
+        return f"{self.rank}. {self.similarity:.3f} {self.image.path}{seen}"
+
+    def __repr__(self) -> str:
+        return f"<Hit: {self}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +205,13 @@ class Ranking:
     inverse_penalty: np.ndarray
     top: np.ndarray
     right: np.ndarray
+
+    def __str__(self) -> str:
+        queries = counted(len(self.queries), "query", "queries")
+        return f"mAP {self.mean_ap:.1%}, rank-1 {self.cmc(1):.1%} ({queries})"
+
+    def __repr__(self) -> str:
+        return f"<Ranking: {self}>"
 
     @property
     def mean_ap(self) -> float:

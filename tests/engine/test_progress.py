@@ -5,12 +5,12 @@ import pytest
 from numba import njit
 from rich.console import Console
 
-from reseen.engine.progress import QUIET, Pace, Screen, compiling_said, duration
+from reseen.engine.progress import QUIET, Pace, Screen, _Compiling, compiling_said, duration
 
 
 def screen_of(terminal):
     screen = Screen()
-    screen.console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+    screen.console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
     return screen
 
 
@@ -72,7 +72,7 @@ def test_an_unsteady_second_is_no_surprise_on_a_terminal(clock):
     assert "7/676" in said and "11 min 9 s left" in said and " h " not in said
 
 
-def test_loops_say_their_round_and_the_first_what_all_take(clock):
+def test_loops_say_their_round_and_what_all_rounds_take(clock):
     screen = screen_of(False)
     screen.begin_round(1, 50)
     list(screen.track("extracting")(ticking(clock, [10] * 5), 5))
@@ -80,17 +80,46 @@ def test_loops_say_their_round_and_the_first_what_all_take(clock):
     list(screen.track("training")(ticking(clock, training), 400))
     said = screen.console.file.getvalue().splitlines()
     assert "  round 1/50, extracting: 4 of 5, 10 s left" in said
-    assert "  round 1/50, training: 398 of 400, 54 s left" in said
-    # (5 x 10 s and 400 x 27 s) x 50
-    assert [line for line in said if "pace" in line] == [
+    # 54 s, and 49 times (5 x 10 s and 400 x 27 s)
+    row = "  round 1/50, training: 398 of 400, about 54 s left in this round, 6 days 3 h in all"
+    assert row in said
+    # at the third step: 397 x 27 s, and the same
+    assert said[said.index("  round 1/50, training: 2 of 400") + 1] == (
         "about 6 days 6 h for 50 rounds at this pace"
-    ]
+    )
     screen.begin_round(2, 50)
     list(screen.track("training")(ticking(clock, training), 400))
     assert screen.console.file.getvalue().count("at this pace") == 1
 
 
-@pytest.mark.parametrize(("number", "says"), [(20, "about 1 h 2 min for 31 rounds"), (50, "")])
+def test_what_happens_once_is_not_counted_for_all_rounds(clock):
+    """Neither the first step, which waits for something, nor compiling."""
+    screen = screen_of(False)
+    compiling = _Compiling(screen)
+    screen.begin_round(1, 11, beside=5 * 60)
+    list(screen.track("extracting")(ticking(clock, [10]), 1))
+    for nested in (compiling.on_start, compiling.on_start, compiling.on_end, compiling.on_end):
+        clock.now += 100
+        nested(None)
+    list(screen.track("training")(ticking(clock, [1000] + [5] * 9), 10))
+    # at the third step: 7 x 5 s; 10 rounds of 10 s, 10 x 5 s and the 100 s before compiling;
+    # and 5 min of searches
+    assert "about 32 min 15 s for 11 rounds at this pace" in screen.console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rounds", "step", "long"), [(50, 3, True), (50, 1, False), (1, 300, True)]
+)
+def test_a_run_of_more_than_half_a_day_is_said_after_some_steps(clock, rounds, step, long):
+    screen = screen_of(False)
+    screen.begin_round(1, rounds)
+    list(screen.track("training")(ticking(clock, [step] * 8), 400))
+    said = screen.console.file.getvalue()
+    assert ("--preset cpu" in said) == long
+    assert (f"for {rounds} rounds at this pace" in said) == (rounds > 1)
+
+
+@pytest.mark.parametrize(("number", "says"), [(20, "about 1 h 1 min for 31 rounds"), (50, "")])
 def test_a_run_that_goes_on_tells_what_is_left(clock, number, says):
     screen = screen_of(False)
     screen.begin_round(number, 50)

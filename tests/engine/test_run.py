@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from reseen.engine.folder import read_metrics
+from reseen.engine.progress import Screen
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError
 from reseen.nets import encoder as encoders
 from reseen.records import Image, PseudoLabels
@@ -74,6 +75,13 @@ def test_too_few_clusters_explain_themselves_and_keep_everything(tmp_path):
     assert (tmp_path / "checkpoints" / "last.pt").exists()
 
 
+def test_too_few_clusters_are_told_without_an_explanation_too(tmp_path):
+    run = new_run(tmp_path)
+    with pytest.raises(ClusteringError, match=r"too few to learn from\. \w.*\. Everything up to"):
+        for _ in run.rounds(1, encoder=run.build(TINY)):
+            run.label(PseudoLabels(np.array([0, 0, 0, -1])))
+
+
 def test_numbers_that_are_none_are_left_out(tmp_path):
     run = new_run(tmp_path)
     for _ in run.rounds(1, encoder=run.build(TINY)):
@@ -123,6 +131,17 @@ def test_last_and_best_are_kept_apart_and_a_lost_best_is_made_again(tmp_path):
     (tmp_path / "b" / "checkpoints" / "best.pt").unlink()  # killed between last and best
     grow(new_run(tmp_path / "b"), 3)
     assert encoders.read_checkpoint(tmp_path / "b" / "checkpoints" / "best.pt")["round"] == 1
+
+
+@pytest.mark.parametrize(("every", "searches"), [(0, [1, 1, 1]), (2, [2, 2, 1]), (1, [3, 2, 1])])
+def test_the_time_of_searches_that_are_to_come_is_known(tmp_path, every, searches, monkeypatch):
+    """It is told to whoever estimates the time of the run, by what the last search took."""
+    run, told = new_run(tmp_path, judge=Falling(), evaluate_every=every, screen=Screen(True)), []
+    search = run._search
+    monkeypatch.setattr(run, "_search", lambda e: search(e) | {"searching_seconds": 7.0})
+    monkeypatch.setattr(run.screen, "begin_round", lambda *told_now: told.append(told_now))
+    grow(run, 3)
+    assert told == [(number + 1, 3, 7.0 * left) for number, left in enumerate(searches)]
 
 
 def test_weights_that_became_infinite_are_not_kept(tmp_path):

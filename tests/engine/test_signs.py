@@ -1,6 +1,6 @@
 import pytest
 
-from reseen.engine.signs import signs
+from reseen.engine.signs import best_round, progress, signs
 
 
 def run(**columns):
@@ -81,3 +81,19 @@ def test_no_better_than_the_start():
     rows[-1]["mAP"] = 0.714
     assert kinds(rows) == ["start"]
     assert "71.4%" in signs(rows, 550)[0].said and "77.1%" in signs(rows, 550)[0].said
+
+
+def test_no_better_than_the_start_without_labels():
+    rows = run(shared_neighbours=[0.5, 0.49, 0.48, 0.47])
+    assert kinds(rows) == ["start"] and "47%, 50% before" in signs(rows, 550)[0].said
+    assert kinds(run(shared_neighbours=[0.5, 0.55, 0.6, 0.62])) == []
+    rows[-1]["shared_neighbours_after"] = 0.6
+    assert kinds(rows) == [] and progress(rows) == [0.5, 0.49, 0.48, 0.47, 0.6]
+
+
+@pytest.mark.parametrize(
+    "scores, kept",
+    [([0.4, 0.5, 0.6], 2), ([0.4, 0.6, 0.5], 1), ([0.4, 0.3, 0.2], 0), ([0.4, 0.6, 0.595], 2)],
+)
+def test_the_last_round_is_kept_unless_training_did_harm(scores, kept):
+    assert best_round(scores) == kept

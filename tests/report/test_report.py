@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from reseen.engine.settings import varied
 from reseen.errors import CheckpointError, SettingsError
 from reseen.report.attention import shares_on_person
 from reseen.report.evidence import Evidence
-from reseen.report.report import SECTIONS, write_report
+from reseen.report.report import OF_RUNS, SECTIONS, write_report
+from reseen.report.section import Section
 from reseen.report.thumbnails import HEIGHT
 from tests.report.browser import opened
 
@@ -382,3 +384,33 @@ def test_how_far_a_report_is_is_said(run, tmp_path, capsys):
         "report: writing figures",
         "report: writing the page",
     ]
+
+
+def test_the_encoder_that_ships_is_in_all_parts_but_those_of_runs(run, town, tmp_path, monkeypatch):
+    shown = {}
+
+    def show(runs, pictures, *, part, **options):
+        shown[part] = [run.title for run in runs]
+        return Section(part, "")
+
+    shows = {name: partial(show, part=name) for name in SECTIONS}
+    monkeypatch.setattr("reseen.report.report.SECTIONS", shows)
+    for name in ("attention", "threshold", "map"):
+        monkeypatch.setattr(f"reseen.report.report.show_{name}", shows[name])
+    page = tmp_path / "tiny.html"
+    write_report(["reseen-tiny"], page, data=town, quiet=True)
+    assert shown == {name: ["reseen-tiny"] for name in list(SECTIONS)[3:]}
+    write_report([run, "reseen-tiny"], page, data=town, quiet=True)
+    parts = [name for name in SECTIONS if name != "sweep"]
+    assert shown == {n: ["run"] if n in OF_RUNS else ["run", "reseen-tiny"] for n in parts}
+    with pytest.raises(SettingsError, match="only is run, but reseen-tiny is no run"):
+        write_report(["reseen-tiny"], page, data=town, only=["run"], quiet=True)
+    with pytest.raises(CheckpointError, match="or reseen-tiny and crops"):
+        write_report([tmp_path / "typo"], page, data=town, quiet=True)
+
+
+def test_a_page_on_the_encoder_that_ships(other_town, tmp_path):
+    page = tmp_path / "tiny.html"
+    only = ["ranked"]
+    write_report(["reseen-tiny"], page, data=other_town, only=only, pictures=False, quiet=True)
+    assert "<th>reseen-tiny</th>" in inspect(page)

@@ -127,8 +127,13 @@ def test_signs_get_the_images_and_what_the_start_suggests(tmp_path, monkeypatch)
     monkeypatch.setattr(verdict, "signs", lambda *given: asked.append(given) or [])
     run = Told(tmp_path, rounds(None, None, last=CLUSTERS))
     verdict.judge(run)
-    run.facts["survey"] = {"clusters": [6, 25]}
+    run.facts["automatic"] = {
+        "survey": {"clusters": [6, 25]},
+        "settings": {"eps": {"value": 0.45, "why": ""}},
+    }
+    run.facts["settings"]["eps"] = "auto"
     verdict.judge(run)
+    assert verdict.number(run, "eps") == 0.45 and verdict.number(run, "k1") is None
     assert asked == [(run.rows, 100, None), (run.rows, 100, (6, 25))]
     assert verdict.largest_cluster(run) == (30, 0.3)
 

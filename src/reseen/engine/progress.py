@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from math import nan
 
 from numba.core import event
 from rich.console import Console
@@ -24,8 +25,11 @@ Track = Callable[[Iterable, int], Iterable]
 LAST_STAGE = "training"
 """The loop that ends a round, from which the length of all rounds is estimated."""
 
-Update = Callable[[int, float | None], None]
-"""Shows how many items are done and how many seconds are left, where that is known."""
+LONG = 12 * 3600
+"""Seconds of a run above which a shorter schedule is named."""
+
+Update = Callable[[int, str], None]
+"""Shows how many items are done and how much time is left, where that is known."""
 
 
 class Pace:
@@ -36,10 +40,15 @@ class Pace:
 
     Args:
         total: items in all.
+
+    Attributes:
+        done: items so far.
+        each: seconds that an item takes, the first one left out; nan while nothing is known.
     """
 
     def __init__(self, total: int):
         self.done = 0
+        self.each = nan
         self._total = total
         self._marks: deque[tuple[float, int]] = deque()
 
@@ -53,7 +62,8 @@ class Pace:
         while now - self._marks[1][0] > 60:
             self._marks.popleft()
         then, before = self._marks[0]
-        return (now - then) / (self.done - before) * (self._total - self.done)
+        self.each = (now - then) / (self.done - before)
+        return self.each * (self._total - self.done)
 
 
 class Screen:
@@ -65,38 +75,50 @@ class Screen:
 
     def __init__(self, quiet: bool = False):
         self.console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
-        self._round = 0, 0, 0.0
+        self._round, self._rounds, self._began = 0, 0, 0.0
+        self._beside = 0.0
         self._estimated = False
 
     def say(self, text: str) -> None:
         """Say one line."""
         self.console.print(text, markup=False)
 
-    def begin_round(self, number: int, total: int) -> None:
-        """Note which round begins: its loops name it, and the first one tells what all will take.
+    def begin_round(self, number: int, total: int, beside: float = 0.0) -> None:
+        """Note which round begins: its loops name it, and tell what all rounds will take.
 
         Args:
             number: of the round, from 1.
             total: rounds in all.
+            beside: seconds that the run will spend between rounds, such as for searches.
         """
-        self._estimated = self._round[0] > 0  # at the end of a round there is a better estimate
-        self._round = number, total, time.monotonic()
+        self._estimated = self._round > 0  # at the end of a round there is a better estimate
+        self._round, self._rounds, self._beside = number, total, beside
+        self._began = time.monotonic()
+
+    def leave_out(self, seconds: float) -> None:
+        """Take no account of time that this round has lost once and for all."""
+        self._began += seconds
 
     def track(self, what: str) -> Track:
         """Give a wrapper for loops: `for x in screen.track("reading")(items, total)`."""
 
         def wrap(items: Iterable, total: int) -> Iterator:
-            number, rounds, _ = self._round
-            name = f"round {number}/{rounds}, {what}" if number else what
+            name = f"round {self._round}/{self._rounds}, {what}" if self._round else what
+            before = time.monotonic() - self._began  # what the round took until here
             pace = Pace(total)
             show = self._bar if self.console.is_terminal else self._lines
             with show(name, total) as update:
                 for item in items:
                     yield item
                     left = pace.step()
-                    update(pace.done, left)
-                    if what == LAST_STAGE and left is not None:
-                        self._estimate(left)
+                    said = "" if left is None else f"{duration(left)} left"
+                    if left is not None and what == LAST_STAGE and self._round:
+                        one = before + pace.each * total
+                        in_all = left + one * (self._rounds - self._round) + self._beside
+                        if self._round < self._rounds:
+                            said = f"about {said} in this round, {duration(in_all)} in all"
+                        self._estimate(in_all)
+                    update(pace.done, said)
 
         return wrap
 
@@ -106,32 +128,35 @@ class Screen:
         times = MofNCompleteColumn(), TextColumn("{task.fields[left]}")
         with Progress(*columns, *times, console=self.console, transient=True) as bars:
             task = bars.add_task(name, total=total, left="")
-            yield lambda done, left: bars.update(task, completed=done, left=_left(left))
+            yield lambda done, left: bars.update(task, completed=done, left=left)
 
     @contextmanager
     def _lines(self, name: str, total: int) -> Iterator[Update]:
         said = time.monotonic()
 
-        def update(done: int, left: float | None) -> None:
+        def update(done: int, left: str) -> None:
             nonlocal said
             now = time.monotonic()
             if now - said > 30 and done < total:
                 said = now
-                self.say(", ".join(filter(None, (f"  {name}: {done} of {total}", _left(left)))))
+                self.say(", ".join(filter(None, (f"  {name}: {done} of {total}", left))))
 
         yield update
 
-    def _estimate(self, left: float) -> None:
-        """Say once how long the rounds take, if this one goes on as it does."""
-        number, rounds, began = self._round
-        if number and number < rounds and not self._estimated:
-            self._estimated, todo = True, rounds - number + 1
-            seconds = (time.monotonic() - began + left) * todo
-            self.say(f"about {duration(seconds)} for {todo} rounds at this pace")
-
-
-def _left(seconds: float | None) -> str:
-    return "" if seconds is None else f"{duration(seconds)} left"
+    def _estimate(self, in_all: float) -> None:
+        """Say once how long all rounds take, and what to choose where that is very long."""
+        if self._estimated:
+            return
+        self._estimated, todo = True, self._rounds - self._round + 1
+        if todo > 1:
+            self.say(f"about {duration(in_all)} for {todo} rounds at this pace")
+        if in_all > LONG:
+            self.say(
+                "That is long. To take less: fewer rounds, fewer steps in a round, or a smaller "
+                "encoder; on a machine without a GPU, --preset cpu chooses them (in Python, "
+                'reseen.method(NAME, "cpu")). Every finished round is kept, so this run may be '
+                "stopped, and the same command continues it."
+            )
 
 
 @contextmanager
@@ -144,14 +169,20 @@ def compiling_said(screen: Screen) -> Iterator[None]:
 class _Compiling(event.Listener):
     def __init__(self, screen: Screen):
         self.screen, self.said = screen, False
+        self._depth, self._began = 0, 0.0
 
     def on_start(self, event: event.Event) -> None:
         if not self.said:
             self.said = True
             self.screen.say("compiling for this machine, once: some 15 seconds")
+        if not self._depth:  # one function compiles those that it calls
+            self._began = time.monotonic()
+        self._depth += 1
 
     def on_end(self, event: event.Event) -> None:
-        pass
+        self._depth -= 1
+        if not self._depth:
+            self.screen.leave_out(time.monotonic() - self._began)
 
 
 QUIET = Screen(quiet=True)

@@ -14,6 +14,9 @@ FALL = 0.15
 RISE = 1.25
 """How many times its lowest the loss rises to before that is said."""
 
+HARM = 0.01
+"""How far the score without labels may end below its best before training is said to do harm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sign:
@@ -111,13 +114,49 @@ def _loss(rows: Sequence[Mapping[str, float]]) -> Sign | None:
 
 def _start(rows: Sequence[Mapping[str, float]]) -> Sign | None:
     judged = [row for row in rows if "mAP" in row]
-    if len(judged) < 2 or judged[0].get("round") != 0 or judged[-1] is not rows[-1]:
-        return None
-    before, now = judged[0]["mAP"], judged[-1]["mAP"]
+    if len(judged) > 1 and judged[0].get("round") == 0 and judged[-1] is rows[-1]:
+        before, now = judged[0]["mAP"], judged[-1]["mAP"]
+        said = f"Searching finds people no better than the start did: {now:.1%} mAP, "
+        said += f"{before:.1%} before."
+    else:
+        scores = progress(rows)
+        if len(scores) < 2:
+            return None
+        before, now = scores[0], scores[-1]
+        said = f"Neighbours share no more of their neighbours than at the start: {now:.0%}, "
+        said += f"{before:.0%} before."
     if now > before:
         return None
-    return Sign(
-        "start",
-        f"Searching finds people no better than the start did: {now:.1%} mAP, {before:.1%} before.",
-        "Keep the start, lower --rate, or give a better start (--start, --encoder.weights).",
-    )
+    cure = "Keep the start, lower --rate, or give a better start (--start, --encoder.weights)."
+    return Sign("start", said, cure)
+
+
+def progress(rows: Sequence[Mapping[str, float]]) -> list[float]:
+    """Give the score without labels of the start and of each round after it, as far as it is known.
+
+    A round's row holds the score of the encoder that it began with, `shared_neighbours`
+    (`metrics.neighbourhood.shared_neighbours` of the features that it labelled), and the last row
+    of a run that of its result as well, `shared_neighbours_after`.
+
+    Args:
+        rows: as in `signs`.
+    """
+    scores = [row["shared_neighbours"] for row in rows if "shared_neighbours" in row]
+    scores += [
+        row["shared_neighbours_after"] for row in rows[-1:] if "shared_neighbours_after" in row
+    ]
+    return scores
+
+
+def best_round(scores: Sequence[float]) -> int:
+    """Choose the round whose encoder a run should give: the last, unless training did harm.
+
+    Args:
+        scores: (R + 1,) without labels, of the start and of each round, as `progress` gives them.
+
+    Returns:
+        R where the last score is within HARM of the best one; else the round of the best one, 0 for
+        the start.
+    """
+    best = max(range(len(scores)), key=lambda i: scores[i])
+    return len(scores) - 1 if scores[-1] >= scores[best] - HARM else best

@@ -62,7 +62,7 @@ def judge(run: Evidence) -> Verdict:
 
 def expected(run: Evidence) -> tuple[float, float] | None:
     """Give the fewest and the most clusters that the features of the start suggest, if noted."""
-    bounds = (run.facts.get("survey") or {}).get("clusters")
+    bounds = run.facts.get("automatic", {}).get("survey", {}).get("clusters")
     return (bounds[0], bounds[1]) if bounds else None
 
 
@@ -195,11 +195,11 @@ def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> 
 
 
 def number(run: Evidence, name: str) -> float | None:
-    """Give a setting of a run, in whatever part it stands, if it is a number."""
-    for key, value in flat(run.facts["settings"]).items():
-        if key.split(".")[-1] == name and type(value) in (int, float):
-            return value
-    return None
+    """Give a setting of a run, in whatever part it stands, if it is a number or worked out."""
+    worked_out = run.facts.get("automatic", {}).get("settings", {})
+    values = flat(run.facts["settings"]) | {key: of["value"] for key, of in worked_out.items()}
+    found = (value for key, value in values.items() if key.split(".")[-1] == name)
+    return next((value for value in found if type(value) in (int, float)), None)
 
 
 def _eps(eps: float, change: float) -> str:
