@@ -97,9 +97,7 @@ def test_rows_of_maps_hold_the_class_of_the_cluster_and_the_attention(attending,
     found = {cell.text: cell.heat for cell in row.cells[1:] if cell}
     for stage in ("3", "6", "before", "after"):
         expected = class_cam(run.encoder, crops.pixels, mean, stage)[0]
-        np.testing.assert_allclose(
-            found[attention.STAGES.get(stage, stage)], expected, atol=1e-4
-        )
+        np.testing.assert_allclose(found[attention.STAGES.get(stage, stage)], expected, atol=1e-4)
     maps = attention_maps(run.encoder, crops)
     for name, heat in maps.items():
         np.testing.assert_allclose(
@@ -146,7 +144,11 @@ def test_the_section_with_masks_says_what_the_tables_say(evidence, town, attendi
     assert bars == [row[2] for row in section.tables["attention-person"][1:]]
     area = expected["after"][1]
     assert axes.lines[0].get_xdata()[0] == pytest.approx(area) and f"{area:.1%}" in section.html
-    assert "sees crops 48 pixels high and 24 wide. Its last map has 3 x 2 cells" in section.html
+    pixels = other.crops(chosen[:1]).pixels
+    high, wide = class_cam(other.encoder, pixels, np.ones(other.encoder.dimensions), "after")[
+        0
+    ].shape
+    assert f"crops 48 pixels high and 24 wide. Its last map has {high} x {wide} " in section.html
     bare = attention.show_attention([evidence], Thumbnails(pictures=False))
     assert set(bare.figures) == {"attention-person"} and "thumb" not in bare.html
 

@@ -355,8 +355,7 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     parts += [
         beside(
             "<h3>About</h3>" + _columns(about(named)),
-            f"<h3>{differs}</h3>"
-            + (table(changed) if len(changed) > 1 else paragraph("None.")),
+            f"<h3>{differs}</h3>" + (table(changed) if len(changed) > 1 else paragraph("None.")),
             "<details><summary>Versions and machine</summary>"
             + _columns(tables["run-environment"])
             + "</details>",
@@ -376,8 +375,9 @@ def _columns(rows: Rows) -> str:
 
 
 CHOSEN = (
-    "The last round is the result of the run. The best round was chosen with the labels of the test "
-    "set, as most papers do, so its numbers are too good; round 0 is the encoder before training."
+    "The last round is the result of the run. The best round was chosen with the labels of the "
+    "test set, as most papers do, so its numbers are too good; round 0 is the encoder before "
+    "training."
 )
 
 CAPTIONS = {

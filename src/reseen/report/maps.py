@@ -101,8 +101,8 @@ def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarr
 
     # Fifty directions hold nearly all there is, and make the search for neighbours quick.
     fewer = PCA(min(50, count, size), random_state=seed).fit_transform(features)
-    steps = dict(max_iter=ITERATIONS, perplexity=min(30, (count - 1) / 3))
-    made = TSNE(**steps, init="pca", random_state=seed)
+    near = min(30, (count - 1) / 3)
+    made = TSNE(perplexity=near, max_iter=ITERATIONS, init="pca", random_state=seed)
     return np.asarray(made.fit_transform(fewer), np.float64)
 
 
@@ -216,7 +216,7 @@ def map_html(
     }
     data = json.dumps(told, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     return (
-        '<div class=map><div class=plane><canvas></canvas><div class=tip hidden></div></div>'
+        "<div class=map><div class=plane><canvas></canvas><div class=tip hidden></div></div>"
         f"<div class=key>{about}"
         '<div class=choice role=group aria-label="Colour by">Colour by </div>'
         f'<div class=legend></div></div><script type="application/json">{data}</script></div>'

@@ -137,8 +137,9 @@ def trusted(
     if "precision" in last and "recall" in last:
         right, kept = last["precision"], last["recall"]
         words.append(
-            f"Of all pairs of images in one cluster {right:.0%} show one person (precision); of all "
-            f"pairs of one person {kept:.0%} are in one cluster (recall); NMI {last['nmi']:.2f}."
+            f"Of all pairs of images in one cluster {right:.0%} show one person (precision); of "
+            f"all pairs of one person {kept:.0%} are in one cluster (recall); "
+            f"NMI {last['nmi']:.2f}."
         )
         if right < 0.5:
             answer = "No: most pairs of images in one cluster show two people."
