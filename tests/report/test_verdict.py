@@ -56,7 +56,7 @@ def test_without_labels_the_signs_decide_and_nothing_is_promised():
     rows = [{"round": 1, "loss": 1.1}, {"round": 2, "loss": 2.4}]
     loss = Sign("loss", "The loss rose from 1.10 to 2.40.", "Lower --rate.")
     words = verdict.helped(rows, [loss])
-    assert words[0] == "Probably not." and loss.said in words
+    assert words[0] == "There are signs that it did not." and loss.said in words
     calm = " ".join(verdict.helped(rows[::-1], []))
     assert "no labelled queries" in calm and "from 2.40 to 1.10" in calm
     assert "does not prove" in calm and "Yes" not in calm
@@ -136,6 +136,11 @@ def test_signs_get_the_images_and_what_the_start_suggests(tmp_path, monkeypatch)
     assert verdict.number(run, "eps") == 0.45 and verdict.number(run, "k1") is None
     assert asked == [(run.rows, 100, None), (run.rows, 100, (6, 25))]
     assert verdict.largest_cluster(run) == (30, 0.3)
+
+
+def test_options_are_marked():
+    marked = verdict._marked("<b>: --eps 0.5, --encoder.height 96.")
+    assert marked == "&lt;b&gt;: <code>--eps</code> 0.5, <code>--encoder.height</code> 96."
 
 
 def test_the_section(run: Path, town: Dataset, blind_run: Path, tmp_path: Path):

@@ -4,6 +4,7 @@ It says what was measured and what a number means by itself. Without labels it r
 `engine.signs`, which may miss a failure: nothing here is a proof.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,7 +17,7 @@ from reseen.errors import counted
 from reseen.records import NOISE
 from reseen.report.curves import Numbers, flat, judged
 from reseen.report.evidence import Evidence
-from reseen.report.section import Section, paragraph
+from reseen.report.section import Section
 from reseen.report.thumbnails import Thumbnails
 
 NOTABLE = 0.01
@@ -104,7 +105,7 @@ def helped(rows: Numbers, found: Sequence[Sign]) -> list[str]:
         return ["Unknown.", said + "measured before training, so there is nothing to compare with."]
     words = ["Nobody measured it: there are no labelled queries."]
     if found:
-        return ["Probably not.", *(sign.said for sign in found), *words]
+        return ["There are signs that it did not.", *(sign.said for sign in found), *words]
     losses = [row["loss"] for row in rows if "loss" in row]
     if len(losses) > 1:
         words.append(f"The loss went from {losses[0]:.2f} to {losses[-1]:.2f}.")
@@ -207,6 +208,11 @@ def _eps(eps: float, change: float) -> str:
     return f"--eps {max(0.05, min(0.95, eps + change)):.2g}"
 
 
+def _marked(text: str) -> str:
+    """Give text as HTML in which options stay whole at the end of a line."""
+    return re.sub(r"--[\w.-]*\w", r"<code>\g<0></code>", escape(text))
+
+
 def show_verdict(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     """Show the verdict on each run; of several only the first sentence, until it is opened."""
     html = ""
@@ -214,8 +220,8 @@ def show_verdict(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         found = judge(run)
         answers = found.helped, found.clusters, found.advice
         cards = "".join(
-            f"<div><h3>{question}</h3><p><strong>{escape(words[0])}</strong></p>"
-            f"{''.join(map(paragraph, words[1:]))}</div>"
+            f"<div><h3>{question}</h3><p><strong>{_marked(words[0])}</strong></p>"
+            f"{''.join(f'<p>{_marked(word)}</p>' for word in words[1:])}</div>"
             for question, words in zip(QUESTIONS, answers, strict=True)
             if words
         )
