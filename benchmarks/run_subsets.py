@@ -10,7 +10,7 @@ with the automatic settings of the cpu preset, then with each of a grid that rep
 
 Judged is how the subset's own crops are found again: every crop is a query and the others are the
 gallery, without those of the same person and camera where cameras are told to the run. Beside it
-stand the untouched start, every round, and the round that `best_round` of `engine.signs` keeps.
+stand the untouched start, every round, and the result of the run (`engine.signs.best_round`).
 A row of results/subsets.csv is one run; runs whose row is there are not done again.
 """
 
@@ -18,7 +18,6 @@ import csv
 import os
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,22 +25,11 @@ from typing import Any
 import numpy as np
 from record import RESULTS, record
 
-from reseen import read, train
-from reseen.cluster.survey import Survey, survey
-from reseen.engine.auto import RULES
-from reseen.engine.evaluate import search
-from reseen.engine.extract import extract, load
-from reseen.engine.folder import read_metrics
-from reseen.engine.settings import varied
-from reseen.engine.signs import best_round
-from reseen.errors import ClusteringError
-from reseen.methods import cluster_contrast
-from reseen.methods.cluster_contrast import ClusterContrast
-from reseen.metrics.neighbourhood import shared_neighbours
-from reseen.nets.encoder import EncoderSettings, build
+import reseen
+from reseen.engine.folder import read_facts, read_metrics
+from reseen.engine.signs import best_round, progress
 from reseen.records import Dataset, Image, cameras_of, people_of
 
-ENCODER = EncoderSettings(backbone="reseen-tiny", height=128, width=64)
 CHOOSE = (
     (20, 4, 2, True),
     (20, 0, 6, True),
@@ -64,22 +52,18 @@ REPORT = (
 )
 SEEDS = {"choose": 0, "report": 1}
 GRID: dict[str, dict[str, Any]] = {
-    "k1 6": dict(k1=6, k2=2, eps=0.6, min_samples=2),
     "k1 10": dict(k1=10, k2=4, eps=0.5, min_samples=4),
-    "k1 15": dict(k1=15, k2=4, eps=0.5, min_samples=2),
+    "rate 3.5e-4 (published)": dict(rate=3.5e-4),
     "k1 20": dict(k1=20, k2=6, eps=0.5, min_samples=4),
     "k1 30 (published)": dict(k1=30, k2=6, eps=0.6, min_samples=4),
-    "half the steps": dict(steps=0.5),
-    "twice the steps": dict(steps=2),
 }
-"""What is changed of the automatic settings; steps multiplies the iterations."""
-LARGE = 1200
-"""Images above which only the automatic settings and the first of each kind are run."""
-FEW = ("auto", "k1 10", "k1 30 (published)")
+"""What is changed of the automatic settings."""
+MANY, MOST = 400, 1200
+"""Images above which not all of the grid is run, because time is short."""
 
 
 def main(which: str = "report") -> None:
-    data = read(Path(os.environ["RESEEN_DATA"]) / "market-half")
+    data = reseen.read(Path(os.environ["RESEEN_DATA"]) / "market-half")
     done = _done()
     for people, crops, cameras, told in {"choose": CHOOSE, "report": REPORT}[which]:
         subset, shown = draw(data, people, crops, cameras, told, SEEDS[which])
@@ -89,10 +73,10 @@ def main(which: str = "report") -> None:
             "crops": crops or "all",
             "cameras": cameras,
             "told": int(told),
-            "images": len(subset.train),
+            "images": (count := len(subset.train)),
         }
-        names = ["auto", *GRID] if len(subset.train) <= LARGE else FEW
-        for name in names:
+        names = ["auto", *GRID]
+        for name in names if count <= MANY else names[:4] if count <= MOST else names[:2]:
             row = {**key, "settings": name}
             if tuple(str(value) for value in row.values()) not in done:
                 command = f"./dev bench subsets {which}"
@@ -125,68 +109,41 @@ def _seen_twice(cameras: np.ndarray, drawn: int) -> bool:
 
 
 def measure(subset: Dataset, changes: dict[str, Any]) -> dict[str, Any]:
-    """Learn from a subset and give what was set and measured."""
-    images = subset.unlabelled(0)
-    features: list[np.ndarray] = []
-
-    def kept(*args: Any, **named: Any) -> np.ndarray:
-        features.append(extract(*args, **named))
-        return features[-1]
-
-    cluster_contrast.extract = kept  # the features before each round
-    settings, found = automatic(images)
-    changes = dict(changes)
-    steps = max(2, round(settings.batches.iterations * changes.pop("steps", 1)))
-    settings = varied(settings, {**changes, "iterations": steps})
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        failed = ""
+    """Learn from a subset with the cpu preset, some settings changed, and say how it went."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, failed = Path(place), ""
+        method = reseen.method("cluster-contrast", "cpu", **changes)
         try:
-            encoder = train(settings, subset, Path(folder), evaluate_every=0, quiet=True)
-            features.append(extract(encoder, load(images, encoder)))
-        except ClusteringError as error:
+            reseen.train(method, subset, folder, evaluate_every=1, quiet=True)
+        except reseen.ClusteringError as error:
             failed = str(error).split(".")[0]
-        rows = [row for row in read_metrics(Path(folder)) if row["round"]]
-    minutes = (time.monotonic() - began) / 60
-    results = [search(subset, images, part) for part in features]
-    maps = [result.mean_ap for result in results]
-    density, batches = settings.density, settings.batches
-    count = round(found.per_person)
-    scores = [shared_neighbours(part, count, cameras_of(images)) for part in features]
-    keep = best_round(scores)
+        rows, automatic = read_metrics(folder), read_facts(folder)["automatic"]
+    told = {name: value["value"] for name, value in automatic["settings"].items()} | changes
+    judged = [row for row in rows if "mAP" in row]
+    chosen = best_round(rows)
+    kept = judged[-1] if chosen is None else next(r for r in judged if r["round"] == chosen)
+    low, high = automatic["survey"]["clusters"]
     return {
-        "k1": density.k1,
-        "k2": density.k2,
-        "eps": density.eps,
-        "min_samples": density.min_samples,
-        "batch": f"{batches.people}x{batches.views}",
-        "iterations": steps,
-        "rounds": len(maps) - 1,
-        "expected_clusters": f"{found.clusters[0]:.0f}-{found.clusters[1]:.0f}",
-        "clusters": rows[-1]["clusters"] if rows else "",
-        "noise": f"{rows[-1]['noise']:.3f}" if rows else "",
-        **_figures("start", results[0]),
-        **_figures("last", results[-1]),
-        **_figures("kept", results[keep]),
-        "kept_round": keep,
-        "mAP_by_round": " ".join(f"{value:.4f}" for value in maps),
-        "score_by_round": " ".join(f"{value:.4f}" for value in scores),
-        "minutes": f"{minutes:.1f}",
+        **{name: told[name] for name in ("k1", "k2", "eps", "min_samples")},
+        "batch": f"{told['people']}x{told['views']}",
+        "iterations": told["iterations"],
+        "rate": method.schedule.rate,
+        "rounds": judged[-1]["round"],
+        "expected_clusters": f"{low:.0f}-{high:.0f}",
+        "clusters": rows[-1].get("clusters", ""),
+        "noise": rows[-1].get("noise", ""),
+        **_figures("start", judged[0]),
+        **_figures("last", judged[-1]),
+        **_figures("result", kept),
+        "result_round": kept["round"],
+        "mAP_by_round": " ".join(f"{row['mAP']:.4f}" for row in judged),
+        "score_by_round": " ".join(f"{score:.4f}" for score in progress(rows)),
         "failed": failed,
     }
 
 
-def automatic(images: tuple[Image, ...]) -> tuple[ClusterContrast, Survey]:
-    """Give the automatic settings for images, and what the start says of them."""
-    encoder = build(ENCODER)
-    found = survey(extract(encoder, load(images, encoder)), cameras_of(images))
-    names = ("k1", "k2", "eps", "min_samples", "people", "views", "iterations", "epochs")
-    values = {name: RULES[name](found)[0] for name in names}
-    return varied(ClusterContrast(encoder=ENCODER), values), found
-
-
-def _figures(name: str, result: Any) -> dict[str, str]:
-    return {f"{name}_mAP": f"{result.mean_ap:.4f}", f"{name}_rank1": f"{result.cmc(1):.4f}"}
+def _figures(name: str, row: dict[str, float]) -> dict[str, str]:
+    return {f"{name}_mAP": f"{row['mAP']:.4f}", f"{name}_rank1": f"{row['rank1']:.4f}"}
 
 
 def _done() -> set[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.files import alone, refuse_inside
-from reseen.engine.folder import checkpoint, digest, last_round, read_facts
+from reseen.engine.folder import checkpoint, digest, last_round, read_facts, result
 from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, check_seed
 from reseen.engine.settings import flat
@@ -82,7 +82,8 @@ def train(
         quiet: say nothing.
 
     Returns:
-        The encoder of the last round.
+        The encoder of the last round; where settings were automatic and training did harm by the
+        sign that needs no labels, that of the best round by it, which the run says.
 
     Raises:
         DataError, SettingsError, ClusteringError, CheckpointError: see each.
@@ -131,7 +132,7 @@ def train(
     if dataset.query and not judge.can_search:
         screen.say(f"no mAP in this run: {judge.unsearchable}")
     if start is not None and not checkpoint(folder, "last").exists():
-        start = _checkpoint(Path(start), "last")
+        start = _checkpoint(Path(start))
     images = dataset.labelled(seed) if told else dataset.unlabelled(seed)
     beside: list[Any] = [] if labelled is None else [labelled.labelled(seed)]
     with alone(folder, STARTED), compiling_said(screen):
@@ -161,16 +162,16 @@ def train(
             f"fit of {type(learner).__name__} returned {encoder!r:.80}. Return the encoder that it "
             "trained, which run.build made."
         )
-    return encoder
+    return load(folder, device=device) if result(folder) == "chosen" else encoder
 
 
 def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:
-    """Give the trained encoder of a run.
+    """Give the encoder that a run resulted in: of its last round, unless training did harm.
 
     Args:
         run: folder of a run, one of its checkpoints, or `reseen-tiny`, which is the encoder that
             ships, without training (a file or folder of that name is read instead).
-        best: the round that was best on the test set instead of the last one.
+        best: the round that was best on the test set instead.
         device: where it computes.
 
     Raises:
@@ -178,7 +179,7 @@ def load(run: Path | str, *, best: bool = False, device: Device | None = None) -
     """
     if is_shipped(run) and not best:
         return (device or Device()).place(encoders.build(UNTRAINED))
-    path = _checkpoint(Path(run), "best" if best else "last")
+    path = _checkpoint(Path(run), "best" if best else "")
     return (device or Device()).place(encoders.load(path))
 
 
@@ -201,7 +202,7 @@ def untrained(run: Path | str, *, device: Device | None = None) -> Encoder:
     settings, facts = load(run).settings, read_facts(Path(run))
     torch.manual_seed(facts["seed"])
     if start := facts.get("start"):
-        encoder = encoders.start(settings, _checkpoint(Path(start), "last"))
+        encoder = encoders.start(settings, _checkpoint(Path(start)))
     else:
         encoder = encoders.build(settings)
     return (device or Device()).place(encoder)
@@ -320,7 +321,8 @@ def _file(image: Image) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _checkpoint(run: Path, which: str) -> Path:
+def _checkpoint(run: Path, which: str = "") -> Path:
+    """Find a checkpoint of a run, by default that of its result."""
     if is_shipped(run):
         raise CheckpointError(
             f"{run} is the encoder that ships, and no run: it has no best round, and training "
@@ -334,7 +336,7 @@ def _checkpoint(run: Path, which: str) -> Path:
     if run.is_file():
         return run
     read_facts(run)
-    path = checkpoint(run, which)
+    path = checkpoint(run, which or result(run))
     if not path.exists():
         raise CheckpointError(
             f"{path} is not there. The run in {run} has not finished a round"

@@ -87,13 +87,19 @@ def test_no_better_than_the_start_without_labels():
     rows = run(shared_neighbours=[0.5, 0.49, 0.48, 0.47])
     assert kinds(rows) == ["start"] and "47%, 50% before" in signs(rows, 550)[0].said
     assert kinds(run(shared_neighbours=[0.5, 0.55, 0.6, 0.62])) == []
-    rows[-1]["shared_neighbours_after"] = 0.6
-    assert kinds(rows) == [] and progress(rows) == [0.5, 0.49, 0.48, 0.47, 0.6]
+    assert progress(rows) == [0.5, 0.49, 0.48, 0.47]
 
 
 @pytest.mark.parametrize(
-    "scores, kept",
-    [([0.4, 0.5, 0.6], 2), ([0.4, 0.6, 0.5], 1), ([0.4, 0.3, 0.2], 0), ([0.4, 0.6, 0.595], 2)],
+    ("scores", "instead"),
+    [
+        ([0.4, 0.5, 0.6], None),
+        ([0.4, 0.6, 0.5], 1),
+        ([0.4, 0.3, 0.2], 0),
+        ([0.4, 0.6, 0.595], None),
+    ],
 )
-def test_the_last_round_is_kept_unless_training_did_harm(scores, kept):
-    assert best_round(scores) == kept
+def test_the_last_round_is_the_result_unless_training_did_harm(scores, instead):
+    rows = [{"round": i, "shared_neighbours": score} for i, score in enumerate(scores)]
+    assert best_round(rows) == instead
+    assert best_round([{"round": 1, "loss": 2.0}]) is None

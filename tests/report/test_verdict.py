@@ -124,6 +124,7 @@ def test_cures_of_signs_come_first_and_two_changes_are_enough(tmp_path):
 
 def test_signs_get_the_images_and_what_the_start_suggests(tmp_path, monkeypatch):
     asked = []
+    monkeypatch.setattr(verdict, "best_round", lambda rows: None)
     monkeypatch.setattr(verdict, "signs", lambda *given: asked.append(given) or [])
     run = Told(tmp_path, rounds(None, None, last=CLUSTERS))
     verdict.judge(run)
@@ -141,6 +142,15 @@ def test_signs_get_the_images_and_what_the_start_suggests(tmp_path, monkeypatch)
 def test_options_are_marked():
     marked = verdict._marked("<b>: --eps 0.5, --encoder.height 96.")
     assert marked == "&lt;b&gt;: <code>--eps</code> 0.5, <code>--encoder.height</code> 96."
+
+
+def test_a_result_that_is_not_the_last_round_is_said(tmp_path, monkeypatch):
+    run = Told(tmp_path, rounds(None, None, None, last=CLUSTERS))
+    monkeypatch.setattr(verdict, "best_round", lambda rows: 1)
+    for which, said in (("chosen", True), ("last", False)):
+        monkeypatch.setattr(verdict, "result", lambda folder, which=which: which)
+        words = " ".join(verdict.judge(run).helped)
+        assert ("the encoder after round 1 is the result" in words) == said
 
 
 def test_the_section(run: Path, town: Dataset, blind_run: Path, tmp_path: Path):

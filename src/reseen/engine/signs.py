@@ -14,6 +14,9 @@ FALL = 0.15
 RISE = 1.25
 """How many times its lowest the loss rises to before that is said."""
 
+SCORE = "shared_neighbours"
+"""The score without labels in the rows of a run."""
+
 HARM = 0.01
 """How far the score without labels may end below its best before training is said to do harm."""
 
@@ -134,29 +137,27 @@ def _start(rows: Sequence[Mapping[str, float]]) -> Sign | None:
 def progress(rows: Sequence[Mapping[str, float]]) -> list[float]:
     """Give the score without labels of the start and of each round after it, as far as it is known.
 
-    A round's row holds the score of the encoder that it began with, `shared_neighbours`
-    (`metrics.neighbourhood.shared_neighbours` of the features that it labelled), and the last row
-    of a run that of its result as well, `shared_neighbours_after`.
+    It is `metrics.neighbourhood.shared_neighbours` of the training images, as the encoder of the
+    round's end sees them.
 
     Args:
         rows: as in `signs`.
     """
-    scores = [row["shared_neighbours"] for row in rows if "shared_neighbours" in row]
-    scores += [
-        row["shared_neighbours_after"] for row in rows[-1:] if "shared_neighbours_after" in row
-    ]
-    return scores
+    return [row[SCORE] for row in rows if SCORE in row]
 
 
-def best_round(scores: Sequence[float]) -> int:
-    """Choose the round whose encoder a run should give: the last, unless training did harm.
+def best_round(rows: Sequence[Mapping[str, float]]) -> int | None:
+    """Choose the round whose encoder a run should give instead of the last.
 
     Args:
-        scores: (R + 1,) without labels, of the start and of each round, as `progress` gives them.
+        rows: as in `signs`.
 
     Returns:
-        R where the last score is within HARM of the best one; else the round of the best one, 0 for
-        the start.
+        None where the last score is within HARM of the best one, or none is known: the last round
+        it is. Else the round of the best one, 0 for the start.
     """
-    best = max(range(len(scores)), key=lambda i: scores[i])
-    return len(scores) - 1 if scores[-1] >= scores[best] - HARM else best
+    scored = [row for row in rows if SCORE in row]
+    if not scored:
+        return None
+    best = max(scored, key=lambda row: row[SCORE])
+    return None if scored[-1][SCORE] >= best[SCORE] - HARM else int(best["round"])

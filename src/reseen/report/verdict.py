@@ -11,8 +11,8 @@ from html import escape
 
 import numpy as np
 
-from reseen.engine.folder import read_labels
-from reseen.engine.signs import Sign, signs
+from reseen.engine.folder import read_labels, result
+from reseen.engine.signs import Sign, best_round, signs
 from reseen.errors import counted
 from reseen.records import NOISE
 from reseen.report.curves import Numbers, flat, judged
@@ -54,8 +54,15 @@ def judge(run: Evidence) -> Verdict:
     training = [sign for sign in found if sign.kind in ABOUT_TRAINING]
     others = [sign for sign in found if sign.kind not in ABOUT_TRAINING]
     largest = largest_cluster(run)
+    answer = helped(run.rows, training)
+    chosen = best_round(run.rows)
+    if chosen is not None and result(run.folder) == "chosen":
+        answer.append(
+            "A sign that needs no labels says that later training did harm: the encoder after "
+            f"round {chosen} is the result of this run, and makes the features here."
+        )
     return Verdict(
-        helped(run.rows, training),
+        answer,
         trusted(run.rows, images, largest, others),
         advice(run, found, largest),
     )
