@@ -21,7 +21,7 @@ def test_report(reseen, run, town_folder, tmp_path, monkeypatch):
     code, _, err = reseen("report", run, tmp_path / "typo")
     assert code == 1 and "typo does not exist. Give a folder of pictures" in err
     code, _, err = reseen("report", run, "--out", out, "--only", "curves")
-    assert code == 1 and "Use some of run, sweep, clusters" in err
+    assert code == 1 and "Use some of verdict, run, sweep" in err
     code, _, err = reseen("report", tmp_path / "typo", "--out", out)
     assert code == 1 and "typo does not exist. Give the folder of a run" in err
     code, _, err = reseen("report", tmp_path, "--out", out)

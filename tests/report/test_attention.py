@@ -144,7 +144,11 @@ def test_the_section_with_masks_says_what_the_tables_say(evidence, town, attendi
     assert bars == [row[2] for row in section.tables["attention-person"][1:]]
     area = expected["after"][1]
     assert axes.lines[0].get_xdata()[0] == pytest.approx(area) and f"{area:.1%}" in section.html
-    assert "sees crops 48 pixels high and 24 wide. Its last map has 3 x 2 cells" in section.html
+    pixels = other.crops(chosen[:1]).pixels
+    high, wide = class_cam(other.encoder, pixels, np.ones(other.encoder.dimensions), "after")[
+        0
+    ].shape
+    assert f"crops 48 pixels high and 24 wide. Its last map has {high} x {wide} " in section.html
     bare = attention.show_attention([evidence], Thumbnails(pictures=False))
     assert set(bare.figures) == {"attention-person"} and "thumb" not in bare.html
 

@@ -34,7 +34,7 @@ def report(
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
-    """Write a page on one run, or on several side by side; also while they are at work.
+    """Write a page on one run, or on several side by side; also during training.
 
     The page needs nothing but itself. Figures (PNG, SVG) and numbers (CSV) go into a folder beside
     it: report.reseen for report.html. Nothing that a report did not make is replaced.
@@ -49,8 +49,8 @@ def report(
     data
         The data of the runs, for cameras, people, queries and gallery where it has them.
     only
-        Parts to write: run, sweep, clusters, ranked, attention, errors, threshold, map. All where
-        none is named; run and sweep take seconds, as they need no features.
+        Parts to write: verdict, run, sweep, map, clusters, ranked, errors, threshold, attention.
+        All where none is named; verdict, run and sweep take seconds, as they need no features.
     blur
         Blur the upper quarter of every crop, where faces are.
     no_pictures

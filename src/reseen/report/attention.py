@@ -285,10 +285,10 @@ def grid(run: Evidence, named: bool) -> str:
     with torch.inference_mode():
         high, wide = run.encoder.map(pixels.to(run.encoder.device)).shape[-2:]
     return (
-        f"The encoder{f' of {run.title}' if named else ''} sees crops {size.height} pixels high and "
-        f"{size.width} wide. Its last map has {high} x {wide} cells, so one cell stands for about "
-        f"{size.height / high:.0f} x {size.width / wide:.0f} pixels and what is around them: warmth "
-        "beside a person may come from the person."
+        f"The encoder{f' of {run.title}' if named else ''} sees crops {size.height} pixels high "
+        f"and {size.width} wide. Its last map has {high} x {wide} cells, so one cell stands for "
+        f"about {size.height / high:.0f} x {size.width / wide:.0f} pixels and what is around them: "
+        "warmth beside a person may come from the person."
     )
 
 
@@ -326,12 +326,13 @@ def _pixels(crops: Crops) -> Tensor:
 
 
 ABOUT = (
-    "Class activation maps (Grad-CAM). The warmer a place, the more it adds to the similarity of two "
-    "crops, or to the similarity of a crop to the mean of its cluster. They are shown for the stages "
-    "of the backbone and for the last map, before and after attention where the encoder has some. "
-    "After the gap are maps that need no class: the weights of each attention, and the energy (sum "
-    "of squares over the channels) of a map. With domain-adaptive attention, energy after attention "
-    "is the part that both domains share, and energy left over the part of one domain alone."
+    "Class activation maps (Grad-CAM). The warmer a place, the more it adds to the similarity of "
+    "two crops, or to the similarity of a crop to the mean of its cluster. They are shown for the "
+    "stages of the backbone and for the last map, before and after attention where the encoder has "
+    "some. After the gap are maps that need no class: the weights of each attention, and the "
+    "energy (sum of squares over the channels) of a map. With domain-adaptive attention, energy "
+    "after attention is the part that both domains share, and energy left over "
+    "the part of one domain alone."
 )
 
 SHARES = (

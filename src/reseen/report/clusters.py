@@ -271,9 +271,9 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
 ABOUT = (
     "The clusters of the last round, and the features of the encoder after that round. The members "
     "of a cluster are sorted by the Euclidean distance to its mean, which is the number below each "
-    "crop; the members after the gap are the farthest. Where people are known and more than half of "
-    "a cluster shows one person, ✓ marks that person and ✗ everybody else; clusters without such a "
-    "majority have no marks. The bar shows the share of each camera."
+    "crop; the members after the gap are the farthest. Where people are known and more than half "
+    "of a cluster shows one person, ✓ marks that person and ✗ everybody else; clusters without "
+    "such a majority have no marks. The bar shows the share of each camera."
 )
 
 SHEETS = {

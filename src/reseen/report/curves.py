@@ -375,8 +375,9 @@ def _columns(rows: Rows) -> str:
 
 
 CHOSEN = (
-    "The last round is the result of the run. The best round was chosen with the labels of the test "
-    "set, as most papers do, so its numbers are too good; round 0 is the encoder before training."
+    "The last round is the result of the run, unless the verdict names another. The best round was "
+    "chosen with the labels of the test set, as most papers do, so its numbers are too good; round "
+    "0 is the encoder before training."
 )
 
 CAPTIONS = {

@@ -211,8 +211,8 @@ FIRST = (
 )
 
 PAIRS = (
-    "Errors as counts, coloured by their share of that camera's queries. The diagonal: wrong crops by "
-    "the camera of the query itself."
+    "Errors as counts, coloured by their share of that camera's queries. The diagonal: wrong crops "
+    "by the camera of the query itself."
 )
 
 MARGINS = (

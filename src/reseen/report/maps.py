@@ -101,8 +101,8 @@ def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarr
 
     # Fifty directions hold nearly all there is, and make the search for neighbours quick.
     fewer = PCA(min(50, count, size), random_state=seed).fit_transform(features)
-    steps: dict[str, Any] = dict(max_iter=ITERATIONS, perplexity=min(30, (count - 1) / 3))
-    made = TSNE(**steps, init="pca", random_state=seed)
+    near = min(30, (count - 1) / 3)
+    made = TSNE(perplexity=near, max_iter=ITERATIONS, init="pca", random_state=seed)
     return np.asarray(made.fit_transform(fewer), np.float64)
 
 

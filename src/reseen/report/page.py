@@ -63,7 +63,7 @@ def write_page(
         '<meta name=viewport content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title>\n"
         f"<style>\n{_own('page.css')}{pictures.css()}\n</style></head>\n<body>"
-        f"<header id=top><h1>{escape(title)}</h1><div class=notice>{said}</div></header>\n"
+        f"<header><h1>{escape(title)}</h1><div class=notice>{said}</div></header>\n"
         f"<nav>{TOP + links if len(sections) > 1 else ''}</nav>\n<main>{parts}</main>\n"
         f"<footer>{MADE_BY} {version('reseen')}.</footer>\n"
         f"<script>\n{_own('page.js')}</script></body></html>\n"

@@ -168,8 +168,8 @@ def _unknown(title: str, runs: Sequence[Evidence], pictures: Thumbnails) -> Sect
 
 ABOUT = (
     "Each row shows a query, in blue, and the gallery crops that are most similar to it, the most "
-    "similar first: ✓ the same person, ✗ somebody else. Crops of the same person by the same camera "
-    "are left out, as in the Market-1501 protocol."
+    "similar first: ✓ the same person, ✗ somebody else. Crops of the same person by the same "
+    "camera are left out, as in the Market-1501 protocol."
 )
 
 UNKNOWN = (

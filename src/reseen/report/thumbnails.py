@@ -81,11 +81,12 @@ class Thumbnails:
             f".s{number}{{background-image:url(data:image/jpeg;base64,{sheet})}}"
             for number, sheet in enumerate(self._sheets())
         )
+        tall = f"{HEIGHT / WIDTH:g}"
         shape = (
             f".thumb{{--u:var(--w,{WIDTH}px);display:inline-block;width:var(--u);"
-            f"height:calc(var(--u)*{HEIGHT / WIDTH:g});background-size:calc(var(--u)*{ACROSS}) auto;"
-            f"background-position:calc(var(--x)*-1*var(--u)) "
-            f"calc(var(--y)*-{HEIGHT / WIDTH:g}*var(--u));background-color:#8884}}"
+            f"height:calc(var(--u)*{tall});background-size:calc(var(--u)*{ACROSS}) auto;"
+            f"background-position:calc(var(--x)*-1*var(--u)) calc(var(--y)*-{tall}*var(--u));"
+            "background-color:#8884}"
         )
         return "\n".join([shape, *rules])
 

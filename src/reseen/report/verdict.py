@@ -4,19 +4,20 @@ It says what was measured and what a number means by itself. Without labels it r
 `engine.signs`, which may miss a failure: nothing here is a proof.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
-from reseen.engine.folder import read_labels
-from reseen.engine.signs import Sign, signs
+from reseen.engine.folder import read_labels, result
+from reseen.engine.signs import Sign, best_round, signs
 from reseen.errors import counted
 from reseen.records import NOISE
 from reseen.report.curves import Numbers, flat, judged
 from reseen.report.evidence import Evidence
-from reseen.report.section import Section, paragraph
+from reseen.report.section import Section
 from reseen.report.thumbnails import Thumbnails
 
 NOTABLE = 0.01
@@ -53,8 +54,15 @@ def judge(run: Evidence) -> Verdict:
     training = [sign for sign in found if sign.kind in ABOUT_TRAINING]
     others = [sign for sign in found if sign.kind not in ABOUT_TRAINING]
     largest = largest_cluster(run)
+    answer = helped(run.rows, training)
+    chosen = best_round(run.rows)
+    if chosen is not None and result(run.folder) == "chosen":
+        answer.append(
+            "A sign that needs no labels says that later training did harm: the encoder after "
+            f"round {chosen} is the result of this run, and makes the features here."
+        )
     return Verdict(
-        helped(run.rows, training),
+        answer,
         trusted(run.rows, images, largest, others),
         advice(run, found, largest),
     )
@@ -62,7 +70,7 @@ def judge(run: Evidence) -> Verdict:
 
 def expected(run: Evidence) -> tuple[float, float] | None:
     """Give the fewest and the most clusters that the features of the start suggest, if noted."""
-    bounds = (run.facts.get("survey") or {}).get("clusters")
+    bounds = run.facts.get("automatic", {}).get("survey", {}).get("clusters")
     return (bounds[0], bounds[1]) if bounds else None
 
 
@@ -104,7 +112,7 @@ def helped(rows: Numbers, found: Sequence[Sign]) -> list[str]:
         return ["Unknown.", said + "measured before training, so there is nothing to compare with."]
     words = ["Nobody measured it: there are no labelled queries."]
     if found:
-        return ["Probably not.", *(sign.said for sign in found), *words]
+        return ["There are signs that it did not.", *(sign.said for sign in found), *words]
     losses = [row["loss"] for row in rows if "loss" in row]
     if len(losses) > 1:
         words.append(f"The loss went from {losses[0]:.2f} to {losses[-1]:.2f}.")
@@ -137,8 +145,9 @@ def trusted(
     if "precision" in last and "recall" in last:
         right, kept = last["precision"], last["recall"]
         words.append(
-            f"Of all pairs of images in one cluster {right:.0%} show one person (precision); of all "
-            f"pairs of one person {kept:.0%} are in one cluster (recall); NMI {last['nmi']:.2f}."
+            f"Of all pairs of images in one cluster {right:.0%} show one person (precision); of "
+            f"all pairs of one person {kept:.0%} are in one cluster (recall); "
+            f"NMI {last['nmi']:.2f}."
         )
         if right < 0.5:
             answer = "No: most pairs of images in one cluster show two people."
@@ -195,15 +204,20 @@ def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> 
 
 
 def number(run: Evidence, name: str) -> float | None:
-    """Give a setting of a run, in whatever part it stands, if it is a number."""
-    for key, value in flat(run.facts["settings"]).items():
-        if key.split(".")[-1] == name and type(value) in (int, float):
-            return value
-    return None
+    """Give a setting of a run, in whatever part it stands, if it is a number or worked out."""
+    worked_out = run.facts.get("automatic", {}).get("settings", {})
+    values = flat(run.facts["settings"]) | {key: of["value"] for key, of in worked_out.items()}
+    found = (value for key, value in values.items() if key.split(".")[-1] == name)
+    return next((value for value in found if type(value) in (int, float)), None)
 
 
 def _eps(eps: float, change: float) -> str:
     return f"--eps {max(0.05, min(0.95, eps + change)):.2g}"
+
+
+def _marked(text: str) -> str:
+    """Give text as HTML in which options stay whole at the end of a line."""
+    return re.sub(r"--[\w.-]*\w", r"<code>\g<0></code>", escape(text))
 
 
 def show_verdict(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
@@ -213,8 +227,8 @@ def show_verdict(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         found = judge(run)
         answers = found.helped, found.clusters, found.advice
         cards = "".join(
-            f"<div><h3>{question}</h3><p><strong>{escape(words[0])}</strong></p>"
-            f"{''.join(map(paragraph, words[1:]))}</div>"
+            f"<div><h3>{question}</h3><p><strong>{_marked(words[0])}</strong></p>"
+            f"{''.join(f'<p>{_marked(word)}</p>' for word in words[1:])}</div>"
             for question, words in zip(QUESTIONS, answers, strict=True)
             if words
         )
