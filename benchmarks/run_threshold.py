@@ -5,7 +5,8 @@
 FOLDER holds market-half. Of its training half some people are drawn, an encoder learns their crops
 without labels, and for each rate of false matches the threshold that a report suggests is compared
 with what is true of pairs by two cameras: among these crops (these), and among people of the test
-half, whom the encoder has never seen (new). The same is done with the threshold that unlabelled
+half, whom the encoder has never seen (new); beside it stands what would be told if each cluster
+were a person (clusters). The same is done with the threshold that unlabelled
 crops of these new people give (fresh). Half of the people are drawn again and again to count how
 often the promise holds among them (halves). Labels are tried as well: people are drawn, the
 report's way is gone with their crops alone, and it is counted how often what is true of everybody
@@ -71,8 +72,10 @@ def main(*sites: str) -> None:
         who = np.array([people[image.path] for image in evidence.learnt.images])
         here = evidence.learnt.features, who, cameras_of(evidence.learnt.images)
         features, images = extract(learnt, new)
+        assert evidence.learnt.labels
         truths = {
             "these": pairs_with_truth(*here, rng),
+            "clusters": pairs_with_truth(here[0], evidence.learnt.labels.ids, here[2], rng),
             "new": pairs_with_truth(features, people_of(images), cameras_of(images), rng),
         }
         for rate in RATES:

@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,6 +189,14 @@ def test_unknown_cameras_are_not_passed_for_two(blind_run, town):
     counts = np.bincount([image.camera for image in images])
     assert len(of.anybody) == (counts.sum() ** 2 - (counts**2).sum()) / 2
     assert len(of.at_once) == (images[0].camera == images[1].camera)
+
+
+def test_the_bound_for_new_crops(run, town_folder, capsys):
+    page = Path(__file__).parents[2] / "docs" / "report.md"
+    *_, code = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    exec(code.replace("runs/first", str(run)).replace("new/", str(town_folder)), {})
+    said = capsys.readouterr().out
+    assert re.search(r"distance 0\.\d+: at most 1\.000% false matches \(95%\); misses unkn", said)
 
 
 def test_a_run_that_waits_is_named(run, evidence, tmp_path):

@@ -350,8 +350,8 @@ FEW = 1000
 """Fewer pairs of one camera at one time than this tell too little."""
 
 LEARNT = (
-    "training images, which this encoder has learnt from (among people it has not seen, more pairs "
-    "match falsely and more are missed)"
+    "training images, which this encoder has learnt from (of people it has not seen, more pairs "
+    "may match falsely and be missed)"
 )
 
 ALIKE = (
