@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from record import record
 
+from reseen.cluster.density import DensitySettings
 from reseen.data.loading import Crops
 from reseen.engine.device import Device
 from reseen.engine.extract import default_batch, extract
 from reseen.engine.folder import read_metrics
 from reseen.engine.step import step
-from reseen.methods import cluster_contrast
+from reseen.methods.presets import method
 from reseen.nets.encoder import EncoderSettings, build
 from reseen.records import Dataset, Image, PseudoLabels
 from reseen.training import train
@@ -82,10 +83,9 @@ def bare_training(encoder, batch: int, iterations: int) -> float:
 
 def whole_training(settings, data: Dataset, batch: int, iterations: int, folder: Path) -> float:
     """Images a second of the training stage of the method, as its run logs it."""
-    method = cluster_contrast.ClusterContrast(
-        encoder=settings, epochs=ROUNDS, iterations=iterations, people=batch // VIEWS, views=VIEWS
-    )
-    train(method, data, folder, quiet=True)
+    sizes = dict(iterations=iterations, people=batch // VIEWS, views=VIEWS)
+    learner = method("cluster-contrast", encoder=settings, epochs=ROUNDS, **sizes)
+    train(learner, data, folder, quiet=True)
     return batch * iterations / read_metrics(folder)[-1]["training_seconds"]
 
 
@@ -139,7 +139,7 @@ def _noise(folder: Path, count: int, height: int, width: int) -> Dataset:
         PIL.Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(path)
         images.append(Image(path, camera=i % 6))
     ids = np.arange(count) // VIEWS
-    cluster_contrast.jaccard_dbscan = lambda *_, **__: PseudoLabels(ids)  # noise has no clusters
+    DensitySettings.label = lambda *_: PseudoLabels(ids)  # noise has no clusters
     return Dataset("noise", folder, tuple(images))
 
 

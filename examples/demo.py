@@ -23,7 +23,8 @@ def main(folder: Path = Path("runs/demo")) -> None:
     if not town.exists():
         draw = Screen().track("drawing invented people")
         invent(town, people=100, cameras=6, views=4, seed=1, track=draw)
-    settings = reseen.ClusterContrast(
+    method = reseen.method(
+        "cluster-contrast",
         encoder=reseen.EncoderSettings(backbone="reseen-tiny", height=48, width=24),
         augment=reseen.AugmentSettings(pad=4),
         epochs=8,
@@ -33,7 +34,7 @@ def main(folder: Path = Path("runs/demo")) -> None:
         rate_step=6,
         eps=0.5,
     )
-    reseen.train(settings, town, run, seed=0)
+    reseen.train(method, town, run, seed=0)
     page = folder / "report.html"
     write_report([run], page, data=reseen.read(town))
     before, *_, after = rows = read_metrics(run)

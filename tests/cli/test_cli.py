@@ -456,5 +456,5 @@ def test_what_makes_a_row_stays(reseen, town_folder, tmp_path, monkeypatch):
     words = ["bench", "table", "daal-4", town_folder, "--source", town_folder, "--out", tmp_path]
     code, out, _ = reseen(*words, "--settings", "--rounds 3 --people 2")
     assert code == 0 and "supervised: source: the target's own labelled images" in out
-    assert (ran["direct"].rounds, ran["direct"].people) == (0, 2)
+    assert (ran["direct"].rounds, ran["direct"].batches.people) == (0, 2)
     assert (ran["full"].rounds, ran["hard"].labels) == (3, "hard")

@@ -62,8 +62,11 @@ def test_both_signals_stop_with_the_same_sentence(number, monkeypatch, capsys):
 
     monkeypatch.setattr(cli, "app", work)
     before = signal.getsignal(signal.SIGTERM)
+    # A shell that starts the tests in the background has them ignore Ctrl-C.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(SystemExit) as stop:
         cli.main([])
+    signal.signal(signal.SIGINT, ignored)
     assert stop.value.code == 128 + number and signal.getsignal(signal.SIGTERM) == before
     assert capsys.readouterr().err.startswith("reseen: stopped. The same command continues")
 

@@ -5,12 +5,13 @@ were chosen on subsets of real crops (docs/automatic-settings.md); published set
 touched by them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from reseen.cluster.survey import Survey
+from reseen.errors import SettingsError
 
 Rule = Callable[[Survey], tuple[Any, str]]
 
@@ -119,3 +120,29 @@ EPOCHS_IN_A_ROUND: Mapping[str, Rule] = {
 }
 """The same for methods whose rounds hold several epochs (ADTC, DAAL): there `epochs` counts those
 of a round, and `iterations` the steps of an epoch."""
+
+
+def work_out(
+    names: Sequence[str], found: Survey, *, epochs_in_a_round: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Work out settings.
+
+    Args:
+        names: of the settings that are auto.
+        found: what the first features tell.
+        epochs_in_a_round: whether `epochs` counts those of a round (`EPOCHS_IN_A_ROUND`).
+
+    Returns:
+        For each name its `value`, and `why` in words.
+
+    Raises:
+        SettingsError: there is no rule for a setting.
+    """
+    rules = EPOCHS_IN_A_ROUND if epochs_in_a_round else RULES
+    for name in names:
+        if name not in rules:
+            raise SettingsError(
+                f"{name} is auto, and nothing works it out. Give a value; auto are: "
+                f"{', '.join(rules)}."
+            )
+    return {name: dict(zip(("value", "why"), rules[name](found), strict=True)) for name in names}

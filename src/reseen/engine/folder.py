@@ -72,6 +72,7 @@ _FACTS: dict[str, tuple[type | UnionType, bool]] = {
     "environment": (dict, False),
     "source": (dict | None, False),
     "start": (str | None, False),
+    "automatic": (dict, False),
 }
 """What run.json holds, of which kind, and whether each run has it."""
 

@@ -9,6 +9,7 @@ training images, so that other pictures under the same names are noticed.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -17,11 +18,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from reseen.cluster.survey import survey
 from reseen.data.loading import Crops, Loading
+from reseen.engine.auto import work_out
 from reseen.engine.claim import check_pictures, claim
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
-from reseen.engine.extract import load
+from reseen.engine.extract import extract, load
 from reseen.engine.files import write_text, written
 from reseen.engine.folder import (
     IMAGES,
@@ -35,6 +38,8 @@ from reseen.engine.folder import (
     read_metrics,
 )
 from reseen.engine.progress import QUIET, Screen, Track, duration
+from reseen.engine.settings import automatic, flat, varied
+from reseen.engine.signs import signs
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError, counted
 from reseen.metrics.agreement import stability
 from reseen.nets import encoder as encoders
@@ -103,6 +108,7 @@ class Run:
         self._checksums: dict[str, torch.Tensor] = {}
         self._labels: PseudoLabels | None = None
         self._numbers: dict[str, float] = {}
+        self._seen: set[str] = set()
         self._ended = False
         if evaluate_every < 0:
             raise SettingsError(f"evaluate_every is {evaluate_every}. Use 0 or more.")
@@ -174,6 +180,38 @@ class Run:
             )
         return self.device.place(encoder)
 
+    def settle(self, method: Settings, encoder: Encoder, crops: Crops) -> Settings:
+        """Give a method numbers where its settings say auto, and say which and why.
+
+        They follow from the neighbourhoods of the first features (`survey`, `RULES`), are kept in
+        run.json, and stay as they are when the run is resumed.
+
+        Args:
+            method: a dataclass of settings.
+            encoder: as `build` gave it; nothing is learnt yet in a new run.
+            crops: the N training images.
+
+        Returns:
+            The method; itself where nothing is auto.
+
+        Raises:
+            SettingsError: a setting is auto that nothing works out.
+        """
+        names = automatic(method)
+        if names and "automatic" not in self._facts:
+            features = extract(encoder, crops, track=self.track("extracting"))
+            found = survey(features, crops.cameras)
+            self._facts["automatic"] = {
+                "settings": work_out(names, found, epochs_in_a_round="rounds" in flat(method)),
+                "survey": asdict(found),
+            }
+            self._facts = json.loads(json.dumps(self._facts))
+            write_text(self.folder / "run.json", json.dumps(self._facts, indent=2) + "\n")
+        settled = self._facts["automatic"]["settings"] if names else {}
+        for name, told in settled.items():
+            self.screen.say(f"--{name.replace('_', '-')} {told['value']}: {told['why']}")
+        return varied(method, {name: told["value"] for name, told in settled.items()})
+
     def rounds(self, total: int, *, encoder: Encoder, **parts: Any) -> Iterator[int]:
         """Count the rounds that are still to do, 0-based, keeping all parts after each.
 
@@ -243,10 +281,6 @@ class Run:
                 f"learn from. {explain()} Everything up to round {self.round - 1} "
                 f"is kept in {self.folder}."
             )
-
-    def settle(self, method: Settings, encoder: Encoder, crops: Crops) -> Settings:
-        """Give a method numbers for what it says is auto; says them, and why."""
-        return method
 
     def neighbours(self, found: np.ndarray) -> None:
         """Log how many of the images found for each training image show its person, where known.
@@ -324,12 +358,22 @@ class Run:
                 "with a lower rate or with device.precision float32."
             )
         rows = self._record()
+        self._say_signs(rows)
         state = {name: part.state_dict() for name, part in parts.items()}
         state |= encoders.save(parts["encoder"]) | {"images": digest(self._images)}
         state |= {"ended": self._ended, "metrics": rows, "checksums": self._checksums}
         state["facts"] = json.dumps(self._facts)
         self._save("last", state)
         self._keep_if_best(parts["encoder"])
+
+    def _say_signs(self, rows: Sequence[dict[str, float]]) -> None:
+        """Say what goes wrong, each kind of thing when it is first seen."""
+        expected = self._facts.get("automatic", {}).get("survey", {}).get("clusters")
+        found = signs(rows, len(self._images), expected)
+        for sign in found:
+            if sign.kind not in self._seen:
+                self.screen.say(f"{sign.said} {sign.cure}")
+        self._seen |= {sign.kind for sign in found}
 
     def _keep_if_best(self, encoder: Encoder) -> None:
         rows = [row for row in read_metrics(self.folder) if 0 < row["round"] <= self.round]

@@ -24,8 +24,8 @@ _SMALL = {
 """The encoder that ships, at the size at which it learnt."""
 
 _OWN: dict[str, dict[str, Any]] = {
-    "adtc": {"rounds": AUTO, "epochs": 1, "clusters": AUTO, "p": AUTO},
-    "daal": {"rounds": 3, "pretrain": 6, "epochs": 4, "eps": 0.0, "share": AUTO},
+    "adtc": {"rounds": AUTO, "clusters": AUTO, "p": AUTO},
+    "daal": {"rounds": AUTO, "pretrain": 6, "eps": 0.0, "share": AUTO},
     "ssl": {"epochs": 1},
     "buc": {"epochs": 1},
     "supervised": {"people": 16, "views": 4, "epochs": 120},
