@@ -5,7 +5,7 @@
     RESEEN_DATA=FOLDER ./dev bench methods daal soft 0 reseen-tiny cuhk03-source [market-half]
 
 FOLDER holds market-half (NOT the published protocol, see run_market_half.py), cuhk03-source and
-weights. All variants of a method share its short schedule in examples/settings/every_cpu.toml:
+weights. All variants of a method share its short schedule in benchmarks/every_cpu.toml:
 SqueezeNet, unless another is named, from ImageNet at 128 x 64, 5 to 12 rounds. With a source the
 run begins with supervised training on it, of that seed, once for all methods; towns of invented
 people (town-a, town-b) are drawn where they are named. The run stays in runs/methods or runs/adapt
@@ -28,7 +28,7 @@ from reseen.engine.progress import Screen
 from reseen.methods import METHODS, VARIANTS
 from reseen.nets.encoder import load
 
-SETTINGS = Path(__file__).parents[1] / "examples/settings/every_cpu.toml"
+SETTINGS = Path(__file__).with_name("every_cpu.toml")
 """What the short schedule changes in each method; chosen with seed 0."""
 
 

@@ -10,10 +10,11 @@ import pytest
 import reseen
 
 PUBLIC = {
-    "train", "evaluate", "extract", "load", "read", "ClusterContrast", "ADTC", "ConsLearn", "MLA",
-    "SSL", "BUC", "DAAL", "AugmentSettings", "Device",
-    "Encoder", "EncoderSettings", "Loading", "Dataset", "Image", "PseudoLabels", "Ranking", "JUNK",
-    "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError", "SettingsError",
+    "train", "evaluate", "extract", "search", "load", "read", "ClusterContrast", "ADTC",
+    "ConsLearn", "MLA", "SSL", "BUC", "DAAL", "AugmentSettings", "Device",
+    "Encoder", "EncoderSettings", "Loading", "Dataset", "Hit", "Image", "PseudoLabels", "Ranking",
+    "JUNK", "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError",
+    "SettingsError",
     "method", "parts", "__version__",
 }  # fmt: skip
 

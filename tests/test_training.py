@@ -1,11 +1,18 @@
-"""Where a training run may lie, and what stays of one that does not begin."""
+"""Where a run may lie and what stays of one that does not begin; encoders, features, searches."""
 
 from types import SimpleNamespace
 
+import numpy as np
+import PIL.Image
 import pytest
+import torch
 
-from reseen.errors import DataError, SettingsError
-from reseen.training import train
+from reseen.data.loading import Loading
+from reseen.errors import CheckpointError, DataError, SettingsError
+from reseen.nets.backbones import TINY_WEIGHTS, read_weights
+from reseen.nets.encoder import Encoder
+from reseen.records import Hit, Image
+from reseen.training import extract, load, search, train
 
 
 class Fails:
@@ -47,3 +54,89 @@ def test_a_fit_that_returns_no_encoder_is_refused(town, tmp_path):
     method = SimpleNamespace(fit=lambda images, run: 3)
     with pytest.raises(SettingsError, match=r"returned 3\. Return the encoder"):
         train(method, town, tmp_path / "run", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Encoder:
+    """The encoder that ships."""
+    return load("reseen-tiny")
+
+
+def test_the_shipped_encoder_goes_by_its_name(tiny, town, tmp_path, monkeypatch):
+    settings = tiny.settings
+    assert (settings.height, settings.width, settings.last_stride) == (128, 64, 1)
+    weights = read_weights(TINY_WEIGHTS)["encoder"]
+    for name, value in tiny.backbone.state_dict().items():
+        assert torch.equal(value, weights[f"backbone.{name}"].to(value.dtype)), name
+    with pytest.raises(CheckpointError, match="no best round"):
+        load("reseen-tiny", best=True)
+    with pytest.raises(CheckpointError, match="begins with it by --encoder"):
+        train(Fails(), town, tmp_path / "run", start="reseen-tiny", quiet=True)
+    with pytest.raises(CheckpointError, match="resnet50 is not there"):
+        load("resnet50")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reseen-tiny").mkdir()  # what the user has made goes first
+    with pytest.raises(CheckpointError, match="reseen-tiny holds no run"):
+        load("reseen-tiny")
+
+
+@pytest.mark.parametrize("memory", [1, 0])
+def test_pictures_in_memory_have_the_features_of_their_files(tiny, tmp_path, memory):
+    array = np.random.default_rng(0).integers(0, 256, (90, 50, 3), np.uint8)
+    picture, path = PIL.Image.fromarray(array), tmp_path / "a.png"
+    picture.save(path)
+    things = [array, path, picture, str(path), Image(path), array[..., ::-1]]
+    features, images = extract(tiny, things, loading=Loading(memory=memory), quiet=True)
+    assert features.shape == (6, 256) and (features[1:5] == features[0]).all()
+    assert np.abs(features[5] - features[0]).max() > 1e-3
+    names = ["picture-0", "a.png", "picture-2", "a.png", "a.png", "picture-5"]
+    assert [image.path.name for image in images] == names
+
+
+@pytest.fixture(scope="module")
+def few(town):
+    """A few crops to search among, and what a plain product says of the first two."""
+    return town.train[:12]
+
+
+def test_hits_are_the_most_similar_others(tiny, few, tmp_path):
+    features, _ = extract(tiny, few, quiet=True)
+    queries = [few[0].path, few[1].path]
+    hits = search(tiny, queries, few, 4, quiet=True)
+    similar = features[:2] @ features.T
+    similar[[0, 1], [0, 1]] = -2  # itself
+    order = np.argsort(-similar, axis=1)[:, :4]
+    assert [hit.image for hit in hits] == [few[i] for i in order.ravel()]
+    assert [hit.query.path for hit in hits] == [path for path in queries for _ in range(4)]
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4] * 2
+    found = np.take_along_axis(similar, order, 1).ravel()
+    np.testing.assert_allclose([hit.similarity for hit in hits], found, atol=1e-5)
+
+    link = tmp_path / "link.jpg"  # the query under other names, also twice in the gallery
+    link.symlink_to(few[0].path)
+    gallery = [link, *few]
+    assert [h.image for h in search(tiny, link, gallery, 4, quiet=True)] == [
+        hit.image for hit in hits[:4]
+    ]
+    assert len(search(tiny, link, gallery, 99, quiet=True)) == len(few) - 1
+
+
+def test_a_picture_in_memory_is_found_in_memory(tiny, few):
+    arrays = [np.asarray(PIL.Image.open(image.path)) for image in few]
+    (hit,) = search(tiny, arrays[3], [arrays[3], arrays[5]], top=1, quiet=True)
+    assert hit.similarity == pytest.approx(1, abs=1e-5) and hit.image.path.name == "picture-0"
+
+
+def test_a_hit_prints_as_a_line(few):
+    hit = Hit(few[0], few[1], 1, 0.87654)
+    assert str(hit) == f"1. 0.877 {few[1].path} (camera {few[1].camera})"
+    assert repr([hit]) == f"[<Hit: {hit}>]"
+
+
+def test_searches_that_cannot_be_are_refused(tiny, few):
+    with pytest.raises(DataError, match="holds nothing but the query"):
+        search(tiny, few[0], few[:1], quiet=True)
+    with pytest.raises(DataError, match="No pictures are given"):
+        search(tiny, few[0], [], quiet=True)
+    with pytest.raises(SettingsError, match="top is 0"):
+        search(tiny, few[0], few, 0)

@@ -18,7 +18,7 @@ from reseen.errors import (
     ReseenError,
     SettingsError,
 )
-from reseen.records import JUNK, NOISE, Dataset, Image, PseudoLabels, Ranking
+from reseen.records import JUNK, NOISE, Dataset, Hit, Image, PseudoLabels, Ranking
 
 if TYPE_CHECKING:
     from reseen import parts
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from reseen.methods.presets import method
     from reseen.methods.ssl import SSL
     from reseen.nets.encoder import Encoder, EncoderSettings
-    from reseen.training import evaluate, extract, load, train
+    from reseen.training import evaluate, extract, load, search, train
 
 _ELSEWHERE = {
     "ADTC": "reseen.methods.adtc",
@@ -55,6 +55,7 @@ _ELSEWHERE = {
     "load": "reseen.training",
     "method": "reseen.methods.presets",
     "read": "reseen.data.reading",
+    "search": "reseen.training",
     "train": "reseen.training",
 }
 """Names that need torch: fetched when they are first used, so that importing stays quick."""
@@ -66,6 +67,7 @@ __all__ = [
     "train",
     "evaluate",
     "extract",
+    "search",
     "load",
     "read",
     "method",
@@ -84,6 +86,7 @@ __all__ = [
     "Loading",
     "Dataset",
     "Image",
+    "Hit",
     "PseudoLabels",
     "Ranking",
     "JUNK",

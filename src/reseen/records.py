@@ -164,6 +164,27 @@ class PseudoLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class Hit:
+    """One image of a gallery that was found for a query; prints as a line."""
+
+    query: Image
+    """What was searched for."""
+    image: Image
+    """What was found."""
+    rank: int
+    """Its place among the hits of the query, from 1, the most similar first."""
+    similarity: float
+    """Cosine of the two features, -1 to 1; 1 is the same picture. Not proof of identity."""
+
+    def __str__(self) -> str:
+        seen = "" if self.image.camera is None else f" (camera {self.image.camera})"
+        return f"{self.rank}. {self.similarity:.3f} {self.image.path}{seen}"
+
+    def __repr__(self) -> str:
+        return f"<Hit: {self}>"
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """How well each query found its person: what metrics, plots and tables share.
 

@@ -1,6 +1,7 @@
 """The calls that join a method, data and a folder."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,25 +9,31 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from reseen.data.given import Thing, gather
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.files import alone, refuse_inside
-from reseen.engine.folder import checkpoint, digest, last_round, read_facts
+from reseen.engine.folder import checkpoint, digest, last_round, read_facts, result
 from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, check_seed
 from reseen.engine.settings import flat
 from reseen.errors import CheckpointError, DataError, SettingsError
+from reseen.kernels.neighbours import nearest
 from reseen.methods import presets
 from reseen.methods.presets import PRESETS, suited
+from reseen.nets import backbones
 from reseen.nets import encoder as encoders
-from reseen.nets.encoder import Encoder
-from reseen.records import Dataset, Image, Ranking
+from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.records import Dataset, Hit, Image, Ranking
 
 STARTED = ("run.json", "images.txt", "source.txt")
 """Files that a run writes before it has measured or learnt anything."""
+
+UNTRAINED = EncoderSettings(backbone=backbones.TINY, height=128, width=64, last_stride=1)
+"""The encoder that ships, as it is used by its name alone: the size at which it was trained."""
 
 
 class Method(Protocol):
@@ -75,7 +82,8 @@ def train(
         quiet: say nothing.
 
     Returns:
-        The encoder of the last round.
+        The encoder of the last round; where settings were automatic and training did harm by the
+        sign that needs no labels, that of the best round by it, which the run says.
 
     Raises:
         DataError, SettingsError, ClusteringError, CheckpointError: see each.
@@ -124,7 +132,7 @@ def train(
     if dataset.query and not judge.can_search:
         screen.say(f"no mAP in this run: {judge.unsearchable}")
     if start is not None and not checkpoint(folder, "last").exists():
-        start = _checkpoint(Path(start), "last")
+        start = _checkpoint(Path(start))
     images = dataset.labelled(seed) if told else dataset.unlabelled(seed)
     beside: list[Any] = [] if labelled is None else [labelled.labelled(seed)]
     with alone(folder, STARTED), compiling_said(screen):
@@ -154,22 +162,30 @@ def train(
             f"fit of {type(learner).__name__} returned {encoder!r:.80}. Return the encoder that it "
             "trained, which run.build made."
         )
-    return encoder
+    return load(folder, device=device) if result(folder) == "chosen" else encoder
 
 
 def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:
-    """Give the trained encoder of a run.
+    """Give the encoder that a run resulted in: of its last round, unless training did harm.
 
     Args:
-        run: folder of a run, or one of its checkpoints.
-        best: the round that was best on the test set instead of the last one.
+        run: folder of a run, one of its checkpoints, or `reseen-tiny`, which is the encoder that
+            ships, without training (a file or folder of that name is read instead).
+        best: the round that was best on the test set instead.
         device: where it computes.
 
     Raises:
         CheckpointError: there is none.
     """
-    path = _checkpoint(Path(run), "best" if best else "last")
+    if is_shipped(run) and not best:
+        return (device or Device()).place(encoders.build(UNTRAINED))
+    path = _checkpoint(Path(run), "best" if best else "")
     return (device or Device()).place(encoders.load(path))
+
+
+def is_shipped(run: Path | str) -> bool:
+    """Say whether what stands for a run is the name of the encoder that ships."""
+    return str(run) == backbones.TINY and not Path(run).exists()
 
 
 def untrained(run: Path | str, *, device: Device | None = None) -> Encoder:
@@ -186,7 +202,7 @@ def untrained(run: Path | str, *, device: Device | None = None) -> Encoder:
     settings, facts = load(run).settings, read_facts(Path(run))
     torch.manual_seed(facts["seed"])
     if start := facts.get("start"):
-        encoder = encoders.start(settings, _checkpoint(Path(start), "last"))
+        encoder = encoders.start(settings, _checkpoint(Path(start)))
     else:
         encoder = encoders.build(settings)
     return (device or Device()).place(encoder)
@@ -221,7 +237,7 @@ def evaluate(
 
 def extract(
     encoder: Encoder,
-    images: Sequence[Image],
+    things: Dataset | Thing | Iterable[Thing],
     *,
     loading: Loading | None = None,
     quiet: bool = False,
@@ -230,29 +246,97 @@ def extract(
 
     Args:
         encoder: as `load` or `train` gives it.
-        images: N records, such as `read(folder).train`.
+        things: one or several of: the path of a picture, of a folder of pictures or of a manifest;
+            a PIL picture; an array (H, W, 3) uint8 in the order red, green, blue; a record, such
+            as those of `read(folder).train`. Or a data set, of which all parts are taken.
         loading: how pictures are read.
         quiet: say nothing.
 
     Returns:
         (N, D) float32 unit rows, and the images they belong to: all that came in, less those left
-        out because they cannot be read.
+        out because they cannot be read. The path of a picture or array in memory is `picture-3`,
+        where 3 is its place among the things, counted from 0.
 
     Raises:
-        DataError: pictures cannot be read.
+        DataError: there is nothing, or something that is none of these or cannot be read.
     """
-    screen = Screen(quiet)
-    crops = extraction.load(images, encoder, loading, screen)
+    screen, given = Screen(quiet), gather(things)
+    for note in given.notes:
+        screen.say(note)
+    crops = extraction.load(given.images, encoder, loading, screen, pictures=given.pictures)
     return extraction.extract(encoder, crops, track=screen.track("extracting")), crops.images
 
 
-def _checkpoint(run: Path, which: str) -> Path:
+def search(
+    encoder: Encoder,
+    queries: Dataset | Thing | Iterable[Thing],
+    gallery: Dataset | Thing | Iterable[Thing],
+    top: int = 10,
+    *,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> list[Hit]:
+    """Find the images of a gallery that are most like each query; their features are made once.
+
+    A similarity is not proof of identity: somebody always comes first.
+
+    Args:
+        encoder: as `load` or `train` gives it.
+        queries: whom to look for, as `extract` takes it.
+        gallery: where to look, as `extract` takes it. A query that lies in it is left out of its
+            own hits.
+        top: hits of each query, fewer where the gallery has no more.
+        loading: how pictures are read.
+        quiet: say nothing.
+
+    Returns:
+        The hits of the first query, the most similar first, then those of the next.
+
+    Raises:
+        DataError: pictures cannot be read, or the gallery holds nothing but the query.
+        SettingsError: top is below 1.
+    """
+    if top < 1:
+        raise SettingsError(f"top is {top}. Use 1 or more.")
+    wanted, asked = extract(encoder, queries, loading=loading, quiet=quiet)
+    features, images = extract(encoder, gallery, loading=loading, quiet=quiet)
+    files = [_file(image) for image in images]
+    spare = max(Counter(filter(None, files)).values(), default=0)  # one may have several names
+    hits = []
+    for query, *near in zip(asked, *nearest(wanted, top + spare, features), strict=True):
+        itself = _file(query)
+        others = [(i, s) for i, s in zip(*near, strict=True) if not itself or files[i] != itself]
+        if not others:
+            raise DataError(f"The gallery holds nothing but the query {query.path}. Give another.")
+        hits += [Hit(query, images[i], n, float(s)) for n, (i, s) in enumerate(others[:top], 1)]
+    return hits
+
+
+def _file(image: Image) -> tuple[int, int] | None:
+    """Tell files apart, whatever their names; None for a picture in memory."""
+    try:
+        found = image.path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _checkpoint(run: Path, which: str = "") -> Path:
+    """Find a checkpoint of a run, by default that of its result."""
+    if is_shipped(run):
+        raise CheckpointError(
+            f"{run} is the encoder that ships, and no run: it has no best round, and training "
+            f"begins with it by --encoder.backbone {run}."
+        )
     if not run.exists():
-        raise CheckpointError(f"{run} is not there. Give the folder of a run, or a checkpoint.")
+        raise CheckpointError(
+            f"{run} is not there. Give the folder of a run, a checkpoint, or {backbones.TINY}, the "
+            "encoder that ships with this package; no other network is of use before it is trained."
+        )
     if run.is_file():
         return run
     read_facts(run)
-    path = checkpoint(run, which)
+    path = checkpoint(run, which or result(run))
     if not path.exists():
         raise CheckpointError(
             f"{path} is not there. The run in {run} has not finished a round"

@@ -106,7 +106,7 @@ def test_options_of_train_stand_in_groups_the_common_ones_first(helped, method):
     assert [title for title in GROUPS if title in titles] == titles[1:]
     common = shown[shown.index(next(line for line in shown if COMMON in line)) + 1 :]
     assert "--out -o PATH" in common[0] and "--config -c PATH" in common[1]
-    assert next(n for n, line in enumerate(common) if line.startswith("╰")) <= 15
+    assert next(n for n, line in enumerate(common) if line.startswith("╰")) <= 16
 
 
 def test_groups_name_no_option_that_is_gone():

@@ -1,6 +1,6 @@
 import pytest
 
-from reseen.engine.signs import signs
+from reseen.engine.signs import best_round, progress, signs
 
 
 def run(**columns):
@@ -81,3 +81,25 @@ def test_no_better_than_the_start():
     rows[-1]["mAP"] = 0.714
     assert kinds(rows) == ["start"]
     assert "71.4%" in signs(rows, 550)[0].said and "77.1%" in signs(rows, 550)[0].said
+
+
+def test_no_better_than_the_start_without_labels():
+    rows = run(shared_neighbours=[0.5, 0.49, 0.48, 0.47])
+    assert kinds(rows) == ["start"] and "47%, 50% before" in signs(rows, 550)[0].said
+    assert kinds(run(shared_neighbours=[0.5, 0.55, 0.6, 0.62])) == []
+    assert progress(rows) == [0.5, 0.49, 0.48, 0.47]
+
+
+@pytest.mark.parametrize(
+    ("scores", "instead"),
+    [
+        ([0.4, 0.5, 0.6], None),
+        ([0.4, 0.6, 0.5], 1),
+        ([0.4, 0.3, 0.2], 0),
+        ([0.4, 0.6, 0.595], None),
+    ],
+)
+def test_the_last_round_is_the_result_unless_training_did_harm(scores, instead):
+    rows = [{"round": i, "shared_neighbours": score} for i, score in enumerate(scores)]
+    assert best_round(rows) == instead
+    assert best_round([{"round": 1, "loss": 2.0}]) is None

@@ -1,5 +1,6 @@
 """Curves and ranges against the library, pairs against loops over all of them."""
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -11,12 +12,14 @@ from sklearn.metrics import det_curve, roc_curve
 
 from reseen.errors import DataError, SettingsError
 from reseen.metrics.operating import (
+    bound_threshold,
+    measure_threshold,
     operating_curve,
+    pairs_at_once,
+    pairs_of_anybody,
     pairs_with_truth,
-    pairs_without_truth,
     suggest_threshold,
 )
-from reseen.records import NOISE, PseudoLabels
 
 
 def drawn(seed, same=40, different=60, levels=25):
@@ -210,24 +213,28 @@ def other(cameras, i, j):
     return cameras[i] != cameras[j] or cameras[i] < 0
 
 
-@given(st.integers(2, 40), st.integers(0, 10_000))
+@pytest.mark.parametrize("within", [False, True])
+@given(n=st.integers(2, 40), seed=st.integers(0, 10_000))
 @settings(deadline=None, max_examples=60)
-def test_pairs_of_known_people_are_all_there_are(n, seed):
+def test_pairs_of_known_people_are_all_there_are(within, n, seed):
     draw = np.random.default_rng(seed)
     people, cameras = draw.integers(-1, 4, n), draw.integers(-1, 3, n)
+
+    def counts(i, j):
+        return min(people[i], people[j]) >= 0 and within != other(cameras, i, j)
+
     same, different = plain_pairs(
         n,
-        lambda i, j: people[i] == people[j] >= 0 and other(cameras, i, j),
-        lambda i, j: people[i] != people[j] and min(people[i], people[j]) >= 0,
+        lambda i, j: counts(i, j) and people[i] == people[j],
+        lambda i, j: counts(i, j) and people[i] != people[j],
     )
     rows = unit(n)
     if not same or not different:
         with pytest.raises(DataError, match="no pairs to measure"):
-            pairs_with_truth(rows, people, cameras, draw)
+            pairs_with_truth(rows, people, cameras, draw, within=within)
         return
-    found = pairs_with_truth(rows, people, cameras, draw)
+    found = pairs_with_truth(rows, people, cameras, draw, within=within)
     assert as_set(found.same_pairs) == same and as_set(found.different_pairs) == different
-    assert (found.same_from, found.different_from) == ("people", "people")
     for distances, pairs in (
         (found.same, found.same_pairs),
         (found.different, found.different_pairs),
@@ -236,7 +243,7 @@ def test_pairs_of_known_people_are_all_there_are(n, seed):
         np.testing.assert_allclose(distances, expected, atol=1e-7)
     np.testing.assert_array_equal(found.same_groups, people[found.same_pairs[:, 1]])
     np.testing.assert_array_equal(found.different_groups, people[found.different_pairs])
-    few = pairs_with_truth(rows, people, cameras, draw, 3)
+    few = pairs_with_truth(rows, people, cameras, draw, 3, within=within)
     assert as_set(few.same_pairs) <= same and len(few.same) == min(3, len(same))
     assert as_set(few.different_pairs) <= different and len(few.different) == min(3, len(different))
 
@@ -255,74 +262,95 @@ def test_every_pair_is_drawn_as_often():
         np.testing.assert_allclose(times, 8000 / total, rtol=0.25)
 
 
-def near_by_loop(rows, ids, near):
-    kept = set()
-    for cluster in set(ids.tolist()) - {NOISE}:
-        members = np.flatnonzero(ids == cluster)
-        centre = rows[members].astype(np.float64).mean(0)
-        far = [float(np.linalg.norm(rows[i] - centre)) for i in members]
-        count = max(2, int(np.ceil(near * len(members))))
-        kept |= set(members[np.argsort(far)[:count]].tolist())
-    return kept
-
-
-@given(st.integers(6, 40), st.integers(0, 10_000), st.sampled_from([0.3, 0.5, 1.0]))
+@given(st.integers(2, 40), st.integers(0, 10_000))
 @settings(deadline=None, max_examples=60)
-def test_guessed_pairs_are_those_of_a_loop(n, seed, near):
+def test_pairs_of_anybody_and_at_once_are_those_of_a_loop(n, seed):
     draw = np.random.default_rng(seed)
-    ids = np.concatenate([[0, 1, 2], draw.integers(-1, 3, n - 3)])
     cameras, rows = draw.integers(-1, 3, n), unit(n, seed=seed)
     times = np.where(draw.random(n) < 0.2, np.nan, draw.integers(0, 3, n) / 2)
-    kept = near_by_loop(rows, ids, near)
-    same, strangers = plain_pairs(
+    across, at_once = plain_pairs(
         n,
-        lambda i, j: {i, j} <= kept and ids[i] == ids[j] and other(cameras, i, j),
-        lambda i, j: cameras[i] == cameras[j] >= 0 and times[i] == times[j],
+        lambda i, j: other(cameras, i, j),
+        lambda i, j: not other(cameras, i, j) and times[i] == times[j],
     )
-    _, clusters = plain_pairs(n, lambda i, j: 0, lambda i, j: -1 < ids[i] != ids[j] > -1)
-    labels = PseudoLabels(ids)
+    for pairs, lack, find in (
+        (across, "All images are by one camera", partial(pairs_of_anybody, rows, cameras)),
+        (at_once, "No camera took two", partial(pairs_at_once, rows, cameras, times)),
+    ):
+        if not pairs:
+            with pytest.raises(DataError, match=lack):
+                find(draw)
+            continue
+        distances, found = find(draw)
+        assert as_set(found) == pairs
+        expected = [1 - rows[i].astype(np.float64) @ rows[j] for i, j in found]
+        np.testing.assert_allclose(distances, expected, atol=1e-7)
+        few = as_set(find(draw, 3)[1])
+        assert few <= pairs and len(few) == min(3, len(pairs))
 
-    def pairs(**kind):
-        return pairs_without_truth(rows, labels, cameras, times, draw, near=near, **kind)
 
-    if not same:
-        with pytest.raises(DataError, match="No cluster has images of two cameras"):
-            pairs()
+def test_times_that_do_not_fit_are_refused():
+    with pytest.raises(DataError, match=r"times has shape \(3,\) for 4 images"):
+        pairs_at_once(unit(4), np.zeros(4), np.zeros(3), np.random.default_rng(0))
+
+
+def crowd(seed, people=50, views=5, size=8, spread=0.5):
+    """Features of people by three cameras, who they are, and the cameras."""
+    draw = np.random.default_rng(seed)
+    who = np.repeat(np.arange(people), views)
+    rows = draw.normal(size=(people, size))[who] + spread * draw.normal(size=(len(who), size))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows.astype(np.float32), who, draw.integers(0, 3, len(who))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.02])
+def test_the_bound_holds_whoever_is_who(rate):
+    """Of the few pairs that are drawn some show one person, and nobody says which."""
+    kept = []
+    for seed in range(60):
+        rows, who, cameras = crowd(seed)
+        draw = np.random.default_rng(seed)
+        found = bound_threshold(pairs_of_anybody(rows, cameras, draw, 800)[0], rate)
+        truth = pairs_with_truth(rows, who, cameras, draw)
+        at = measure_threshold(found.distance, truth.same, truth.different, resamples=1)
+        kept.append(at.false_matches <= rate)
+    assert np.mean(kept) >= 0.95
+
+
+def test_the_bound_holds_as_often_as_it_says_where_no_pair_shows_one_person():
+    kept = []
+    for seed in range(400):
+        far = np.random.default_rng(seed).random(500)
+        found = bound_threshold(far, 0.1, confidence=0.9)
+        kept.append(found.distance <= 0.1)  # the true rate is the distance
+    assert 0.87 < np.mean(kept) < 0.97
+
+
+@given(st.integers(3, 300), st.sampled_from([0.3, 0.05, 0.01]), st.sampled_from([0.5, 0.95]))
+@settings(deadline=None, max_examples=60)
+def test_the_bound_is_the_farthest_that_the_library_allows(n, rate, confidence):
+    far = np.linspace(0.2, 0.9, n)
+    below = [k for k in range(n) if binomtest(k, n, rate, "less").pvalue <= 1 - confidence]
+    if below in ([], [0]):
+        with pytest.raises(SettingsError, match=rf"pairs to tell .* only {n:,}: give"):
+            bound_threshold(far, rate, confidence=confidence)
         return
-    found = pairs()
-    assert as_set(found.same_pairs) == same and found.same_from == "clusters"
-    assert found.different_from == ("strangers" if strangers else "clusters")
-    assert as_set(found.different_pairs) == (strangers or clusters)
-    groups = np.where(ids < 0, 100 + np.arange(n), ids)[found.different_pairs]
-    assert [a == b for a, b in groups] == [a == b for a, b in found.different_groups]
-    assert as_set(pairs(different="clusters").different_pairs) == clusters
-    if not strangers:
-        with pytest.raises(DataError, match="No camera took two images at one time"):
-            pairs(different="strangers")
+    found = bound_threshold(far, rate, confidence=confidence)
+    assert (far <= found.distance).sum() == below[-1]
+    assert (found.false_matches, found.confidence) == (rate, confidence)
+    assert "misses unknown" in str(found)
 
 
-def test_strangers_are_not_looked_for_where_no_times_exist():
-    labels, cameras = PseudoLabels(np.array([0, 0, 1, 1, NOISE])), np.array([0, 1, 0, 1, 0])
-    chance = np.random.default_rng(0)
-    for times in (None, np.full(5, np.nan), np.arange(5.0)):
-        found = pairs_without_truth(unit(5), labels, cameras, times, chance)
-        assert found.different_from == "clusters" and len(found.different) == 4
-    found = pairs_without_truth(unit(5), labels, cameras, np.array([3, 9, 3, 9.5, 3]), chance)
-    assert as_set(found.different_pairs) == {(0, 2), (0, 4), (2, 4)}
-    assert as_set(found.same_pairs) == {(0, 1), (2, 3)}
-    assert len(np.unique(found.different_groups)) == 3  # noise is a group of its own
-
-
-def test_guesses_that_cannot_be_made_are_refused():
-    labels, chance = PseudoLabels(np.array([0, 0, 0])), np.random.default_rng(0)
-    with pytest.raises(DataError, match="All is one cluster"):
-        pairs_without_truth(unit(3), labels, None, None, chance)
-    with pytest.raises(DataError, match="No cluster has images of two cameras"):
-        pairs_without_truth(unit(3), labels, np.zeros(3), None, chance)
-    with pytest.raises(DataError, match="No cluster"):
-        pairs_without_truth(unit(3), PseudoLabels(np.full(3, NOISE)), None, None, chance)
-    with pytest.raises(DataError, match=r"labels has shape \(3,\) for 4 images"):
-        pairs_without_truth(unit(4), labels, None, None, chance)
-    for wrong in (dict(near=0), dict(different="times")):
-        with pytest.raises(SettingsError, match="auto, strangers, clusters"):
-            pairs_without_truth(unit(3), labels, None, None, chance, **wrong)
+def test_bounds_that_cannot_be_told_are_refused():
+    with pytest.raises(DataError, match=r"nearest of 600 .* 0\.5.*collapsed"):
+        bound_threshold(np.full(600, 0.5), 0.1)
+    with pytest.raises(
+        SettingsError, match=r"takes 4,744 pairs .* 0\.95, and there are only 4,000"
+    ):
+        bound_threshold(np.arange(4000.0), 0.001)
+    assert bound_threshold(np.arange(4744.0), 0.001).distance == 0.5
+    with pytest.raises(DataError, match="anybody has shape"):
+        bound_threshold(np.empty(0), 0.1)
+    for wrong in (dict(false_match_rate=1), dict(confidence=0)):
+        with pytest.raises(SettingsError, match="give shares between 0 and 1"):
+            bound_threshold(np.arange(9.0), **(dict(false_match_rate=0.5) | wrong))

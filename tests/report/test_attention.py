@@ -74,7 +74,9 @@ def test_rows_of_pairs_hold_what_pair_cam_gives(attending, evidence, town):
     rows = attention.pair_rows([evidence, run], pairs)
     crops = run.crops([pairs[0].asked, pairs[0].found])
     assert [cell.text for cell in rows[0].cells] == [
-        *("asked", "found", "1: after", "", "2: before", "", "2: after", "")
+        *("asked", "found", "1: asked, last map", "1: found, last map"),
+        *("2: asked, before attention", "2: found, before attention"),
+        *("2: asked, after attention", "2: found, after attention"),
     ]
     for place, stage in ((4, "before"), (6, "after")):
         a, b = pair_cam(run.encoder, crops.pixels[:1], crops.pixels[1:], stage)
@@ -95,13 +97,13 @@ def test_rows_of_maps_hold_the_class_of_the_cluster_and_the_attention(attending,
     found = {cell.text: cell.heat for cell in row.cells[1:] if cell}
     for stage in ("3", "6", "before", "after"):
         expected = class_cam(run.encoder, crops.pixels, mean, stage)[0]
-        np.testing.assert_allclose(found[stage], expected, atol=1e-4)
+        np.testing.assert_allclose(found[attention.STAGES.get(stage, stage)], expected, atol=1e-4)
     maps = attention_maps(run.encoder, crops)
     for name, heat in maps.items():
         np.testing.assert_allclose(
             found[attention.SAID.get(name, name)], heat[0] / heat[0].max(), atol=1e-5
         )
-    assert {"energy in", "voxel", "energy out"} < set(found)
+    assert {"energy before attention", "voxel", "energy after attention"} < set(found)
     rows = attention.map_rows(run, ["0"])
     assert [cell.text for cell in rows[0].cells[:2]] == ["crop", "0"]
 
@@ -142,6 +144,7 @@ def test_the_section_with_masks_says_what_the_tables_say(evidence, town, attendi
     assert bars == [row[2] for row in section.tables["attention-person"][1:]]
     area = expected["after"][1]
     assert axes.lines[0].get_xdata()[0] == pytest.approx(area) and f"{area:.1%}" in section.html
+    assert "sees crops 48 pixels high and 24 wide. Its last map has 3 x 2 cells" in section.html
     bare = attention.show_attention([evidence], Thumbnails(pictures=False))
     assert set(bare.figures) == {"attention-person"} and "thumb" not in bare.html
 

@@ -38,28 +38,46 @@ def test_cameras_are_named(drawn):
 def test_sheets_rank_members_by_distance_to_the_centre(drawn):
     found = centres(drawn.features, drawn.labels)
     rows = clusters.contact_rows(drawn, found)
-    assert list(rows) == ["Largest", "Tightest", "Loosest", "Noise"]
+    assert list(rows) == ["Typical", "Largest", "Tightest", "Loosest", "Noise"]
     sizes = [int(row.note.split()[0]) for row in rows["Largest"]]
     assert sizes == sorted(found.sizes, reverse=True)[:4]
     named = [[int(row.title.split()[1]) for row in rows[n]] for n in ("Tightest", "Loosest")]
     order = np.argsort(found.spread)
     assert named == [order[:4].tolist(), order[::-1][:4].tolist()]
     place = {image.path: i for i, image in enumerate(drawn.images)}
-    who, _ = majority(drawn.labels, people_of(drawn.images))
+    steps = [int(row.title.split()[1]) for row in rows["Typical"]]
+    assert steps == order[[0, 2, 3, 5]].tolist()  # of six
+    who, share = majority(drawn.labels, people_of(drawn.images))
     for row in rows["Largest"]:
         k = int(row.title.split()[1])
         shown = [cell and place[cell.image.path] for cell in row.cells]
         members = np.flatnonzero(drawn.labels.ids == k)
         ranked = members[np.argsort(found.distances[members], kind="stable")].tolist()
-        cut = ranked if len(ranked) <= 14 else [*ranked[:10], None, *ranked[-4:]]
+        cut = ranked if len(ranked) <= 10 else [*ranked[:7], None, *ranked[-3:]]
         assert shown == cut
         for cell in filter(None, row.cells):
-            assert (cell.kind == "right") == (cell.image.person == who[k])
+            right = "right" if cell.image.person == who[k] else "wrong"
+            assert cell.kind == (right if share[k] > 0.5 else "")
         assert sum(share for _, share, _ in row.mix) == pytest.approx(1)
     outside = [place[cell.image.path] for cell in rows["Noise"][0].cells if cell]
     assert (drawn.labels.ids[outside] == NOISE).all() and (
         np.diff(found.distances[outside]) >= 0
     ).all()
+
+
+@pytest.mark.parametrize("people", [5, 6])
+def test_half_of_a_cluster_is_not_most_of_it(drawn, people):
+    images = tuple(
+        replace(image, person=1 if i < people else 2 + i) for i, image in enumerate(drawn.images)
+    )
+    ids = np.full(120, NOISE)
+    ids[:10] = 0
+    (row,) = sheets(drawn._replace(images=images), ids)["Largest"]
+    kinds = [cell.kind for cell in row.cells]
+    if people == 5:
+        assert set(kinds) == {""} and row.note.endswith("50% of the most frequent person")
+    else:
+        assert kinds.count("right") == 6 and row.note.endswith("60% one person")
 
 
 def sheets(learnt, ids):
@@ -110,7 +128,7 @@ def test_the_section_with_and_without_people(evidence, blind_run):
     }
     blind = clusters.show_clusters([Evidence(blind_run)], Thumbnails())
     assert set(blind.tables) == {"clusters-all"}
-    assert "one person" not in blind.html and "clusters-cameras" not in blind.figures
+    assert "% one person" not in blind.html and "clusters-cameras" not in blind.figures
     assert 'class="crop "' in blind.html and 'class="crop right"' not in blind.html
 
 
@@ -135,7 +153,7 @@ def test_what_there_is_nothing_of_is_said(run, town):
 
 def test_who_is_unknown_is_neither_right_nor_wrong(drawn):
     images = tuple(
-        replace(image, person=None if i % 2 or drawn.labels.ids[i] == 0 else image.person)
+        replace(image, person=None if i % 5 == 0 or drawn.labels.ids[i] == 0 else 1)
         for i, image in enumerate(drawn.images)
     )
     rows = sheets(drawn._replace(images=images), drawn.labels.ids)

@@ -8,7 +8,7 @@ import torch
 
 from reseen.data.loading import Loading
 from reseen.engine.folder import checkpoint, read_metrics, read_paths
-from reseen.errors import CheckpointError, DataError
+from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.records import Dataset, Image
 from reseen.report.attention import draw_pairs
 from reseen.report.clusters import show_clusters
@@ -192,3 +192,12 @@ def test_titles_tell_runs_apart(tmp_path):
     folders = [tmp_path / name for name in ("a/run", "b/run", "b/other")]
     assert titles(folders[1:]) == ["run", "other"]
     assert titles(folders) == ["a/run", "b/run", "b/other"]
+
+
+def test_the_encoder_that_ships_has_no_run(town, town_folder):
+    evidence = Evidence("reseen-tiny", town)
+    assert evidence.trained and evidence.shipped and evidence.title == "reseen-tiny"
+    assert evidence.learnt.images == town.train and evidence.labels is None
+    assert evidence.encoder.settings.height == 128 and evidence.left_out == 0
+    with pytest.raises(SettingsError, match="needs crops to look at"):
+        Evidence("reseen-tiny")

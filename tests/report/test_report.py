@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from reseen.engine.settings import varied
 from reseen.errors import CheckpointError, SettingsError
 from reseen.report.attention import shares_on_person
 from reseen.report.evidence import Evidence
-from reseen.report.report import SECTIONS, write_report
+from reseen.report.report import OF_RUNS, SECTIONS, write_report
+from reseen.report.section import Section
 from reseen.report.thumbnails import HEIGHT
 from tests.report.browser import opened
 
@@ -67,8 +69,8 @@ def test_one_file_that_asks_nobody_for_anything(whole):
     text = inspect(whole)
     titles = re.findall(r"<h2>([^<]+)</h2>", text)
     assert titles == [
-        *("The run", "Clusters", "Who looks alike", "Attention", "Errors"),
-        *("Distances and the threshold", "The map"),
+        *("Verdict", "The run", "The map", "Clusters", "Who looks alike", "Errors"),
+        *("Distances and the threshold", "Attention"),
     ]
     used = set(re.findall(r'class="thumb (s\d+)"', text))
     assert used and used <= set(re.findall(r"\.(s\d+)\{background", text))
@@ -126,7 +128,7 @@ def test_figures_and_numbers_lie_beside_it(whole):
 def test_without_data_all_that_needs_no_truth(blind_run, tmp_path):
     sections = write_report([blind_run], tmp_path / "report.html", **TOLD)
     text = inspect(tmp_path / "report.html")
-    assert "cameras and people are unknown" in text and "No query here has a match" in text
+    assert "cameras and people are unknown" in text and "No query here has a picture of" in text
     assert {"run-stability", "clusters-largest", "ranked-1", "map-cluster"} <= {
         name for section in sections for name in section.figures
     }
@@ -149,6 +151,7 @@ def test_a_run_that_has_only_begun(run, town, tmp_path):
     write_report([begun], tmp_path / "report.html", data=town, **TOLD)
     said = inspect(tmp_path / "report.html").count("No round is finished yet.")
     assert said == len(SECTIONS) - 1  # a sweep asks for more runs
+    assert "Did training help?" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_video(video, tmp_path):
@@ -232,6 +235,57 @@ def test_filters_leave_the_rows_that_are_asked_for(whole):
         assert shown.count() == wrong and 0 < asked < every
 
 
+def test_a_page_is_named_after_its_data_and_its_run(whole, run, blind_run, town, tmp_path):
+    assert f"<h1>{town.name} (run)</h1>" in whole.read_text(encoding="utf-8")
+    write_report([blind_run], tmp_path / "a.html", only=["run"], **TOLD)
+    text = inspect(tmp_path / "a.html")
+    assert "<title>crops (run)</title>" in text and "<th>run</th>" not in text
+    write_report([run, blind_run], tmp_path / "b.html", data=town, only=["verdict"], **TOLD)
+    titles = f"{run.parent.name}/run, {blind_run.parent.name}/run"
+    assert f"<h1>{town.name} ({titles})</h1>" in inspect(tmp_path / "b.html")
+
+
+def test_the_way_through_the_page_stays(whole):
+    with opened(whole, 400) as page:
+        page.get_by_role("link", name="Clusters").click()
+        assert page.evaluate("scrollY") > 1000
+        nav = page.locator("nav").bounding_box()
+        title = page.get_by_role("heading", name="Clusters", exact=True).bounding_box()
+        assert nav["y"] == 0 and nav["height"] <= title["y"] < 400
+        page.get_by_role("link", name="To the top").click()
+        assert page.evaluate("scrollY") == 0
+
+
+def test_a_narrow_window_holds_all_tables_and_words_below_crops(tmp_path, run, town):
+    """Cameras have names, and no table goes on beyond its edge."""
+    named = replace(town, cameras={1: "entrance", 2: "north yard by the gate", 3: "lift"})
+    write_report([run], tmp_path / "a.html", data=named, only=["run", "clusters"], **TOLD)
+    with opened(tmp_path / "a.html", 400) as page:
+        wide = page.evaluate(
+            "[...document.querySelectorAll('.scroll, .crop, figcaption')]"
+            ".map(e => e.scrollWidth - e.clientWidth)"
+        )
+        assert len(wide) > 20 and max(wide) <= 0
+        assert "north yard by the gate" in page.locator(".charts svg").last.text_content()
+        cut = page.evaluate(
+            "[...document.querySelectorAll('.charts svg')].flatMap(svg => { const of ="
+            " svg.getBoundingClientRect(); return [...svg.querySelectorAll('text')].map(e => "
+            "e.getBoundingClientRect()).filter(e => e.left < of.left || e.right > of.right) })"
+        )
+        assert not cut
+
+
+def test_a_wide_window_is_used(whole):
+    with opened(whole, 1600) as page:
+        rows = page.evaluate(
+            "[...document.querySelectorAll('section')].find(e => e.textContent.includes('Who looks"
+            " alike')).querySelectorAll('.row').values().map(e => e.offsetTop).toArray()"
+        )
+        assert len(set(rows)) <= len(rows) / 2
+        cards = page.locator(".verdict > div")
+        assert len({cards.nth(i).bounding_box()["y"] for i in range(3)}) == 1
+
+
 def test_nothing_is_cut_off_on_paper(whole):
     with opened(whole, 720) as page:  # inches of a letter less its margins, at 96 to the inch
         page.emulate_media(media="print")
@@ -276,7 +330,7 @@ def test_what_is_not_understood_is_said_before_the_work(run, tmp_path):
     with pytest.raises(SettingsError, match=r"Give the name of a \.html file"):
         write_report([run], tmp_path / "report.pdf")
     with pytest.raises(
-        SettingsError, match="Use some of run, sweep, clusters, ranked, attention, errors"
+        SettingsError, match="Use some of verdict, run, sweep, map, clusters, ranked"
     ):
         write_report([run], out, only=["curves"])
     with pytest.raises(SettingsError, match="1 run or more"):
@@ -327,4 +381,35 @@ def test_how_far_a_report_is_is_said(run, tmp_path, capsys):
         "report: run, part 1 of 2",
         "report: sweep, part 2 of 2",
         "report: writing figures",
+        "report: writing the page",
     ]
+
+
+def test_the_encoder_that_ships_is_in_all_parts_but_those_of_runs(run, town, tmp_path, monkeypatch):
+    shown = {}
+
+    def show(runs, pictures, *, part, **options):
+        shown[part] = [run.title for run in runs]
+        return Section(part, "")
+
+    shows = {name: partial(show, part=name) for name in SECTIONS}
+    monkeypatch.setattr("reseen.report.report.SECTIONS", shows)
+    for name in ("attention", "threshold", "map"):
+        monkeypatch.setattr(f"reseen.report.report.show_{name}", shows[name])
+    page = tmp_path / "tiny.html"
+    write_report(["reseen-tiny"], page, data=town, quiet=True)
+    assert shown == {name: ["reseen-tiny"] for name in list(SECTIONS)[3:]}
+    write_report([run, "reseen-tiny"], page, data=town, quiet=True)
+    parts = [name for name in SECTIONS if name != "sweep"]
+    assert shown == {n: ["run"] if n in OF_RUNS else ["run", "reseen-tiny"] for n in parts}
+    with pytest.raises(SettingsError, match="only is run, but reseen-tiny is no run"):
+        write_report(["reseen-tiny"], page, data=town, only=["run"], quiet=True)
+    with pytest.raises(CheckpointError, match="or reseen-tiny and crops"):
+        write_report([tmp_path / "typo"], page, data=town, quiet=True)
+
+
+def test_a_page_on_the_encoder_that_ships(other_town, tmp_path):
+    page = tmp_path / "tiny.html"
+    only = ["ranked"]
+    write_report(["reseen-tiny"], page, data=other_town, only=only, pictures=False, quiet=True)
+    assert "<th>reseen-tiny</th>" in inspect(page)

@@ -41,6 +41,7 @@ app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled cr
 for _command, _place, _help in (
     ("evaluate", "use:evaluate", "Evaluate a run on a data set."),
     ("attention-share", "use:attention_share", "Say how much attention is on the person."),
+    ("search", "search:search", "Find the crops that look like a picture."),
     ("extract", "use:extract", "Write the features of images."),
     ("choose-eps", "use:choose_eps", "Say which eps suits some features."),
     ("report", "report:report", "Write a page on runs."),
@@ -101,7 +102,10 @@ def _suited(words: list[str], readers: tuple) -> str:
     bound.apply_defaults()
     asked = bound.arguments
     device: Device = asked["device"]
-    format = asked["format"] if asked["format"] != "auto" else recognised(asked["data"])
+    data, format = asked["data"], asked["format"]
+    if not data.exists():
+        return "published"  # reading it says what is wrong
+    format = recognised(data) if format == "auto" else format
     return suited(format, device.resolve().name != "cpu")
 
 

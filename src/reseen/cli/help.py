@@ -73,13 +73,17 @@ EXAMPLES = {
         "reseen attention-share runs/first town/",
         "reseen attention-share runs/first town/ --best",
     ),
+    "search": (
+        "reseen search runs/first yard/a.jpg --in crops/ -o found.html",
+        "reseen search reseen-tiny wanted/ --in crops/ --top 5 --json",
+    ),
     "extract": (
         "reseen extract runs/first crops/ -o features.npz",
         "reseen extract runs/first crops/ -o features.npz --pattern '{camera}_{_}.jpg'",
     ),
     "choose-eps": (
         "reseen choose-eps features.npz",
-        "reseen choose-eps features.npz --at 0.4 --at 0.5 --k1 10",
+        "reseen choose-eps reseen-tiny crops/ --at 0.4 --at 0.5 --k1 10",
     ),
     "report": (
         "reseen report runs/first crops/",

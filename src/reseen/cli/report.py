@@ -42,7 +42,8 @@ def report(
     Parameters
     ----------
     runs
-        Folders of runs; the data may follow as the last one.
+        Folders of runs, or reseen-tiny (ships, is used untrained); the data may follow as the last
+        one.
     out
         The .html file to write.
     data

@@ -46,7 +46,7 @@ def evaluate(
     Parameters
     ----------
     run
-        Folder of a run, or one of its checkpoints.
+        Folder of a run, one of its checkpoints, or reseen-tiny (ships, is used untrained).
     data
         Folder with queries and a gallery.
     rerank
@@ -136,14 +136,14 @@ def extract(
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
-    """Write the features of all images of a folder: a .npz with `features` and `paths`.
+    """Write the features of all images of a folder, or of one: a .npz with `features` and `paths`.
 
     Parameters
     ----------
     run
-        Folder of a run, or one of its checkpoints.
+        Folder of a run, one of its checkpoints, or reseen-tiny (ships, is used untrained).
     images
-        Folder or manifest of crops.
+        Folder or manifest of crops, or one picture.
     out
         The .npz file to write: features (N, D) float32 unit rows, paths (N,), absolute.
     best
@@ -158,7 +158,8 @@ def extract(
     """
     check_out(out, ".npz", Screen(quiet))
     dataset = read(images, format=format, pattern=pattern, folders=folders)
-    refuse_inside(out, dataset.root)
+    if images.is_dir():
+        refuse_inside(out, images)
     encoder = training.load(run, best=best, device=device)
     found = distinct(dataset.train, dataset.query, dataset.gallery)
     for note in dataset.notes:
@@ -174,20 +175,30 @@ def extract(
 
 def choose_eps(
     features: Path,
+    data: Path | None = None,
     /,
     *,
     at: tuple[float, ...] = EPS,
     k1: int = 30,
     k2: int = 6,
     min_samples: int = 4,
+    format: str = "auto",
+    pattern: str | None = None,
+    folders: str = "auto",
+    quiet: Quiet = False,
     as_json: AsJson = False,
+    device: Device = Device(),  # noqa: B008 (frozen)
+    loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
     """Say how many clusters DBSCAN finds at each of several eps, and suggest one.
 
     Parameters
     ----------
     features
-        What `reseen extract` wrote.
+        What `reseen extract` wrote; or a run, one of its checkpoints or reseen-tiny, where data
+        follows.
+    data
+        Folder or manifest of crops, whose training images are clustered.
     at
         The values of eps to try.
     k1
@@ -196,8 +207,21 @@ def choose_eps(
         Nearest neighbours over which these descriptions are averaged (k2).
     min_samples
         Images within eps that make a core point.
+    format
+        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
+        tracklets.
+    pattern
+        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+    folders
+        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     """
-    found = sweep(_features(features), at, k1=k1, k2=k2, min_samples=min_samples)
+    if data is None:
+        rows = _features(features)
+    else:
+        dataset = read(data, format=format, pattern=pattern, folders=folders)
+        encoder = training.load(features, device=device)
+        rows, _ = training.extract(encoder, dataset.train, loading=loading, quiet=quiet)
+    found = sweep(rows, at, k1=k1, k2=k2, min_samples=min_samples)
     columns = ("eps", "clusters", "noise", "largest", "stability")
     tried = zip(*(getattr(found, column) for column in columns), strict=True)
     eps, why = found.suggest()
@@ -212,7 +236,10 @@ def choose_eps(
 def _features(path: Path) -> np.ndarray:
     """Read the features (N, D) that `extract` wrote."""
     if not path.is_file():
-        raise DataError(f"{path} is not a file: give a .npz file that `reseen extract` wrote.")
+        raise DataError(
+            f"{path} is not a file: give a .npz file that `reseen extract` wrote, or an encoder "
+            "and crops (reseen choose-eps RUN DATA)."
+        )
     try:
         with path.open("rb") as opened, np.load(opened) as file:
             rows = file["features"]

@@ -1,7 +1,7 @@
 """From records to pixels: decoded once and kept when they fit, read ahead by threads otherwise."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -31,7 +31,11 @@ def decode(path: Path, height: int, width: int) -> np.ndarray:
         BrokenPictureError: missing, truncated, or not a picture.
         OSError: the system is at fault, as where too many files are open.
     """
-    picture = open_picture(path)
+    return resized(open_picture(path), height, width)
+
+
+def resized(picture: PIL.Image.Image, height: int, width: int) -> np.ndarray:
+    """Give the pixels of an RGB picture as `decode` does: (3, height, width) uint8."""
     if picture.size != (width, height):
         picture = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
     return np.array(picture).transpose(2, 0, 1)
@@ -91,6 +95,7 @@ class Crops:
         track: wraps the first reading of all pictures to show its progress.
         chance: for training, makes the generator that draws frames of tracklets, anew for each
             `batches`.
+        pictures: RGB pictures in memory, which stand for the files at their paths.
 
     Attributes:
         checksums: (N,) int64, for training: of the bytes of each image's files.
@@ -111,11 +116,13 @@ class Crops:
         *,
         track: Callable[[Iterable, int], Iterable] = lambda items, total: items,
         chance: Callable[[], np.random.Generator] | None = None,
+        pictures: Mapping[Path, PIL.Image.Image] | None = None,
     ):
         loading = loading or Loading()
         paths = [path for image in images for path in image.paths]
         self.size = height, width
         self.pixels: Tensor | None = None
+        self._pictures = pictures or {}
         self._workers = loading.workers or cpu_count() or 1
         if loading.fits(len(paths), height, width):
             self.pixels = torch.empty(len(paths), 3, height, width, dtype=torch.uint8)
@@ -199,12 +206,16 @@ class Crops:
         waiting = deque[tuple[np.ndarray, list[Future]]]()
         while True:
             for positions, rows in islice(order, AHEAD - len(waiting)):
-                read = [pool.submit(decode, self._paths[i], *self.size) for i in rows]
+                read = [pool.submit(self._decode, self._paths[i]) for i in rows]
                 waiting.append((positions, read))
             if not waiting:
                 return
             positions, read = waiting.popleft()
             yield positions, torch.from_numpy(np.stack([_result(done) for done in read]))
+
+    def _decode(self, path: Path) -> np.ndarray:
+        picture = self._pictures.get(path)
+        return decode(path, *self.size) if picture is None else resized(picture, *self.size)
 
     def _read_all(
         self, paths: Sequence[Path], track: Callable, sums: np.ndarray | None
@@ -213,7 +224,7 @@ class Crops:
 
         def read(i: int) -> None:
             try:
-                pixels = decode(paths[i], *self.size)
+                pixels = self._decode(paths[i])
                 if self.pixels is not None:
                     self.pixels[i] = torch.from_numpy(pixels)
                 if sums is not None:
@@ -248,6 +259,8 @@ def _result(done: Future) -> np.ndarray:
 
 
 def _broken(broken: dict[int, str], total: int) -> str:
+    if total == 1:
+        return f"The picture cannot be read: {broken[0]}. Replace it, or give another."
     lines = "\n  ".join(line for _, line in sorted(broken.items())[:SHOWN])
     if len(broken) > SHOWN:
         lines += f"\n  ... and {len(broken) - SHOWN} more"

@@ -59,10 +59,15 @@ def scaled(source: Path | IO[bytes]) -> tuple[PIL.Image.Image, float | None]:
         The picture, and what white was where the values were scaled.
     """
     with PIL.Image.open(source) as picture:
-        picture = PIL.ImageOps.exif_transpose(picture)
-        if picture.mode != "F" and not picture.mode.startswith("I"):
-            return picture.convert("RGB"), None
-        values = np.asarray(picture).astype(np.float64)
+        return as_bytes(picture)
+
+
+def as_bytes(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, float | None]:
+    """Make RGB of a picture that is open, as `scaled` does."""
+    picture = PIL.ImageOps.exif_transpose(picture)
+    if picture.mode != "F" and not picture.mode.startswith("I"):
+        return picture.convert("RGB"), None
+    values = np.asarray(picture).astype(np.float64)
     values = np.maximum(np.nan_to_num(values, nan=0, posinf=0, neginf=0), 0)
     most = float(values.max(initial=0))
     tops = TOPS if picture.mode == "F" else TOPS[1:]

@@ -15,7 +15,7 @@ from reseen.errors import SettingsError
 
 Rule = Callable[[Survey], tuple[Any, str]]
 
-LOOKS = 4
+LOOKS = 2
 """How often each image comes in a round of training."""
 BATCH_PEOPLE = 32
 """The most clusters in a batch."""
@@ -77,7 +77,7 @@ def _rounds(s: Survey) -> tuple[int, str]:
 
 
 def _few_epochs(s: Survey) -> tuple[int, str]:
-    return LOOKS, f"each image comes about {LOOKS} times in a round"
+    return LOOKS, f"each image comes {LOOKS} times in a round"
 
 
 def _clusters(s: Survey) -> tuple[int, str]:

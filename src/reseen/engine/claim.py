@@ -23,7 +23,7 @@ from reseen.records import Image
 
 _WRITTEN = re.compile(
     r"(run\.json|metrics\.jsonl|images\.txt|source\.txt|labels/\d{4,}\.npy"
-    r"|checkpoints/(last|best)\.pt)(\.tmp)?"
+    r"|checkpoints/(last|best|chosen)\.pt)(\.tmp)?"
 )
 """Every file that a run writes into its folder."""
 

@@ -1,9 +1,11 @@
 """From records to crops, and from crops to features."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +23,7 @@ def load(
     loading: Loading | None = None,
     screen: Screen = QUIET,
     chance: Callable[[], np.random.Generator] | None = None,
+    pictures: Mapping[Path, PIL.Image.Image] | None = None,
 ) -> Crops:
     """Read images at the size of an encoder and keep them near it; say what that takes.
 
@@ -31,6 +34,7 @@ def load(
         screen: where to say so.
         chance: for training, makes the generator that draws frames of tracklets. Without it only
             the frames that make features are read.
+        pictures: RGB pictures in memory, which stand for the files at their paths.
 
     Raises:
         DataError: pictures cannot be read.
@@ -47,7 +51,8 @@ def load(
     kept = loading.fits(count, height, width)
     how = "kept in memory" if kept else f"read anew each time (over {loading.memory:g} GB)"
     screen.say(f"{what}, {size:.2f} GB at {height} x {width}, {how}")
-    crops = Crops(images, height, width, loading, track=screen.track("reading"), chance=chance)
+    track = screen.track("reading")
+    crops = Crops(images, height, width, loading, track=track, chance=chance, pictures=pictures)
     for line in crops.broken[:SHOWN]:
         screen.say(f"  left out, cannot be read: {line}")
     if len(crops.broken) > SHOWN:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from reseen.engine.signs import best_round
 from reseen.errors import CheckpointError
 from reseen.nets import encoder as encoders
 from reseen.records import Image, PseudoLabels
@@ -106,6 +107,17 @@ def _row(line: str) -> dict[str, float] | None:
     return row if all(abs(number) < 1e300 for number in row.values()) else None
 
 
+def result(folder: Path) -> str:
+    """Say which checkpoint is the result of a run: last, or chosen where training did harm.
+
+    The sign of harm needs no labels (`signs.best_round`).
+    """
+    done = last_round(folder)
+    rows = [row for row in read_metrics(folder) if row["round"] <= done]
+    kept = best_round(rows) is not None and checkpoint(folder, "chosen").exists()
+    return "chosen" if kept else "last"
+
+
 def last_round(folder: Path) -> int:
     """Tell which round a run's last checkpoint is of: 0 before the first one is finished."""
     path = checkpoint(folder, "last")
@@ -144,7 +156,7 @@ def read_labels(folder: Path, number: int) -> PseudoLabels | None:
 
 
 def checkpoint(folder: Path, which: str) -> Path:
-    """Give the file of a run's `last` round, which is its result, or of its `best` one."""
+    """Give the file of a run's `last` round, its `best` one by labels, or the `chosen` one."""
     return folder / "checkpoints" / f"{which}.pt"
 
 

@@ -39,9 +39,10 @@ from reseen.engine.folder import (
 )
 from reseen.engine.progress import QUIET, Screen, Track, duration
 from reseen.engine.settings import automatic, flat, varied
-from reseen.engine.signs import signs
+from reseen.engine.signs import SCORE, best_round, progress, signs
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError, counted
 from reseen.metrics.agreement import stability
+from reseen.metrics.neighbourhood import shared_neighbours
 from reseen.nets import encoder as encoders
 from reseen.nets.backbones import TINY
 from reseen.nets.encoder import Encoder
@@ -105,6 +106,7 @@ class Run:
         self._loading = loading
         self._start = start
         self._images: tuple[Image, ...] = ()
+        self._crops: Crops | None = None
         self._checksums: dict[str, torch.Tensor] = {}
         self._labels: PseudoLabels | None = None
         self._numbers: dict[str, float] = {}
@@ -130,7 +132,7 @@ class Run:
         """
         chance = partial(self.rng, "frames")
         crops = load(images, encoder, self._loading, self.screen, chance)
-        self._images = crops.images
+        self._images, self._crops = crops.images, crops
         return self._note(IMAGES, crops)
 
     def load_source(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
@@ -230,11 +232,12 @@ class Run:
         """
         parts = {"encoder": encoder, **parts}
         done = self._restore(parts, total)
-        if not done and self._judge and self._judge.can_search:
+        if not done:
             self._numbers = {"round": 0}
-            self.log(**self._search(encoder))
-            self._record()
-            self.screen.say(_sentence(self._numbers, total, None))
+            self._measure(encoder)
+            if len(self._numbers) > 1:
+                self._keep_the_best(encoder, self._record())
+                self.screen.say(_sentence(self._numbers, total, None))
         began = time.monotonic()
         for self.round in range(done + 1, total + 1):
             if self._ended:
@@ -334,11 +337,16 @@ class Run:
         write_text(self.folder / name, "".join(paths))
         return crops
 
-    def _search(self, encoder: Encoder) -> dict[str, float]:
-        began = time.monotonic()
-        assert self._judge is not None
-        ranking = self._judge.search(encoder)
-        return {**ranking.summary(), "searching_seconds": time.monotonic() - began}
+    def _measure(self, encoder: Encoder, searched: bool = True) -> None:
+        """Log how good an encoder is: by its search, and by what needs no labels."""
+        if searched and self._judge and self._judge.can_search:
+            began = time.monotonic()
+            self.log(**self._judge.search(encoder).summary())
+            self.log(searching_seconds=time.monotonic() - began)
+        if "automatic" in self._facts and self._crops:
+            features = extract(encoder, self._crops, track=self.screen.track("scoring"))
+            count = round(self._facts["automatic"]["survey"]["per_person"])
+            self.log(**{SCORE: shared_neighbours(features, count, self._crops.cameras)})
 
     def _searching(self, total: int) -> float:
         """Estimate the seconds that all searches still take, each like the last one."""
@@ -350,8 +358,7 @@ class Run:
 
     def _finish(self, parts: dict[str, Any], last: bool) -> None:
         due = self._evaluate_every and self.round % self._evaluate_every == 0
-        if self._judge and self._judge.can_search and (due or last):
-            self.log(**self._search(parts["encoder"]))
+        self._measure(parts["encoder"], searched=bool(due or last))
         if not all(bool(weight.isfinite().all()) for weight in parts["encoder"].parameters()):
             raise ReseenError(
                 f"Weights became infinite in round {self.round}, which is not kept. Start again "
@@ -364,7 +371,17 @@ class Run:
         state |= {"ended": self._ended, "metrics": rows, "checksums": self._checksums}
         state["facts"] = json.dumps(self._facts)
         self._save("last", state)
-        self._keep_if_best(parts["encoder"])
+        self._keep_the_best(parts["encoder"], rows)
+        instead = best_round(rows)
+        if last and instead is not None:
+            scores = progress(rows)
+            self.screen.say(
+                f"Training did harm by the sign that needs no labels: neighbours share "
+                f"{max(scores):.0%} of their neighbours after round {instead}, and "
+                f"{scores[-1]:.0%} after the last. The result of this run is therefore "
+                f"{f'round {instead}' if instead else 'the start, untouched'}; the last round is "
+                f"in {checkpoint(self.folder, 'last')}."
+            )
 
     def _say_signs(self, rows: Sequence[dict[str, float]]) -> None:
         """Say what goes wrong, each kind of thing when it is first seen."""
@@ -375,11 +392,12 @@ class Run:
                 self.screen.say(f"{sign.said} {sign.cure}")
         self._seen |= {sign.kind for sign in found}
 
-    def _keep_if_best(self, encoder: Encoder) -> None:
-        rows = [row for row in read_metrics(self.folder) if 0 < row["round"] <= self.round]
-        judged = [row for row in rows if "mAP" in row]
-        if judged and max(judged, key=lambda row: row["mAP"])["round"] == self.round:
-            self._save("best", encoders.save(encoder))
+    def _keep_the_best(self, encoder: Encoder, rows: Sequence[dict[str, float]]) -> None:
+        """Keep this round's encoder beside the last where no round before was better."""
+        for which, score, first in (("best", "mAP", 1), ("chosen", SCORE, 0)):
+            rated = [row for row in rows if score in row and first <= row["round"] <= self.round]
+            if rated and max(rated, key=lambda row: row[score])["round"] == self.round:
+                self._save(which, encoders.save(encoder))
 
     def _record(self) -> list[dict[str, float]]:
         rows = [row for row in read_metrics(self.folder) if row["round"] < self._numbers["round"]]
@@ -411,7 +429,7 @@ class Run:
                 raise CheckpointError(encoders.damaged(path, why)) from error
         self.round, self._ended = state["round"], state.get("ended", False)
         self._mend_metrics(state.get("metrics"))
-        self._keep_if_best(parts["encoder"])
+        self._keep_the_best(parts["encoder"], read_metrics(self.folder))
         self.screen.say(f"going on after round {self.round}")
         return self.round
 

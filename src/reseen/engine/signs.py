@@ -14,6 +14,12 @@ FALL = 0.15
 RISE = 1.25
 """How many times its lowest the loss rises to before that is said."""
 
+SCORE = "shared_neighbours"
+"""The score without labels in the rows of a run."""
+
+HARM = 0.01
+"""How far the score without labels may end below its best before training is said to do harm."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sign:
@@ -111,13 +117,47 @@ def _loss(rows: Sequence[Mapping[str, float]]) -> Sign | None:
 
 def _start(rows: Sequence[Mapping[str, float]]) -> Sign | None:
     judged = [row for row in rows if "mAP" in row]
-    if len(judged) < 2 or judged[0].get("round") != 0 or judged[-1] is not rows[-1]:
-        return None
-    before, now = judged[0]["mAP"], judged[-1]["mAP"]
+    if len(judged) > 1 and judged[0].get("round") == 0 and judged[-1] is rows[-1]:
+        before, now = judged[0]["mAP"], judged[-1]["mAP"]
+        said = f"Searching finds people no better than the start did: {now:.1%} mAP, "
+        said += f"{before:.1%} before."
+    else:
+        scores = progress(rows)
+        if len(scores) < 2:
+            return None
+        before, now = scores[0], scores[-1]
+        said = f"Neighbours share no more of their neighbours than at the start: {now:.0%}, "
+        said += f"{before:.0%} before."
     if now > before:
         return None
-    return Sign(
-        "start",
-        f"Searching finds people no better than the start did: {now:.1%} mAP, {before:.1%} before.",
-        "Keep the start, lower --rate, or give a better start (--start, --encoder.weights).",
-    )
+    cure = "Keep the start, lower --rate, or give a better start (--start, --encoder.weights)."
+    return Sign("start", said, cure)
+
+
+def progress(rows: Sequence[Mapping[str, float]]) -> list[float]:
+    """Give the score without labels of the start and of each round after it, as far as it is known.
+
+    It is `metrics.neighbourhood.shared_neighbours` of the training images, as the encoder of the
+    round's end sees them.
+
+    Args:
+        rows: as in `signs`.
+    """
+    return [row[SCORE] for row in rows if SCORE in row]
+
+
+def best_round(rows: Sequence[Mapping[str, float]]) -> int | None:
+    """Choose the round whose encoder a run should give instead of the last.
+
+    Args:
+        rows: as in `signs`.
+
+    Returns:
+        None where the last score is within HARM of the best one, or none is known: the last round
+        it is. Else the round of the best one, 0 for the start.
+    """
+    scored = [row for row in rows if SCORE in row]
+    if not scored:
+        return None
+    best = max(scored, key=lambda row: row[SCORE])
+    return None if scored[-1][SCORE] >= best[SCORE] - HARM else int(best["round"])

@@ -33,8 +33,9 @@ _OWN: dict[str, dict[str, Any]] = {
 """What a method that is not built like Cluster Contrast has instead."""
 
 _ON_CPU: dict[str, dict[str, Any]] = {
-    "conslearn": {"mean_momentum": 0.95},
-    "mla": {"rate": 3.5e-4},
+    "cluster-contrast": {"rate": 1e-4},
+    "conslearn": {"rate": 1e-4, "mean_momentum": 0.95},
+    "mla": {"rate": 1e-4},
     "ssl": {"first": 3, "rounds": 5},
     "buc": {"first": 3, "merge_rate": 0.14},
     "daal": {"normalised": True, "rate": 0.015, "head_rate": 0.015, "rate_hold": 3},

@@ -1,4 +1,4 @@
-"""Which distance means "the same person": operating curves, and thresholds with their doubt.
+"""What a threshold costs: operating curves, thresholds with their doubt, and pairs to measure them.
 
 Distances are those of search, 1 - cos, 0 to 2; a pair matches when its distance is at most the
 threshold. Everything here holds for any other distance as well.
@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import betainc, betaincinv, gammaincinv
 
 from reseen.errors import DataError, SettingsError
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
-from reseen.records import NOISE, PseudoLabels
-
-DIFFERENT = ("auto", "strangers", "clusters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def operating_curve(same: np.ndarray, different: np.ndarray) -> OperatingCurve:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A distance up to which two crops are called the same person, and how often that is wrong.
+    """A distance up to which two crops match, and how often that is wrong.
 
     Args:
         distance: pairs at this distance or below match.
@@ -134,7 +131,6 @@ def suggest_threshold(
             f"{resamples}: give shares between 0 and 1, and 1 or more."
         )
     far = _distances(different, "different")
-    _distances(same, "same")
     needed = ceil(1 / false_match_rate)
     if len(far) < needed:
         raise SettingsError(
@@ -142,18 +138,39 @@ def suggest_threshold(
             f"{len(far):,} pairs of different people: give {needed:,} or more, or ask for a rate of"
             f" {1 / len(far):.2g} or more."
         )
-    allowed = int(false_match_rate * len(far) + 1e-9)
-    barred = far[allowed]
-    below = far[: np.searchsorted(far, barred)]
-    if len(below) == 0:
-        raise DataError(
-            f"The {allowed + 1} nearest of {len(far)} pairs of different people all lie at distance"
-            f" {barred:g}, so no threshold lets {false_match_rate:g} of them match: look for a "
-            "collapsed encoder, or for copies of pictures."
-        )
-    distance = float((below[-1] + barred) / 2)
-    rng = rng or np.random.default_rng(0)
-    settings = confidence, resamples, rng
+    distance = _place(far, int(false_match_rate * len(far) + 1e-9))
+    return measure_threshold(
+        distance,
+        same,
+        different,
+        same_groups=same_groups,
+        different_groups=different_groups,
+        confidence=confidence,
+        resamples=resamples,
+        rng=rng,
+    )
+
+
+def measure_threshold(
+    distance: float,
+    same: np.ndarray,
+    different: np.ndarray,
+    *,
+    same_groups: np.ndarray | None = None,
+    different_groups: np.ndarray | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    rng: np.random.Generator | None = None,
+) -> Threshold:
+    """Measure how often a given threshold is wrong; arguments as in `suggest_threshold`.
+
+    Raises:
+        DataError: there are no pairs of one kind, a distance is not a finite number, or groups do
+            not fit.
+    """
+    settings = confidence, resamples, rng or np.random.default_rng(0)
+    _distances(same, "same")
+    _distances(different, "different")
     false = np.asarray(different, np.float64) <= distance
     missed = np.asarray(same, np.float64) > distance
     how = "exact binomial"
@@ -170,29 +187,90 @@ def suggest_threshold(
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """A distance up to which two crops match, and how often that is wrong at most.
+
+    Args:
+        distance: pairs at this distance or below match.
+        false_matches: no more than this share of the pairs of different people match.
+        confidence: with which this holds.
+    """
+
+    distance: float
+    false_matches: float
+    confidence: float
+
+    def __str__(self) -> str:
+        return (
+            f"distance {self.distance:.4f}: at most {self.false_matches:.3%} false matches "
+            f"({self.confidence:.0%}); misses unknown"
+        )
+
+
+def bound_threshold(
+    anybody: np.ndarray, false_match_rate: float, *, confidence: float = 0.95
+) -> Bound:
+    """Find a threshold at which at most a share of pairs of different people match, without labels.
+
+    A pair of one person matches more often than a pair of two. So of pairs drawn whoever they show,
+    no smaller share matches than of those of different people among them, and the latter share is
+    bounded without knowing who is who. The bound is close where pairs of one person are few against
+    the wanted share: with K people they are about one pair in K. How many pairs of the same person
+    are missed cannot be told from such pairs.
+
+    Args:
+        anybody: (P,) distances of pairs drawn at random, as `pairs_of_anybody` gives them.
+        false_match_rate: the share of pairs of different people that may match, above 0, below 1.
+        confidence: that no more match among all the pairs that these are drawn from, above 0 and
+            below 1.
+
+    Raises:
+        DataError: there are no pairs, a distance is not a finite number, or the nearest lie at one
+            distance (a collapsed encoder).
+        SettingsError: a setting is out of range, or there are too few pairs to tell such a rate:
+            one in 1,000 takes 4,744 pairs at a confidence of 0.95.
+
+    Source: Clopper & Pearson, Biometrika 1934 (one-sided).
+    """
+    if not 0 < false_match_rate < 1 or not 0 < confidence < 1:
+        raise SettingsError(
+            f"false_match_rate is {false_match_rate} and confidence is {confidence}: give shares "
+            "between 0 and 1."
+        )
+    near = _distances(anybody, "anybody")
+    hits = np.arange(len(near))
+    # the chance to see this many hits or fewer if the rate were as wanted
+    chance = betainc(len(near) - hits, hits + 1, 1 - false_match_rate)
+    allowed = int(np.searchsorted(chance, 1 - confidence, "right")) - 1
+    if allowed < 1:
+        needed = ceil(gammaincinv(2, confidence) / false_match_rate)  # Poisson, one may match
+        raise SettingsError(
+            f"false_match_rate is {false_match_rate:g}, which takes {needed:,} pairs to tell with a"
+            f" confidence of {confidence:g}, and there are only {len(near):,}: give more, or ask "
+            "for a higher rate."
+        )
+    return Bound(_place(near, allowed), false_match_rate, confidence)
+
+
+@dataclass(frozen=True, slots=True)
 class Pairs:
-    """Distances of pairs of the same person and of different people, and how they are known.
+    """Distances of pairs of the same person and of different people.
 
     Args:
         same: (S,) float64 distances, 1 - cos.
         same_pairs: (S, 2) int64 positions of the two images.
-        same_groups: (S,) int64, the person or cluster.
-        same_from: `people`, or `clusters` where they are a guess.
+        same_groups: (S,) int64, the person.
         different: (T,) float64 distances.
         different_pairs: (T, 2) int64.
-        different_groups: (T, 2) int64; an image in no cluster is a group of its own.
-        different_from: `people`; `strangers`, two images of one camera at one time; or `clusters`,
-            a guess.
+        different_groups: (T, 2) int64, the two people.
     """
 
     same: np.ndarray
     same_pairs: np.ndarray
     same_groups: np.ndarray
-    same_from: str
     different: np.ndarray
     different_pairs: np.ndarray
     different_groups: np.ndarray
-    different_from: str
 
 
 def pairs_with_truth(
@@ -201,8 +279,10 @@ def pairs_with_truth(
     cameras: np.ndarray | None,
     rng: np.random.Generator,
     pairs: int = 100_000,
+    *,
+    within: bool = False,
 ) -> Pairs:
-    """Draw pairs of the same person by two cameras, and of two people by any.
+    """Draw pairs of the same person and of two people, both by two cameras or both within one.
 
     Args:
         features: (N, D) unit rows.
@@ -210,109 +290,120 @@ def pairs_with_truth(
         cameras: (N,) int, -1 where unknown; an unknown camera equals no other. None: all unknown.
         rng: draws pairs, each at most once.
         pairs: of each kind; all there are where that is fewer.
+        within: both images of a pair are by one camera, which is known; else by two.
 
     Raises:
         DataError: sizes do not fit, rows are unusable (see `check_rows`), or there are no pairs.
 
-    Memory: O(N + pairs) and two blocks of features; never all pairs of N.
+    Memory: O(N + pairs) and two blocks of features; never all pairs of N, unless nearly all show
+    one person.
     """
     rows, n = check_rows(features), len(features)
     people, cameras = _column(people, n, "people"), _cameras(cameras, n)
     known = np.flatnonzero(people >= 0)
-    same = _within(known, people, cameras, rng, pairs)
-    different = _between(known, people, rng, pairs)
-    _need(same, "No person is known to be seen by two cameras")
-    _need(different, "There are not two people known")
-    return _measured(rows, people, (same, "people"), (different, "people"))
+    if within:
+        order = known[np.lexsort((people[known], cameras[known]))]
+        ends, camera_ends = _ends(cameras[order], people[order]), _ends(cameras[order])
+        same = order[_draw(np.arange(len(order)) + 1, ends, rng, pairs)]
+        different = order[_draw(ends, camera_ends, rng, pairs)]
+    else:
+        order = known[np.lexsort((cameras[known], people[known]))]
+        ends, person_ends = _ends(people[order], cameras[order]), _ends(people[order])
+        same = order[_draw(ends, person_ends, rng, pairs)]
+        different = _unlike(known, people, cameras, rng, pairs)
+    by = "by one camera" if within else "by two cameras"
+    _need(same, f"No person is known to be seen {'twice ' * within}{by}")
+    _need(different, f"There are not two people known who are seen {by}")
+    return Pairs(
+        same=_pair_distances(rows, same),
+        same_pairs=same,
+        same_groups=people[same[:, 0]],
+        different=_pair_distances(rows, different),
+        different_pairs=different,
+        different_groups=people[different],
+    )
 
 
-def pairs_without_truth(
+def pairs_of_anybody(
     features: np.ndarray,
-    labels: PseudoLabels,
     cameras: np.ndarray | None,
-    times: np.ndarray | None,
     rng: np.random.Generator,
     pairs: int = 100_000,
-    *,
-    near: float = 0.5,
-    different: str = "auto",
-) -> Pairs:
-    """Guess pairs of the same person and of different people where nobody is known.
-
-    What is a guess: that images of one cluster, by two cameras and near its centre, show one
-    person. They are those that the encoder finds alike already, so real misses are more, unless
-    clusters hold several people.
-
-    What is no guess: that two images of one camera at one time show two people, as long as time
-    stamps are as fine as frames and a detector does not box somebody twice. They share background
-    and light, so they may be nearer to each other than strangers of two cameras: a threshold from
-    them is on the careful side.
-
-    Where there are none, pairs of different clusters are taken, a guess as well: a person spread
-    over two clusters counts as different, and by making the clusters the encoder has kept what it
-    mixes up out of these pairs, so real false matches are more.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pairs by two cameras at random, whoever they show.
 
     Args:
         features: (N, D) unit rows.
-        labels: pseudo-labels of N images.
         cameras: (N,) int, -1 where unknown; an unknown camera equals no other. None: all unknown.
-        times: (N,) float in any unit, NaN where unknown, or None.
         rng: draws pairs, each at most once.
-        pairs: of each kind; all there are where that is fewer.
-        near: the share of a cluster's images, those nearest its centre, at least two, that may make
-            pairs of the same person, above 0, at most 1.
-        different: strangers, clusters, or auto: strangers where there are any.
+        pairs: how many; all there are where that is fewer.
 
     Returns:
-        `Pairs`, which say what they come from. Not labelled images are only in pairs of strangers.
+        (P,) float64 distances, 1 - cos, and (P, 2) int64 positions of the two images.
 
     Raises:
         DataError: sizes do not fit, rows are unusable (see `check_rows`), or there are no pairs.
-        SettingsError: near is out of range, or there is no such kind.
 
     Memory: as `pairs_with_truth`.
     """
-    if not 0 < near <= 1 or different not in DIFFERENT:
-        raise SettingsError(
-            f"near is {near} and different is {different!r}. Use a share above 0, at most 1, and "
-            f"one of: {', '.join(DIFFERENT)}."
-        )
     rows, n = check_rows(features), len(features)
-    ids, cameras = _column(labels.ids, n, "labels"), _cameras(cameras, n)
-    same = _within(_near_centres(rows, labels, near), ids, cameras, rng, pairs)
-    _need(same, "No cluster has images of two cameras")
-    apart = np.empty((0, 2), np.int64)
-    if times is not None and different != "clusters":
-        times = _column(times, n, "times", np.float64)
-        timed = np.flatnonzero((cameras >= 0) & ~np.isnan(times))
-        apart = _at_once(timed, cameras, times, rng, pairs)
-    if different == "auto":
-        different = "strangers" if len(apart) else "clusters"
-    if different == "clusters":
-        apart = _between(np.flatnonzero(ids != NOISE), ids, rng, pairs)
-    lack = {"strangers": "No camera took two images at one time", "clusters": "All is one cluster"}
-    _need(apart, lack[different])
-    groups = np.where(ids == NOISE, labels.clusters + np.arange(n), ids)
-    return _measured(rows, groups, (same, "clusters"), (apart, different))
+    found = _between(np.arange(n), _cameras(cameras, n), rng, pairs)
+    _need(found, "All images are by one camera")
+    return _pair_distances(rows, found), found
 
 
-def _within(known, groups, cameras, rng, count):
-    """Draw pairs of one group and two cameras: sorted by both, a row's partners are a range."""
-    order = known[np.lexsort((cameras[known], groups[known]))]
-    group, camera = groups[order], cameras[order]
-    return order[_draw(_ends(group, camera), _ends(group), rng, count)]
+def pairs_at_once(
+    features: np.ndarray,
+    cameras: np.ndarray,
+    times: np.ndarray,
+    rng: np.random.Generator,
+    pairs: int = 100_000,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pairs of one camera at one time, which show two people.
+
+    They do so as long as times are as fine as frames and a detector does not box somebody twice.
+    They share background and light, so they say nothing of pairs by two cameras.
+
+    Args:
+        features: (N, D) unit rows.
+        cameras: (N,) int, -1 where unknown, which leaves an image out.
+        times: (N,) float in any unit, NaN where unknown, which leaves an image out.
+        rng: draws pairs, each at most once.
+        pairs: how many; all there are where that is fewer.
+
+    Returns:
+        (P,) float64 distances, 1 - cos, and (P, 2) int64 positions of the two images.
+
+    Raises:
+        DataError: sizes do not fit, rows are unusable (see `check_rows`), or there are no pairs.
+
+    Memory: as `pairs_with_truth`.
+    """
+    rows, n = check_rows(features), len(features)
+    cameras, times = _column(cameras, n, "cameras"), _column(times, n, "times", np.float64)
+    known = np.flatnonzero((cameras >= 0) & ~np.isnan(times))
+    order = known[np.lexsort((times[known], cameras[known]))]
+    ends = _ends(cameras[order], times[order])
+    found = order[_draw(np.arange(len(order)) + 1, ends, rng, pairs)]
+    _need(found, "No camera took two images at one time")
+    return _pair_distances(rows, found), found
 
 
 def _between(known, groups, rng, count):
-    """Draw pairs of two groups."""
+    """Draw pairs of two groups: sorted by them, a row's partners are a range."""
     order = known[np.argsort(groups[known], kind="stable")]
     return order[_draw(_ends(groups[order]), len(order), rng, count)]
 
 
-def _at_once(known, cameras, times, rng, count):
-    """Draw pairs of one camera and one time."""
-    order = known[np.lexsort((times[known], cameras[known]))]
-    return order[_draw(np.arange(len(order)) + 1, _ends(cameras[order], times[order]), rng, count)]
+def _unlike(known, people, cameras, rng, count):
+    """Draw pairs of two cameras and two people: of pairs of two cameras, few show one person."""
+    asked = 2 * count
+    while True:
+        drawn = _between(known, cameras, rng, asked)
+        unlike = drawn[people[drawn[:, 0]] != people[drawn[:, 1]]]
+        if len(unlike) >= count or len(drawn) < asked:
+            return unlike[rng.permutation(len(unlike))[:count]]
+        asked *= 2
 
 
 def _ends(*columns: np.ndarray) -> np.ndarray:
@@ -332,36 +423,6 @@ def _draw(begin, end, rng, count):
     return np.stack([i, begin[i] + picked - (ends - sizes)[i]], 1)
 
 
-def _near_centres(rows, labels, near):
-    """Positions of the images that are among the nearest to the centre of their cluster."""
-    ids, k = labels.ids, labels.clusters
-    members = np.flatnonzero(ids != NOISE)
-    members = members[np.argsort(ids[members], kind="stable")]
-    if not k:
-        return members
-    group = ids[members]
-    starts = np.searchsorted(group, np.arange(k))
-    centres = np.add.reduceat(rows[members], starts, axis=0, dtype=np.float64)
-    cosine = np.einsum("nd,nd->n", rows[members], centres[group].astype(np.float32))
-    order = np.lexsort((-cosine, group))
-    kept = np.maximum(2, np.ceil(near * np.bincount(group)))
-    return members[order[np.arange(len(group)) - starts[group] < kept[group]]]
-
-
-def _measured(rows, groups, same, different):
-    (near, near_from), (far, far_from) = same, different
-    return Pairs(
-        same=_pair_distances(rows, near),
-        same_pairs=near,
-        same_groups=groups[near[:, 0]],
-        same_from=near_from,
-        different=_pair_distances(rows, far),
-        different_pairs=far,
-        different_groups=groups[far],
-        different_from=far_from,
-    )
-
-
 def _pair_distances(rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Give 1 - cos of pairs (P, 2) of rows, a block of pairs at a time."""
     step = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
@@ -370,6 +431,19 @@ def _pair_distances(rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         for part in np.split(pairs, range(step, len(pairs), step))
     ]
     return 1 - np.concatenate(cosines)
+
+
+def _place(far: np.ndarray, allowed: int) -> float:
+    """Give the threshold halfway between the farthest of so many sorted distances and the next."""
+    barred = far[allowed]
+    below = far[: np.searchsorted(far, barred)]
+    if len(below) == 0:
+        raise DataError(
+            f"The {allowed + 1} nearest of {len(far)} pairs all lie at distance {barred:g}, so no "
+            f"threshold lets {allowed} of them match: look for a collapsed encoder, or for copies "
+            "of pictures."
+        )
+    return float((below[-1] + barred) / 2)
 
 
 def _range(hit, groups, confidence, resamples, rng):

@@ -341,6 +341,6 @@ def read_checkpoint(path: Path, *, mapped: bool = False) -> dict:
         raise CheckpointError(f"{path} holds no encoder of this package. Give a run's checkpoint.")
     number, rows = state.get("round", 1), state.get("metrics")
     known = number if rows is None else max((row["round"] for row in rows), default=0)
-    if type(number) is not int or number < 1 or number != known:
+    if type(number) is not int or number < 0 or number != known:
         raise CheckpointError(damaged(path, f"its round is {number!r:.20}"))
     return state

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from reseen.data.loading import Crops
@@ -18,7 +19,7 @@ from reseen.metrics.clusters import centres
 from reseen.records import Image, distinct, people_of
 from reseen.report.evidence import Evidence, gapless
 from reseen.report.plotting import INK, add_legend, colours, new_figure, shortened, styled
-from reseen.report.section import Section, charts, paragraph, table, under, unfinished
+from reseen.report.section import Section, beside, charts, paragraph, table, under, unfinished
 from reseen.report.sheets import Cell, Row, plot_sheet, sheet_html
 from reseen.report.thumbnails import Thumbnails
 
@@ -31,8 +32,16 @@ PAIRS, CROPS, VIEWED = 6, 6, 2
 MEASURED = 200
 """Crops whose masks are held against the maps."""
 
-SAID = {"before": "energy in", "after": "energy out", "left": "left over", "last": "energy"}
+SAID = {
+    "before": "energy before attention",
+    "after": "energy after attention",
+    "left": "energy left over",
+    "last": "energy of the last map",
+}
 """Names of maps of attention, as they stand below a crop."""
+
+STAGES = {"before": "before attention", "after": "after attention"}
+"""Names of the last maps where attention follows them; without attention there is one last map."""
 
 
 class Pair(NamedTuple):
@@ -94,7 +103,9 @@ def pair_rows(runs: Sequence[Evidence], pairs: Sequence[Pair]) -> list[Row]:
         for stage in last_stages(run.encoder):
             asked, found = pair_cam(run.encoder, pixels[::2], pixels[1::2], stage)
             for row, pair, a, b in zip(cells, pairs, asked, found, strict=True):
-                row += [Cell(pair.asked, named + stage, heat=a), Cell(pair.found, "", heat=b)]
+                name = _stage(run, stage)
+                row.append(Cell(pair.asked, f"{named}asked, {name}", heat=a))
+                row.append(Cell(pair.found, f"{named}found, {name}", heat=b))
         for note, a, b in zip(notes, features[::2], features[1::2], strict=True):
             note.append(f"{named}similarity {a @ b:.2f}")
     return [
@@ -122,7 +133,7 @@ def map_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
             "",
             [
                 Cell(image, "crop"),
-                *(Cell(image, name, heat=heat[i]) for name, heat in cams.items()),
+                *(Cell(image, _stage(run, name), heat=heat[i]) for name, heat in cams.items()),
                 None,
                 *(
                     Cell(image, SAID.get(name, name), heat=heat[i] / max(heat[i].max(), 1e-12))
@@ -161,7 +172,7 @@ def drop_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
             cells = [
                 *(Cell(image, f"drop {stage}", heat=mask) for stage, mask in masks.items()),
                 None,
-                *(Cell(image, name, heat=heat[i]) for name, heat in cams.items()),
+                *(Cell(image, _stage(run, name), heat=heat[i]) for name, heat in cams.items()),
             ]
             rows.append(Row(image.path.name, f"view {view}", cells))
     return sorted(rows, key=lambda row: row.title)
@@ -204,6 +215,7 @@ def plot_shares(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> "Figu
         axes.set_yticks(range(len(maps)), [SAID.get(name, name) for name in maps])
         axes.set_ylim(len(maps) - 0.5, -0.5)
         axes.set_xlim(0)
+        axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.grid(False, axis="y")
         if len(found) > 1:
@@ -230,7 +242,8 @@ def show_attention(
     if not runs:
         return Section(title, waiting)
     several = len(runs) > 1
-    html, figures, tables = [paragraph(ABOUT), waiting], {}, {}
+    html, figures, tables = [], {}, {}
+    told = paragraph(ABOUT) + "".join(paragraph(grid(run, several)) for run in runs) + waiting
     found = {run.title: shares for run in runs if (shares := shares_on_person(run))}
     if found:
         lines = [
@@ -242,10 +255,10 @@ def show_attention(
         ]
         figures["attention-person"] = plot_shares(found)
         shown = [[n, SAID.get(w, w), f"{share:.1%}", f"{area:.1%}"] for n, w, share, area in lines]
-        html += [
-            table([["run", "map", "on the person", "their area"], *shown]),
-            charts({"attention-person": (figures["attention-person"], SHARES)}),
-        ]
+        lines = [["run", "map", "on the person", "their area"], *shown]
+        told += table(lines if several else [line[1:] for line in lines])
+        told = beside(told, charts({"attention-person": (figures["attention-person"], SHARES)}))
+    html.append(told)
     if not pictures.pictures:
         return Section(title, "".join(html), figures, tables)
     if several:
@@ -258,9 +271,31 @@ def show_attention(
         laid[f"drops{last}"] = named, "Two views with dropped blocks", drop_rows(run, stages)
     for name, (run_title, heading, rows) in laid.items():
         if rows:
-            html.append(under(run_title, f"<h3>{heading}</h3>{sheet_html(rows, pictures)}"))
+            sheet = sheet_html(rows, pictures)
+            shut = f"<details><summary>{heading}</summary>{sheet}</details>"
+            html.append(under(run_title, shut))
             figures[f"attention-{name}"] = plot_sheet(rows, pictures)
     return Section(title, "".join(html), figures, tables)
+
+
+def grid(run: Evidence, named: bool) -> str:
+    """Say how coarse the maps of a run are, which tells how exactly one can look at them."""
+    size = run.encoder.settings
+    pixels = torch.zeros(1, 3, size.height, size.width, dtype=torch.uint8)
+    with torch.inference_mode():
+        high, wide = run.encoder.map(pixels.to(run.encoder.device)).shape[-2:]
+    return (
+        f"The encoder{f' of {run.title}' if named else ''} sees crops {size.height} pixels high and "
+        f"{size.width} wide. Its last map has {high} x {wide} cells, so one cell stands for about "
+        f"{size.height / high:.0f} x {size.width / wide:.0f} pixels and what is around them: warmth "
+        "beside a person may come from the person."
+    )
+
+
+def _stage(run: Evidence, name: str) -> str:
+    """Name a stage as it stands below a crop."""
+    last = STAGES if len(last_stages(run.encoder)) > 1 else {"after": "last map"}
+    return last.get(name, name)
 
 
 def _classes(run: Evidence, count: int) -> tuple[list[Image], np.ndarray]:
@@ -291,12 +326,14 @@ def _pixels(crops: Crops) -> Tensor:
 
 
 ABOUT = (
-    "Class activation maps (Grad-CAM): the warmer, the more a place speaks for the similarity of "
-    "two crops, or for the class of one, which is the mean of its cluster. The stages of the "
-    "backbone come first; before and after are the last map before attention and behind it. "
-    "Behind the gap stand maps that need no class: the weights of each attention under its name, "
-    "and the energy (sum of squares) of the map that it gets and gives. With domain-adaptive "
-    "attention, energy out is the part that two domains share, left over what is specific to one."
+    "Class activation maps (Grad-CAM). The warmer a place, the more it adds to the similarity of two "
+    "crops, or to the similarity of a crop to the mean of its cluster. They are shown for the stages "
+    "of the backbone and for the last map, before and after attention where the encoder has some. "
+    "After the gap are maps that need no class: the weights of each attention, and the energy (sum "
+    "of squares over the channels) of a map. With domain-adaptive attention, energy after attention "
+    "is the part that both domains share, and energy left over the part of one domain alone."
 )
 
-SHARES = "Dashed: the person's share of the area, which looking nowhere in particular would give."
+SHARES = (
+    "Dashed: the person's share of the area, which a map that is the same everywhere would give."
+)

@@ -9,17 +9,20 @@ from scipy import sparse
 from reseen.cluster.density import encode_images
 from reseen.errors import counted
 from reseen.metrics.clusters import by_distance, by_jaccard, majority, merges, newest, splits
-from reseen.records import NOISE, PseudoLabels
+from reseen.records import JUNK, NOISE, PseudoLabels
 from reseen.report.evidence import Learnt
 from reseen.report.sheets import Cell, Row, mark
 
 SHOWN = 4
 """Splits, merges and new clusters on a sheet."""
 
-PARTS, EACH = 4, 4
+HALF = 0.5
+"""Only a person whom more than this share of a cluster shows is the person of the cluster."""
+
+PARTS, EACH = 3, 3
 """Parts of a split or merge on a sheet, and crops of each."""
 
-NEAREST, FARTHEST = 10, 4
+NEAREST, FARTHEST = 7, 3
 """Members of a cluster in an order: the first, and the last."""
 
 
@@ -133,11 +136,11 @@ def order_rows(
         labels: of these.
         encoding: (N, N), as `encode` gives it.
         cluster: which.
-        people: (N,) who each shows, or JUNK; whom most members show is right.
+        people: (N,) who each shows, or JUNK; whom more than half of the members show is right.
 
     Source: Ji et al., ADTC, ECCV 2020, Fig. 5.
     """
-    rows, most = [], majority(labels, people)[0][cluster]
+    rows, most = [], most_of(labels, people)[0][cluster]
     for name, (members, distances) in {
         "Euclidean distance to the mean": by_distance(learnt.features, labels, cluster),
         "mean Jaccard distance to the others": by_jaccard(encoding, labels, cluster),
@@ -147,6 +150,12 @@ def order_rows(
         cells = _ends(learnt, members, words.__getitem__, kinds)
         rows.append(Row(f"Cluster {cluster}", f"by {name}", cells))
     return rows
+
+
+def most_of(labels: PseudoLabels, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give whom more than half of each cluster shows (K,), or JUNK, and the largest share (K,)."""
+    who, share = majority(labels, people)
+    return np.where(share > HALF, who, JUNK), share
 
 
 def encode(features: np.ndarray, settings: Mapping[str, Any]) -> sparse.csr_matrix:

@@ -9,8 +9,10 @@ from reseen.errors import counted
 from reseen.metrics.clusters import Centres, centres, majority, members_of, merges, mixture
 from reseen.records import JUNK, NOISE, Image, cameras_of, people_of
 from reseen.report.closer import (
+    HALF,
     encode,
     merge_rows,
+    most_of,
     newest_rows,
     order_rows,
     split_rows,
@@ -18,8 +20,8 @@ from reseen.report.closer import (
     table_of_splits,
 )
 from reseen.report.evidence import Evidence, Learnt
-from reseen.report.plotting import PALETTE, add_legend, colours, new_figure, shortened, styled
-from reseen.report.section import Rows, Section, charts, paragraph, under
+from reseen.report.plotting import PALETTE, add_legend, colours, new_figure, styled, wrapped
+from reseen.report.section import Rows, Section, beside, charts, paragraph, under
 from reseen.report.sheets import Cell, Row, mark, plot_sheet, seen_by, sheet_html
 from reseen.report.thumbnails import Thumbnails
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 SHOWN = 4
 """Clusters of each kind on a sheet."""
 
-NEAREST, FARTHEST = 10, 4
+NEAREST, FARTHEST = 7, 3
 """Members of a cluster on a sheet: next to the centre, and far from it."""
 
 LEAST = 4
@@ -85,7 +87,7 @@ def plot_cameras(mix: np.ndarray, names: Sequence[str], sizes: np.ndarray) -> "F
             ylabel="share of members",
         )
         below = np.zeros(len(order))
-        labels = shortened(names, 21)
+        labels = wrapped(names)
         for column, colour in enumerate(colours(len(names))):
             share = shares[:, column]
             axes.bar(range(len(order)), share, 0.9, below, color=colour, label=labels[column])
@@ -122,14 +124,14 @@ def contact_rows(
         named: names of the cameras, where the data gives them.
 
     Returns:
-        Rows of the largest, tightest and loosest clusters, and of the noise points next to a
-        cluster and farthest from all.
+        Rows of typical clusters (at even steps from the tightest to the loosest), of the largest,
+        tightest and loosest, and of the noise points next to a cluster and farthest from all.
     """
     images, labels = learnt.images, learnt.labels
     assert labels is not None
     members = members_of(labels)
     person = people_of(images)
-    who, share = majority(labels, person)
+    who, share = most_of(labels, person)
     truth = bool((person != JUNK).any())
     camera, names = named_cameras(images, named or {})
     mix, tints = mixture(labels, camera, len(names)), colours(len(names))
@@ -151,13 +153,17 @@ def contact_rows(
         note = f"{counted(len(order), 'member')}, mean distance {found.spread[cluster]:.2f}"
         seen = np.flatnonzero(mix[cluster])
         note += f", {len(seen)} of {counted(len(names), 'camera')}" if names else ""
-        note += f", {share[cluster]:.0%} one person" if truth else ""
+        if truth:
+            most = "one person" if share[cluster] > HALF else "of the most frequent person"
+            note += f", {share[cluster]:.0%} {most}"
         parts = [(names[c], float(mix[cluster, c] / mix[cluster].sum()), tints[c]) for c in seen]
         return Row(f"Cluster {cluster}", note, ends(order, who[cluster]), parts)
 
     outside = np.flatnonzero(labels.ids == NOISE)
     outside = outside[np.argsort(found.distances[outside], kind="stable")]
+    middle = tight[len(tight) * (1 + 2 * np.arange(SHOWN)) // (2 * SHOWN)] if len(tight) else tight
     rows = {
+        "Typical": [row(c) for c in dict.fromkeys(middle.tolist())],
         "Largest": [row(c) for c in np.argsort(-found.sizes, kind="stable")[:SHOWN]],
         "Tightest": [row(c) for c in tight[:SHOWN]],
         "Loosest": [row(c) for c in tight[::-1][:SHOWN]],
@@ -180,8 +186,8 @@ def closer_rows(learnt: Learnt, settings: Mapping[str, Any]) -> dict[str, list[R
     labels, people = learnt.labels, people_of(learnt.images)
     assert labels is not None
     rows = {
-        "Torn apart": split_rows(learnt, labels, people),
-        "Mixed": merge_rows(learnt, labels, people),
+        "Split": split_rows(learnt, labels, people),
+        "Merged": merge_rows(learnt, labels, people),
     }
     if learnt.before is not None:
         rows["New"] = newest_rows(learnt, learnt.before, labels)
@@ -216,7 +222,7 @@ def table_of_clusters(
 def show_clusters(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     """Show the clusters of each run's last round."""
     several = len(runs) > 1
-    html, figures, tables = [paragraph(ABOUT)], {}, {}
+    html, figures, tables = [], {}, {}
     for number, run in enumerate(runs, 1):
         prefix = f"clusters-{number}-" if several else "clusters-"
         text, drawn, found = _of(run, pictures)
@@ -244,14 +250,14 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
         seen = (mix > 0).sum(1)
         about = f"{np.mean(seen > 1):.0%} of all clusters join images of several cameras."
         figures["cameras"] = plot_cameras(mix, names, found.sizes), about
-    html = charts(figures)
+    html = beside(paragraph(ABOUT), charts(figures))
     if run.labelled < run.round:
         said = f"Round {run.round} made no clusters: these are of round {run.labelled}."
         html = paragraph(said) + html
     drawn = {name: figure for name, (figure, _) in figures.items()}
     sheets = contact_rows(learnt, found, named) | closer_rows(learnt, run.facts["settings"])
     for name, rows in sheets.items():
-        html += f"<h3>{name}</h3>{sheet_html(rows, pictures)}"
+        html += f"<h3>{name} <small>{SHEETS[name]}</small></h3>{sheet_html(rows, pictures)}"
         if pictures.pictures:
             drawn[name.lower().replace(" ", "-")] = plot_sheet(rows, pictures)
     tables: dict[str, Rows] = {"all": table_of_clusters(learnt, found, named)}
@@ -263,12 +269,22 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
 
 
 ABOUT = (
-    "The clusters of the last round, measured by the features of the encoder that learnt from "
-    "them. Members stand in the order of their Euclidean distance to the mean of their cluster, "
-    "which is the number below each; after a gap come the farthest. Where people are known, ✓ is "
-    "the person that most of the cluster shows and ✗ somebody else. The bar is the share of each "
-    "camera. Torn apart are people in several clusters, mixed are clusters of several people, the "
-    "most wrong pairs of images first. "
-    "New clusters share few images with any of the round before. Two orders shows one cluster by "
-    "Euclidean and by k-reciprocal Jaccard distance."
+    "The clusters of the last round, and the features of the encoder after that round. The members "
+    "of a cluster are sorted by the Euclidean distance to its mean, which is the number below each "
+    "crop; the members after the gap are the farthest. Where people are known and more than half of "
+    "a cluster shows one person, ✓ marks that person and ✗ everybody else; clusters without such a "
+    "majority have no marks. The bar shows the share of each camera."
 )
+
+SHEETS = {
+    "Typical": "a sample at even steps from the tightest cluster to the loosest",
+    "Largest": "by number of members",
+    "Tightest": "smallest mean distance to the centre",
+    "Loosest": "largest mean distance to the centre",
+    "Noise": "images in no cluster",
+    "Split": "people whose images are in several clusters, those with most separated pairs first",
+    "Merged": "clusters that hold several people, those with most wrong pairs first",
+    "New": "clusters that share fewest images with those of the round before",
+    "Two orders": "one cluster sorted by Euclidean and by k-reciprocal Jaccard distance",
+}
+"""What each sheet shows."""

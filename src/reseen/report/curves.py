@@ -12,7 +12,14 @@ from reseen.engine.progress import duration
 from reseen.methods import METHODS
 from reseen.report.evidence import Evidence
 from reseen.report.plotting import INK, PALETTE, add_legend, colours, new_figure, shortened, styled
-from reseen.report.section import Rows, Section, charts, paragraph, table
+from reseen.report.section import (
+    Rows,
+    Section,
+    beside,
+    charts,
+    paragraph,
+    table,
+)
 from reseen.report.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -58,6 +65,9 @@ RESULTS = {
     **dict(clusters="clusters", noise="noise", nmi="NMI", ari="ARI", pairwise_f="pairwise F"),
     **dict(stability="stability", loss="loss"),
 }
+
+BEST = "best on test"
+"""Names the round with the highest mAP."""
 
 WEIGHTS = "encoder.weights"
 """The setting that may hold the path of a file."""
@@ -167,7 +177,10 @@ def judged(rows: Numbers) -> Numbers:
 
 
 def results(runs: Mapping[str, Numbers]) -> Rows:
-    """Lay out each run before it learnt, its last and its best round, as text."""
+    """Lay out each run before it learnt, its last and its best round, as text.
+
+    The best round may be the untrained one, round 0.
+    """
     lines: list[tuple[str, str, Mapping[str, float]]] = []
     for title, rows in runs.items():
         done = [row for row in rows if row["round"] > 0]
@@ -179,8 +192,8 @@ def results(runs: Mapping[str, Numbers]) -> Rows:
         if searched and searched[-1] is not done[-1]:  # at work, or searched now and then
             lines.append((title, "last searched", searched[-1]))
         if searched:
-            best = max(searched, key=lambda row: row["mAP"])
-            lines.append((title, "best on test", best))
+            best = max((row for row in rows if "mAP" in row), key=lambda row: row["mAP"])
+            lines.append((title, BEST, best))
     names = [name for name in RESULTS if any(name in row for _, _, row in lines)]
     body = [
         [title, which, row["round"]]
@@ -188,6 +201,15 @@ def results(runs: Mapping[str, Numbers]) -> Rows:
         for title, which, row in lines
     ]
     return [["run", "", "round", *(RESULTS[name] for name in names)], *body]
+
+
+def turned(rows: Rows) -> Rows:
+    """Lay out the results of one run with a column for each of its rounds, which is narrow."""
+    titles, lines = rows[0][3:], rows[1:]
+    return [
+        ["", *(f"{which}, round {number}" for _, which, number, *_ in lines)],
+        *([title, *(line[i] for line in lines)] for i, title in enumerate(titles, 3)),
+    ]
 
 
 def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
@@ -310,8 +332,7 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         "run-rounds": measured(rows),
         "run-environment": environments(facts),
     }
-    parts = [table(about(named))]
-    parts += [
+    parts = [
         paragraph(
             f"Round {number} of {run.title} is not kept: it failed, or is not finished. The round "
             "before is the result."
@@ -319,24 +340,26 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         for run in runs
         for number in run.unkept
     ]
-    if len(tables["run-results"]) > 1:
-        best = (
-            "The best round was chosen by the test set, so it flatters; the last one is the result."
-        )
-        parts += [table(tables["run-results"])]
-        parts += (
-            [paragraph(best)] if any(r[1] == "best on test" for r in tables["run-results"]) else []
-        )
-        parts += [charts(drawn)]
+    lines = tables["run-results"]
+    if len(lines) > 1:
+        told = table(turned(lines) if len(runs) == 1 else lines)
+        told += paragraph(CHOSEN) if any(line[1] == BEST for line in lines) else ""
+        parts += [beside(told, charts(drawn)) if len(runs) == 1 else told + charts(drawn)]
     else:
         parts += [paragraph("No round is finished yet.")]
     differs = "Settings that differ from the method's own" + (
         ", or from run to run" if len(runs) > 1 else ""
     )
+    if len(runs) == 1:  # its name is in the title of the page
+        changed = [[*changed[0][:-1], "this run"], *changed[1:]]
     parts += [
-        f"<h3>{differs}</h3>",
-        table(changed) if len(changed) > 1 else paragraph("None."),
-        "<details><summary>Made with</summary>" + table(tables["run-environment"]) + "</details>",
+        beside(
+            "<h3>About</h3>" + _columns(about(named)),
+            f"<h3>{differs}</h3>" + (table(changed) if len(changed) > 1 else paragraph("None.")),
+            "<details><summary>Versions and machine</summary>"
+            + _columns(tables["run-environment"])
+            + "</details>",
+        )
     ]
     return Section(
         "The run" if len(runs) == 1 else "The runs",
@@ -346,13 +369,23 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     )
 
 
+def _columns(rows: Rows) -> str:
+    """Give a table with a column for each run; the name of a single one need not stand above."""
+    return table(rows) if len(rows[0]) > 2 else table(rows[1:], titled=False)
+
+
+CHOSEN = (
+    "The last round is the result of the run. The best round was chosen with the labels of the test "
+    "set, as most papers do, so its numbers are too good; round 0 is the encoder before training."
+)
+
 CAPTIONS = {
     "accuracy": "Mean average precision of the search, and queries whose first hit is right.",
     "loss": "Mean loss of each round. It is not comparable where the number of clusters changes.",
     "clusters": "Clusters found in each round.",
-    "noise": "Share of the training images that are in no cluster and teach nothing.",
+    "noise": "Share of the training images in no cluster (noise), which are not trained on.",
     "agreement": "1 is perfect. Noise points count as clusters of one.",
-    "stability": "1: the same clusters as in the round before; 0: unrelated ones. Needs no truth.",
+    "stability": "1: the same clusters as in the round before; 0: unrelated ones. Needs no labels.",
     "stages": "Mean of all rounds; searching where there was a search.",
 }
 """What stands below each figure."""

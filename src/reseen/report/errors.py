@@ -21,8 +21,9 @@ from reseen.report.plotting import (
     new_figure,
     shortened,
     styled,
+    wrapped,
 )
-from reseen.report.section import Section, charts, paragraph, table, unfinished
+from reseen.report.section import Section, beside, charts, paragraph, table_of_runs, unfinished
 from reseen.report.threshold import asked_for
 from reseen.report.thumbnails import Thumbnails
 
@@ -34,6 +35,9 @@ BARS = 60
 
 WRITTEN = 12
 """Cameras up to which the figure of pairs has its numbers written in."""
+
+LEVEL = 3
+"""Letters of a camera's name that have room below a column; longer names are turned."""
 
 
 def plot_first_errors(found: Mapping[str, FirstErrors]) -> "Figure":
@@ -81,8 +85,10 @@ def plot_camera_pairs(found: FirstErrors, names: Sequence[str]) -> "Figure":
             ylabel="camera of the query",
         )
         shown = axes.imshow(share, cmap="Oranges", vmin=0, vmax=max(0.01, share.max(initial=0)))
-        axes.set_xticks(range(count), names)
-        axes.set_yticks(range(count), names)
+        words = wrapped(names, 16)
+        long = max(map(len, names), default=0) > LEVEL
+        axes.set_xticks(range(count), words, rotation=90 if long else 0)
+        axes.set_yticks(range(count), words)
         axes.grid(False)
         if count <= WRITTEN:
             for row in range(count):
@@ -183,12 +189,16 @@ def show_errors(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
             drawn[key] = plot_camera_pairs(of, names), about
     if margins:
         drawn["errors-margins"] = plot_margins(margins), MARGINS
-    html = paragraph(ABOUT) + waiting + table(summary(found, margins)) + charts(drawn)
+    told = paragraph(ABOUT) + waiting + table_of_runs(summary(found, margins))
+    html = beside(told, charts(drawn)) if len(runs) == 1 else told + charts(drawn)
     figures = {name: figure for name, (figure, _) in drawn.items()}
     return Section(title, html, figures, {"errors-cameras": table_of_pairs(found, names)})
 
 
-UNKNOWN = "No query here has a match in a gallery, so no error can be told."
+UNKNOWN = (
+    "Errors can be counted only where queries and a gallery with known people are given: here no "
+    "query has a picture of the same person in the gallery."
+)
 
 ABOUT = (
     "An error is a query whose first crop shows somebody else. The query's person by the query's "
@@ -200,7 +210,10 @@ FIRST = (
     "light along with people."
 )
 
-PAIRS = "Errors, as numbers and as a share of the queries of that camera; own cameras diagonally."
+PAIRS = (
+    "Errors as counts, coloured by their share of that camera's queries. The diagonal: wrong crops by "
+    "the camera of the query itself."
+)
 
 MARGINS = (
     "Triplets of a crop, another of the same person and one of a stranger, drawn by chance. Left "

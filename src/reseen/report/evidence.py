@@ -22,10 +22,10 @@ from reseen.engine.folder import (
     read_paths,
 )
 from reseen.engine.progress import QUIET, Screen
-from reseen.errors import CheckpointError, DataError
+from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.nets.encoder import Encoder
 from reseen.records import NOISE, Dataset, Image, PseudoLabels, Ranking, distinct
-from reseen.training import load
+from reseen.training import is_shipped, load
 
 
 class Learnt(NamedTuple):
@@ -56,8 +56,10 @@ class Tested(NamedTuple):
 class Evidence:
     """A run to report on, at work or done; everything is read when it is first asked for.
 
+    Also the encoder that ships, which has no run: what it makes of the data can be shown.
+
     Args:
-        folder: of the run.
+        folder: of the run; or `reseen-tiny`, and then there must be data.
         data: what it learnt from, with its queries and gallery; without it the training images
             are those that the run names, and nothing is known of their cameras and people.
         title: names the run; by default its folder does.
@@ -66,6 +68,7 @@ class Evidence:
 
     Raises:
         CheckpointError: the folder holds no run.
+        SettingsError: there is neither a run nor data.
     """
 
     def __init__(
@@ -81,11 +84,16 @@ class Evidence:
         self.folder = Path(folder)
         self.data = data
         self.title = (title or self.folder.resolve().name).encode(errors="replace").decode()
-        self.facts: dict[str, Any] = read_facts(self.folder)
+        self.shipped = is_shipped(self.folder)
+        if self.shipped and not (data and data.train):
+            raise SettingsError(
+                f"{folder} is no run, so it needs crops to look at: reseen report {folder} DATA."
+            )
+        self.facts: dict[str, Any] = {"settings": {}} if self.shipped else read_facts(self.folder)
         self._look()
         self._device = device
         self._loading = loading
-        self._screen = screen
+        self.screen = screen
         self._features: dict[Path, np.ndarray] = {}
         self._frames: dict[Path, tuple[str, ...]] = {}
 
@@ -98,8 +106,8 @@ class Evidence:
 
     @property
     def trained(self) -> bool:
-        """Whether a round is finished, so that there is an encoder."""
-        return checkpoint(self.folder, "last").exists()
+        """Whether a round is finished, so that there is an encoder; or one that ships."""
+        return self.shipped or checkpoint(self.folder, "last").exists()
 
     @property
     def searchable(self) -> bool:
@@ -111,7 +119,7 @@ class Evidence:
     def left_out(self) -> int:
         """How many training images could not be read, as far as they were looked at."""
         seen = "learnt" in vars(self)
-        return len(read_paths(self.folder)) - len(self.learnt.images) if seen else 0
+        return len(self._paths()) - len(self.learnt.images) if seen else 0
 
     @property
     def first_frames(self) -> bool:
@@ -153,7 +161,7 @@ class Evidence:
         Raises:
             DataError: pictures are not where they were, or the data is another.
         """
-        paths = read_paths(self.folder)
+        paths = self._paths()
         if not paths or any(path == Path() or "\0" in str(path) for path in paths):
             raise self._lost(paths)
         images = found(paths, self.data) if self.data else tuple(map(Image, paths))
@@ -180,6 +188,11 @@ class Evidence:
         data = replace(self.data, query=tuple(query), gallery=tuple(gallery))
         return Tested(kept, features, search(data, kept, features), data)
 
+    def _paths(self) -> list[Path]:
+        if self.shipped and self.data:
+            return [image.path for image in self.data.train]
+        return read_paths(self.folder)
+
     def crops(self, images: Sequence[Image]) -> Crops:
         """Read a few images at the size of the encoder; of tracklets their first frames."""
         stills = [replace(image, path=image.paths[0], frames=()) for image in images]
@@ -198,8 +211,8 @@ class Evidence:
         """Make the features that are not there yet; give the positions of images that have some."""
         new = [image for image in images if image.path not in self._features]
         if new:
-            crops = extraction.load(new, self.encoder, self._loading, self._screen)
-            track = self._screen.track("extracting")
+            crops = extraction.load(new, self.encoder, self._loading, self.screen)
+            track = self.screen.track("extracting")
             rows = extraction.extract(self.encoder, crops, track=track)
             self._features |= dict(zip((i.path for i in crops.images), rows, strict=True))
             self._frames |= {image.path: image.frames for image in crops.images}

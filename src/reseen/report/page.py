@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reseen.engine.files import written
+from reseen.engine.progress import UNTRACKED, Track
 from reseen.errors import SettingsError, counted
 from reseen.report.plotting import save_figure
 from reseen.report.section import Section
@@ -24,6 +25,8 @@ MARK = "reseen report wrote the files named below, and its next report removes t
 
 FORMULA = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 """Letters with which a formula begins, or what comes before one; also those of full width."""
+
+TOP = '<a href="#top" title="To the top" aria-label="To the top">↑</a>'
 
 MADE_BY = "Made by reseen"
 """Ends a page, and tells it from other pages."""
@@ -60,8 +63,8 @@ def write_page(
         '<meta name=viewport content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title>\n"
         f"<style>\n{_own('page.css')}{pictures.css()}\n</style></head>\n<body>"
-        f"<header><h1>{escape(title)}</h1><div class=notice>{said}</div>"
-        f"<nav>{links if len(sections) > 1 else ''}</nav></header>\n<main>{parts}</main>\n"
+        f"<header id=top><h1>{escape(title)}</h1><div class=notice>{said}</div></header>\n"
+        f"<nav>{TOP + links if len(sections) > 1 else ''}</nav>\n<main>{parts}</main>\n"
         f"<footer>{MADE_BY} {version('reseen')}.</footer>\n"
         f"<script>\n{_own('page.js')}</script></body></html>\n"
     )
@@ -124,13 +127,14 @@ def former_files(folder: Path) -> list[str]:
     return [name for name in names if re.fullmatch(r"[^/\\:\0]+\.(png|svg|csv)", name)]
 
 
-def write_files(folder: Path, sections: Sequence[Section]) -> bool:
+def write_files(folder: Path, sections: Sequence[Section], track: Track = UNTRACKED) -> bool:
     """Write the figures of sections as PNG and SVG, their numbers as CSV, and a list of all.
 
     Args:
         folder: made if it is not there. What the list of an earlier report names is removed: it
             may show what this one is asked to leave out.
         sections: with figures and tables of different names.
+        track: shows how many of the figures are written.
 
     Returns:
         Whether letters in figures had to be replaced, as `save_figure` says.
@@ -151,10 +155,11 @@ def write_files(folder: Path, sections: Sequence[Section]) -> bool:
     with written(folder / LIST) as file:
         file.write("".join(f"{line}\n" for line in (MARK, *names)).encode())
     replaced = False
+    figures = [item for section in sections for item in section.figures.items()]
+    for name, figure in track(figures, len(figures)):
+        save_figure(figure, folder / f"{name}.svg")  # before letters are replaced for the other
+        replaced |= save_figure(figure, folder / f"{name}.png")
     for section in sections:
-        for name, figure in section.figures.items():
-            save_figure(figure, folder / f"{name}.svg")  # before letters are replaced for the other
-            replaced |= save_figure(figure, folder / f"{name}.png")
         for name, rows in section.tables.items():
             out = StringIO()
             csv.writer(out, lineterminator="\n").writerows([defused(c) for c in r] for r in rows)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 from warnings import catch_warnings, filterwarnings
@@ -89,11 +90,21 @@ def add_legend(figure: "Figure", most: int, *given: Sequence[Any], **style: Any)
         given: lines and words, where they are not those of the axes.
         style: as in `Figure.legend`.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     drawn = (axes.get_legend_handles_labels()[1] for axes in figure.axes)
     words = given[1] if given else [word for words in drawn for word in words]
-    wide = 0.45 + 0.07 * max(map(len, words), default=0)  # inches of a line and its word
-    columns = max(1, min(most, int(figure.get_figwidth() / wide), len(words)))
-    figure.legend(*given, loc="outside lower center", ncols=columns, **style)
+    for columns in range(max(1, min(most, len(words))), 0, -1):
+        legend = figure.legend(*given, loc="outside lower center", ncols=columns, **style)
+        with _drawn(figure):
+            wide = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
+        if columns == 1 or ROOM * wide <= figure.bbox.width:
+            break
+        legend.remove()
+
+
+ROOM = 1.15
+"""A page shows a legend in a font of the reader, which may be as much wider than ours."""
 
 
 def colours(count: int) -> list[str]:
@@ -190,7 +201,8 @@ def _texts(figure: "Figure") -> list[Any]:
 
 def _letters(figure: "Figure") -> frozenset[str]:
     """Give the letters of a figure that the font which comes with matplotlib has not."""
-    letters = frozenset("".join(text.get_text() for text in _texts(figure)))
+    text = "".join(text.get_text() for text in _texts(figure))
+    letters = frozenset(text.replace("\n", ""))
     return letters - _covered(_path_of(OWN_FONT), letters)
 
 
@@ -228,3 +240,8 @@ def shortened(names: Sequence[str], most: int = 28) -> list[str]:
     """Cut names that are too long for a legend in the middle."""
     half = (most - 1) // 2
     return [name if len(name) <= most else f"{name[:half]}…{name[-half:]}" for name in names]
+
+
+def wrapped(names: Sequence[str], most: int = 28) -> list[str]:
+    """Break names that are too long for one line of a legend or an axis; nothing is cut off."""
+    return [fill(name, most) or name for name in names]

@@ -8,7 +8,7 @@ import numpy as np
 from reseen.errors import DataError, counted
 from reseen.records import Dataset, Ranking
 from reseen.report.evidence import Evidence, Learnt
-from reseen.report.section import Section, paragraph, table, under, unfinished
+from reseen.report.section import Section, paragraph, table_of_runs, under, unfinished
 from reseen.report.sheets import Cell, Row, plot_sheet, seen_by, sheet_html
 from reseen.report.thumbnails import Thumbnails
 
@@ -80,7 +80,9 @@ def ranked_rows(data: Dataset, rankings: Mapping[str, Ranking], rows: np.ndarray
     return laid
 
 
-def neighbour_rows(learnt: Learnt, show: int, seed: int = 0) -> list[Row]:
+def neighbour_rows(
+    learnt: Learnt, show: int, seed: int = 0, named: Mapping[int, str] | None = None
+) -> list[Row]:
     """Lay out images drawn by chance and those most similar to each, of which nothing is known.
 
     Memory: O(show N).
@@ -92,12 +94,14 @@ def neighbour_rows(learnt: Learnt, show: int, seed: int = 0) -> list[Row]:
     for i, near in zip(drawn, similar, strict=True):
         order = np.argsort(-near, kind="stable")[: min(LISTED, len(near) - 1)]
         cells = [
-            Cell(learnt.images[j], f"{seen_by(learnt.images[j])} {near[j]:.2f}".strip())
+            Cell(learnt.images[j], f"{seen_by(learnt.images[j], named)} {near[j]:.2f}".strip())
             for j in order
         ]
         image = learnt.images[i]
         note = "the most similar training images"
-        laid.append(Row(image.path.name, note, [Cell(image, seen_by(image), "query"), *cells]))
+        laid.append(
+            Row(image.path.name, note, [Cell(image, seen_by(image, named), "query"), *cells])
+        )
     return laid
 
 
@@ -133,7 +137,7 @@ def show_ranked(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         return _unknown(title, runs, pictures)
     data = runs[0].tested.data
     rankings = {run.title: run.tested.ranking for run in runs}
-    html = paragraph(ABOUT) + waiting + table(scores(rankings))
+    html = paragraph(ABOUT) + waiting + table_of_runs(scores(rankings))
     skipped = runs[0].tested.ranking.skipped
     left_out = f"{counted(skipped, 'query has', 'queries have')} no match: left out."
     html += paragraph(left_out) if skipped else ""
@@ -155,20 +159,21 @@ def _unknown(title: str, runs: Sequence[Evidence], pictures: Thumbnails) -> Sect
         return Section(title, paragraph(f"{UNKNOWN} Nothing is shown without pictures."))
     html, figures = paragraph(UNKNOWN), {}
     for number, run in enumerate(runs, 1):
-        rows = neighbour_rows(run.learnt, DRAWN)
+        named = run.data.cameras if run.data else {}
+        rows = neighbour_rows(run.learnt, DRAWN, named=named)
         html += under(run.title if len(runs) > 1 else "", sheet_html(rows, pictures))
         figures[f"ranked-{number}"] = plot_sheet(rows, pictures)
     return Section(title, html, figures)
 
 
 ABOUT = (
-    "A query in blue, and the crops of the gallery that come first, nearest first: ✓ the same "
-    "person, ✗ somebody else. A crop of the same person by the same camera does not count and is "
-    "left out."
+    "Each row shows a query, in blue, and the gallery crops that are most similar to it, the most "
+    "similar first: ✓ the same person, ✗ somebody else. Crops of the same person by the same camera "
+    "are left out, as in the Market-1501 protocol."
 )
 
 UNKNOWN = (
-    "No query here has a match in a gallery, so nothing is right or wrong: training images drawn "
-    "by chance in blue, "
-    "and those most similar to each, with their similarity (1 is the same)."
+    "No query here has a picture of the same person in a gallery, so nobody can say which results "
+    "are right. Shown are training images drawn by chance, in blue, and the images most similar to "
+    "each, with their cosine similarity (1 is identical)."
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from os.path import commonpath
 from pathlib import Path
 
 from reseen.data.loading import Loading
@@ -11,6 +12,7 @@ from reseen.engine.files import check_out, refuse_inside
 from reseen.engine.folder import damaged_metrics, read_paths
 from reseen.engine.progress import Screen
 from reseen.errors import CheckpointError, SettingsError, counted
+from reseen.nets.backbones import TINY
 from reseen.records import Dataset
 from reseen.report.attention import show_attention
 from reseen.report.clusters import show_clusters
@@ -24,18 +26,24 @@ from reseen.report.section import Section
 from reseen.report.sweep import show_sweep
 from reseen.report.threshold import RATE, check_rate, show_threshold
 from reseen.report.thumbnails import Thumbnails
+from reseen.report.verdict import show_verdict
+from reseen.training import is_shipped
 
 SECTIONS: dict[str, Callable[[Sequence[Evidence], Thumbnails], Section]] = {
+    "verdict": show_verdict,
     "run": show_run,
     "sweep": show_sweep,
+    "map": show_map,
     "clusters": show_clusters,
     "ranked": show_ranked,
-    "attention": show_attention,
     "errors": show_errors,
     "threshold": show_threshold,
-    "map": show_map,
+    "attention": show_attention,
 }
 """The parts of a report, in their order."""
+
+OF_RUNS = ("run", "sweep", "clusters")
+"""Parts that say nothing of an encoder without a run."""
 
 
 def write_report(
@@ -59,7 +67,7 @@ def write_report(
     A run may still be at work: the page shows its rounds so far, and its last encoder.
 
     Args:
-        runs: their folders; several stand side by side, each once.
+        runs: their folders, or `reseen-tiny`; several stand side by side, each once.
         path: the .html file to write; PNG, SVG and CSV go into NAME.reseen beside it. Nothing that
             a report did not make is replaced.
         data: what they learnt from. Without it there are no queries, and nothing is known of the
@@ -97,8 +105,10 @@ def write_report(
     check_rate(false_match_rate)
     folders = list({Path(run).resolve(): Path(run) for run in runs}.values())
     for folder in folders:
-        if not folder.exists():
-            raise CheckpointError(f"{folder} does not exist. Give the folder of a run.")
+        if not (folder.exists() or is_shipped(folder)):
+            raise CheckpointError(
+                f"{folder} does not exist. Give the folder of a run, or {TINY} and crops."
+            )
     roots = {data.root} if data else set()
     for root in roots.union(*({p.parent for p in read_paths(folder)} for folder in folders)):
         refuse_inside(path, root)
@@ -115,20 +125,41 @@ def write_report(
         "threshold": partial(show_threshold, rate=false_match_rate),
         "map": partial(show_map, kind=map, most=points),
     }
-    every = [name for name in SECTIONS if name != "sweep" or len(folders) > 1]
-    names = [name for name in SECTIONS if name in (only or every)]
+    learnt = [run for run in evidence if not run.shipped]
+    every = [name for name in SECTIONS if name != "sweep" or len(learnt) > 1]
+    names = [n for n in SECTIONS if n in (only or every) and (learnt or n not in OF_RUNS)]
+    if not names:
+        raise SettingsError(
+            f"only is {', '.join(only)}, but {folders[0]} is no run. Name other parts, or leave "
+            "out only."
+        )
     sections = []
     for number, name in enumerate(names, 1):
         screen.say(f"report: {name}, part {number} of {len(names)}")
-        sections.append(shows[name](evidence, kept))
+        sections.append(shows[name](learnt if name in OF_RUNS else evidence, kept))
     screen.say("report: writing figures")
     said = notes(evidence, figures_folder(path))
-    if write_files(figures_folder(path), sections):
+    if write_files(figures_folder(path), sections, screen.track("writing figures")):
         said.append(REPLACED)
         screen.say(REPLACED)
-    title = f"Report: {', '.join(run.title for run in evidence)}"
-    write_page(path, title, sections, kept, said)
+    screen.say("report: writing the page")
+    write_page(path, page_title(evidence), sections, kept, said)
     return sections
+
+
+def page_title(runs: Sequence[Evidence]) -> str:
+    """Name a page after the data of its runs, and after the runs.
+
+    Without the data it is the folder that holds all training images.
+    """
+    names = []
+    for run in runs:
+        above = {str(image.parent.resolve()) for image in read_paths(run.folder)}
+        root = Path(commonpath(above)).name if above else ""
+        names.append(run.data.name if run.data else root)
+    data = ", ".join(filter(None, dict.fromkeys(names)))
+    named = ", ".join(run.title for run in runs)
+    return (f"{data} ({named})" if data else named).encode(errors="replace").decode()
 
 
 def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:

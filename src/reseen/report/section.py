@@ -28,15 +28,37 @@ class Section:
     """Written as NAME.csv."""
 
 
-def table(rows: Rows) -> str:
-    """Give a table; the first column is named, the others are numbers."""
-    head, *body = ([escape(str(cell)) for cell in row] for row in rows)
+def table(rows: Rows, *, titled: bool = True) -> str:
+    """Give a table; the first column is named, the others are numbers.
+
+    Args:
+        rows: its lines.
+        titled: whether the first line holds the titles of the columns.
+    """
+    cells = [[escape(str(cell)) for cell in row] for row in rows]
+    head = "".join(f"<th>{cell}</th>" for cell in cells[0]) if titled else ""
     lines = "".join(
         f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
-        for row in body
+        for row in cells[titled:]
     )
-    titles = "".join(f"<th>{cell}</th>" for cell in head)
-    return f"<div class=scroll><table><tr>{titles}</tr>{lines}</table></div>"
+    return f"<div class=scroll><table>{f'<tr>{head}</tr>' if head else ''}{lines}</table></div>"
+
+
+def table_of_runs(rows: Rows) -> str:
+    """Give a table with a line for each run, titled by the first column.
+
+    Of one run its values stand below each other, each beside its name: a narrow window has room
+    for them, and the name of the run need not be repeated.
+    """
+    head, *body = rows
+    if len(body) != 1:
+        return table(rows)
+    return table(list(zip(head[1:], body[0][1:], strict=True)), titled=False)
+
+
+def beside(*parts: str) -> str:
+    """Put pieces of HTML side by side where the window is wide, else below each other."""
+    return f"<div class=beside>{''.join(f'<div>{part}</div>' for part in parts if part)}</div>"
 
 
 def paragraph(text: str) -> str:

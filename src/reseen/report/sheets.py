@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reseen.records import JUNK, Image
-from reseen.report.plotting import GREY, new_figure, shortened, styled
+from reseen.report.plotting import GREY, new_figure, shortened, styled, wrapped
 from reseen.report.thumbnails import HEIGHT, WIDTH, Thumbnails
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def seen_by(image: Image, named: Mapping[int, str] | None = None) -> str:
 
 def sheet_html(rows: Sequence[Row], pictures: Thumbnails) -> str:
     """Show rows of crops in a page; where it has no pictures, their titles and notes alone."""
-    return "".join(_row(row, pictures) for row in rows)
+    return f"<div class=sheet>{''.join(_row(row, pictures) for row in rows)}</div>"
 
 
 def _row(row: Row, pictures: Thumbnails) -> str:
@@ -77,12 +77,15 @@ def _row(row: Row, pictures: Thumbnails) -> str:
 def _cell(cell: Cell | None, pictures: Thumbnails) -> str:
     if cell is None:
         return "<span class=gap>…</span>"
-    sign, _ = FRAMES.get(cell.kind, ("", ""))
     name = " ".join(filter(None, (cell.kind, cell.text, cell.image.path.name)))
     return (
         f'<figure class="crop {cell.kind}">{pictures.html(cell.image, name, cell.heat)}'
-        f"<figcaption>{sign} {escape(cell.text)}</figcaption></figure>"
+        f"<figcaption>{_sign(cell)} {escape(cell.text)}</figcaption></figure>"
     )
+
+
+def _sign(cell: Cell) -> str:
+    return FRAMES.get(cell.kind, ("", ""))[0]
 
 
 def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figure":
@@ -96,7 +99,10 @@ def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figu
 
     pictures = pictures or Thumbnails()
     wide = max(len(row.cells) for row in rows) * STEP
-    tall = len(rows) * TALL
+    words = [[cell and f"{_sign(cell)} {cell.text}".strip() for cell in row.cells] for row in rows]
+    lines = [[wrapped([word or ""], LETTERS)[0] for word in row] for row in words]
+    high = TITLE + HEIGHT + LINE * (2 + max(line.count("\n") for row in lines for line in row))
+    tall = len(rows) * high
     # One picture of all crops is drawn and written far quicker than one a crop.
     sheet = np.full((tall, wide, 3), 255, np.uint8)
     with styled():
@@ -105,7 +111,7 @@ def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figu
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         for number, row in enumerate(rows):
-            top = number * TALL + TITLE
+            top = number * high + TITLE
             title = f"{row.title}  {row.note}".encode(errors="replace").decode()
             title = shortened([title], max(30, wide // 9))[0]
             axes.text(GAP, top - 8, title, fontsize=8)
@@ -114,15 +120,15 @@ def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figu
                 if cell is None:
                     axes.text(left + WIDTH / 2, top + HEIGHT / 2, "…", ha="center")
                     continue
-                sign, colour = FRAMES.get(cell.kind, ("", GREY))
+                _, colour = FRAMES.get(cell.kind, ("", GREY))
                 thumbnail = pictures.pixels(cell.image, cell.heat)
                 sheet[top : top + HEIGHT, left : left + WIDTH] = thumbnail
                 frame = Rectangle((left, top), WIDTH, HEIGHT, fill=False, ec=colour)
                 frame.set_linewidth(2 if cell.kind else 0.5)
                 frame.set_linestyle("--" if cell.kind == "wrong" else "-")
                 axes.add_patch(frame)
-                text = f"{sign} {cell.text}".strip()
-                axes.text(left + WIDTH / 2, top + HEIGHT + 14, text, fontsize=5.5, ha="center")
+                below = left + WIDTH / 2, top + HEIGHT + 5
+                axes.text(*below, lines[number][column], fontsize=5.5, ha="center", va="top")
         axes.imshow(sheet, extent=(0, wide, tall, 0), interpolation="nearest")
     return figure
 
@@ -133,5 +139,8 @@ GAP = 4
 TITLE = 28
 """Above the crops of a row."""
 
-STEP, TALL = WIDTH + 2 * GAP, TITLE + HEIGHT + 24
-"""From one crop to the next, and from one row to the next."""
+STEP = WIDTH + 2 * GAP
+"""From one crop to the next."""
+
+LINE, LETTERS = 12, 14
+"""Height of a line of words below a crop, and how many letters have room in it."""

@@ -1,22 +1,26 @@
-"""Which distance means "the same person": how far pairs lie apart, and where to draw the line."""
+"""How far pairs lie apart, and what a threshold between them costs."""
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reseen.errors import DataError, SettingsError
 from reseen.metrics.operating import (
+    Bound,
     OperatingCurve,
     Pairs,
     Threshold,
+    bound_threshold,
+    measure_threshold,
     operating_curve,
+    pairs_at_once,
+    pairs_of_anybody,
     pairs_with_truth,
-    pairs_without_truth,
     suggest_threshold,
 )
-from reseen.records import JUNK, NOISE, PseudoLabels, cameras_of, people_of
+from reseen.records import JUNK, cameras_of, people_of
 from reseen.report.evidence import Evidence, Tested
 from reseen.report.plotting import INK, PALETTE, add_legend, colours, new_figure, shortened, styled
 from reseen.report.section import Section, charts, paragraph, under, unfinished
@@ -50,36 +54,77 @@ def check_rate(rate: float) -> None:
         )
 
 
-def draw_pairs(run: Evidence) -> tuple[Pairs, str]:
-    """Draw pairs of queries and gallery, else of training images; guess where nobody is known.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Pairs of people who are known.
+
+    Args:
+        source: where the pairs come from, in words.
+        across: pairs by two cameras, which is what a search compares.
+        within: pairs within one camera, or None where there are none.
+    """
+
+    source: str
+    across: Pairs
+    within: Pairs | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Pairs of images of which nobody is known.
+
+    Args:
+        source: where the pairs come from, in words.
+        anybody: (P,) distances of pairs by two cameras, whoever they show.
+        at_once: (T,) distances of pairs of one camera at one time.
+    """
+
+    source: str
+    anybody: np.ndarray
+    at_once: np.ndarray
+
+
+def draw_pairs(run: Evidence) -> Known | Unknown:
+    """Draw pairs of queries and gallery, else of training images.
 
     Args:
         run: with an encoder.
 
-    Returns:
-        The pairs, and in words where they come from.
-
     Raises:
-        DataError: nothing is known that would make pairs.
+        DataError: there are no such pairs.
     """
     rng = np.random.default_rng(0)
     if run.searchable:
-        tested = run.tested
-        cameras = cameras_of(tested.images)
-        pairs = pairs_with_truth(tested.features, asked_for(tested), cameras, rng)
-        return pairs, origin(pairs, "queries and gallery", cameras)
-    images, features, labels, _ = run.learnt
-    people, cameras = people_of(images), cameras_of(images)
+        images, features, source = run.tested.images, run.tested.features, "queries and gallery"
+        people = asked_for(run.tested)
+        if run.data and {i.path for i in images} <= {i.path for i in run.data.train}:
+            source = LEARNT
+    else:
+        images, features, source = run.learnt.images, run.learnt.features, LEARNT
+        people = people_of(images)
+    cameras = cameras_of(images)
+    by = ALIKE if (cameras < 0).any() else "by two cameras"
     if (people != JUNK).any():
-        pairs = pairs_with_truth(features, people, cameras, rng)
-        return pairs, origin(pairs, LEARNT, cameras)
+        across = pairs_with_truth(features, people, cameras, rng)
+        same, different = len(across.same), len(across.different)
+        pairs = f"{same:,} pairs of the same person and {different:,} of different people"
+        within = _or_none(pairs_with_truth, features, people, cameras, rng, within=True)
+        return Known(f"From {source}: {pairs}, {by}.", across, within)
+    anybody, _ = pairs_of_anybody(features, cameras, rng)
     times = np.array([np.nan if image.time is None else image.time for image in images])
-    labels = labels or PseudoLabels(np.full(len(images), NOISE))
-    given = features, labels, cameras, times, rng
-    pairs = pairs_without_truth(*given)
-    if len(pairs.different) < FEW and labels.clusters > 1:
-        pairs = pairs_without_truth(*given, different="clusters")
-    return pairs, origin(pairs, LEARNT, cameras)
+    at_once = _or_none(pairs_at_once, features, cameras, times, rng)
+    return Unknown(
+        f"From {source}: {len(anybody):,} pairs {by}, drawn whoever they show. {MIXED}",
+        anybody,
+        at_once[0] if at_once else np.empty(0),
+    )
+
+
+def _or_none(draw: Callable[..., Any], *given: Any, **settings: Any) -> Any:
+    try:
+        return draw(*given, **settings)
+    except DataError:
+        return None
 
 
 def asked_for(tested: Tested) -> np.ndarray:
@@ -91,31 +136,28 @@ def asked_for(tested: Tested) -> np.ndarray:
     return np.where(np.isin(people, people_of(tested.data.query)), people, JUNK)
 
 
-def plot_distances(pairs: Pairs, threshold: Threshold | None = None) -> "Figure":
-    """Draw how far pairs of the same person and of different people lie apart.
+def plot_distances(kinds: Mapping[str, np.ndarray], distance: float | None = None) -> "Figure":
+    """Draw how far pairs lie apart.
 
     Args:
-        pairs: of both kinds.
-        threshold: drawn as a line.
+        kinds: name and distances of each kind of pairs.
+        distance: the threshold, drawn as a line.
     """
     from matplotlib.ticker import PercentFormatter
 
-    both = np.concatenate([pairs.same, pairs.different])
-    edges = np.linspace(both.min(), both.max() + 1e-9, BARS + 1)
+    every = np.concatenate(list(kinds.values()))
+    edges = np.linspace(every.min(), every.max() + 1e-9, BARS + 1)
     with styled():
         figure = new_figure(4.2, 2.9)
         axes = figure.add_subplot(
             title="Distances of pairs", xlabel="distance, 1 - cos", ylabel="share of pairs"
         )
-        for distances, name, colour in (
-            (pairs.same, "the same person", PALETTE[0]),
-            (pairs.different, "different people", PALETTE[1]),
-        ):
+        for (name, distances), colour in zip(kinds.items(), PALETTE, strict=False):
             counts, _ = np.histogram(distances, edges)
             share = counts / len(distances)
             axes.stairs(share, edges, fill=True, color=colour, alpha=0.5, label=name)
-        if threshold:
-            axes.axvline(threshold.distance, color=INK, linestyle="--", label="threshold")
+        if distance is not None:
+            axes.axvline(distance, color=INK, linestyle="--", label="threshold")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         add_legend(figure, 3)
     return figure
@@ -162,16 +204,58 @@ def misses_at(curve: OperatingCurve, rates: np.ndarray) -> np.ndarray:
     return curve.misses[np.searchsorted(curve.false_matches, slack, "right") - 1]
 
 
-def advice(found: Threshold) -> str:
+def suggest(drawn: Known | Unknown, rate: float) -> Threshold | Bound:
+    """Suggest a threshold at which at most a share of the pairs of different people match.
+
+    Raises:
+        DataError: the nearest pairs all lie at one distance.
+        SettingsError: there are too few pairs to tell such a rate.
+    """
+    if isinstance(drawn, Unknown):
+        return bound_threshold(drawn.anybody, rate, confidence=CONFIDENCE)
+    pairs = drawn.across
+    return suggest_threshold(pairs.same, pairs.different, rate, **_groups(pairs))
+
+
+def _groups(pairs: Pairs) -> dict[str, Any]:
+    return dict(
+        same_groups=pairs.same_groups,
+        different_groups=pairs.different_groups,
+        confidence=CONFIDENCE,
+        resamples=RESAMPLES,
+    )
+
+
+def advice(found: Threshold | Bound) -> str:
     """Say what a threshold means to somebody who uses it."""
+    at = f"At a distance of {found.distance:.3f} (similarity {1 - found.distance:.3f})"
+    if isinstance(found, Bound):
+        return (
+            f"{at}, at most {_of(found.false_matches)} of 10,000 pairs of different people among "
+            f"these images match (with {found.confidence:.0%} confidence). {NOT_TOLD}"
+        )
+    return f"{at}, {_errors(found)}"
+
+
+def apart(drawn: Known | Unknown, distance: float) -> str:
+    """Say what the threshold costs within one camera, where that can be told."""
+    if isinstance(drawn, Known) and (of := drawn.within):
+        found = measure_threshold(distance, of.same, of.different, **_groups(of))
+        return f"Within one camera, at the same distance, {_errors(found)}"
+    if isinstance(drawn, Unknown) and len(drawn.at_once) >= FEW:
+        return (
+            f"Of {len(drawn.at_once):,} pairs of one camera at one time, "
+            f"{(drawn.at_once <= distance).mean():.2%} match. {AT_ONCE}"
+        )
+    return ""
+
+
+def _errors(found: Threshold) -> str:
     (low, high), (least, most) = found.false_matches_range, found.misses_range
     return (
-        f"Call two crops the same person where their distance is at most {found.distance:.3f}, "
-        f"that is a similarity of {1 - found.distance:.3f} or more. Of 10,000 pairs of different "
-        f"people about {_of(found.false_matches)} then match all the same (likely {_of(low)} to "
-        f"{_of(high)}), and of 10,000 pairs of the same person about {_of(found.misses)} are "
-        f"missed (likely {_of(least)} to {_of(most)}). Who is searched for among 10,000 crops of "
-        f"others meets about {_of(found.false_matches)} false ones."
+        f"about {_of(found.false_matches)} of 10,000 pairs of different people match (likely "
+        f"{_of(low)} to {_of(high)}), and about {_of(found.misses)} of 10,000 pairs of the same "
+        f"person are missed (likely {_of(least)} to {_of(most)})."
     )
 
 
@@ -179,51 +263,26 @@ def _of(share: float, among: int = 10_000) -> str:
     return f"{share * among:,.0f}"
 
 
-def origin(pairs: Pairs, images: str, cameras: np.ndarray) -> str:
-    """Say what pairs of some images come from, and which way a guess errs.
+def table_of_thresholds(
+    drawn: Mapping[str, Known | Unknown], rates: Sequence[float]
+) -> list[list[Any]]:
+    """Lay out the threshold of each run for each rate that its pairs can tell.
 
-    Args:
-        pairs: of the images.
-        images: what they are, in words.
-        cameras: (N,) of the images, -1 where unknown.
+    What cannot be told without labels is empty.
     """
-    same, different = SAME[pairs.same_from], DIFFERENT[pairs.different_from]
-    by = ALIKE if (cameras < 0).any() else "pairs by two cameras"
-    return (
-        f"From {images}. The same person: {len(pairs.same):,} {by}, {same} Different people: "
-        f"{len(pairs.different):,} {different}"
-    )
-
-
-def suggest(pairs: Pairs, rate: float) -> Threshold:
-    """Suggest a threshold at which at most a share of these pairs of different people match.
-
-    Raises:
-        DataError: the nearest pairs all lie at one distance.
-        SettingsError: there are too few pairs to tell such a rate.
-    """
-    return suggest_threshold(
-        pairs.same,
-        pairs.different,
-        rate,
-        same_groups=pairs.same_groups,
-        different_groups=pairs.different_groups,
-        resamples=RESAMPLES,
-    )
-
-
-def table_of_thresholds(pairs: Mapping[str, Pairs], rates: Sequence[float]) -> list[list[Any]]:
-    """Lay out the threshold of each run for each rate that its pairs can tell."""
     lines = []
-    for title, of in pairs.items():
+    for title, of in drawn.items():
         for rate in rates:
             try:
                 found = suggest(of, rate)
             except (DataError, SettingsError):
                 continue
-            ranges = *found.false_matches_range, found.misses, *found.misses_range
-            numbers = (found.distance, found.false_matches, *ranges)
-            lines.append([title, rate, *(round(number, 6) for number in numbers)])
+            if isinstance(found, Bound):
+                numbers = ["", 0.0, found.false_matches, "", "", ""]
+            else:
+                ranges = *found.false_matches_range, found.misses, *found.misses_range
+                numbers = [round(number, 6) for number in (found.false_matches, *ranges)]
+            lines.append([title, rate, round(found.distance, 6), *numbers])
     head = ["run", "wanted", "distance", "false_matches", "false_matches_low"]
     return [[*head, "false_matches_high", "misses", "misses_low", "misses_high"], *lines]
 
@@ -235,69 +294,84 @@ def show_threshold(
     title = "Distances and the threshold"
     waiting = unfinished(runs)
     runs = [run for run in runs if run.trained]
-    pairs: dict[str, Pairs] = {}
-    found: dict[str, Threshold] = {}
-    html, drawn = "", {}
+    drawn: dict[str, Known | Unknown] = {}
+    found: dict[str, Threshold | Bound] = {}
+    html, figures = "", {}
     for number, run in enumerate(runs, 1):
         said = ""
         try:
-            pairs[run.title], source = draw_pairs(run)
-            said += paragraph(source)
-            found[run.title] = suggest(pairs[run.title], rate)
-            said += f"<p><strong>{escape(advice(found[run.title]))}</strong></p>"
+            drawn[run.title] = of = draw_pairs(run)
+            said += paragraph(of.source)
+            found[run.title] = line = suggest(of, rate)
+            said += paragraph(advice(line)) + paragraph(apart(of, line.distance))
         except (DataError, SettingsError) as error:
             said += paragraph(f"No threshold can be told. {error}")
         html += under(run.title if len(runs) > 1 else "", said)
-        if run.title in pairs:
+        if run.title in drawn:
             name = f"threshold-distances-{number}" if len(runs) > 1 else "threshold-distances"
-            figure = plot_distances(pairs[run.title], found.get(run.title))
-            about = "Each kind of pair adds up to 100%; where they overlap, errors cannot be helped"
-            drawn[name] = figure, f"{run.title}. {about}." if len(runs) > 1 else f"{about}."
-    if not pairs:
+            kinds, about = shown(drawn[run.title])
+            distance = found[run.title].distance if run.title in found else None
+            figure = plot_distances(kinds, distance)
+            figures[name] = figure, f"{run.title}. {about}" if len(runs) > 1 else about
+    if not drawn:
         return Section(title, html + waiting)
-    curves = {name: operating_curve(of.same, of.different) for name, of in pairs.items()}
-    errors = ", ".join(f"{curve.equal_error:.1%}" for curve in curves.values())
-    guessed = any(of.same_from == "clusters" for of in pairs.values())
-    lower = "Lower is better."
-    if len(pairs) > 1 and guessed:
-        lower = "Guessed pairs come from a run's own clusters: such curves cannot be compared."
-    about = f"{lower} Both errors are equal at {errors}."
-    about += " The dot is the threshold above." if found else ""
-    drawn["threshold-operating"] = plot_operating(curves, found), about
-    html = paragraph(ABOUT) + html + waiting + charts(drawn)
-    tables = {"thresholds": table_of_thresholds(pairs, sorted({rate, *RATES}, reverse=True))}
-    return Section(title, html, {name: figure for name, (figure, _) in drawn.items()}, tables)
+    known = {name: of.across for name, of in drawn.items() if isinstance(of, Known)}
+    if known:
+        curves = {name: operating_curve(of.same, of.different) for name, of in known.items()}
+        errors = ", ".join(f"{curve.equal_error:.1%}" for curve in curves.values())
+        about = f"Lower is better. Both errors are equal at {errors}."
+        dots = {name: of for name, of in found.items() if isinstance(of, Threshold)}
+        about += " The dot is the threshold above." if dots else ""
+        figures["threshold-operating"] = plot_operating(curves, dots), about
+    html = paragraph(ABOUT) + html + waiting + charts(figures)
+    tables = {"thresholds": table_of_thresholds(drawn, sorted({rate, *RATES}, reverse=True))}
+    return Section(title, html, {name: figure for name, (figure, _) in figures.items()}, tables)
+
+
+def shown(drawn: Known | Unknown) -> tuple[dict[str, np.ndarray], str]:
+    """Give the kinds of pairs whose distances are drawn, and a sentence about them."""
+    if isinstance(drawn, Unknown):
+        about = "Pairs drawn whoever they show: of one person and, nearly all, of different people."
+        return {"any two images": drawn.anybody}, about
+    kinds = {"the same person": drawn.across.same, "different people": drawn.across.different}
+    return kinds, "Each kind adds up to 100%; where they overlap, every threshold makes errors."
 
 
 ABOUT = (
-    "A distance is 1 - cos of two vectors: 0 is the same, 1 has nothing in common. The range "
-    "behind a number is what other people of the same kind would likely give, 95 times in 100. A "
-    "threshold holds for this encoder and for cameras like these."
+    "A distance is 1 - cos of two vectors: 0 is the same, 1 has nothing in common. A likely range "
+    "is what other people of the same kind would give, 95 times in 100. A threshold holds for this "
+    "encoder and for cameras like these. A match is no proof of identity."
 )
+
+CONFIDENCE = 0.95
 
 FEW = 1000
-"""Fewer pairs of strangers than this tell too little: pairs of two clusters take their place."""
+"""Fewer pairs of one camera at one time than this tell too little."""
 
-LEARNT = "training images, which this encoder has learnt from: others are harder to tell apart"
-
-ALIKE = (
-    "pairs, some maybe by one camera, as not all cameras are known (such pairs are nearer, so more "
-    "are missed in truth)"
+LEARNT = (
+    "training images, which this encoder has learnt from (among people it has not seen, more pairs "
+    "match falsely and more are missed)"
 )
 
-SAME = {
-    "people": "of one person.",
-    "clusters": "near the middle of one cluster. This is a guess: they are those that the encoder "
-    "finds alike, so more are missed in truth.",
-}
-"""What pairs of the same person come from."""
+ALIKE = (
+    "by any cameras, as not all cameras are known (pairs by one camera are nearer to each other)"
+)
 
-DIFFERENT = {
-    "people": "pairs of two people.",
-    "strangers": "pairs of one camera at one time, who are two people if times are as fine as "
-    "frames and nobody is boxed twice. They share background and light, so the threshold is then "
-    "on the careful side.",
-    "clusters": "pairs of two clusters. This is a guess: what the encoder mixes up is in one "
-    "cluster, so more match falsely in truth.",
-}
-"""What pairs of different people come from."""
+MIXED = (
+    "Nobody is labelled, so pairs of one person are among them, about one pair in as many as there "
+    "are people: with few people the threshold is on the careful side."
+)
+
+LABEL = 100
+"""People to label before misses can be told."""
+
+NOT_TOLD = (
+    "How many pairs of the same person are missed cannot be told without labels; it may be more "
+    f"than half of them. To measure both, choose {LABEL} people at random, name them wherever they "
+    "are seen (column person of a manifest), and write the report again."
+)
+
+AT_ONCE = (
+    "They show two people if times are as fine as frames and nobody is boxed twice, and they share "
+    "background and light."
+)

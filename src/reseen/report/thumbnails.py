@@ -82,8 +82,10 @@ class Thumbnails:
             for number, sheet in enumerate(self._sheets())
         )
         shape = (
-            f".thumb{{display:inline-block;width:{WIDTH}px;height:{HEIGHT}px;background-position:"
-            f"calc(var(--x)*-{WIDTH}px) calc(var(--y)*-{HEIGHT}px);background-color:#8884}}"
+            f".thumb{{--u:var(--w,{WIDTH}px);display:inline-block;width:var(--u);"
+            f"height:calc(var(--u)*{HEIGHT / WIDTH:g});background-size:calc(var(--u)*{ACROSS}) auto;"
+            f"background-position:calc(var(--x)*-1*var(--u)) "
+            f"calc(var(--y)*-{HEIGHT / WIDTH:g}*var(--u));background-color:#8884}}"
         )
         return "\n".join([shape, *rules])
 

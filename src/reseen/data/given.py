@@ -1,0 +1,85 @@
+"""What a caller gives to be looked at: paths, pictures and arrays in memory, or records."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL.Image
+
+from reseen.data.pictures import BrokenPictureError, as_bytes, broken_said
+from reseen.data.reading import read
+from reseen.errors import DataError
+from reseen.records import Dataset, Image, distinct
+
+Thing = Image | Path | str | PIL.Image.Image | np.ndarray
+"""A record; a picture, a folder or a manifest by its path; a picture; or (H, W, 3) uint8, RGB."""
+
+
+class Given(NamedTuple):
+    """Things as records."""
+
+    images: tuple[Image, ...]
+    """N records; of picture i in memory the path is `picture-i`."""
+    pictures: dict[Path, PIL.Image.Image]
+    """The pictures in memory as RGB, by these paths."""
+    notes: tuple[str, ...]
+    """What a user should know about how folders were read."""
+
+
+def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
+    """Make records of things of any kind.
+
+    Args:
+        things: a data set, of which all parts count, each image once; or one thing, or several of
+            any kinds. Pictures in memory are numbered by their places among the things, from 0.
+
+    Raises:
+        DataError: there is nothing, or something is none of these or cannot be read.
+    """
+    if isinstance(things, Dataset):
+        return Given(distinct(things.train, things.query, things.gallery), {}, things.notes)
+    images: list[Image] = []
+    pictures: dict[Path, PIL.Image.Image] = {}
+    notes: list[str] = []
+    one = isinstance(things, Thing) or not isinstance(things, Iterable)
+    every: Any = [things] if one else things
+    for place, thing in enumerate(every):
+        if isinstance(thing, Image):
+            images.append(thing)
+        elif isinstance(thing, Path | str):
+            found = gather(read(thing))
+            images += found.images
+            notes += found.notes
+        else:
+            path = Path(f"picture-{place}")
+            pictures[path] = _picture(thing, place)
+            images.append(Image(path))
+    if not images:
+        raise DataError("No pictures are given. Give paths, pictures, arrays or records of some.")
+    if len(pictures) < sum(image.path in pictures for image in images):
+        raise DataError(
+            "A record has the path picture-0 or the like, which stands for pictures in memory. "
+            "Give the picture or array itself."
+        )
+    return Given(tuple(images), pictures, tuple(notes))
+
+
+def _picture(thing: object, place: int) -> PIL.Image.Image:
+    if isinstance(thing, np.ndarray):
+        if thing.dtype != np.uint8 or thing.ndim != 3 or thing.shape[2] != 3 or not thing.size:
+            raise DataError(
+                f"Array {place} is {thing.dtype} of shape {thing.shape}. Give pictures as uint8 of "
+                "shape (height, width, 3), 0 to 255, in the order red, green, blue."
+            )
+        return PIL.Image.fromarray(thing)
+    if not isinstance(thing, PIL.Image.Image):
+        raise DataError(
+            f"Thing {place} is of type {type(thing).__name__}. Give paths, PIL pictures, numpy "
+            "arrays of shape (height, width, 3), or records."
+        )
+    try:
+        with broken_said():
+            return as_bytes(thing)[0]
+    except BrokenPictureError as error:
+        raise DataError(f"Picture {place} cannot be read: {error}.") from error

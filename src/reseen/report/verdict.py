@@ -1,0 +1,229 @@
+"""The verdict on a run in words: whether training helped, whether to trust its clusters, what next.
+
+It says what was measured and what a number means by itself. Without labels it reports the signs of
+`engine.signs`, which may miss a failure: nothing here is a proof.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from reseen.engine.folder import read_labels
+from reseen.engine.signs import Sign, signs
+from reseen.errors import counted
+from reseen.records import NOISE
+from reseen.report.curves import Numbers, flat, judged
+from reseen.report.evidence import Evidence
+from reseen.report.section import Section, paragraph
+from reseen.report.thumbnails import Thumbnails
+
+NOTABLE = 0.01
+"""A difference of mAP from which on a run counts as better or worse."""
+
+CROWDED = 0.2
+"""A share of all images from which on one cluster is worth a warning."""
+
+LOW = 128
+"""Pixels of height below which a larger encoder input is suggested."""
+
+ABOUT_TRAINING = ("start", "loss")
+"""The kinds of signs that are about training; the others are about clusters."""
+
+ADVICE = 2
+"""Changes that are suggested at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Three answers, each a list of sentences, the first the shortest."""
+
+    helped: Sequence[str]
+    clusters: Sequence[str]
+    advice: Sequence[str]
+
+
+def judge(run: Evidence) -> Verdict:
+    """Judge a run by its numbers so far; no features are made."""
+    if not run.trained:
+        return Verdict(["No round is finished yet."], [], [])
+    images = run.facts.get("data", {}).get("images", 0)
+    found = signs(run.rows, images, expected(run)) if images else []
+    training = [sign for sign in found if sign.kind in ABOUT_TRAINING]
+    others = [sign for sign in found if sign.kind not in ABOUT_TRAINING]
+    largest = largest_cluster(run)
+    return Verdict(
+        helped(run.rows, training),
+        trusted(run.rows, images, largest, others),
+        advice(run, found, largest),
+    )
+
+
+def expected(run: Evidence) -> tuple[float, float] | None:
+    """Give the fewest and the most clusters that the features of the start suggest, if noted."""
+    bounds = (run.facts.get("survey") or {}).get("clusters")
+    return (bounds[0], bounds[1]) if bounds else None
+
+
+def largest_cluster(run: Evidence) -> tuple[int, float]:
+    """Give the images of the largest cluster of the last round that made some, and their share."""
+    for number in range(run.round, 0, -1):
+        if labels := read_labels(run.folder, number):
+            sizes = np.bincount(labels.ids[labels.ids != NOISE], minlength=1)
+            return int(sizes.max()), float(sizes.max() / max(1, len(labels.ids)))
+    return 0, 0.0
+
+
+def helped(rows: Numbers, found: Sequence[Sign]) -> list[str]:
+    """Say whether the search became better, by labels, else by the signs that need none."""
+    searched = [row for row in rows if "mAP" in row]
+    after = searched[-1] if judged(rows) else None
+    if after and searched[0]["round"] == 0:
+        before, best = searched[0], max(searched, key=lambda row: row["mAP"])
+        gain = after["mAP"] - before["mAP"]
+        said = f"mAP went from {before['mAP']:.1%} before training to {after['mAP']:.1%} after "
+        said += f"round {after['round']}"
+        if "rank1" in before and "rank1" in after:
+            said += f", and rank-1 from {before['rank1']:.1%} to {after['rank1']:.1%}"
+        said += ", measured on the labelled queries."
+        if gain <= -NOTABLE:
+            words = ["No, training made it worse.", said]
+            words.append("The untrained encoder is better than the result of this run.")
+        elif gain < NOTABLE:
+            words = ["Hardly.", said, "A difference this small may be chance."]
+        else:
+            words = ["Yes.", said]
+        if best["round"] and best["mAP"] >= after["mAP"] + NOTABLE:
+            words.append(
+                f"Round {best['round']} had {best['mAP']:.1%}, but was chosen by these labels."
+            )
+        return words
+    if after:
+        said = f"mAP is {after['mAP']:.1%} after round {after['round']}, and the encoder was not "
+        return ["Unknown.", said + "measured before training, so there is nothing to compare with."]
+    words = ["Nobody measured it: there are no labelled queries."]
+    if found:
+        return ["Probably not.", *(sign.said for sign in found), *words]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    if len(losses) > 1:
+        words.append(f"The loss went from {losses[0]:.2f} to {losses[-1]:.2f}.")
+    return [*words, "No sign of a failure was found, which does not prove that it helped."]
+
+
+def trusted(
+    rows: Numbers, images: int, largest: tuple[int, float], found: Sequence[Sign]
+) -> list[str]:
+    """Say what the last clusters are like: by people where they are known, and by themselves."""
+    last = next((row for row in reversed(rows) if "clusters" in row), None)
+    if last is None:
+        return ["There are none: this run made no clusters."]
+    size, share = largest
+    told = f"{counted(int(last['clusters']), 'cluster')}"
+    told += f" of {images:,} images" if images else ""
+    told += f", with {last['noise']:.0%} of the images in none" if "noise" in last else ""
+    told += f"; the largest holds {counted(size, 'image')} ({share:.0%})." if size else "."
+    words = [told]
+    if "stability" in last:
+        words.append(
+            f"Agreement with the clusters of the round before (ARI): {last['stability']:.2f}, "
+            "where 1 is the same clusters."
+        )
+    warned = [sign.said for sign in found]
+    if share >= CROWDED:
+        warned.append(
+            f"Unless one person is on {share:.0%} of the images, the largest cluster mixes people."
+        )
+    if "precision" in last and "recall" in last:
+        right, kept = last["precision"], last["recall"]
+        words.append(
+            f"Of all pairs of images in one cluster {right:.0%} show one person (precision); of all "
+            f"pairs of one person {kept:.0%} are in one cluster (recall); NMI {last['nmi']:.2f}."
+        )
+        if right < 0.5:
+            answer = "No: most pairs of images in one cluster show two people."
+        elif kept < 0.5:
+            answer = "In part: most pairs in one cluster are right, but most people are split."
+        else:
+            answer = "Mostly: most pairs in one cluster are right, and most pairs are found."
+        return [answer, *words, *warned]
+    if warned:
+        return ["Not as they are.", *warned, *words]
+    return ["Nothing speaks against them, which is no proof.", *words]
+
+
+def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> list[str]:
+    """Suggest one or two changes: first what mends harm, then the cures of the signs, then more."""
+    rows = run.rows
+    last: dict[str, float] = {name: value for row in rows for name, value in row.items()}
+    eps, rate = number(run, "eps"), number(run, "rate")
+    length = next((name for name in ("epochs", "rounds") if number(run, name) == run.round), None)
+    words = []
+    searched = [row for row in rows if "mAP" in row]
+    trained = judged(rows)
+    start = searched[0]["mAP"] if trained and searched[0]["round"] == 0 else 0.0
+    if trained and trained[-1]["mAP"] <= start - NOTABLE:
+        best = max(trained, key=lambda row: row["mAP"])
+        if best["mAP"] >= start + NOTABLE and length:
+            words.append(f"Stop earlier: --{length} {best['round']}.")
+        elif rate:
+            words.append(f"Halve the learning rate: --rate {rate / 2:g}.")
+    words += [sign.cure for sign in found if sign.kind != "start" or not words]
+    if eps and "precision" in last and "recall" in last:
+        right, kept = last["precision"], last["recall"]
+        if right < 0.5:
+            words.append(f"Lower eps, so that fewer people share a cluster: {_eps(eps, -0.1)}.")
+        elif kept < 0.5:
+            words.append(f"Raise eps, so that fewer people are split: {_eps(eps, 0.1)}.")
+    elif eps and largest[1] >= CROWDED:
+        words.append(f"Lower eps, so that the largest cluster splits: {_eps(eps, -0.1)}.")
+    if len(trained) > 1 and length and trained[-1]["mAP"] >= trained[-2]["mAP"] + NOTABLE:
+        words.append(f"mAP was still rising: train longer with --{length} {2 * run.round}.")
+    high, wide = number(run, "height"), number(run, "width")
+    if high and wide and high < LOW:
+        words.append(
+            f"The encoder sees {wide:.0f} x {high:.0f} pixels (width x height). If the crops are "
+            f"larger, try --encoder.height {2 * high:.0f} --encoder.width {2 * wide:.0f}."
+        )
+    if not searched:
+        words.append(
+            "Name the people of some crops in the file names or in a CSV, and measure mAP on them "
+            "with reseen evaluate."
+        )
+    words = list(dict.fromkeys(words))[:ADVICE]
+    return words or ["Nothing looks wrong; a similarity is still not proof of identity."]
+
+
+def number(run: Evidence, name: str) -> float | None:
+    """Give a setting of a run, in whatever part it stands, if it is a number."""
+    for key, value in flat(run.facts["settings"]).items():
+        if key.split(".")[-1] == name and type(value) in (int, float):
+            return value
+    return None
+
+
+def _eps(eps: float, change: float) -> str:
+    return f"--eps {max(0.05, min(0.95, eps + change)):.2g}"
+
+
+def show_verdict(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
+    """Show the verdict on each run; of several only the first sentence, until it is opened."""
+    html = ""
+    for run in runs:
+        found = judge(run)
+        answers = found.helped, found.clusters, found.advice
+        cards = "".join(
+            f"<div><h3>{question}</h3><p><strong>{escape(words[0])}</strong></p>"
+            f"{''.join(map(paragraph, words[1:]))}</div>"
+            for question, words in zip(QUESTIONS, answers, strict=True)
+            if words
+        )
+        cards = f"<div class=verdict>{cards}</div>"
+        if len(runs) > 1:
+            title = escape(f"{run.title}: {found.helped[0]}")
+            cards = f"<details><summary>{title}</summary>{cards}</details>"
+        html += cards
+    return Section("Verdict", html)
+
+
+QUESTIONS = ("Did training help?", "Can the clusters be trusted?", "What to try next")
