@@ -137,8 +137,9 @@ def test_last_and_best_are_kept_apart_and_a_lost_best_is_made_again(tmp_path):
 def test_the_time_of_searches_that_are_to_come_is_known(tmp_path, every, searches, monkeypatch):
     """It is told to whoever estimates the time of the run, by what the last search took."""
     run, told = new_run(tmp_path, judge=Falling(), evaluate_every=every, screen=Screen(True)), []
-    search = run._search
-    monkeypatch.setattr(run, "_search", lambda e: search(e) | {"searching_seconds": 7.0})
+    log = run.log
+    seven = {"searching_seconds": 7.0}
+    monkeypatch.setattr(run, "log", lambda **n: log(**(n | seven if n.keys() & seven else n)))
     monkeypatch.setattr(run.screen, "begin_round", lambda *told_now: told.append(told_now))
     grow(run, 3)
     assert told == [(number + 1, 3, 7.0 * left) for number, left in enumerate(searches)]
