@@ -116,7 +116,29 @@ def test_a_run_of_more_than_half_a_day_is_said_after_some_steps(clock, rounds, s
     list(screen.track("training")(ticking(clock, [step] * 8), 400))
     said = screen.console.file.getvalue()
     assert ("--preset cpu" in said) == long
-    assert (f"for {rounds} rounds at this pace" in said) == (rounds > 1)
+    assert said.count("at this pace") == 1
+
+
+def test_a_run_whose_features_alone_take_long_is_said_before_it_trains(clock):
+    screen = screen_of(False)
+    screen.begin_round(1, 50)
+    list(screen.track("extracting")(ticking(clock, [10] * 200), 200))
+    said = screen.console.file.getvalue()
+    # at the third batch: 197 x 10 s, and 49 x 200 x 10 s
+    assert said.count("more than 1 day 3 h for 50 rounds at this pace") == 1
+    list(screen.track("training")(ticking(clock, [10] * 9), 10))
+    said = screen.console.file.getvalue()
+    # 7 x 10 s, and 49 x 210 x 10 s
+    assert said.count("about 1 day 4 h for 50 rounds at this pace") == 1
+    assert said.count("--preset cpu") == 1
+
+
+def test_a_long_search_after_a_short_round_is_not_taken_for_a_part_of_every_round(clock):
+    screen = screen_of(False)
+    screen.begin_round(1, 50)
+    list(screen.track("training")(ticking(clock, [1] * 3), 3))
+    list(screen.track("searching")(ticking(clock, [10] * 200), 200))
+    assert "at this pace" not in screen.console.file.getvalue()
 
 
 @pytest.mark.parametrize(("number", "says"), [(20, "about 1 h 1 min for 31 rounds"), (50, "")])

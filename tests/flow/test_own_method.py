@@ -13,7 +13,6 @@ PAGE = (Path(__file__).parents[2] / "docs" / "own-method.md").read_text(encoding
 SMALL = {
     "height=128, width=64": "height=32, width=16",
     "people=16, views=4, iterations=15": "people=4, views=2, iterations=2",
-    "k1=10, k2=4, eps=0.5": "k1=6, k2=2, eps=0.5, min_samples=2",
     "clusters=60": "clusters=6",
     "epochs=8": "epochs=2",
 }
@@ -40,6 +39,7 @@ def test_a_method_of_thirty_lines_trains(trained):
     assert isinstance(names["encoder"], reseen.Encoder)
     facts, rows = read_facts(folder / "runs" / "own"), read_metrics(folder / "runs" / "own")
     assert facts["method"] == "ClusterTriplet" and facts["settings"]["margin"] == 0.3
+    assert set(facts["automatic"]["settings"]) == {"k1", "k2", "eps", "min_samples"}
     assert [row["round"] for row in rows] == [0, 1, 2]
     assert all(row["loss"] > 0 and row["clusters"] > 1 for row in rows[1:])
 

@@ -77,7 +77,7 @@ class Screen:
         self.console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
         self._round, self._rounds, self._began = 0, 0, 0.0
         self._beside = 0.0
-        self._estimated = False
+        self._estimated = self._warned = False
 
     def say(self, text: str) -> None:
         """Say one line."""
@@ -112,13 +112,14 @@ class Screen:
                     yield item
                     left = pace.step()
                     said = "" if left is None else f"{duration(left)} left"
-                    if left is not None and what == LAST_STAGE and self._round:
-                        one = before + pace.each * total
+                    if left is not None and self._round:
+                        one, last = before + pace.each * total, what == LAST_STAGE
                         in_all = left + one * (self._rounds - self._round) + self._beside
-                        if self._round < self._rounds:
+                        if last and self._round < self._rounds:
                             said = f"about {said} in this round, {duration(in_all)} in all"
-                        self._estimate(in_all)
+                        self._estimate(in_all, last)
                     update(pace.done, said)
+            self._estimated |= what == LAST_STAGE  # what follows is no part of every round
 
         return wrap
 
@@ -143,14 +144,20 @@ class Screen:
 
         yield update
 
-    def _estimate(self, in_all: float) -> None:
-        """Say once how long all rounds take, and what to choose where that is very long."""
+    def _estimate(self, in_all: float, last: bool) -> None:
+        """Say once how long all rounds take, and what to choose where that is very long.
+
+        Before the last stage of a round, that is the least that they take: said if it is long.
+        """
         if self._estimated:
             return
-        self._estimated, todo = True, self._rounds - self._round + 1
-        if todo > 1:
-            self.say(f"about {duration(in_all)} for {todo} rounds at this pace")
-        if in_all > LONG:
+        self._estimated, todo = last, self._rounds - self._round + 1
+        long = in_all > LONG and not self._warned
+        self._warned |= long
+        if long or (last and todo > 1):
+            what = "about" if last else "more than"
+            self.say(f"{what} {duration(in_all)} for {counted(todo, 'round')} at this pace")
+        if long:
             self.say(
                 "That is long. To take less: fewer rounds, fewer steps in a round, or a smaller "
                 "encoder; on a machine without a GPU, --preset cpu chooses them (in Python, "
