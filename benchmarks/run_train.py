@@ -26,8 +26,8 @@ from reseen.engine.device import Device
 from reseen.engine.extract import default_batch, extract
 from reseen.engine.folder import read_metrics
 from reseen.engine.step import step
-from reseen.methods.presets import method
 from reseen.nets.encoder import EncoderSettings, build
+from reseen.presets import method
 from reseen.records import Dataset, Image, PseudoLabels
 from reseen.training import train
 

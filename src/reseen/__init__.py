@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from reseen.methods.conslearn import ConsLearn
     from reseen.methods.daal import DAAL
     from reseen.methods.mla import MLA
-    from reseen.methods.presets import method
     from reseen.methods.ssl import SSL
     from reseen.nets.encoder import Encoder, EncoderSettings
+    from reseen.presets import method
     from reseen.training import evaluate, extract, load, search, train
 
 _ELSEWHERE = {
@@ -53,7 +53,7 @@ _ELSEWHERE = {
     "evaluate": "reseen.training",
     "extract": "reseen.training",
     "load": "reseen.training",
-    "method": "reseen.methods.presets",
+    "method": "reseen.presets",
     "read": "reseen.data.reading",
     "search": "reseen.training",
     "train": "reseen.training",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from reseen import presets
 from reseen.data.given import Thing, gather
 from reseen.data.loading import Loading
 from reseen.data.reading import read
@@ -22,11 +23,10 @@ from reseen.engine.run import Run, check_seed
 from reseen.engine.settings import flat
 from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.kernels.neighbours import nearest
-from reseen.methods import presets
-from reseen.methods.presets import PRESETS, suited
 from reseen.nets import backbones
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.presets import PRESETS, suited
 from reseen.records import Dataset, Hit, Image, Ranking
 
 STARTED = ("run.json", "images.txt", "source.txt")

@@ -95,7 +95,7 @@ def _suited(words: list[str], readers: tuple) -> str:
         return "published"
     from reseen.data.reading import recognised
     from reseen.engine.device import Device
-    from reseen.methods.presets import suited
+    from reseen.presets import suited
 
     app.config = readers
     _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
@@ -133,7 +133,7 @@ def _defaults(method: str, variant: str | None, preset: str) -> tuple:
     from reseen.engine.settings import nested, own_defaults
     from reseen.engine.variants import pick
     from reseen.methods import METHODS, VARIANTS
-    from reseen.methods.presets import preset as changes_of
+    from reseen.presets import preset as changes_of
 
     if method not in METHODS:
         return ()

@@ -19,7 +19,7 @@ from reseen.engine.progress import Screen
 from reseen.engine.settings import SHARED
 from reseen.errors import SettingsError
 from reseen.methods import METHODS
-from reseen.methods.presets import PRESETS
+from reseen.presets import PRESETS
 from reseen.training import train
 
 for _part in SHARED:
