@@ -1,6 +1,7 @@
 import pytest
 
 from reseen.engine.folder import read_facts, read_metrics
+from reseen.engine.settings import flat
 from reseen.methods import METHODS
 from reseen.report import curves
 from reseen.report.evidence import Evidence
@@ -82,10 +83,9 @@ def test_settings_that_differ(run):
 
 @pytest.mark.parametrize("kind", METHODS.values())
 def test_a_run_with_defaults_differs_in_nothing(kind):
-    from dataclasses import asdict
     from json import dumps, loads
 
-    facts = {"method": kind.__name__, "settings": loads(dumps(asdict(kind()), default=str))}
+    facts = {"method": kind.__name__, "settings": loads(dumps(flat(kind()), default=str))}
     assert len(curves.settings({"a": facts})) == 1
 
 

@@ -17,6 +17,7 @@ from reseen.engine.files import check_out
 from reseen.engine.folder import read_metrics
 from reseen.engine.progress import Screen
 from reseen.engine.settings import SHARED
+from reseen.engine.signs import best_round
 from reseen.errors import SettingsError
 from reseen.methods import METHODS
 from reseen.presets import PRESETS
@@ -134,17 +135,24 @@ for _name, _method in METHODS.items():
 
 
 def _results(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Give what a run measured: untrained, last, and best on the test set, named as such."""
+    """Give what a run measured: untrained, last, and best on the test set, named as such.
+
+    Where training did harm by the sign without labels, its result is named apart.
+    """
+    chosen = best_round(rows)
+    instead = {"result": row for row in rows if row["round"] == chosen}
     judged = [row for row in rows if "mAP" in row]
     trained = [row for row in judged if row["round"] > 0]
     if not trained:
-        return {"last": rows[-1]}
-    best = max(trained, key=lambda row: row["mAP"])
-    return {"untrained": judged[0], "last": rows[-1], "best on test": best}
+        return {"last": rows[-1], **instead}
+    best = max(judged, key=lambda row: row["mAP"])
+    return {"untrained": judged[0], "last": rows[-1], **instead, "best on test": best}
 
 
 def _table(shown: dict[str, dict[str, float]]) -> Table:
-    names = [n for n in (ALONE, JUDGED)[len(shown) > 1] if any(n in row for row in shown.values())]
+    names = [
+        n for n in (ALONE, JUDGED)["untrained" in shown] if any(n in row for row in shown.values())
+    ]
     table = Table(box=None, padding=(0, 1))
     for name in ("", "round", *names):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
@@ -159,8 +167,8 @@ def _verdict(shown: dict[str, dict[str, float]]) -> list[str]:
     before, last = (shown.get(title, {}).get("mAP") for title in ("untrained", "last"))
     if before is None or last is None or last >= before:
         return []
-    best = shown["best on test"]["mAP"]
-    none = "; no round was better than the untrained encoder" if best < before else ""
+    best = shown["best on test"]["round"]
+    none = "" if best else "; no round was better than the untrained encoder"
     return [f"Training lowered mAP from {before:.1%} to {last:.1%}{none}."]
 
 

@@ -397,8 +397,8 @@ class Run:
 
     def _keep_the_best(self, encoder: Encoder, rows: Sequence[dict[str, float]]) -> None:
         """Keep this round's encoder beside the last where no round before was better."""
-        for which, score, first in (("best", "mAP", 1), ("chosen", SCORE, 0)):
-            rated = [row for row in rows if score in row and first <= row["round"] <= self.round]
+        for which, score in (("best", "mAP"), ("chosen", SCORE)):
+            rated = [row for row in rows if score in row and row["round"] <= self.round]
             if rated and max(rated, key=lambda row: row[score])["round"] == self.round:
                 self._save(which, encoders.save(encoder))
 

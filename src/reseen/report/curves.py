@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reseen.engine.progress import duration
+from reseen.engine.settings import flat as settings_of
 from reseen.methods import METHODS
 from reseen.report.evidence import Evidence
 from reseen.report.plotting import INK, PALETTE, add_legend, colours, new_figure, shortened, styled
@@ -258,8 +259,7 @@ def defaults(method: str) -> dict[str, Any]:
     if method not in kinds:
         return {}
     made = kinds[method]()
-    assert is_dataclass(made) and not isinstance(made, type)
-    return flat(json.loads(json.dumps(asdict(made), default=str)))
+    return flat(json.loads(json.dumps(settings_of(made), default=str)))
 
 
 def differ(values: Iterable[Any]) -> bool:
