@@ -305,3 +305,9 @@ def test_explanations_know_cameras():
     settings = {"k1": 10, "k2": 3, "eps": 0.6, "min_samples": 4}
     plain = explain(features, **settings)
     assert explain(features, **settings, cameras=cameras, quota=3) != plain
+
+
+def test_too_many_neighbours_for_few_images_are_named_not_eps():
+    """k1 30 of 30 images makes one cluster at any eps: a smaller eps would not help."""
+    said = explain(people(30, 22), k1=30, k2=6, eps=0.6, min_samples=4)
+    assert "k1 30 is many of 30 images" in said and "lower k1 to about 7" in said

@@ -140,7 +140,8 @@ def _results(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     Where training did harm by the sign without labels, its result is named apart.
     """
     chosen = best_round(rows)
-    instead = {"result": row for row in rows if row["round"] == chosen}
+    kept = next((row for row in rows if row["round"] == chosen), None)
+    instead = {"result": kept} if kept else {}
     judged = [row for row in rows if "mAP" in row]
     trained = [row for row in judged if row["round"] > 0]
     if not trained:
@@ -150,9 +151,8 @@ def _results(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def _table(shown: dict[str, dict[str, float]]) -> Table:
-    names = [
-        n for n in (ALONE, JUDGED)["untrained" in shown] if any(n in row for row in shown.values())
-    ]
+    names = JUDGED if "untrained" in shown else ALONE
+    names = [name for name in names if any(name in row for row in shown.values())]
     table = Table(box=None, padding=(0, 1))
     for name in ("", "round", *names):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)

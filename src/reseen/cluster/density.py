@@ -387,6 +387,12 @@ def explain(
     low, middle, high = np.quantile(reach, (0.1, 0.5, 0.9))
     change = "raise" if eps < middle else "lower"
     advice = f"{change} eps to about {middle:.2f}"
+    if eps >= middle and k1 > len(features) // 3:
+        few = max(3, len(features) // 4)
+        advice = (
+            f"k1 {k1} is many of {counted(len(features), 'image')}, so that all of them are "
+            f"neighbours: lower k1 to about {few} and k2 to {max(1, few // 4)}, or give auto"
+        )
     if middle >= 0.99:
         advice = "most images share no neighbours, so no eps will do: give a better start"
     elif middle < 0.01:
