@@ -59,6 +59,7 @@ def test_it_is_told_who_is_who_and_not_by_the_order(town, tmp_path):
 
         def fit(self, images, run):
             seen["images"] = images
+            return run.build(SMALL)
 
     unknown = replace(town.train[0], person=None), replace(town.train[1], person=JUNK)
     train(Look(), replace(town, train=unknown + town.train[2:]), tmp_path, device=CPU, quiet=True)
