@@ -17,6 +17,8 @@ KNOWN = CLUSTERS | dict(precision=0.9, recall=0.7, nmi=0.8)
 class Told:
     """As much of a run as a verdict looks at."""
 
+    settings = Evidence.settings
+
     def __init__(self, folder: Path, rows, sizes=(30, 20, 15, 10), **settings):
         self.folder, self.rows, self.title = folder, rows, "run"
         self.round, self.trained = rows[-1]["round"], rows[-1]["round"] > 0
@@ -166,3 +168,10 @@ def test_the_section(run: Path, town: Dataset, blind_run: Path, tmp_path: Path):
     begun = shutil.copytree(run, tmp_path / "begun", ignore=shutil.ignore_patterns("*.pt"))
     html = verdict.show_verdict([Evidence(begun)], Thumbnails()).html
     assert "No round is finished yet." in html and "Can the clusters" not in html
+
+
+def test_the_score_without_labels_stands_first_where_nobody_is_known(tmp_path):
+    rows = [{"round": n, "shared_neighbours": 0.4 + n / 50, **CLUSTERS} for n in range(4)]
+    said = verdict.judge(Told(tmp_path, rows)).helped
+    assert said[0] == "Probably, going by the neighbours." and "46% of their nearest" in said[1]
+    assert "40% before training" in said[1] and "does not prove" in said[-1]

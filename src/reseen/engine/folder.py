@@ -12,6 +12,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import UnionType
@@ -49,6 +50,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
             "it, or give another folder; a checkpoint can be used without it."
         )
     return facts
+
+
+def worked_out(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the values of the settings of a run that were auto, by flat names."""
+    told = facts.get("automatic", {}).get("settings", {})
+    return {name: of["value"] for name, of in told.items()}
 
 
 def _wrong(facts: Any) -> str:

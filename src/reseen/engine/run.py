@@ -477,11 +477,13 @@ _SHOWN = (
     ("stability", "{:.2f}"),
     ("mAP", "{:.1%}"),
     ("rank1", "{:.1%}"),
+    (SCORE, "{:.0%}"),
 )
 
 
 def _sentence(numbers: dict[str, float], total: int, left: float | None) -> str:
-    parts = [f"{name} {form.format(numbers[name])}" for name, form in _SHOWN if name in numbers]
+    shown = [(name, form) for name, form in _SHOWN if name in numbers]
+    parts = [f"{name.replace('_', ' ')} {form.format(numbers[name])}" for name, form in shown]
     if left:
         parts.append(f"{duration(left)} left")
     return f"round {numbers['round']}/{total}: " + ", ".join(parts)

@@ -123,7 +123,7 @@ def _start(rows: Sequence[Mapping[str, float]]) -> Sign | None:
         said += f"{before:.1%} before."
     else:
         scores = progress(rows)
-        if len(scores) < 2:
+        if len(scores) < 3:  # after one round it may still go either way
             return None
         before, now = scores[0], scores[-1]
         said = f"Neighbours share no more of their neighbours than at the start: {now:.0%}, "

@@ -95,7 +95,7 @@ class ADTC:
     """Temperature of the memory loss. Not in the paper; Cluster Contrast: 0.05."""
     rounds: int | Auto = 20
     """Rounds of labelling and training (T). Paper: 20."""
-    epochs: int = 10
+    epochs: int | Auto = 10
     """Epochs of training in a round. Paper: 10."""
     rate_hold: int = 5
     """Epochs of a round before the rate begins to fall. Paper: 5 (whether it starts anew in each
@@ -144,11 +144,12 @@ class ADTC:
             # Parameter updating step, line 12
             ids = torch.from_numpy(labels.ids).to(encoder.device)
             chance = run.rng("batches")
-            drawn = self.batches.draw(labels.ids, crops.cameras, chance, times=self.epochs)
+            epochs = settled(self, "epochs")
+            drawn = self.batches.draw(labels.ids, crops.cameras, chance, times=epochs)
             seen = augmented(run, encoder, crops, drawn, self.augment)
             losses = []
             for number, (positions, pixels) in enumerate(seen):
-                set_rate(optimizer, self._rate(done, number * self.epochs // drawn[1]))
+                set_rate(optimizer, self._rate(done, number * epochs // drawn[1]))
                 targets = ids[positions]
                 loss, vectors = self._loss(encoder, pixels, targets, memory)
                 losses.append(step(loss, optimizer))
@@ -195,7 +196,7 @@ class ADTC:
 
     def _rate(self, done: int, epoch: int) -> float:
         """Hold the rate, then let it fall (Hermans et al., In Defense of the Triplet Loss)."""
-        part = max(0, epoch - self.rate_hold) / max(1, self.epochs - self.rate_hold)
+        part = max(0, epoch - self.rate_hold) / max(1, settled(self, "epochs") - self.rate_hold)
         return self.schedule.rate_at(done) * self.rate_end**part
 
     def _explain(self, features: np.ndarray) -> str:

@@ -95,7 +95,7 @@ class DAAL:
     rounds: int | Auto = 5
     """Rounds of labelling and training (Iteration); 0 transfers directly. Paper: below 10, no gain
     after 5."""
-    epochs: int = 260
+    epochs: int | Auto = 260
     """Epochs of training in a round. Paper: 260."""
     rate: float = 1.5e-4
     """Learning rate of SGD for the backbone at the start of a round. Paper: 1.5e-4."""
@@ -178,14 +178,15 @@ class DAAL:
             centres = _means(points, labels.ids).to(encoder.device)
             points = torch.from_numpy(points).to(encoder.device)
 
-            ours, steps = self._draw(known, people, run.rng("source"), self.epochs)
-            theirs, _ = self._draw(crops, labels.ids, run.rng("target"), self.epochs)
+            epochs = settled(self, "epochs")
+            ours, steps = self._draw(known, people, run.rng("source"), epochs)
+            theirs, _ = self._draw(crops, labels.ids, run.rng("target"), epochs)
             batches = zip(known.batches(ours), crops.batches(theirs), strict=True)
             optimizer = self._optimizer(encoder, heads, clusters)
             chance, losses = run.rng("augment"), []
             encoder.train()
             for number, (ours, theirs) in enumerate(run.track("training")(batches, steps)):
-                self._set_rates(optimizer, number * self.epochs // steps)
+                self._set_rates(optimizer, number * epochs // steps)
                 pixels = torch.cat([part.to(encoder.device) for _, part in (ours, theirs)])
                 pixels = augment(pixels, chance, self.augment, encoder.mean)
                 n, own = len(ours[0]), ids[theirs[0]]

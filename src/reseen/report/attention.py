@@ -157,7 +157,7 @@ def drop_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
 
     Source: Yin et al., ConsLearn, Fig. 4.
     """
-    settings = run.facts["settings"]
+    settings = run.settings
     if not (settings.get("stages") and settings.get("alpha") and settings.get("beta")):
         return []
     images, classes = _classes(run, VIEWED)

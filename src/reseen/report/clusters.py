@@ -255,7 +255,7 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
         said = f"Round {run.round} made no clusters: these are of round {run.labelled}."
         html = paragraph(said) + html
     drawn = {name: figure for name, (figure, _) in figures.items()}
-    sheets = contact_rows(learnt, found, named) | closer_rows(learnt, run.facts["settings"])
+    sheets = contact_rows(learnt, found, named) | closer_rows(learnt, run.settings)
     for name, rows in sheets.items():
         html += f"<h3>{name} <small>{SHEETS[name]}</small></h3>{sheet_html(rows, pictures)}"
         if pictures.pictures:

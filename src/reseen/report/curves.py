@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reseen.engine.folder import worked_out
 from reseen.engine.progress import duration
 from reseen.engine.settings import flat as settings_of
+from reseen.engine.signs import SCORE
 from reseen.methods import METHODS
 from reseen.report.evidence import Evidence
 from reseen.report.plotting import INK, PALETTE, add_legend, colours, new_figure, shortened, styled
@@ -49,6 +51,7 @@ PANELS = {
         "Clusters against people", {"nmi": "NMI", "ari": "ARI", "pairwise_f": "pairwise F"}
     ),
     "stability": Panel("Clusters against those of the round before", {"stability": "ARI"}),
+    "score": Panel("Neighbours that neighbours share", {SCORE: "share"}, percent=True),
 }
 
 FORMS = {
@@ -64,7 +67,9 @@ FORMS = {
 RESULTS = {
     **dict(mAP="mAP", rank1="rank-1", rank5="rank-5", rank10="rank-10", mINP="mINP"),
     **dict(clusters="clusters", noise="noise", nmi="NMI", ari="ARI", pairwise_f="pairwise F"),
-    **dict(stability="stability", loss="loss"),
+    "stability": "stability",
+    "loss": "loss",
+    SCORE: "shared neighbours",
 }
 
 BEST = "best on test"
@@ -224,6 +229,8 @@ def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
         each run.
     """
     asked = {title: flat(facts["settings"]) for title, facts in runs.items()}
+    for title, facts in runs.items():
+        asked[title] |= {name: f"{value} (auto)" for name, value in worked_out(facts).items()}
     for told in asked.values():
         if isinstance(file := told.get(WEIGHTS), str):
             told[WEIGHTS] = PurePath(file).name
@@ -387,6 +394,8 @@ CAPTIONS = {
     "noise": "Share of the training images in no cluster (noise), which are not trained on.",
     "agreement": "1 is perfect. Noise points count as clusters of one.",
     "stability": "1: the same clusters as in the round before; 0: unrelated ones. Needs no labels.",
+    "score": "How many of its nearest images an image shares with each of them, by other cameras "
+    "where they are known. Mostly rises with mAP, and needs no labels.",
     "stages": "Mean of all rounds; searching where there was a search.",
 }
 """What stands below each figure."""

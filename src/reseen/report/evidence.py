@@ -20,6 +20,7 @@ from reseen.engine.folder import (
     read_labels,
     read_metrics,
     read_paths,
+    worked_out,
 )
 from reseen.engine.progress import QUIET, Screen
 from reseen.errors import CheckpointError, DataError, SettingsError
@@ -103,6 +104,11 @@ class Evidence:
         rows = read_metrics(self.folder)
         self.rows = [row for row in rows if row["round"] <= self.round] if self.trained else rows
         self.unkept = [int(row["round"]) for row in rows[len(self.rows) :]]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the run, with the numbers that stood for auto."""
+        return self.facts["settings"] | worked_out(self.facts)
 
     @property
     def trained(self) -> bool:

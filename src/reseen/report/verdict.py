@@ -12,7 +12,7 @@ from html import escape
 import numpy as np
 
 from reseen.engine.folder import read_labels, result
-from reseen.engine.signs import Sign, best_round, signs
+from reseen.engine.signs import Sign, best_round, progress, signs
 from reseen.errors import counted
 from reseen.records import NOISE
 from reseen.report.curves import Numbers, flat, judged
@@ -116,6 +116,11 @@ def helped(rows: Numbers, found: Sequence[Sign]) -> list[str]:
     losses = [row["loss"] for row in rows if "loss" in row]
     if len(losses) > 1:
         words.append(f"The loss went from {losses[0]:.2f} to {losses[-1]:.2f}.")
+    scores = progress(rows)
+    if len(scores) > 1 and scores[-1] > scores[0]:
+        said = "Probably, going by the neighbours."
+        words[:0] = [said, f"Images share {scores[-1]:.0%} of their nearest with each of these, "]
+        words[1] += f"{scores[0]:.0%} before training; that mostly rises with mAP."
     return [*words, "No sign of a failure was found, which does not prove that it helped."]
 
 
@@ -205,9 +210,7 @@ def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> 
 
 def number(run: Evidence, name: str) -> float | None:
     """Give a setting of a run, in whatever part it stands, if it is a number or worked out."""
-    worked_out = run.facts.get("automatic", {}).get("settings", {})
-    values = flat(run.facts["settings"]) | {key: of["value"] for key, of in worked_out.items()}
-    found = (value for key, value in values.items() if key.split(".")[-1] == name)
+    found = (value for key, value in flat(run.settings).items() if key.split(".")[-1] == name)
     return next((value for value in found if type(value) in (int, float)), None)
 
 
