@@ -21,7 +21,8 @@ from reseen.engine.extract import load
 from reseen.engine.progress import Screen
 from reseen.engine.settings import varied
 from reseen.engine.variants import pick
-from reseen.methods import METHODS, VARIANTS
+from reseen.methods import METHODS
+from reseen.published import VARIANTS
 from reseen.training import untrained
 
 RUNS = Path("runs/attention")

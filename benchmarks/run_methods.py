@@ -25,8 +25,9 @@ import reseen
 from reseen.data.invented import invent
 from reseen.engine.folder import checkpoint, read_facts
 from reseen.engine.progress import Screen
-from reseen.methods import METHODS, VARIANTS
+from reseen.methods import METHODS
 from reseen.nets.encoder import load
+from reseen.published import VARIANTS
 
 SETTINGS = Path(__file__).with_name("every_cpu.toml")
 """What the short schedule changes in each method; chosen with seed 0."""

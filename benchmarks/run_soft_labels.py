@@ -15,7 +15,8 @@ import reseen
 from reseen.engine.folder import read_metrics
 from reseen.engine.settings import varied
 from reseen.engine.variants import pick
-from reseen.methods import METHODS, VARIANTS
+from reseen.methods import METHODS
+from reseen.published import VARIANTS
 
 TRIED = {
     "hard": ("hard", {}),

@@ -12,7 +12,8 @@ from reseen.engine.folder import read_metrics
 from reseen.engine.run import Run
 from reseen.engine.settings import varied
 from reseen.errors import CheckpointError, SettingsError
-from reseen.methods import METHODS, VARIANTS
+from reseen.methods import METHODS
+from reseen.published import VARIANTS
 from reseen.tables import DONE, _told, rows_of, run_table, written_out
 from tests.conftest import TINY
 

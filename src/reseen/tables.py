@@ -12,7 +12,7 @@ from reseen.engine.device import Device
 from reseen.engine.files import safe_name, written
 from reseen.engine.folder import read_metrics
 from reseen.errors import CheckpointError, DataError, ReseenError, SettingsError
-from reseen.methods import VARIANTS
+from reseen.published import VARIANTS
 from reseen.records import Dataset
 from reseen.training import Method, source_of, train
 

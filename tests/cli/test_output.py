@@ -13,7 +13,8 @@ from reseen.cli import main
 from reseen.cli.bench import _same
 from reseen.cli.output import give, show
 from reseen.cli.train import _results, _verdict
-from reseen.methods import METHODS, VARIANTS
+from reseen.methods import METHODS
+from reseen.published import VARIANTS
 from reseen.records import Ranking
 from reseen.tables import Row
 from tests.cli.test_cli import reseen as reseen

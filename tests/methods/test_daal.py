@@ -12,9 +12,10 @@ from reseen.data.invented import Difficulty, invent
 from reseen.data.reading import read
 from reseen.engine.folder import read_metrics
 from reseen.errors import DataError, SettingsError
-from reseen.methods.daal import DAAL, VARIANTS
+from reseen.methods.daal import DAAL
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import EncoderSettings
+from reseen.published.daal import VARIANTS
 from reseen.records import Dataset
 from tests.conftest import TINY, settings_of
 from tests.methods.test_methods import learn, weights

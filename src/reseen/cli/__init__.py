@@ -132,8 +132,9 @@ def _defaults(method: str, variant: str | None, preset: str) -> tuple:
 
     from reseen.engine.settings import nested, own_defaults
     from reseen.engine.variants import pick
-    from reseen.methods import METHODS, VARIANTS
+    from reseen.methods import METHODS
     from reseen.presets import preset as changes_of
+    from reseen.published import VARIANTS
 
     if method not in METHODS:
         return ()

@@ -17,7 +17,8 @@ from reseen.engine.progress import Screen
 from reseen.engine.settings import varied
 from reseen.engine.variants import published
 from reseen.errors import SettingsError
-from reseen.methods import METHODS, VARIANTS
+from reseen.methods import METHODS
+from reseen.published import VARIANTS
 from reseen.records import Dataset
 from reseen.report.markdown import around, write_table
 from reseen.report.plotting import save_figure

@@ -22,7 +22,8 @@ from reseen.engine.files import check_out, refuse_inside, written
 from reseen.engine.progress import Screen
 from reseen.engine.variants import Variant, published
 from reseen.errors import DataError, SettingsError, counted
-from reseen.methods import METHODS, VARIANTS
+from reseen.methods import METHODS
+from reseen.published import VARIANTS
 from reseen.records import distinct
 
 

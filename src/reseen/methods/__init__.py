@@ -1,6 +1,5 @@
 """The methods: one file each, strangers to each other."""
 
-from reseen.methods import adtc, buc, conslearn, daal, mla, ssl
 from reseen.methods.adtc import ADTC
 from reseen.methods.buc import BUC
 from reseen.methods.cluster_contrast import ClusterContrast
@@ -20,13 +19,3 @@ METHODS = {
     "daal": DAAL,
     "supervised": Supervised,
 }
-
-VARIANTS = {
-    "adtc": adtc.VARIANTS,
-    "conslearn": conslearn.VARIANTS,
-    "mla": mla.VARIANTS,
-    "ssl": ssl.VARIANTS,
-    "buc": buc.VARIANTS,
-    "daal": daal.VARIANTS,
-}
-"""The rows of each method's published tables, by the names of METHODS."""

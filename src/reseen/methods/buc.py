@@ -25,7 +25,6 @@ from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
 from reseen.engine.step import SgdSettings, mean_loss, step
-from reseen.engine.variants import Variant
 from reseen.errors import SettingsError
 from reseen.losses.contrastive import cluster_nce
 from reseen.memory.table import TableSettings
@@ -71,14 +70,7 @@ class BUC:
             raise SettingsError(f"merge_rate is {self.merge_rate}. Use above 0 to 0.5.")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N unlabelled images.
-
-        Args:
-            images: in an order that says nothing about who is who.
-            run: keeps what is learnt and measured.
-
-        Returns:
-            The encoder of the last round.
+        """Learn from N images, in an order that says nothing about who is who.
 
         Raises:
             ClusteringError: a round left fewer than two clusters.
@@ -123,21 +115,3 @@ class BUC:
                 table.update(vectors.detach(), places)
             run.log(loss=mean_loss(losses))
         return encoder
-
-
-def _row(settings: dict[str, float], market: tuple[float, float], duke: tuple[float, float]):
-    published = {"Market-1501": market, "DukeMTMC": duke}
-    return Variant(settings=settings, published=published, tables=("buc-3",))
-
-
-VARIANTS = {
-    "none": _row({}, (30.6, 61.0), (21.9, 40.2)),
-    "cce": _row({"camera_weight": 0.02}, (31.8, 65.9), (24.4, 48.3)),
-    "cce-part": _row({"camera_weight": 0.02, "part_weight": 0.5}, (36.2, 69.5), (25.1, 51.5)),
-    "video": Variant(
-        settings={"epochs": 5},
-        published={"MARS": (34.7, 57.9), "DukeMTMC-VideoReID": (68.3, 76.2)},
-        tables=("buc-2",),
-    ),
-}
-"""BUC's half of Table 3 in SSL's paper, and its row of Table 2 there."""

@@ -54,14 +54,7 @@ class ClusterContrast:
         above_zero(self, "temperature")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N unlabelled images.
-
-        Args:
-            images: in an order that says nothing about who is who.
-            run: keeps what is learnt and measured.
-
-        Returns:
-            The encoder of the last round.
+        """Learn from N images, in an order that says nothing about who is who.
 
         Raises:
             ClusteringError: a round found fewer than two clusters.

@@ -14,7 +14,6 @@ Then each round:
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,6 @@ from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
 from reseen.engine.step import SgdSettings, mean_loss, step
-from reseen.engine.variants import Variant
 from reseen.errors import SettingsError, counted
 from reseen.kernels.dissimilarity import least_dissimilar
 from reseen.losses.soft import soft_cross_entropy
@@ -79,14 +77,7 @@ class SSL:
             )
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N unlabelled images.
-
-        Args:
-            images: in an order that says nothing about who is who.
-            run: keeps what is learnt and measured.
-
-        Returns:
-            The encoder of the last round.
+        """Learn from N images, in an order that says nothing about who is who.
 
         Raises:
             SettingsError: k is not below N.
@@ -132,26 +123,3 @@ class SSL:
         reliable, _ = least_dissimilar(features, weights, self.k, **cost)
         run.neighbours(reliable)
         return reliable
-
-
-def _row(settings: dict[str, Any], market: tuple[float, float], duke: tuple[float, float]):
-    published = {"Market-1501": market, "DukeMTMC": duke}
-    tables = ("ssl-1",) if "rounds" in settings else ("ssl-1", "ssl-3")
-    return Variant(settings=settings, published=published, tables=tables)
-
-
-VARIANTS = {
-    "baseline": _row({"rounds": 0}, (13.2, 34.4), (7.9, 16.5)),
-    "without-part-and-cce": _row(
-        {"part_weight": 0.0, "camera_weight": 0.0}, (29.8, 58.7), (17.4, 31.6)
-    ),
-    "without-part": _row({"part_weight": 0.0}, (35.1, 68.4), (26.4, 49.2)),
-    "full": _row({}, (37.8, 71.7), (28.6, 52.5)),
-    "video": Variant(
-        settings={"first": 30, "epochs": 5},
-        published={"MARS": (43.6, 62.8), "DukeMTMC-VideoReID": (69.3, 76.4)},
-        tables=("ssl-2",),
-    ),
-}
-"""The four own rows of Table 1, of which the last three are SSL's half of Table 3, and the own row
-of Table 2."""

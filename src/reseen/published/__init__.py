@@ -1,0 +1,13 @@
+"""The rows of the papers' tables: what each changes in its method, and the published numbers."""
+
+from reseen.published import adtc, buc, conslearn, daal, mla, ssl
+
+VARIANTS = {
+    "adtc": adtc.VARIANTS,
+    "conslearn": conslearn.VARIANTS,
+    "mla": mla.VARIANTS,
+    "ssl": ssl.VARIANTS,
+    "buc": buc.VARIANTS,
+    "daal": daal.VARIANTS,
+}
+"""The rows of each method's published tables, by the names of `methods.METHODS`."""
