@@ -87,7 +87,7 @@ def _noise(row: Mapping[str, float], images: int) -> Sign | None:
     if noise <= NOISY or row.get("clusters", 2) < 2:
         return None
     said = f"{noise:.0%} of {counted(images, 'image')} are in no cluster and are not learnt from."
-    cure = "Raise --eps a little (by 0.05), or lower --min-samples to 2."
+    cure = "Raise --eps a little (by 0.05), or lower --min-samples to 2; for two-stage, lower --p."
     return Sign("noise", said, cure)
 
 

@@ -130,7 +130,7 @@ class DAAL:
         self._attended()
 
     def fit(self, images: tuple[Image, ...], run: Run, source: tuple[Image, ...]) -> Encoder:
-        """Learn from images of the target and a source whose people are known; give what both share.
+        """Learn from the target's images and a source of known people; give what both share.
 
         Raises:
             DataError: the source has fewer than two known people.
