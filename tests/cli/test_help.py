@@ -155,3 +155,12 @@ def test_the_common_options_are_short(words):
     _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     assert bound.arguments["quiet"] is True
     assert bound.arguments.get("seed", 3) == 3
+
+
+def test_help_names_every_format(helped):
+    from reseen.data.reading import READERS
+
+    shown = helped("extract").replace("│", " ").split()
+    assert {
+        name for name in READERS if not any(word.strip(":,.") == name for word in shown)
+    } == set()

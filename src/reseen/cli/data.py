@@ -34,8 +34,8 @@ def check(
     folder
         Folder or manifest of crops.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
-        tracklets.
+        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
+        market_like, veri776, by_person, mars or dukevideo.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     folders

@@ -115,8 +115,8 @@ def _command(method: type) -> Callable[..., None]:
     evaluate_every
         Evaluate after every so many rounds; 0 evaluates after the last one only.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
-        tracklets.
+        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
+        market_like, veri776, by_person, mars or dukevideo.
     pattern
         How file names are made, for a plain folder: {{camera}}_{{person}}_{{_}}.jpg.
     folders

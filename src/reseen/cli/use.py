@@ -55,8 +55,8 @@ def evaluate(
     best
         Use the round that was best on the test set instead of the last one.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
-        tracklets.
+        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
+        market_like, veri776, by_person, mars or dukevideo.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     folders
@@ -150,8 +150,8 @@ def extract(
     best
         Use the round that was best on the test set instead of the last one.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
-        tracklets.
+        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
+        market_like, veri776, by_person, mars or dukevideo.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     folders
@@ -209,8 +209,8 @@ def choose_eps(
     min_samples
         Images within eps that make a core point.
     format
-        auto, market1501, dukemtmc, msmt17, personx, cuhk03, mars, dukevideo, folder or
-        tracklets.
+        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
+        market_like, veri776, by_person, mars or dukevideo.
     pattern
         How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
     folders
