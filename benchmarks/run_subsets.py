@@ -2,6 +2,7 @@
 
     RESEEN_DATA=FOLDER ./dev bench subsets choose     the subsets that the rules were chosen on
     RESEEN_DATA=FOLDER ./dev bench subsets report     other draws of people, to report on
+    RESEEN_DATA=FOLDER ./dev bench subsets report 0 4      some of them, by number
 
 FOLDER holds market-half: the training half of Market-1501's public training set. A subset is so
 many people, at most so many crops of each and so many cameras, drawn by a seed; people whom these
@@ -50,7 +51,7 @@ REPORT = (
     (376, 4, 6, True),
     (376, 0, 6, True),
 )
-SEEDS = {"choose": 0, "report": 1}
+SEEDS = {"choose": 0, "report": 2}
 GRID: dict[str, dict[str, Any]] = {
     "k1 10": dict(k1=10, k2=4, eps=0.5, min_samples=4),
     "rate 3.5e-4 (published)": dict(rate=3.5e-4),
@@ -62,10 +63,11 @@ MANY, MOST = 400, 1200
 """Images above which not all of the grid is run, because time is short."""
 
 
-def main(which: str = "report") -> None:
+def main(which: str = "report", *numbers: str) -> None:
     data = reseen.read(Path(os.environ["RESEEN_DATA"]) / "market-half")
     done = _done()
-    for people, crops, cameras, told in {"choose": CHOOSE, "report": REPORT}[which]:
+    subsets = {"choose": CHOOSE, "report": REPORT}[which]
+    for people, crops, cameras, told in [subsets[int(n)] for n in numbers] or subsets:
         subset, shown = draw(data, people, crops, cameras, told, SEEDS[which])
         key = {
             "subsets": which,

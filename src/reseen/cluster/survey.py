@@ -20,7 +20,7 @@ TRIED_EPS = np.array([0.4, 0.45, 0.5, 0.55, 0.6, 0.65])
 MIN_SAMPLES = 2
 TOLERANCE = 0.98
 """Settings whose balance is this share of the best one, or more, have a say."""
-FACTOR = 1.5
+FACTOR = 2.2
 """k1 for each expected image of a person."""
 
 
@@ -38,7 +38,7 @@ class Survey:
     clusters: tuple[float, float]
     """The fewest and the most clusters to expect: half and twice N / per_person, 2 at least."""
     k1: int
-    """Neighbours that describe an image: 1.5 times per_person, 6 to 30 and at most half of N."""
+    """Neighbours that describe an image: 2.2 times per_person, 6 to 30 and at most half of N."""
     k2: int
     """Neighbours to average over: a quarter of k1."""
     eps: float
