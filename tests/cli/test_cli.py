@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -6,9 +7,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from reseen.cli import app, main
+from reseen.cli import app, main, settings_of
 from reseen.cli.data import Knobs
 from reseen.data import invented
+from reseen.engine.device import Device
 from reseen.methods import METHODS
 
 SMALL = """
@@ -458,3 +460,24 @@ def test_what_makes_a_row_stays(reseen, town_folder, tmp_path, monkeypatch):
     assert code == 0 and "supervised: source: the target's own labelled images" in out
     assert (ran["direct"].rounds, ran["direct"].batches.people) == (0, 2)
     assert (ran["full"].rounds, ran["hard"].labels) == (3, "hard")
+
+
+def test_the_preset_follows_from_data_and_words(town_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("reseen.engine.device.Device.resolve", lambda device: Device(name="cpu"))
+    crops = shutil.copytree(town_folder / "query", tmp_path / "crops" / "gate")
+    for name, path in enumerate(sorted(crops.iterdir())):
+        path.rename(path.with_name(f"{name}.jpg"))
+    start = ["train", "cluster-contrast"]
+    for words, expected in (
+        ([tmp_path / "crops"], "cpu"),
+        ([tmp_path / "crops", "--preset", "gpu"], "gpu"),
+        ([town_folder], "published"),
+        ([tmp_path / "missing"], "published"),
+        ([tmp_path / "crops", "--help"], "published"),
+    ):
+        given = [*start, *map(str, words), "--out", str(tmp_path / "run")]
+        settings_of(given)
+        assert given[-1] == f"--preset={expected}"
+    row = ["train", "adtc", str(tmp_path / "crops"), "--variant=full", "--out=run"]
+    settings_of(row)
+    assert row[-1] == "--preset=published"

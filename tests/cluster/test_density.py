@@ -8,6 +8,7 @@ from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
 from reseen.cluster.density import (
+    DensitySettings,
     core_distances,
     encode_images,
     explain,
@@ -311,3 +312,47 @@ def test_too_many_neighbours_for_few_images_are_named_not_eps():
     """k1 30 of 30 images makes one cluster at any eps: a smaller eps would not help."""
     said = explain(people(30, 22), k1=30, k2=6, eps=0.6, min_samples=4)
     assert "k1 30 is many of 30 images" in said and "lower k1 to about 7" in said
+
+
+def test_settings_label_as_the_function_does():
+    features, cameras = people(60, 23), np.arange(60) % 2
+    words = dict(k1=10, k2=3, eps=0.6, min_samples=3)
+    settings = DensitySettings(**words)
+    assert np.array_equal(settings.label(features).ids, jaccard_dbscan(features, **words).ids)
+    aware = DensitySettings(**words, camera_aware=True)
+    expected = jaccard_dbscan(features, **words, cameras=cameras, own=(2, 1)).ids
+    assert np.array_equal(aware.label(features, cameras).ids, expected)
+    assert aware.explain(features, cameras) != settings.explain(features)
+    for unknown in (None, np.full(60, -1), np.zeros(60, int)):
+        with pytest.raises(SettingsError, match="no two cameras are known"):
+            aware.label(features, unknown)
+
+
+def test_eps_of_a_share_is_taken_anew_from_the_features():
+    features = people(60, 24)
+    settings = DensitySettings(k1=10, k2=3, eps=0.0, share=0.02)
+    eps = share_eps(features, 0.02, k1=10, k2=3)
+    assert settings.at(features).eps == pytest.approx(eps)
+    expected = jaccard_dbscan(features, k1=10, k2=3, eps=eps).ids
+    assert np.array_equal(settings.label(features).ids, expected)
+    assert DensitySettings().at(features) == DensitySettings()
+
+
+def test_what_is_still_auto_cannot_label():
+    with pytest.raises(SettingsError, match=r"k1 is auto, .*run\.settle"):
+        DensitySettings(k1="auto").label(people(20, 25))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (dict(k1=0), "k1 is 0. Use 1 or more"),
+        (dict(k1="many"), "k1 is 'many'. Use a number, or auto"),
+        (dict(eps=1.0), "eps is 1.0"),
+        (dict(eps="wide"), "eps is wide"),
+        (dict(eps=0.0, share=1.5), "share is 1.5"),
+    ],
+)
+def test_density_settings_that_cannot_be_meant_are_refused(wrong, says):
+    with pytest.raises(SettingsError, match=says):
+        DensitySettings(**wrong)

@@ -1,10 +1,12 @@
 from itertools import islice
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reseen.data.sampling import identity_batches
+from reseen.data.sampling import BatchSettings, identity_batches
+from reseen.errors import SettingsError
 
 
 def batches(ids, cameras=None, people=2, views=3, count=12, seed=0):
@@ -53,3 +55,17 @@ def test_same_generator_same_batches():
     ids = np.repeat(np.arange(9), 4)
     one, two, other = (batches(ids, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(one, two) and not np.array_equal(one, other)
+
+
+def test_settings_draw_the_batches_of_a_round():
+    ids, cameras = np.repeat(np.arange(5), 4), np.arange(20) % 3
+    settings = BatchSettings(people=2, views=3, iterations=4)
+    batches, count = settings.draw(ids, cameras, np.random.default_rng(0), times=2)
+    order = identity_batches(ids, cameras, 2, 3, np.random.default_rng(0))
+    drawn = list(batches)
+    assert count == len(drawn) == 8
+    assert all(np.array_equal(batch, next(order)) for batch in drawn)
+    with pytest.raises(SettingsError, match="people is auto"):
+        BatchSettings(people="auto").draw(ids, cameras, np.random.default_rng(0))
+    with pytest.raises(SettingsError, match="A batch is 1 x 1 images"):
+        BatchSettings(people=1, views=1)

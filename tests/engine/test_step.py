@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from reseen.engine.step import mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, SgdSettings, mean_loss, set_rate, step
 from reseen.errors import ReseenError
+from reseen.nets.encoder import build
+from tests.conftest import TINY
 
 
 def test_step_goes_down_and_returns_the_loss_before():
@@ -28,3 +30,24 @@ def test_a_loss_that_is_no_number_stops_the_round(wrong):
     assert mean_loss([torch.tensor(1.0), torch.tensor(2.0)]) == 1.5
     with pytest.raises(ReseenError, match="The loss became"):
         mean_loss([torch.tensor(1.0), torch.tensor(wrong)])
+
+
+def test_the_rate_of_adam_falls_in_steps():
+    settings = ScheduleSettings(rate=1.0, rate_step=2, weight_decay=0.5)
+    assert [settings.rate_at(done) for done in range(5)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    assert ScheduleSettings(rate=1.0, rate_step=0).rate_at(99) == 1.0
+    frozen = torch.nn.Linear(2, 2).requires_grad_(False)
+    optimizer = settings.adam(torch.nn.Linear(2, 1), frozen, done=2)
+    (group,) = optimizer.param_groups
+    assert len(group["params"]) == 2 and group["weight_decay"] == 0.5
+    assert group["lr"] == pytest.approx(0.1)
+
+
+def test_the_backbone_of_sgd_learns_slower_and_all_rates_fall_once():
+    encoder = build(TINY)
+    settings = SgdSettings(rate=1.0, rate_hold=3, backbone_rate=0.1)
+    optimizer = settings.sgd(encoder)
+    assert len(optimizer.param_groups[0]["params"]) == len(list(encoder.backbone.parameters()))
+    for done, rates in ((0, [0.1, 1.0]), (2, [0.1, 1.0]), (3, [0.01, 0.1])):
+        settings.set_rates(optimizer, done)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(rates)

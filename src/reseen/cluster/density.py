@@ -92,6 +92,11 @@ class DensitySettings:
     def _words(self, cameras: np.ndarray | None) -> dict[str, Any]:
         words = {name: settled(self, name) for name in ("k1", "k2", "eps", "min_samples")}
         if self.camera_aware:
+            if cameras is None or len(np.unique(cameras[cameras >= 0])) < 2:
+                raise SettingsError(
+                    "camera_aware is on, and no two cameras are known. Leave it out, or say which "
+                    "camera took each image (reseen data check)."
+                )
             own = max(1, round(words["k1"] / 5)), max(1, round(words["k2"] / 3))
             words |= {"cameras": cameras, "own": own}
         return words

@@ -127,8 +127,8 @@ class ADTC:
         for done in run.rounds(settled(self, "rounds"), encoder=encoder, optimizer=optimizer):
             # Attention and clustering steps, lines 3 to 10
             features = extract(encoder, crops, track=run.track("extracting"))
-            labels = self._label(features, run)
-            run.label(labels, partial(self._explain, features))
+            labels = self._label(features, crops.cameras, run)
+            run.label(labels, partial(self._explain, features, crops.cameras))
             memory = None
             if self.loss == "memory":
                 memory = self.memory.begin(features, labels.ids, run.rng("memory"), encoder.device)
@@ -150,10 +150,10 @@ class ADTC:
             run.log(loss=mean_loss(losses))
         return encoder
 
-    def _label(self, features: np.ndarray, run: Run) -> PseudoLabels:
+    def _label(self, features: np.ndarray, cameras: np.ndarray, run: Run) -> PseudoLabels:
         """Group images (N) by features (N, D): Sec. 3.3, or one of the two to compare with."""
         if self.labelling == "dbscan":
-            return self.density.label(features)
+            return self.density.label(features, cameras)
         sought: Any = dict(clusters=self.clusters, p=self.p, k1=self.density.k1, k2=self.density.k2)
         if sought["clusters"] > len(features):
             raise SettingsError(
@@ -191,9 +191,9 @@ class ADTC:
         part = max(0, epoch - self.rate_hold) / max(1, settled(self, "epochs") - self.rate_hold)
         return self.schedule.rate_at(done) * self.rate_end**part
 
-    def _explain(self, features: np.ndarray) -> str:
+    def _explain(self, features: np.ndarray, cameras: np.ndarray) -> str:
         if self.labelling == "dbscan":
-            return self.density.explain(features)
+            return self.density.explain(features, cameras)
         return (
             f"{self.clusters} centroids with {self.p} images each were sought: images claimed by "
             "two centroids are left out. Use fewer clusters or a smaller p."
