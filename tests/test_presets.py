@@ -40,9 +40,7 @@ def test_what_is_not_there_is_refused_with_what_is():
         SettingsError, match=r"preset is 'tpu'\. Use auto, or one of: published, the"
     ):
         preset("ssl", "tpu")
-    with pytest.raises(
-        SettingsError, match=r"No method is called 'abc'\. Use one of: clu"
-    ):
+    with pytest.raises(SettingsError, match=r"No method is called 'abc'\. Use one of: clu"):
         method("abc")
     with pytest.raises(SettingsError, match="ClusterContrast has no setting 'epz'"):
         method("cluster-contrast", epz=0.5)

@@ -17,11 +17,13 @@ TRIED_K1 = (6, 8, 10, 12, 15, 20, 25, 30)
 """The k1 that `survey` tries, up to half of the images."""
 TRIED_EPS = np.array([0.4, 0.45, 0.5, 0.55, 0.6, 0.65])
 """The eps that `survey` tries; the first and the last only tell how stable their neighbours are."""
-MIN_SAMPLES = 2
 TOLERANCE = 0.98
 """Settings whose balance is this share of the best one, or more, have a say."""
-FACTOR = 2.2
+FACTOR = 1.5
 """k1 for each expected image of a person."""
+LEAST_K1, LEAST_IMAGES = 10, 5
+"""The smallest k1 where there are images enough, and the expected images a person from which on a
+core needs the usual 4 images and not 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,13 @@ class Survey:
     clusters: tuple[float, float]
     """The fewest and the most clusters to expect: half and twice N / per_person, 2 at least."""
     k1: int
-    """Neighbours that describe an image: 2.2 times per_person, 6 to 30 and at most half of N."""
+    """Neighbours that describe an image: 1.5 times per_person, 10 to 30 and at most half of N."""
     k2: int
-    """Neighbours to average over: a quarter of k1."""
+    """Neighbours to average over: two fifths of k1, 6 at most."""
     eps: float
-    """Radius of DBSCAN that is balanced best at this k1 (see `Sweep.suggest`)."""
+    """Radius of DBSCAN, 0.45 to 0.55, that is balanced best with these (see `Sweep.suggest`)."""
     min_samples: int
-    """Images that make a core: 2, because people with two or three images are common."""
+    """Images that make a core: 4, but 2 where fewer than 5 images a person are expected."""
     found: int
     """Clusters that the start's features make with these settings."""
     noise: float
@@ -78,22 +80,23 @@ def survey(features: np.ndarray, cameras: np.ndarray | None = None) -> Survey:
     tried = [k1 for k1 in TRIED_K1 if k1 <= most] or [most]
     ranks, near = nearest(features, min(tried[-1], n))
 
-    def at(k1: int) -> Sweep:
+    def at(k1: int, k2: int, min_samples: int = 2) -> Sweep:
         narrow, found = ranks[:, :k1], near[:, :k1]
-        encoding = encode(features, narrow, k1, round(k1 / 2) + 1, k2_for(k1), similarities=found)
-        return swept(encoding, TRIED_EPS, MIN_SAMPLES)
+        encoding = encode(features, narrow, k1, round(k1 / 2) + 1, k2, similarities=found)
+        return swept(encoding, TRIED_EPS, min_samples)
 
     sizes, balances = [], []
     for k1 in tried:
-        sweep = at(k1)
+        sweep = at(k1, _part(k1, 0.25))
         sizes += [_typical_size(labels) for labels in sweep.labels[1:-1]]
         balances += list(sweep.balance[1:-1])
     count = np.array(balances)
     alike = np.array(sizes)[count >= TOLERANCE * count.max()]
     per_person = float(np.clip(np.exp(np.log(alike).mean()), 1, max(n, 1)))
-    k1 = int(np.clip(round(FACTOR * per_person), tried[0], tried[-1]))
-    sweep = at(k1)
-    best = 1 + int(np.argmax(sweep.balance[1:-1] - 1e-6 * np.abs(TRIED_EPS[1:-1] - 0.55)))
+    k1 = int(np.clip(round(FACTOR * per_person), min(LEAST_K1, tried[-1]), tried[-1]))
+    k2, min_samples = _part(k1, 0.4), 2 if per_person < LEAST_IMAGES else 4
+    sweep = at(k1, k2, min_samples)
+    best = 1 + int(np.argmax(sweep.balance[1:-2] - 1e-6 * np.abs(TRIED_EPS[1:-2] - 0.5)))
     middle = n / per_person
     return Survey(
         images=n,
@@ -101,17 +104,17 @@ def survey(features: np.ndarray, cameras: np.ndarray | None = None) -> Survey:
         per_person=per_person,
         clusters=(float(np.clip(middle / 2, 2, n)), float(np.clip(2 * middle, 2, n))),
         k1=k1,
-        k2=k2_for(k1),
+        k2=k2,
         eps=float(TRIED_EPS[best]),
-        min_samples=MIN_SAMPLES,
+        min_samples=min_samples,
         found=int(sweep.clusters[best]),
         noise=float(sweep.noise[best]),
     )
 
 
-def k2_for(k1: int) -> int:
-    """Give the k2 that suits a k1: a quarter, 1 to 6 (published: 6 with 30)."""
-    return int(np.clip(round(k1 / 4), 1 if k1 < 4 else 2, 6))
+def _part(k1: int, share: float) -> int:
+    """Give a k2 that is a share of k1, 1 to 6 (published: 6 with 30)."""
+    return int(np.clip(round(share * k1), 1 if k1 < 4 else 2, 6))
 
 
 def _typical_size(labels: np.ndarray) -> float:

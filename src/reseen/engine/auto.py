@@ -26,7 +26,7 @@ def _k1(s: Survey) -> tuple[int, str]:
 
 
 def _k2(s: Survey) -> tuple[int, str]:
-    return s.k2, f"a quarter of k1 ({s.k1})"
+    return s.k2, f"two fifths of k1 ({s.k1}), 6 at most"
 
 
 def _eps(s: Survey) -> tuple[float, str]:
@@ -37,7 +37,9 @@ def _eps(s: Survey) -> tuple[float, str]:
 
 
 def _min_samples(s: Survey) -> tuple[int, str]:
-    return s.min_samples, "two images alike are enough for a cluster, because many people have few"
+    few = f"about {s.per_person:.0f} images a person are expected"
+    usual = "as is usual" if s.min_samples == 4 else "two alike are enough for a cluster"
+    return s.min_samples, f"{few}: {usual}"
 
 
 def _people(s: Survey) -> tuple[int, str]:
