@@ -462,6 +462,24 @@ def test_what_makes_a_row_stays(reseen, town_folder, tmp_path, monkeypatch):
     assert (ran["full"].rounds, ran["hard"].labels) == (3, "hard")
 
 
+def test_a_row_without_a_start_begins_without_that_of_the_table(
+    reseen, town_folder, tmp_path, monkeypatch
+):
+    begun = {}
+
+    def train(_method, _data, run, *, start, **_):
+        begun[run.parent.name] = start
+        run.mkdir(parents=True)
+
+    pair = (0.1, 0.2)
+    monkeypatch.setattr("reseen.tables.train", train)
+    monkeypatch.setattr("reseen.tables._measured", lambda _: (pair, pair, pair, 1.0, ""))
+    words = ["bench", "table", "adtc-1", town_folder, "--out", tmp_path / "table"]
+    code, _, err = reseen(*words, "--start", tmp_path)
+    assert code == 0, err
+    assert begun == {"full": tmp_path, "without-source": None}
+
+
 def test_the_preset_follows_from_data_and_words(town_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("reseen.engine.device.Device.resolve", lambda device: Device(name="cpu"))
     crops = shutil.copytree(town_folder / "query", tmp_path / "crops" / "gate")

@@ -59,7 +59,8 @@ def table(
     source
         Labelled crops to train on together with the data, for a method that takes both.
     start
-        A run from which every run takes its initial weights, such as one trained on labelled crops.
+        A run from which every run takes its initial weights, such as one trained on labelled crops;
+        rows that are published without such a start do not.
     seeds
         Seeds to run each variant with.
     settings
@@ -87,6 +88,7 @@ def table(
         out,
         seeds=seeds,
         sources={variant: images for variant, images in sources.items() if images},
+        without_start=[variant for variant, of in known.items() if of.without_start],
         **{key: first[key] for key in SHARED},
     )
     sets = list(dict.fromkeys(where for v in known.values() for where in v.published))

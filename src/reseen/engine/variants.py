@@ -21,6 +21,8 @@ class Variant:
     """What the settings cannot say."""
     own_source: bool = False
     """Whether the source is the data itself, with its people: an upper bound."""
+    without_start: bool = False
+    """Whether it begins with the weights of its settings, also in a table that has a start."""
 
 
 def pick(variants: Mapping[str, Variant], name: str) -> Variant:
