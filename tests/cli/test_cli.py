@@ -1,17 +1,21 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reseen.cli import app, main, settings_of
+from reseen.cli.bench import _bound
 from reseen.cli.data import Knobs
 from reseen.data import invented
 from reseen.engine.device import Device
 from reseen.methods import METHODS
+from reseen.tables import rows_of
 
 SMALL = """
 --encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 --encoder.width 24
@@ -219,6 +223,19 @@ def test_a_table_beside_the_published_one(reseen, town_folder, tmp_path):
     assert [str(path) for path in found] == ["full/0", "full/1", "only-tc/0", "only-tc/1"]
     code, again, err = reseen(*words)
     assert code == 0 and again == printed and "round" not in err
+
+
+def test_tables_and_sweeps_on_the_pages_are_known():
+    pages = Path(__file__).parents[2] / "docs"
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages.glob("*.md"))
+    swept = set(re.findall(r"^reseen bench sweep (\S+) (\S+) (\S+) ", text, re.MULTILINE))
+    for method, setting, values in swept:
+        for value in values.split(",")[:: values.count(",") or 1]:  # the first and the last
+            assert _bound(method, pages, pages, [f"--{setting.replace('_', '-')}={value}"], "")
+    adtc = {("adtc", setting) for setting in ("clusters", "margin", "epochs")}
+    assert {of[:2] for of in swept} >= adtc | {("conslearn", "projected"), ("ssl", "k")}
+    for table in re.findall(r"bench table\s+(\w+-[\w-]+)", text):
+        rows_of(table)
 
 
 def test_a_sweep_prints_its_values_resumes_and_draws(reseen, town_folder, tmp_path):
