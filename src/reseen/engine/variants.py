@@ -37,6 +37,13 @@ def pick(variants: Mapping[str, Variant], name: str) -> Variant:
     return variants[name]
 
 
-def published(variant: Variant, where: str) -> str:
-    """Write what was published for a data set as mAP / rank-1, or nothing."""
-    return "{:.1f} / {:.1f}".format(*variant.published[where]) if where in variant.published else ""
+def published(variant: Variant, where: str, base: Variant | None = None) -> str:
+    """Write what was published for a data set as mAP / rank-1, or nothing; in brackets the gain
+    over another variant, if there is one."""
+    if where not in variant.published:
+        return ""
+    told = "{:.1f} / {:.1f}".format(*variant.published[where])
+    if base is None or base is variant or where not in base.published:
+        return told
+    pairs = zip(variant.published[where], base.published[where], strict=True)
+    return f"{told} ({' / '.join(f'{number - of:+.1f}' for number, of in pairs)})"

@@ -11,3 +11,6 @@ VARIANTS = {
     "daal": daal.VARIANTS,
 }
 """The rows of each method's published tables, by the names of `methods.METHODS`."""
+
+GAINS = daal.GAINS
+"""The row over which all others of a table are given as gains, for tables that are printed so."""
