@@ -13,8 +13,9 @@ class Variant:
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Changes to the method's defaults; a dot leads inside: encoder.pooling."""
-    published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """mAP and rank-1 in percent for each data set; empty for a row of our own."""
+    published: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    """mAP and rank-1 (None where it was not given) in percent for each data set; empty for a row
+    of our own."""
     tables: tuple[str, ...] = ()
     """Tables it stands in, such as adtc-2 for Table 2."""
     note: str = ""
@@ -42,8 +43,9 @@ def published(variant: Variant, where: str, base: Variant | None = None) -> str:
     over another variant, if there is one."""
     if where not in variant.published:
         return ""
-    told = "{:.1f} / {:.1f}".format(*variant.published[where])
+    told = " / ".join("-" if of is None else f"{of:.1f}" for of in variant.published[where])
     if base is None or base is variant or where not in base.published:
         return told
     pairs = zip(variant.published[where], base.published[where], strict=True)
-    return f"{told} ({' / '.join(f'{number - of:+.1f}' for number, of in pairs)})"
+    gains = [f"{number - of:+.1f}" for number, of in pairs if number is not None and of is not None]
+    return f"{told} ({' / '.join(gains)})"
