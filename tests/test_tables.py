@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from reseen.engine.folder import read_metrics
 from reseen.engine.run import Run
 from reseen.engine.settings import varied
 from reseen.errors import CheckpointError, SettingsError
+from reseen.memory.clusters import STARTS, UPDATES
 from reseen.methods import METHODS
 from reseen.published import VARIANTS
 from reseen.tables import DONE, _told, rows_of, run_table, written_out
@@ -50,6 +52,13 @@ def test_no_two_variants_of_a_table_are_the_same(method):
         settings = [varied(METHODS[method](), v.settings) for v in known]
         rows = [(repr(of), v.own_source, v.without_start) for of, v in zip(settings, known, strict=True)]
         assert len(set(rows)) == len(names), title
+
+
+def test_the_table_of_the_memory_holds_every_start_and_update():
+    method, names = rows_of("cluster-contrast-memory")
+    known = [varied(METHODS[method](), VARIANTS[method][name].settings).memory for name in names]
+    kinds = [(memory.memory_start, memory.memory_update) for memory in known]
+    assert sorted(kinds) == sorted(product(STARTS, UPDATES))
 
 
 def test_an_unknown_table_says_which_there_are():

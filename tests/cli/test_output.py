@@ -191,8 +191,8 @@ def test_a_sweep_and_all_methods_print_json(reseen, town_folder, monkeypatch):
 
 
 def test_methods_say_their_variants_or_that_there_are_none(reseen):
-    code, out, _ = reseen("methods", "cluster-contrast")
-    assert code == 0 and out.startswith("cluster-contrast has no variants. `reseen train")
+    code, out, _ = reseen("methods", "supervised")
+    assert code == 0 and out.startswith("supervised has no variants. `reseen train")
     assert json.loads(reseen("methods", "--json")[1]).keys() == METHODS.keys()
     told = json.loads(reseen("methods", "adtc", "--json")[1])
     assert told["only-tc"]["settings"] == {"attention": "none"}
