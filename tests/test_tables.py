@@ -49,8 +49,10 @@ def test_no_two_variants_of_a_table_are_the_same(method):
     for title in {title for variant in VARIANTS[method].values() for title in variant.tables}:
         _, names = rows_of(title)
         known = [VARIANTS[method][name] for name in names]
-        settings = [varied(METHODS[method](), v.settings) for v in known]
-        rows = [(repr(of), v.own_source, v.without_start) for of, v in zip(settings, known, strict=True)]
+        rows = [
+            (repr(varied(METHODS[method](), v.settings)), v.own_source, v.without_start)
+            for v in known
+        ]
         assert len(set(rows)) == len(names), title
 
 

@@ -39,8 +39,10 @@ def pick(variants: Mapping[str, Variant], name: str) -> Variant:
 
 
 def published(variant: Variant, where: str, base: Variant | None = None) -> str:
-    """Write what was published for a data set as mAP / rank-1, or nothing; in brackets the gain
-    over another variant, if there is one."""
+    """Write what was published for a data set as mAP / rank-1, or nothing.
+
+    In brackets follows the gain over another variant, if one is given.
+    """
     if where not in variant.published:
         return ""
     told = " / ".join("-" if of is None else f"{of:.1f}" for of in variant.published[where])

@@ -64,7 +64,8 @@ class SSL:
     own: float = 0.6
     """Share of the target on the image's own class (lambda). Paper: 0.6."""
     k: int = 4
-    """Reliable images of each image; 0 leaves the hard target alone. Paper: 4, read off its plot."""
+    """Reliable images of each image; 0 leaves the hard target alone. Paper: 4, read off its
+    plot."""
 
     def __post_init__(self):
         at_least(self, 1, "epochs")

@@ -59,5 +59,5 @@ VARIANTS = {
         tables=("daal-short",),
     ),
 }
-"""Tables 2 and 4 of the paper (`full` also its Tables 1 and 3), its sweeps of Figs. 5 and 6, plots without
-numbers, and a shorter schedule."""
+"""Tables 2 and 4 of the paper (`full` also its Tables 1 and 3), its sweeps of Figs. 5 and 6,
+plots without numbers, and a shorter schedule."""

@@ -400,8 +400,8 @@ CAPTIONS = {
     "loss": "Mean loss of each round. It is not comparable where the number of clusters changes.",
     "clusters": "Clusters found in each round.",
     "noise": "Share of the training images in no cluster (noise), which are not trained on.",
-    "agreement": "1 is perfect. Noise points count as clusters of one; NMI without noise leaves them "
-    "out (ADTC's Eq. 7).",
+    "agreement": "1 is perfect. Noise points count as clusters of one; NMI without noise leaves "
+    "them out (ADTC's Eq. 7).",
     "stability": "1: the same clusters as in the round before; 0: unrelated ones. Needs no labels.",
     "score": "How many of its nearest images an image shares with each of them, by other cameras "
     "where they are known. Mostly rises with mAP, and needs no labels.",
