@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def run_table(
     device: Device | None = None,
     sources: Mapping[str, Dataset] | None = None,
     start: Path | None = None,
+    without_start: Collection[str] = (),
     evaluate_every: int = 5,
     loading: Loading | None = None,
     quiet: bool = False,
@@ -80,7 +81,8 @@ def run_table(
             variant is one that can be a folder's (see `engine.files.safe_name`).
         seeds: roots of random draws.
         sources: labelled data of each variant that learns from both.
-        start: a run whose encoder all begin with.
+        start: a run whose encoder all begin with, but for those of without_start.
+        without_start: variants that begin with the weights of their settings.
         device, evaluate_every, loading, quiet: as in `train`.
 
     Yields:
@@ -95,7 +97,8 @@ def run_table(
         source_of(method, (sources or {}).get(variant))
     for variant, method in methods.items():
         source = (sources or {}).get(variant)
-        asked = _asked(method, data, source, start)
+        begin = None if variant in without_start else start
+        asked = _asked(method, data, source, begin)
         runs = [folder / safe_name(variant) / str(seed) for seed in seeds]
         for run, seed in zip(runs, seeds, strict=True):
             told = _told(run)
@@ -109,7 +112,7 @@ def run_table(
                     run,
                     seed=seed,
                     source=source,
-                    start=start,
+                    start=begin,
                     device=device,
                     evaluate_every=evaluate_every,
                     loading=loading,

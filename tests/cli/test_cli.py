@@ -1,17 +1,21 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reseen.cli import app, main, settings_of
+from reseen.cli.bench import _bound
 from reseen.cli.data import Knobs
 from reseen.data import invented
 from reseen.engine.device import Device
 from reseen.methods import METHODS
+from reseen.tables import rows_of
 
 SMALL = """
 --encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 --encoder.width 24
@@ -219,6 +223,19 @@ def test_a_table_beside_the_published_one(reseen, town_folder, tmp_path):
     assert [str(path) for path in found] == ["full/0", "full/1", "only-tc/0", "only-tc/1"]
     code, again, err = reseen(*words)
     assert code == 0 and again == printed and "round" not in err
+
+
+def test_tables_and_sweeps_on_the_pages_are_known():
+    pages = Path(__file__).parents[2] / "docs"
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages.glob("*.md"))
+    swept = set(re.findall(r"^reseen bench sweep (\S+) (\S+) (\S+) ", text, re.MULTILINE))
+    for method, setting, values in swept:
+        for value in values.split(",")[:: values.count(",") or 1]:  # the first and the last
+            assert _bound(method, pages, pages, [f"--{setting.replace('_', '-')}={value}"], "")
+    adtc = {("adtc", setting) for setting in ("clusters", "margin", "epochs")}
+    assert {of[:2] for of in swept} >= adtc | {("conslearn", "projected"), ("ssl", "k")}
+    for table in re.findall(r"bench table\s+(\w+-[\w-]+)", text):
+        rows_of(table)
 
 
 def test_a_sweep_prints_its_values_resumes_and_draws(reseen, town_folder, tmp_path):
@@ -460,6 +477,24 @@ def test_what_makes_a_row_stays(reseen, town_folder, tmp_path, monkeypatch):
     assert code == 0 and "supervised: source: the target's own labelled images" in out
     assert (ran["direct"].rounds, ran["direct"].batches.people) == (0, 2)
     assert (ran["full"].rounds, ran["hard"].labels) == (3, "hard")
+
+
+def test_a_row_without_a_start_begins_without_that_of_the_table(
+    reseen, town_folder, tmp_path, monkeypatch
+):
+    begun = {}
+
+    def train(_method, _data, run, *, start, **_):
+        begun[run.parent.name] = start
+        run.mkdir(parents=True)
+
+    pair = (0.1, 0.2)
+    monkeypatch.setattr("reseen.tables.train", train)
+    monkeypatch.setattr("reseen.tables._measured", lambda _: (pair, pair, pair, 1.0, ""))
+    words = ["bench", "table", "adtc-1", town_folder, "--out", tmp_path / "table"]
+    code, _, err = reseen(*words, "--start", tmp_path)
+    assert code == 0, err
+    assert begun == {"full": tmp_path, "without-source": None}
 
 
 def test_the_preset_follows_from_data_and_words(town_folder, tmp_path, monkeypatch):

@@ -141,6 +141,25 @@ def test_a_table_says_whose_numbers_the_published_ones_are(reseen, town_folder, 
     }
 
 
+def test_a_table_of_gains_has_a_column_of_them(reseen, town_folder, monkeypatch):
+    """G of DAAL's Table 2: what learning without labels adds to direct transfer."""
+
+    def row(variant):
+        last = ((0.45, 0.5), (0.55, 0.7)) if variant == "full" else ((0.2, 0.3), (0.3, 0.5))
+        return Row(variant, last, last, last, (1.0, 1.0), ("", ""))
+
+    monkeypatch.setattr("reseen.cli.bench.run_table", lambda methods, *_, **__: map(row, methods))
+    words = ["bench", "table", "daal-2", town_folder, "--source", town_folder, "-o", "x"]
+    words += ["--seeds", 0, 1]
+    code, out, _ = reseen(*words)
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert code == 0 and "gain over direct" in lines["variant"]
+    assert "25.0 ± 0.0 / 20.0" in lines["full"] and "67.8 / 86.4 (+44.4 / +34.9)" in lines["full"]
+    assert "63.9 / 77.6 (+41.0 / +37.0)" in lines["full"] and "(" not in lines["direct"]
+    code, out, _ = reseen(*words, "--only", "full")
+    assert code == 0 and "gain" not in out and "+" not in out
+
+
 @pytest.mark.parametrize(
     ("where", "name", "same"),
     [
@@ -172,8 +191,8 @@ def test_a_sweep_and_all_methods_print_json(reseen, town_folder, monkeypatch):
 
 
 def test_methods_say_their_variants_or_that_there_are_none(reseen):
-    code, out, _ = reseen("methods", "cluster-contrast")
-    assert code == 0 and out.startswith("cluster-contrast has no variants. `reseen train")
+    code, out, _ = reseen("methods", "supervised")
+    assert code == 0 and out.startswith("supervised has no variants. `reseen train")
     assert json.loads(reseen("methods", "--json")[1]).keys() == METHODS.keys()
     told = json.loads(reseen("methods", "adtc", "--json")[1])
     assert told["only-tc"]["settings"] == {"attention": "none"}

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from reseen.engine.folder import read_metrics
@@ -26,6 +27,17 @@ def test_cameras_and_parts_change_what_is_learnt_only_after_the_first_stage(
     assert len(set(losses.values())) == (3 if rounds else 1)
 
 
+def test_no_reliable_images_leave_the_hard_target(town, tmp_path, quick):
+    """Where Fig. 4 (c) begins: as if all of the target lay on the own class."""
+    losses = []
+    for changes in (dict(k=0), dict(own=1.0)):
+        folder = tmp_path / str(changes)
+        learn(quick("ssl", first=1, rounds=2, **changes), town, folder, evaluate_every=0)
+        losses.append([row["loss"] for row in read_metrics(folder)[1:]])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    assert "reliable_right" not in read_metrics(tmp_path / str(dict(k=0)))[-1]
+
+
 def test_the_defaults_are_the_paper():
     method = settings_of("ssl")
     assert (method.own, method.k, method.parts) == (0.6, 4, 8)
@@ -37,7 +49,7 @@ def test_the_defaults_are_the_paper():
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (dict(k=0), "k is 0"),
+        (dict(k=-1), "k is -1"),
         (dict(own=1.1), "own is 1.1"),
         (dict(part_weight=-0.1), "part_weight is -0.1"),
         (dict(camera_weight=-1.0), "camera_weight is -1.0"),

@@ -27,11 +27,11 @@ def plain_pairs(ids, person):
     return len(together), len(same), len(together & same)
 
 
-def library(function, left, right):
+def library(function, left, right, **more):
     """The library warns when most points are classes of their own, as noise is here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return function(left, right)
+        return function(left, right, **more)
 
 
 @given(st.integers(1, 60), st.integers(0, 10_000), st.integers(1, 12))
@@ -49,6 +49,10 @@ def test_equals_all_pairs_and_the_library(n, seed, clusters):
     nmi = library(normalized_mutual_info_score, person, singletons)
     assert found["ari"] == pytest.approx(library(adjusted_rand_score, person, singletons))
     assert found["nmi"] == pytest.approx(nmi, abs=1e-12)
+    kept = labels.ids != NOISE
+    pair = person[kept], labels.ids[kept]
+    nmi = library(normalized_mutual_info_score, *pair, average_method="geometric")
+    assert found["nmi_labelled"] == pytest.approx(nmi if kept.any() else 0, abs=1e-12)
     assert (found["clusters"], found["noise"]) == (labels.clusters, labels.noise)
 
 
@@ -70,6 +74,14 @@ def test_perfect_and_useless_labels():
     assert (noise["clusters"], noise["noise"]) == (0, 1)
     one = agreement(PseudoLabels(np.zeros(15, int)), person)
     assert (one["nmi"], one["ari"], one["recall"]) == (0, 0, 1)
+
+
+def test_noise_counts_in_one_nmi_and_not_in_the_other():
+    """Two pure clusters of two people, and two images in none: what is labelled is right."""
+    ids = np.array([0, 0, 1, 1, NOISE, NOISE])
+    found = agreement(PseudoLabels(ids), np.array([5, 5, 6, 6, 5, 6]))
+    assert found["nmi_labelled"] == pytest.approx(1) and found["nmi"] < 0.8
+    assert agreement(PseudoLabels(np.full(6, NOISE)), ids)["nmi_labelled"] == 0
 
 
 @given(st.integers(2, 60), st.integers(0, 10_000))

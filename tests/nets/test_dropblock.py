@@ -18,7 +18,9 @@ SMALL = EncoderSettings(backbone="resnet18", weights="none", height=64, width=32
 def test_one_rectangle_of_the_right_size(height, width, alpha, beta):
     x = torch.rand(5, 2, height, width) + 1
     y = DropBlock(alpha, beta)(x)
-    h, w = round(alpha * height), round(beta * width)
+    h, w = max(1, round(alpha * height)), max(1, round(beta * width))
+    if not alpha * beta:
+        h = w = 0
     for before, after in zip(x, y, strict=True):
         gone = (after == 0).all(0)
         assert int(gone.sum()) == h * w and torch.equal(after[:, ~gone], before[:, ~gone])
@@ -26,6 +28,14 @@ def test_one_rectangle_of_the_right_size(height, width, alpha, beta):
             rows, columns = gone.any(1).nonzero(), gone.any(0).nonzero()
             assert int(rows.max() - rows.min()) + 1 == h
             assert int(columns.max() - columns.min()) + 1 == w
+
+
+def test_on_a_small_map_one_place_at_least_is_dropped():
+    """Of `high-size-2-1`, before the last stage at 128 x 64: a tenth of four columns is none."""
+    y = DropBlock(0.2, 0.1)(torch.ones(2, 1, 8, 4))
+    assert ((y == 0).sum((1, 2, 3)) == 2).all()
+    assert (DropBlock(0.1, 0.1, rescale=True)(torch.ones(2, 1, 1, 1)) == 0).all()
+    assert (DropBlock(0.2, 0.0)(torch.ones(2, 1, 8, 4)) == 1).all()
 
 
 def test_every_place_is_hit_and_images_differ():

@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reseen.kernels.kmeans import kmeans
 from reseen.metrics.clusters import by_distance, by_jaccard
 from reseen.records import NOISE, Image, PseudoLabels
 from reseen.report import closer
-from reseen.report.clusters import closer_rows, show_clusters
+from reseen.report.clusters import SHEETS, closer_rows, show_clusters
 from reseen.report.evidence import Learnt
 from reseen.report.thumbnails import Thumbnails
 
@@ -93,6 +94,40 @@ def test_two_orders(learnt, monkeypatch):
             assert cell.kind == ("right" if right else "wrong")
     unknown = closer.order_rows(learnt, labels, encoding, 0, np.full(9, -1))
     assert {cell.kind for row in unknown for cell in row.cells if cell} == {""}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_all_images_are_ranked_around_centroids(weighted):
+    """By plain loops: Euclid to the centroid, and Jaccard of sets that it joined as a point."""
+    rng, k1 = np.random.default_rng(5), 8
+    people = np.arange(60) // 10
+    features = 2 * np.eye(6)[people] + rng.normal(size=(60, 6))
+    features = (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+    images = tuple(Image(Path(f"{i}.jpg"), int(person)) for i, person in enumerate(people))
+    settings = dict(labelling="two-stage", clusters=6, k1=k1, k2=2, weighted=weighted)
+    learnt = Learnt(images, features, PseudoLabels(people))
+    rows = closer.centroid_rows(learnt, settings, people)
+    assert len(rows) == 2 * closer.CENTROIDS
+    assert {cell.kind for row in rows for cell in row.cells if cell} >= {"right", "wrong"}
+    centroids, _ = kmeans(features, 6, seed=0)
+    units = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
+    pool = np.concatenate([features, units])
+    top = [set(np.argsort(-pool @ point, kind="stable")[:k1].tolist()) for point in pool]
+    sets = [{j for j in top[i] if i in top[j]} | {i} for i in range(len(pool))]
+    for euclid, jaccard in zip(rows[::2], rows[1::2], strict=True):
+        assert euclid.title == jaccard.title and "Jaccard" in jaccard.note
+        centroid = int(euclid.title.split()[1])
+        far = np.linalg.norm(features - centroids[centroid], axis=1)
+        order = np.argsort(far, kind="stable")[:10]
+        assert shown(euclid) == [(i, f"{far[i]:.2f}") for i in order.tolist()]
+        own = sets[60 + centroid]
+        far = np.array([1 - len(own & of) / len(own | of) for of in sets[:60]])
+        order = [i for i in np.argsort(far, kind="stable")[:10].tolist() if far[i] < 1]
+        plain = [(i, f"{far[i]:.2f}") for i in order]
+        assert (shown(jaccard) == plain) != weighted
+    assert "Two orders" not in (told := closer_rows(learnt, settings))
+    assert [row.title for row in told["Centroids"]] == [row.title for row in rows]
+    assert "Centroids" in SHEETS
 
 
 def test_they_stand_below_the_clusters(evidence):

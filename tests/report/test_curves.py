@@ -39,6 +39,16 @@ def test_curves_hold_the_numbers_of_the_rounds_that_have_them():
     assert lines(empty)[1] == []
 
 
+def test_both_kinds_of_nmi_are_drawn_in_lines_that_differ():
+    measured = {"nmi": 0.8, "nmi_labelled": 0.7, "ari": 0.5, "pairwise_f": 0.4}
+    rows = [{"round": i, **measured} for i in (1, 2)]
+    figure = curves.plot_rounds({"a": rows, "b": rows}, curves.PANELS["agreement"])
+    assert lines(figure)[1] == [(1, 0.7), (2, 0.7)]
+    assert len({line.get_linestyle() for line in figure.axes[0].lines[:4]}) == 4
+    titles = curves.results({"a": rows})
+    assert titles[1][titles[0].index("NMI without noise")] == "0.700"
+
+
 def test_seconds_of_stages():
     stages = curves.stage_seconds(ROWS)
     assert stages == {"extracting": 2.0, "the rest": 18.0, "searching": 3.0}

@@ -18,7 +18,7 @@ from reseen.engine.settings import varied
 from reseen.engine.variants import published
 from reseen.errors import SettingsError
 from reseen.methods import METHODS
-from reseen.published import VARIANTS
+from reseen.published import GAINS, VARIANTS
 from reseen.records import Dataset
 from reseen.report.markdown import around, write_table
 from reseen.report.plotting import save_figure
@@ -59,7 +59,8 @@ def table(
     source
         Labelled crops to train on together with the data, for a method that takes both.
     start
-        A run from which every run takes its initial weights, such as one trained on labelled crops.
+        A run from which every run takes its initial weights, such as one trained on labelled crops;
+        rows that are published without such a start do not.
     seeds
         Seeds to run each variant with.
     settings
@@ -81,20 +82,25 @@ def table(
     dataset, labelled = _read(data, first)
     known = {variant: VARIANTS[method][variant] for variant in variants}
     sources = {variant: dataset if known[variant].own_source else labelled for variant in variants}
-    rows = run_table(
+    trained = run_table(
         {v: varied(words["settings"], known[v].settings) for v, words in bound.items()},
         dataset,
         out,
         seeds=seeds,
         sources={variant: images for variant, images in sources.items() if images},
+        without_start=[variant for variant, of in known.items() if of.without_start],
         **{key: first[key] for key in SHARED},
     )
     sets = list(dict.fromkeys(where for v in known.values() for where in v.published))
-    titles = ["variant", *NUMBERS, *(f"published, {where}" for where in sets)]
+    rows, base = list(trained), GAINS.get(name, "")
+    over = [row for row in rows if row.variant == base]
+    told = [f"gain over {base}"] if over else []
+    titles = ["variant", *NUMBERS, *told, *(f"published, {where}" for where in sets)]
     lines, broken, measured = [], [], []
     for row in rows:
-        beside = (published(known[row.variant], where) for where in sets)
-        lines.append([row.variant, *_numbers(row), *beside])
+        gains = [_gain(row, of) for of in over]
+        beside = (published(known[row.variant], where, known.get(base)) for where in sets)
+        lines.append([row.variant, *_numbers(row), *gains, *beside])
         broken += _ends(row, seeds)
         measured += _measured(row, seeds, published=known[row.variant].published)
     broken += [f"{variant}: {of.note}" for variant, of in known.items() if of.note]
@@ -321,6 +327,12 @@ def _read(data: Path, words: dict[str, Any]) -> tuple[Dataset, Dataset | None]:
 
 def _numbers(row: Row) -> list[str]:
     return [written_out(row.last), written_out(row.best), f"{sum(row.minutes):.1f}"]
+
+
+def _gain(row: Row, base: Row) -> str:
+    """Write what a row has more after its last round than another, seed by seed."""
+    pairs = zip(row.last, base.last, strict=True)
+    return "" if row is base else written_out([(a - c, b - d) for (a, b), (c, d) in pairs])
 
 
 def _ends(row: Row, seeds: tuple[int, ...]) -> list[str]:

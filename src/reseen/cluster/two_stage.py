@@ -61,11 +61,6 @@ def claim(
 ) -> PseudoLabels:
     """Label the p images nearest to each centroid by Jaccard distance: ADTC's second stage.
 
-    Centroids are no images, so they join the pool of points before reciprocal sets are made. They
-    are brought to length 1 first: a mean of unit rows is shorter, so by Euclidean distance short
-    ones would crowd into every image's neighbours. An image that shares no neighbour with a
-    centroid is at distance 1 and never claimed; of images at equal distance the first are.
-
     Args:
         features: (N, D) unit rows.
         centroids: (M, D), of any length above 0.
@@ -83,6 +78,43 @@ def claim(
 
     Memory: O((N + M) k1 + M D).
     """
+    claimed, _ = nearest_images(features, centroids, p=p, k1=k1, k2=k2, weighted=weighted)
+    centroid, place = np.nonzero(claimed >= 0)
+    image = claimed[centroid, place]
+    labels = np.full(len(features), NOISE, np.int64)
+    labels[image] = centroid
+    labels[np.bincount(image, minlength=len(features)) > 1] = NOISE
+    return PseudoLabels(by_appearance(labels))
+
+
+def nearest_images(
+    features: np.ndarray,
+    centroids: np.ndarray,
+    *,
+    p: int = 20,
+    k1: int = 30,
+    k2: int = 6,
+    weighted: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the p images nearest to each centroid by Jaccard distance, whoever else claims them.
+
+    Centroids are no images, so they join the pool of points before reciprocal sets are made. They
+    are brought to length 1 first: a mean of unit rows is shorter, so by Euclidean distance short
+    ones would crowd into every image's neighbours. An image that shares no neighbour with a
+    centroid is at distance 1 and never found; of images at equal distance the first are.
+
+    Args:
+        features, centroids, p, k1, k2, weighted: as in `claim`.
+
+    Returns:
+        (M, p) int32 positions, nearest first, -1 where there are fewer; and (M, p) float32
+        distances, 0 to 1.
+
+    Raises:
+        DataError, SettingsError: as `claim`.
+
+    Memory: O((N + M) k1 + M D).
+    """
     length = np.linalg.norm(centroids, axis=1, keepdims=True)
     if not length.all():
         raise DataError(f"{(length == 0).sum()} centroids are zero and point nowhere: drop them.")
@@ -94,10 +126,4 @@ def claim(
     else:
         encoding = encode_sets(ranks, k1)
     points = np.arange(len(features), len(ranks))
-    claimed, _ = jaccard_nearest(invert(encoding), points, p, len(features))
-    centroid, place = np.nonzero(claimed >= 0)
-    image = claimed[centroid, place]
-    labels = np.full(len(features), NOISE, np.int64)
-    labels[image] = centroid
-    labels[np.bincount(image, minlength=len(features)) > 1] = NOISE
-    return PseudoLabels(by_appearance(labels))
+    return jaccard_nearest(invert(encoding), points, p, len(features))

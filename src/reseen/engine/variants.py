@@ -13,14 +13,17 @@ class Variant:
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Changes to the method's defaults; a dot leads inside: encoder.pooling."""
-    published: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """mAP and rank-1 in percent for each data set; empty for a row of our own."""
+    published: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    """mAP and rank-1 (None where it was not given) in percent for each data set; empty for a row
+    of our own."""
     tables: tuple[str, ...] = ()
     """Tables it stands in, such as adtc-2 for Table 2."""
     note: str = ""
     """What the settings cannot say."""
     own_source: bool = False
     """Whether the source is the data itself, with its people: an upper bound."""
+    without_start: bool = False
+    """Whether it begins with the weights of its settings, also in a table that has a start."""
 
 
 def pick(variants: Mapping[str, Variant], name: str) -> Variant:
@@ -35,6 +38,16 @@ def pick(variants: Mapping[str, Variant], name: str) -> Variant:
     return variants[name]
 
 
-def published(variant: Variant, where: str) -> str:
-    """Write what was published for a data set as mAP / rank-1, or nothing."""
-    return "{:.1f} / {:.1f}".format(*variant.published[where]) if where in variant.published else ""
+def published(variant: Variant, where: str, base: Variant | None = None) -> str:
+    """Write what was published for a data set as mAP / rank-1, or nothing.
+
+    In brackets follows the gain over another variant, if one is given.
+    """
+    if where not in variant.published:
+        return ""
+    told = " / ".join("-" if of is None else f"{of:.1f}" for of in variant.published[where])
+    if base is None or base is variant or where not in base.published:
+        return told
+    pairs = zip(variant.published[where], base.published[where], strict=True)
+    gains = [f"{number - of:+.1f}" for number, of in pairs if number is not None and of is not None]
+    return f"{told} ({' / '.join(gains)})"

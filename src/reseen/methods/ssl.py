@@ -64,11 +64,12 @@ class SSL:
     own: float = 0.6
     """Share of the target on the image's own class (lambda). Paper: 0.6."""
     k: int = 4
-    """Reliable images of each image. Paper: 4, read off its plot."""
+    """Reliable images of each image; 0 leaves the hard target alone. Paper: 4, read off its
+    plot."""
 
     def __post_init__(self):
-        at_least(self, 1, "epochs", "k")
-        at_least(self, 0, "first", "rounds")
+        at_least(self, 1, "epochs")
+        at_least(self, 0, "first", "rounds", "k")
         shares(self, "own")
         if self.batch < 2 or self.first + self.rounds < 1:
             raise SettingsError(
@@ -119,6 +120,8 @@ class SSL:
         weights = self.stripes.weights
         features = extract_parts(encoder, crops, len(weights) - 1, track=run.track("extracting"))
         table.start(features[0])
+        if not self.k:
+            return np.arange(len(crops))[:, None]  # itself alone: the hard target
         cost = self.stripes.cost(crops.cameras)
         reliable, _ = least_dissimilar(features, weights, self.k, **cost)
         run.neighbours(reliable)

@@ -1,5 +1,7 @@
 """How well pseudo-labels agree with people, and with the round before."""
 
+import math
+
 import numpy as np
 
 from reseen.errors import DataError
@@ -9,33 +11,38 @@ from reseen.records import NOISE, PseudoLabels
 def agreement(labels: PseudoLabels, person: np.ndarray) -> dict[str, float]:
     """Compare clusters with people.
 
-    Every noise point counts as a cluster of its own, throughout: NMI and ARI see it as a
-    singleton, and it is in no predicted pair, so its pairs with its own person are missed.
+    Every noise point counts as a cluster of its own, in all but nmi_labelled: NMI and ARI see it as
+    a singleton, and it is in no predicted pair, so its pairs with its own person are missed.
 
     Args:
         labels: pseudo-labels of N images.
         person: (N,) int, who they show.
 
     Returns:
-        nmi (arithmetic mean of the entropies below the line), ari, pairwise_f, precision and
+        nmi (arithmetic mean of the entropies below the line), nmi_labelled (geometric mean, over
+        the images in clusters alone; 0 where there are none), ari, pairwise_f, precision and
         recall (over pairs of images; 0 where there is no pair to count), clusters, and noise
         (share of images).
 
     Raises:
         DataError: persons and labels differ in number.
 
-    Source: Strehl & Ghosh, JMLR 2002 (NMI); Hubert & Arabie, 1985 (ARI).
+    Source: Strehl & Ghosh, JMLR 2002 (NMI); Ji et al., ADTC, ECCV 2020, Eq. 7 (nmi_labelled);
+    Hubert & Arabie, 1985 (ARI).
     """
     if np.shape(person) != labels.ids.shape:
         raise DataError(
             f"{len(labels.ids)} images have labels and {len(person)} have persons: "
             "give both for the same images in the same order."
         )
-    table = _Table(_alone(labels.ids), np.asarray(person))
+    person, kept = np.asarray(person), labels.ids != NOISE
+    table = _Table(_alone(labels.ids), person)
+    labelled = _Table(labels.ids[kept], person[kept])
     precision = _share(table.both, table.left)
     recall = _share(table.both, table.right)
     return {
         "nmi": table.nmi(),
+        "nmi_labelled": labelled.nmi(geometric=True) if kept.any() else 0.0,
         "ari": table.ari(),
         "pairwise_f": _share(2 * precision * recall, precision + recall),
         "precision": precision,
@@ -94,13 +101,16 @@ class _Table:
         largest = (self.left + self.right) / 2
         return (self.both - expected) / (largest - expected) if largest != expected else 1.0
 
-    def nmi(self):
+    def nmi(self, geometric=False):
         """Mutual information over the mean entropy; 1 if both labellings are one cluster."""
         n = max(self._counts.sum(), 1)
         share = self._counts / n
         mutual = float(np.sum(share * np.log(self._counts * n / (self._lefts * self._rights))))
-        entropy = sum(-np.sum(s / n * np.log(s / n)) for s in self._sizes) / 2
-        return min(1.0, max(0.0, mutual / float(entropy))) if entropy > 0 else 1.0
+        left, right = (max(0.0, -float(np.sum(s / n * np.log(s / n)))) for s in self._sizes)
+        entropy = math.sqrt(left * right) if geometric else (left + right) / 2
+        if not entropy:
+            return float(left == right)
+        return min(1.0, max(0.0, mutual / entropy))
 
 
 def _alone(ids: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ class DropBlock(nn.Module):
     """Set one rectangle of each map to zero in training, for each image elsewhere.
 
     Source: Yin et al., Unsupervised Person Re-identification via Simultaneous Clustering and
-    Consistency Learning (ConsLearn), Sec. 3.1. Chance comes from torch's generator.
+    Consistency Learning (ConsLearn), Sec. 3.1. Chance comes from torch's generator. On a small map
+    too something is dropped, one place at least, unless a share is 0.
 
     Args:
         height: share of the map's height that is dropped (alpha); 0 drops nothing.
@@ -28,9 +29,9 @@ class DropBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Drop from a map (B, C, H, W); the same shape comes out."""
         H, W = x.shape[2:]
-        h, w = round(self.height * H), round(self.width * W)
-        if not self.training or not h * w:
+        if not self.training or not self.height * self.width:
             return x
+        h, w = max(1, round(self.height * H)), max(1, round(self.width * W))
         shape = (len(x), 1, 1, 1)
         top = torch.randint(0, H - h + 1, shape, device=x.device)
         left = torch.randint(0, W - w + 1, shape, device=x.device)
@@ -38,7 +39,7 @@ class DropBlock(nn.Module):
         column = torch.arange(W, device=x.device).view(1, 1, 1, W)
         inside = (row >= top) & (row < top + h) & (column >= left) & (column < left + w)
         x = x.masked_fill(inside, 0)
-        return x * (H * W / (H * W - h * w)) if self.rescale else x
+        return x * (H * W / max(1, H * W - h * w)) if self.rescale else x
 
     def before(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Serve as a hook that drops from the first input of a module."""

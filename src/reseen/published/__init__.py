@@ -1,8 +1,9 @@
 """The rows of the papers' tables: what each changes in its method, and the published numbers."""
 
-from reseen.published import adtc, buc, conslearn, daal, mla, ssl
+from reseen.published import adtc, buc, cluster_contrast, conslearn, daal, mla, ssl
 
 VARIANTS = {
+    "cluster-contrast": cluster_contrast.VARIANTS,
     "adtc": adtc.VARIANTS,
     "conslearn": conslearn.VARIANTS,
     "mla": mla.VARIANTS,
@@ -11,3 +12,6 @@ VARIANTS = {
     "daal": daal.VARIANTS,
 }
 """The rows of each method's published tables, by the names of `methods.METHODS`."""
+
+GAINS = daal.GAINS
+"""The row over which all others of a table are given as gains, for tables that are printed so."""

@@ -41,7 +41,8 @@ VARIANTS = {
     "without-source": Variant(
         published={"Market-1501": (38.8, 59.5), "DukeMTMC": (37.9, 59.4)},
         tables=("adtc-1",),
-        note="from ImageNet",
+        note="from ImageNet, whatever --start says",
+        without_start=True,
     ),
     "full-gated": Variant(settings={"gate": True}, tables=("adtc-gated",)),
     "modern-base": Variant(

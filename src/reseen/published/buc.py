@@ -1,4 +1,6 @@
-"""The tables of BUC's paper, cited in `methods.buc`."""
+"""The tables in which other papers hold BUC against theirs; its own is cited in `methods.buc`."""
+
+from typing import Any
 
 from reseen.engine.variants import Variant
 
@@ -6,6 +8,12 @@ from reseen.engine.variants import Variant
 def _row(settings: dict[str, float], market: tuple[float, float], duke: tuple[float, float]):
     published = {"Market-1501": market, "DukeMTMC": duke}
     return Variant(settings=settings, published=published, tables=("buc-3",))
+
+
+def _attended(settings: dict[str, Any], market: float, duke: float) -> Variant:
+    published = {"Market-1501": (market, None), "DukeMTMC-reID": (duke, None)}
+    note = "mAP alone is published; which clustering and which module is not said"
+    return Variant(settings=settings, published=published, tables=("buc-mla-1",), note=note)
 
 
 VARIANTS = {
@@ -17,5 +25,9 @@ VARIANTS = {
         published={"MARS": (34.7, 57.9), "DukeMTMC-VideoReID": (68.3, 76.2)},
         tables=("buc-2",),
     ),
+    "without-attention": _attended({}, 31.7, 23.6),
+    "with-attention": _attended(
+        {"encoder.attention": ("head",), "encoder.attention_place": "in"}, 31.1, 22.5
+    ),
 }
-"""BUC's half of Table 3 in SSL's paper, and its row of Table 2 there."""
+"""BUC's half of Table 3 in SSL's paper, its row of Table 2 there, and Table 1 of MLA's paper."""

@@ -7,7 +7,10 @@ import numpy as np
 from scipy import sparse
 
 from reseen.cluster.density import encode_images
+from reseen.cluster.two_stage import nearest_images
 from reseen.errors import counted
+from reseen.kernels.kmeans import kmeans
+from reseen.kernels.neighbours import nearest
 from reseen.metrics.clusters import by_distance, by_jaccard, majority, merges, newest, splits
 from reseen.records import JUNK, NOISE, PseudoLabels
 from reseen.report.evidence import Learnt
@@ -24,6 +27,9 @@ PARTS, EACH = 3, 3
 
 NEAREST, FARTHEST = 7, 3
 """Members of a cluster in an order: the first, and the last."""
+
+CENTROIDS, TOP = 3, 10
+"""Centroids on a sheet, and images next to each."""
 
 
 def split_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list[Row]:
@@ -137,8 +143,6 @@ def order_rows(
         encoding: (N, N), as `encode` gives it.
         cluster: which.
         people: (N,) who each shows, or JUNK; whom more than half of the members show is right.
-
-    Source: Ji et al., ADTC, ECCV 2020, Fig. 5.
     """
     rows, most = [], most_of(labels, people)[0][cluster]
     for name, (members, distances) in {
@@ -149,6 +153,49 @@ def order_rows(
         kinds = [mark(person, most) for person in people[members].tolist()]
         cells = _ends(learnt, members, words.__getitem__, kinds)
         rows.append(Row(f"Cluster {cluster}", f"by {name}", cells))
+    return rows
+
+
+def centroid_rows(learnt: Learnt, settings: Mapping[str, Any], people: np.ndarray) -> list[Row]:
+    """Lay out the images nearest to k-means centroids by Euclidean, below by Jaccard distance.
+
+    All images are ranked, in whichever cluster they are. The centroids are some at even steps from
+    the one whose two orders share the fewest images to the one where they share most.
+
+    Args:
+        learnt: N images.
+        settings: of a run of ADTC: its clusters, k1, k2 and weighted are used.
+        people: (N,) who each shows, or JUNK; right is whom more than half of the images next to a
+            centroid show, those that k-means gives to it.
+
+    Source: Ji et al., ADTC, ECCV 2020, Fig. 5.
+    """
+    features = learnt.features
+    centroids, ids = kmeans(features, min(int(settings["clusters"]), len(features)), seed=0)
+    length = np.linalg.norm(centroids, axis=1, keepdims=True)
+    near, cosines = nearest(centroids / length, TOP, features)
+    euclidean = np.sqrt(np.maximum(0, 1 + length**2 - 2 * length * cosines))
+    k1 = min(int(settings["k1"]), len(features))
+    words: dict[str, Any] = dict(k1=k1, k2=int(settings["k2"]), weighted=settings["weighted"])
+    reciprocal, jaccard = nearest_images(features, centroids, p=TOP, **words)
+    shared = [len(np.intersect1d(*pair)) for pair in zip(near, reciprocal, strict=True)]
+    order = np.argsort(shared, kind="stable")
+    steps = len(order) * (1 + 2 * np.arange(CENTROIDS)) // (2 * CENTROIDS)
+    most = most_of(PseudoLabels(ids.astype(np.int64)), people)[0]
+    ways = {
+        "Euclidean distance": (near, euclidean),
+        "k-reciprocal Jaccard distance": (reciprocal, jaccard),
+    }
+    rows = []
+    for centroid in dict.fromkeys(order[steps].tolist()):
+        for name, (found, distances) in ways.items():
+            pairs = zip(found[centroid].tolist(), distances[centroid], strict=True)
+            cells = [
+                Cell(learnt.images[i], f"{distance:.2f}", mark(int(people[i]), int(most[centroid])))
+                for i, distance in pairs
+                if i >= 0
+            ]
+            rows.append(Row(f"Centroid {centroid}", f"by {name}", cells))
     return rows
 
 

@@ -10,6 +10,7 @@ from reseen.metrics.clusters import Centres, centres, majority, members_of, merg
 from reseen.records import JUNK, NOISE, Image, cameras_of, people_of
 from reseen.report.closer import (
     HALF,
+    centroid_rows,
     encode,
     merge_rows,
     most_of,
@@ -177,7 +178,8 @@ def contact_rows(
 def closer_rows(learnt: Learnt, settings: Mapping[str, Any]) -> dict[str, list[Row]]:
     """Lay out what went wrong where people are known, what is new, and two orders of a cluster.
 
-    The cluster is the one that mixes people most, else the largest.
+    The cluster is the one that mixes people most, else the largest. Runs of ADTC with
+    centroids show two orders of all images around some of these in its place.
 
     Args:
         learnt: images, features and clusters.
@@ -194,7 +196,9 @@ def closer_rows(learnt: Learnt, settings: Mapping[str, Any]) -> dict[str, list[R
     mixed = merges(labels, people)
     sizes = np.bincount(labels.ids[labels.ids != NOISE])
     cluster = mixed[0].cluster if mixed else int(sizes.argmax())
-    if sizes[cluster] >= LEAST:
+    if settings.get("labelling") in ("two-stage", "k-means"):  # of ADTC
+        rows["Centroids"] = centroid_rows(learnt, settings, people)
+    elif sizes[cluster] >= LEAST:
         encoding = encode(learnt.features, settings)
         rows["Two orders"] = order_rows(learnt, labels, encoding, cluster, people)
     return {name: chosen for name, chosen in rows.items() if chosen}
@@ -285,6 +289,8 @@ SHEETS = {
     "Split": "people whose images are in several clusters, those with most separated pairs first",
     "Merged": "clusters that hold several people, those with most wrong pairs first",
     "New": "clusters that share fewest images with those of the round before",
+    "Centroids": "the nearest of all images to some centroids of k-means, by Euclidean and by "
+    "k-reciprocal Jaccard distance",
     "Two orders": "one cluster sorted by Euclidean and by k-reciprocal Jaccard distance",
 }
 """What each sheet shows."""
