@@ -60,10 +60,18 @@ ROWS = [
 )
 def test_training_that_did_harm_is_said(best, last, says):
     measured = _results([ROWS[0], ROWS[1] | {"mAP": best}, ROWS[2] | {"mAP": last}])
-    assert [row["mAP"] for row in measured.values()] == [0.771, last, max(best, last)]
+    assert [row["mAP"] for row in measured.values()] == [0.771, last, max(0.771, best, last)]
     said = _verdict(measured)
     assert len(said) == (says is not None) and all(says in sentence for sentence in said)
     assert _verdict(_results([{"round": 1, "clusters": 3}])) == []
+
+
+def test_the_result_is_named_where_it_is_not_the_last_round():
+    rows = [{"round": n, "shared_neighbours": s} for n, s in enumerate((0.4, 0.6, 0.5))]
+    assert _results(rows) == {"last": rows[2], "result": rows[1]}
+    assert _results(rows[:2]) == {"last": rows[1]}
+    judged = [row | {"mAP": 0.3} for row in rows]
+    assert list(_results(judged)) == ["untrained", "last", "result", "best on test"]
 
 
 def test_train_prints_one_line_of_json(reseen, town_folder, monkeypatch):
@@ -73,7 +81,7 @@ def test_train_prints_one_line_of_json(reseen, town_folder, monkeypatch):
     code, out, err = reseen(*words, "--json")
     assert (code, err) == (0, "hello\n") and out.count("\n") == 1
     told = json.loads(out)
-    assert told == {"untrained": ROWS[0], "last": ROWS[2], "best_on_test": ROWS[1]}
+    assert told == {"untrained": ROWS[0], "last": ROWS[2], "best_on_test": ROWS[0]}
     code, out, _ = reseen(*words)
     assert code == 0 and out.splitlines()[-1].startswith("Training lowered mAP from 77.1% to 65.0%")
 
