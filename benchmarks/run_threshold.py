@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from record import record
 
-from reseen import ClusterContrast, Dataset, EncoderSettings, Image, extract, read, train
-from reseen.engine.run import read_metrics
+from reseen import Dataset, EncoderSettings, Image, extract, method, read, train
+from reseen.engine.folder import read_metrics
 from reseen.errors import SettingsError
 from reseen.metrics.operating import (
     bound_threshold,
@@ -66,7 +66,8 @@ def main(*sites: str) -> None:
         seen = Dataset(site, data.root, blind)
         encoder = EncoderSettings(backbone="reseen-tiny", height=128, width=64, last_stride=1)
         run = Path("runs") / f"threshold-{site}"
-        learnt = train(ClusterContrast(encoder=encoder, **settings), seen, run, evaluate_every=0)
+        learner = method("cluster-contrast", encoder=encoder, **settings)
+        learnt = train(learner, seen, run, evaluate_every=0)
         evidence = Evidence(run, seen)
         pairs, found = draw_pairs(evidence), read_metrics(run)[-1]
         who = np.array([people[image.path] for image in evidence.learnt.images])
