@@ -181,3 +181,13 @@ def test_errors_of_the_system_are_not_told_as_broken_pictures(market, monkeypatc
 
 def test_notes_are_shown(market):
     assert "  note: six passed over" in str(check(replace(market, notes=("six passed over",))))
+
+
+def test_few_images_hurt_where_the_published_settings_are_the_default(market, monkeypatch):
+    monkeypatch.setattr("reseen.data.check.FEW", 0)
+    told = {
+        format: [p.fix for p in check(replace(market, format=format)).problems if "few" in p.what]
+        for format in ("market_like", "folder", "tracklets", "")
+    }
+    assert not told["folder"] + told["tracklets"] + told[""]
+    assert len(told["market_like"]) == 1 and "--preset cpu" in told["market_like"][0]

@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 
 from reseen.data.pictures import BrokenPictureError, broken_said, scaled
+from reseen.data.reading import PLAIN
 from reseen.records import JUNK, Dataset, Image, distinct
 
 TINY = 16, 32
@@ -321,11 +322,11 @@ def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
             f"There are only {len(dataset.train)} training {_word(dataset.train)}.",
             "clusters need several pictures of many people: a few thousand images are a start",
         )
-    elif len(dataset.train) < HUNDREDS:
+    elif len(dataset.train) < HUNDREDS and dataset.format and dataset.format not in PLAIN:
         yield Problem(
             f"{len(dataset.train)} training {_word(dataset.train)} are few for the published "
             "settings, which are for thousands.",
-            "start cluster-contrast with --k1 10 --k2 4 --eps 0.5, and fewer --iterations: with k1 "
+            "train with --preset cpu or --preset gpu, whose settings follow from the data: with k1 "
             "30, pictures of different people fall into one cluster",
         )
     cameras = {image.camera for image in dataset.train}
