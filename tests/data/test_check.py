@@ -90,8 +90,8 @@ def test_cameras(market):
 
 def test_few_images(market):
     assert "only 3 training images" in about(market, "training images")
-    hundreds = replace(market, train=market.train * 100)
-    assert "--k1 10" in about(hundreds, "300 training images are few")
+    hundreds = replace(market, train=market.train * 100, format="market_like")
+    assert "--preset cpu" in about(hundreds, "300 training images are few")
 
 
 def test_queries_without_a_match(market):
