@@ -56,9 +56,19 @@ def test_benchmarks_are_as_published_and_own_pictures_are_not():
 def test_train_takes_the_name_of_a_method(town, tmp_path, monkeypatch, capsys):
     """The presets themselves are too slow for a test."""
     tiny = {"encoder": TINY, "epochs": 1, "iterations": 2, "people": 4, "views": 2, "k1": AUTO}
-    monkeypatch.setattr("reseen.presets.preset", lambda name, which: tiny if which == "cpu" else {})
+    monkeypatch.setattr(
+        "reseen.presets.preset", lambda name, which, start: tiny if which == "cpu" else {}
+    )
     crops = reseen.Dataset("crops", town.root, town.train)
     train("cluster-contrast", crops, tmp_path / "run", device=reseen.Device(name="cpu"))
     facts = read_facts(tmp_path / "run")
     assert facts["settings"]["k1"] == AUTO and facts["automatic"]["settings"]["k1"]["value"] >= 2
     assert "preset cpu: the encoder that ships" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("which", ["gpu", "cpu"])
+def test_a_start_brings_the_network_and_its_size(which):
+    start = reseen.EncoderSettings(backbone="resnet18", height=192, width=96)
+    made = method("cluster-contrast", which, start=start)
+    assert made.encoder == reseen.EncoderSettings(height=192, width=96)
+    assert automatic(made) == automatic(method("cluster-contrast", which))

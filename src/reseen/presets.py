@@ -8,6 +8,7 @@ from reseen.data.reading import PLAIN
 from reseen.engine.settings import flat, varied
 from reseen.errors import SettingsError
 from reseen.methods import METHODS
+from reseen.nets.encoder import EncoderSettings
 
 _FITTING = {
     **dict.fromkeys(("k1", "k2", "eps", "min_samples"), AUTO),
@@ -51,12 +52,14 @@ PRESETS = {
 """Names of presets, and what each is for."""
 
 
-def preset(name: str, which: str) -> dict[str, Any]:
+def preset(name: str, which: str, start: EncoderSettings | None = None) -> dict[str, Any]:
     """Give what a preset changes of a method's defaults, by flat names.
 
     Args:
         name: of the method, as in METHODS.
         which: one of PRESETS.
+        start: settings of the encoder that the run begins with, which then is the network, at the
+            size at which it learnt.
 
     Raises:
         SettingsError: there is no such preset.
@@ -69,7 +72,12 @@ def preset(name: str, which: str) -> dict[str, Any]:
     known = flat(METHODS[name]())
     changes = {key: value for key, value in _FITTING.items() if key in known}
     changes |= _OWN.get(name, {})
-    return changes | _SMALL | _ON_CPU.get(name, {}) if which == "cpu" else changes
+    if which == "cpu":
+        changes |= _SMALL | _ON_CPU.get(name, {})
+    if start:
+        changes = {key: of for key, of in changes.items() if not key.startswith("encoder.")}
+        changes |= {"encoder.height": start.height, "encoder.width": start.width}
+    return changes
 
 
 def suited(format: str, accelerated: bool) -> str:
@@ -87,12 +95,20 @@ def suited(format: str, accelerated: bool) -> str:
     return "gpu" if accelerated else "cpu"
 
 
-def method(name: str, which: str = "published", /, **settings: Any) -> Any:
+def method(
+    name: str,
+    which: str = "published",
+    /,
+    *,
+    start: EncoderSettings | None = None,
+    **settings: Any,
+) -> Any:
     """Make a method by its name.
 
     Args:
         name: as on the command line, such as "cluster-contrast".
         which: the preset to start from: "published", "gpu" or "cpu".
+        start: as in `preset`.
         settings: values by their names on the command line, with _ for -; a part of the encoder or
             of the augmentation as `**{"encoder.height": 128}`.
 
@@ -108,5 +124,5 @@ def method(name: str, which: str = "published", /, **settings: Any) -> Any:
     """
     if name not in METHODS:
         raise SettingsError(f"No method is called {name!r}. Use one of: {', '.join(METHODS)}.")
-    changes: Mapping[str, Any] = preset(name, which) | settings
+    changes: Mapping[str, Any] = preset(name, which, start) | settings
     return varied(METHODS[name](), changes)

@@ -97,7 +97,8 @@ def train(
     if isinstance(method, str):
         which = suited(dataset.format, (device or Device()).resolve().name != "cpu")
         screen.say(f"preset {which}: {PRESETS[which]}")
-        learner: Method = presets.method(method, which)
+        before = load(start, device=device).settings if start else None
+        learner: Method = presets.method(method, which, start=before)
     elif isinstance(method, type) or not callable(getattr(method, "fit", None)):
         raise SettingsError(
             f"{method!r:.80} cannot be trained. Give an object with fit(images, run), such as "

@@ -516,3 +516,21 @@ def test_the_preset_follows_from_data_and_words(town_folder, tmp_path, monkeypat
     row = ["train", "adtc", str(tmp_path / "crops"), "--variant=full", "--out=run"]
     settings_of(row)
     assert row[-1] == "--preset=published"
+
+
+def test_a_start_brings_the_network_and_its_size_whatever_the_preset(town_folder, tmp_path, reseen):
+    crops = town_folder / "bounding_box_train"
+    other = ["--encoder.backbone", "squeezenet1_1", "--encoder.weights", "none"]
+    other += ["--encoder.height", "48", "--encoder.width", "24", "--encoder.last-stride", "2"]
+    quick = ["--epochs", "1", "--people", "4", "--views", "2", "--evaluate-every", "0"]
+    start = tmp_path / "start"
+    words = ["train", "supervised", town_folder, "-o", start, *other, *quick]
+    assert reseen(*words)[0] == 0
+    words = ["train", "cluster-contrast", crops, "--folders", "camera", "--start", start]
+    given = [*map(str, words), "--preset", "cpu", "--out", str(tmp_path / "run")]
+    quick = ["--epochs", "1", "--iterations", "1", "--people", "4", "--views", "2"]
+    code, _, err = reseen(*given, *quick, "--min-samples", "2")
+    assert code == 0, err
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert (settings["encoder"]["height"], settings["encoder"]["width"]) == (48, 24)
+    assert settings["k1"] == "auto" and settings["rate"] == 1e-4

@@ -189,3 +189,13 @@ def test_only_what_differs_is_named(tmp_path):
         "  settings.encoder.options.b: None there, 3 now",
         "  precision: float32 there, bfloat16 now (--device.precision float32 keeps it)",
     ]
+
+
+def test_who_resumes_a_run_of_before_automatic_settings_is_told_how(tmp_path):
+    ask = {"method": "Nothing", "settings": {"k1": 30}}
+    grow(Run(tmp_path, ask, device=CPU), 1)
+    with pytest.raises(SettingsError, match=r"k1: 30 there, auto now\n.*--preset published"):
+        Run(tmp_path, {**ask, "settings": {"k1": "auto"}}, device=CPU)
+    with pytest.raises(SettingsError) as error:
+        Run(tmp_path, {**ask, "settings": {"k1": 20}}, device=CPU)
+    assert "--preset" not in str(error.value)

@@ -7,7 +7,7 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -83,30 +83,36 @@ def settings_of(words: list[str], preset: str = "auto") -> tuple:
         return readers
     variant = _take(words, "--variant")
     preset = _take(words, "--preset") or ("published" if variant else preset)
-    if preset == "auto":
-        preset = _suited(words, readers)
-    words.append(f"--preset={preset}")
-    return *readers, *_defaults(method, variant, preset)
-
-
-def _suited(words: list[str], readers: tuple) -> str:
-    """Choose the preset that suits the data that these words name, and the machine."""
     if not {"-h", "--help"}.isdisjoint(words):
-        return "published"
+        preset = "published"
+    changes: dict[str, Any] = {}
+    if preset != "published":
+        plain = *readers, *_defaults(method, variant, changes)
+        preset, changes = _preset(words, plain, preset)
+    words.append(f"--preset={preset}")
+    return *readers, *_defaults(method, variant, changes)
+
+
+def _preset(words: list[str], readers: tuple, name: str) -> tuple[str, dict[str, Any]]:
+    """Give a preset and what it changes; for auto, that which suits the data and the machine."""
     from reseen.data.reading import recognised
     from reseen.engine.device import Device
-    from reseen.presets import suited
+    from reseen.presets import preset, suited
+    from reseen.training import load
 
     app.config = readers
     _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     bound.apply_defaults()
     asked = bound.arguments
-    device: Device = asked["device"]
-    data, format = asked["data"], asked["format"]
+    data, format, device = asked["data"], asked["format"], asked["device"]
     if not data.exists():
-        return "published"  # reading it says what is wrong
-    format = recognised(data) if format == "auto" else format
-    return suited(format, device.resolve().name != "cpu")
+        return "published", {}  # reading it says what is wrong
+    if name == "auto":
+        plain = asked["pattern"] or asked["folders"] != "auto"
+        format = ("folder" if plain else recognised(data)) if format == "auto" else format
+        name = suited(format, device.resolve().name != "cpu")
+    start = load(asked["start"], device=Device(name="cpu")).settings if asked["start"] else None
+    return name, preset(words[1], name, start)
 
 
 def _file(path: Path, method: str | None) -> tuple:
@@ -127,18 +133,17 @@ def _file(path: Path, method: str | None) -> tuple:
     return read(told.get(method, {})), read(rest)
 
 
-def _defaults(method: str, variant: str | None, preset: str) -> tuple:
+def _defaults(method: str, variant: str | None, preset: dict[str, Any]) -> tuple:
     from cyclopts.config import Dict
 
     from reseen.engine.settings import nested, own_defaults
     from reseen.engine.variants import pick
     from reseen.methods import METHODS
-    from reseen.presets import preset as changes_of
     from reseen.published import VARIANTS
 
     if method not in METHODS:
         return ()
-    changes = own_defaults(METHODS[method]()) | changes_of(method, preset)
+    changes = own_defaults(METHODS[method]()) | preset
     if variant is not None:
         changes |= pick(VARIANTS.get(method, {}), variant).settings
     return (Dict(nested(changes), use_commands_as_keys=False),)

@@ -73,9 +73,11 @@ def claim(
             paths = [image.path for image in images]
             if paths and any(line.startswith("data.train:") for line in lines):
                 lines.append("pictures: " + _changes(read_paths(folder), paths))
+            older = "auto" in _values(facts) and "auto" not in _values(before)
+            hint = " (a run with published settings: --preset published)" if older else ""
             raise SettingsError(
                 f"{folder} holds another run:\n  " + "\n  ".join(lines) + "\n"
-                "Ask for the same to go on with it, or give a new folder."
+                f"Ask for the same to go on with it{hint}, or give a new folder."
             )
         if before.get("environment") != here:
             screen.say("this run began with other versions or threads: it may end apart")
@@ -113,6 +115,10 @@ def check_pictures(folder: Path, name: str, crops: Crops) -> None:
             f"The run in {folder} learnt from other images than those that can be read "
             f"now ({len(crops)}): {wrong}. Bring the old ones back, or give a new folder."
         )
+
+
+def _values(facts: dict[str, Any]) -> list[Any]:
+    return list(facts.get("settings", {}).values())
 
 
 def environment() -> dict[str, Any]:
