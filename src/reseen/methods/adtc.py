@@ -28,7 +28,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
 from reseen.errors import SettingsError, counted
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.contrastive import cluster_nce
@@ -147,7 +147,7 @@ class ADTC:
                 losses.append(step(loss, optimizer))
                 if memory:
                     memory.update(vectors.detach(), targets)
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return encoder
 
     def _label(self, features: np.ndarray, cameras: np.ndarray, run: Run) -> PseudoLabels:
