@@ -89,9 +89,9 @@ def step(loss: Tensor, optimizer: torch.optim.Optimizer, **terms: Tensor) -> dic
         terms: what the loss is a weighted sum of, by name and without their weights.
 
     Returns:
-        What `averaged` averages over a round: `loss`, `loss_` and the name of each term, and `rate`,
-        the learning rate of the first parameter group. All are without a graph and still on their
-        device: reading them would wait for the GPU.
+        What `averaged` averages over a round: `loss`, `loss_` and the name of each term, and
+        `rate`, the learning rate of the first parameter group. All are without a graph and still on
+        their device: reading them would wait for the GPU.
     """
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -115,8 +115,8 @@ def averaged(steps: list[dict[str, Tensor]]) -> dict[str, float]:
     mean = {n: float(torch.stack([one[n] for one in steps if n in one]).mean()) for n in names}
     if not isfinite(mean["loss"]):
         raise ReseenError(
-            f"The loss became {mean['loss']} in this round, which is not kept: the run stands where "
-            "the round before ended. Start again with a lower rate or with device.precision "
+            f"The loss became {mean['loss']} in this round, which is not kept: the run stands "
+            "where the round before ended. Start again with a lower rate or with device.precision "
             "float32."
         )
     return mean
