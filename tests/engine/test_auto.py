@@ -51,6 +51,20 @@ def test_epochs_of_a_round_show_each_image_once(values):
     assert parts["iterations"] * parts["epochs"] == pytest.approx(whole["iterations"], rel=0.15)
 
 
+@pytest.mark.parametrize("size", [1, 1.4, 2, 3, 5.5, 7.1, 10, 17, 24.5])
+def test_buc_ends_near_the_clusters_that_are_expected(size):
+    found = survey(crops([5] * 60), per_person=size)
+    rate = RULES["merge_rate"](found)[0]
+    rounds = int(1 / rate) - 2  # as BUC counts them
+    left = 300 - rounds * int(300 * rate)
+    assert rounds >= 1 and 0.7 * 300 / size <= left <= max(1.3 * 300 / size, 0.67 * 300)
+
+
+def test_the_published_merge_rate_is_that_of_ten_images_a_person():
+    found = survey(crops([5] * 60), per_person=10)
+    assert RULES["merge_rate"](found)[0] == 0.05
+
+
 def test_every_rule_gives_its_reason():
     found = survey(crops([4] * 10))
     for rule in RULES.values():
