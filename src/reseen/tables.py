@@ -100,8 +100,7 @@ def run_table(
         source = (sources or {}).get(variant)
         begin = None if variant in without_start else start
         asked = _asked(method, data, source, begin)
-        if images_per_person is not None:
-            asked["images_per_person"] = images_per_person
+        asked["images_per_person"] = images_per_person
         runs = [folder / safe_name(variant) / str(seed) for seed in seeds]
         for run, seed in zip(runs, seeds, strict=True):
             told = _told(run)

@@ -102,7 +102,7 @@ def _share(s: Survey) -> tuple[float, str]:
 def _merge_rate(s: Survey) -> tuple[float, str]:
     steps = max(3, round(2 * s.per_person))
     left = round(2 * s.images / steps)
-    return int(1e6 / steps) / 1e6, (  # rounded down: BUC merges in int(1 / rate) - 2 rounds
+    return 1 / steps, (  # not rounded: BUC has int(1 / rate) - 2 rounds of int(N rate) merges
         f"{counted(steps - 2, 'round')} leave about {left} clusters, of {s.expected} expected"
     )
 

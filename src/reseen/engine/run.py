@@ -213,7 +213,7 @@ class Run:
             write_text(self.folder / "run.json", json.dumps(self._facts, indent=2) + "\n")
         settled = self._facts["automatic"]["settings"] if names else {}
         for name, told in settled.items():
-            self.screen.say(f"--{name.replace('_', '-')} {told['value']}: {told['why']}")
+            self.screen.say(f"--{name.replace('_', '-')} {told['value']:.6g}: {told['why']}")
         return varied(method, {name: told["value"] for name, told in settled.items()})
 
     def rounds(self, total: int, *, encoder: Encoder, **parts: Any) -> Iterator[int]:
