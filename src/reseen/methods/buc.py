@@ -48,8 +48,8 @@ class BUC:
     first: int = 20
     """Epochs of the first stage, a round each. Authors' code: 20."""
     merge_rate: float | Auto = 0.05
-    """Share of the number of images by which each round has fewer clusters (mp), for int(1 / mp) - 2
-    rounds. Authors' code: 0.05, which leaves a tenth of N."""
+    """Share of the number of images by which each round has fewer clusters (mp), for
+    int(1 / mp) - 2 rounds. Authors' code: 0.05, which leaves a tenth of N."""
     size_weight: float = 0.005
     """Weight of the clusters' sizes beside their distance (lambda). Authors' code: 0.005, beside
     squared distances."""
