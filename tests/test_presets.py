@@ -48,6 +48,8 @@ def test_what_depends_on_the_data_is_auto():
     assert set(automatic(method("cluster-contrast", "cpu"))) == density | batches
     assert {"clusters", "p", "rounds"} <= set(automatic(method("adtc", "cpu")))
     assert "share" in automatic(method("daal", "gpu"))
+    assert automatic(method("buc", "cpu")) == ["merge_rate"]
+    assert automatic(method("ssl", "cpu")) == ["k"]
 
 
 def test_what_is_given_wins():

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from reseen import presets
+from reseen.cluster.survey import check_per_person
 from reseen.data.given import Thing, gather
 from reseen.data.loading import Loading
 from reseen.data.reading import read
@@ -20,7 +21,7 @@ from reseen.engine.files import alone, refuse_inside
 from reseen.engine.folder import checkpoint, digest, last_round, read_facts, result
 from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, check_seed
-from reseen.engine.settings import flat
+from reseen.engine.settings import automatic, flat
 from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.kernels.neighbours import nearest
 from reseen.nets import backbones
@@ -57,6 +58,7 @@ def train(
     seed: int = 0,
     source: Dataset | Path | str | None = None,
     start: Path | str | None = None,
+    images_per_person: float | None = None,
     device: Device | None = None,
     evaluate_every: int = 5,
     loading: Loading | None = None,
@@ -76,6 +78,8 @@ def train(
         seed: root of every random draw.
         source: labelled data, for a method that learns from both; its people reach the method.
         start: a run, or one of its checkpoints, whose encoder this one begins with.
+        images_per_person: of one person among the training images, on average, which settings that
+            are auto then follow; estimated from the neighbourhoods of the images by default.
         device: where to compute.
         evaluate_every: rounds between two searches of the gallery; 0 searches after the last only.
         loading: how pictures are read.
@@ -127,6 +131,14 @@ def train(
         train = digest(labelled.train, people=True)
         facts["source"] = {"images": len(labelled.train), "train": train}
     facts["start"] = None if start is None else str(start)
+    check_per_person(images_per_person, len(dataset.train))
+    facts["images_per_person"] = images_per_person
+    if images_per_person is not None and not (is_dataclass(learner) and automatic(learner)):
+        screen.say(
+            f"images_per_person {images_per_person:g} is not used: no setting of "
+            f"{type(learner).__name__} is auto (--preset cpu or gpu makes those auto that follow "
+            "from it)"
+        )
     for note in dataset.notes + (labelled.notes if labelled else ()):
         screen.say(note)
     judge = Judge(dataset, loading, screen)

@@ -11,7 +11,7 @@ COMMON = "Common options"
 GROUPS = {
     COMMON: "out config variant preset epochs rounds iterations eps k1 start seed quiet json "
     "encoder.backbone encoder.weights device.name",
-    "Data": "source format pattern folders skip-broken frames evaluate-every",
+    "Data": "source images-per-person format pattern folders skip-broken frames evaluate-every",
     "Schedule": "pretrain first people views batch rate rate-step rate-steps rate-hold rate-end "
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "

@@ -67,7 +67,8 @@ class Run:
 
     Args:
         folder: made if it is not there; one that holds the same run is gone on with.
-        facts: what makes the run what it is (method, settings, data); JSON values.
+        facts: what makes the run what it is (method, settings, data, images_per_person where it
+            is given); JSON values.
         seed: root of every random draw.
         device: where to compute.
         judge: tells how good encoders and labels are; None where no truth is known.
@@ -185,8 +186,8 @@ class Run:
     def settle(self, method: Settings, encoder: Encoder, crops: Crops) -> Settings:
         """Give a method numbers where its settings say auto, and say which and why.
 
-        They follow from the neighbourhoods of the first features (`survey`, `RULES`), are kept in
-        run.json, and stay as they are when the run is resumed.
+        They follow from the neighbourhoods of the first features and the run's images_per_person
+        (`survey`, `RULES`), are kept in run.json, and stay as they are when the run is resumed.
 
         Args:
             method: a dataclass of settings.
@@ -197,12 +198,13 @@ class Run:
             The method; itself where nothing is auto.
 
         Raises:
-            SettingsError: a setting is auto that nothing works out.
+            SettingsError: a setting is auto that nothing works out, or images_per_person is more
+                than there are images.
         """
         names = automatic(method)
         if names and "automatic" not in self._facts:
             features = extract(encoder, crops, track=self.track("extracting"))
-            found = survey(features, crops.cameras)
+            found = survey(features, crops.cameras, self._facts.get("images_per_person"))
             self._facts["automatic"] = {
                 "settings": work_out(names, found, epochs_in_a_round="rounds" in flat(method)),
                 "survey": asdict(found),
@@ -211,7 +213,7 @@ class Run:
             write_text(self.folder / "run.json", json.dumps(self._facts, indent=2) + "\n")
         settled = self._facts["automatic"]["settings"] if names else {}
         for name, told in settled.items():
-            self.screen.say(f"--{name.replace('_', '-')} {told['value']}: {told['why']}")
+            self.screen.say(f"--{name.replace('_', '-')} {told['value']:.6g}: {told['why']}")
         return varied(method, {name: told["value"] for name, told in settled.items()})
 
     def rounds(self, total: int, *, encoder: Encoder, **parts: Any) -> Iterator[int]:
@@ -391,7 +393,7 @@ class Run:
     def _say_signs(self, rows: Sequence[dict[str, float]]) -> None:
         """Say what goes wrong, each kind of thing when it is first seen."""
         expected = self._facts.get("automatic", {}).get("survey", {}).get("clusters")
-        found = signs(rows, len(self._images), expected)
+        found = signs(rows, len(self._images), expected, self._facts.get("settings"))
         for sign in found:
             if sign.kind not in self._seen:
                 self.screen.say(f"{sign.said} {sign.cure}")

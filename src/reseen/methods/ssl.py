@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from reseen.checks import at_least, shares
+from reseen.checks import Auto, at_least, settled, shares
 from reseen.cluster.stripes import StripeSettings
 from reseen.data.augment import AugmentSettings
 from reseen.data.loading import Crops
@@ -63,7 +63,7 @@ class SSL:
     """Images in a batch. Paper: 16."""
     own: float = 0.6
     """Share of the target on the image's own class (lambda). Paper: 0.6."""
-    k: int = 4
+    k: int | Auto = 4
     """Reliable images of each image; 0 leaves the hard target alone. Paper: 4, read off its
     plot."""
 
@@ -85,7 +85,8 @@ class SSL:
         """
         encoder = run.build(self.encoder)
         crops = run.load(images, encoder)
-        if self.k >= len(crops):
+        self = run.settle(self, encoder, crops)
+        if settled(self, "k") >= len(crops):
             raise SettingsError(
                 f"k is {self.k} for {counted(len(crops), 'image')}. Use less than that."
             )
@@ -123,6 +124,6 @@ class SSL:
         if not self.k:
             return np.arange(len(crops))[:, None]  # itself alone: the hard target
         cost = self.stripes.cost(crops.cameras)
-        reliable, _ = least_dissimilar(features, weights, self.k, **cost)
+        reliable, _ = least_dissimilar(features, weights, settled(self, "k"), **cost)
         run.neighbours(reliable)
         return reliable
