@@ -10,9 +10,9 @@ class Gate(nn.Module):
     g, the parameter `gate`, starts at 0, where the network is still the one that was trained; at 1
     only the new layer speaks. Without it self-attention was seen to destroy the start: 0.9 mAP on
     Market-1501 in Zheng, Multi-Level Attention, Table 6. A zero-initialised gate as in Bachlechner
-    et al., ReZero, UAI 2021, Eq. 1. Its residual leaves the old layer as it is, so that attention could
-    not take away again what that lets pass, such as a background; and the sign of its g, which an
-    untrained layer decides by chance, could make attention learn the opposite: hence |g|.
+    et al., ReZero, UAI 2021, Eq. 1. Its residual keeps the old layer whole, so that attention could
+    not take away what that lets pass, such as a background; and its g has a sign, which an
+    untrained layer decides by chance and which makes attention learn the opposite: hence |g|.
 
     While g is 0 the new layer has no gradient, and near it next to none. An optimiser must hence
     let g move faster than the rest, and must not decay the new layer (`NewLayerSettings`).
