@@ -71,11 +71,11 @@ def preset(name: str, which: str, start: EncoderSettings | None = None) -> dict[
         return {}
     known = flat(METHODS[name]())
     changes = {key: value for key, value in _FITTING.items() if key in known}
-    changes |= _OWN.get(name, {})
+    changes |= {"encoder.ghost_group": 0} | _OWN.get(name, {})  # measured with whole batches
     if which == "cpu":
         changes |= _SMALL | _ON_CPU.get(name, {})
     if start:
-        changes = {key: of for key, of in changes.items() if not key.startswith("encoder.")}
+        changes = {key: of for key, of in changes.items() if key not in _SMALL}
         changes |= {"encoder.height": start.height, "encoder.width": start.width}
     return changes
 

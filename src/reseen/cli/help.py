@@ -20,7 +20,8 @@ GROUPS = {
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "
     "memory-update memory-momentum table-momentum mean-momentum mean-ages",
-    "Attention": "attention width reduction gate specific levels place heads keys groups",
+    "Attention": "attention width reduction gate specific levels place heads head-scale keys "
+    "groups new-rate gate-rate new-decay",
     "Encoder": "encoder",
     "Augmentation": "augment",
     "Machine": "device memory workers",

@@ -47,11 +47,14 @@ class ConsLearn:
     """ConsLearn: cluster, and keep two views of an image consistent (Yin et al., 2021).
 
     The defaults are the paper's for training without labels: mean pooling, no erasing, batches of
-    256, a rate of 3.5e-4. It does not say how many clusters a batch has (32 here), nor k1, k2, eps,
+    256 in four GPUs, so 64 images share batch-norm statistics (`encoder.ghost_group`), a rate of
+    3.5e-4. It does not say how many clusters a batch has (32 here), nor k1, k2, eps,
     the steps of a round and when the rate falls (the usual ones). The memory is not in the paper.
     """
 
-    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
+    encoder: EncoderSettings = field(
+        default_factory=partial(EncoderSettings, pooling="mean", ghost_group=64)
+    )
     augment: AugmentSettings = field(default_factory=partial(AugmentSettings, erase=0.0))
     density: DensitySettings = field(default_factory=DensitySettings)
     batches: BatchSettings = field(default_factory=partial(BatchSettings, people=32, views=8))

@@ -42,12 +42,13 @@ class EncoderSettings:
     """after (they follow the last map) or in (they take the place of the last spatial
     convolution)."""
     attention_gate: bool = False
-    """Start from the network without attention, and let a learnt weight bring it in."""
+    """Start from the network without attention, and let a learnt weight bring it in, whose rate is
+    the method's `gate_rate`."""
     attention_options: dict[str, int] = field(default_factory=dict)
     """Arguments of the modules: width, ratio, groups, heads, keys, reduced."""
     ghost_group: int = 0
-    """Images that share batch-norm statistics; 0 is the whole batch. Set 64 for a batch of 256 to
-    learn as four GPUs did."""
+    """Images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256 learns as
+    four GPUs did. Methods that were published so set this themselves."""
     mean: tuple[float, float, float] = backbones.IMAGENET_MEAN
     """Mean of the pixels the backbone expects, on a scale of 0 to 1."""
     std: tuple[float, float, float] = backbones.IMAGENET_STD

@@ -14,6 +14,7 @@ def _row(settings: dict[str, Any], market: tuple[float, float], duke: tuple[floa
 
 _MODERN = {
     "encoder.pooling": "gem",
+    "encoder.ghost_group": 64,
     "augment.pad": 10,
     "augment.erase": 0.5,
     "loss": "memory",
