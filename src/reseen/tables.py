@@ -68,6 +68,7 @@ def run_table(
     sources: Mapping[str, Dataset] | None = None,
     start: Path | None = None,
     without_start: Collection[str] = (),
+    adapt_norm: bool = False,
     evaluate_every: int = 5,
     loading: Loading | None = None,
     quiet: bool = False,
@@ -83,7 +84,7 @@ def run_table(
         sources: labelled data of each variant that learns from both.
         start: a run whose encoder all begin with, but for those of without_start.
         without_start: variants that begin with the weights of their settings.
-        device, evaluate_every, loading, quiet: as in `train`.
+        device, adapt_norm, evaluate_every, loading, quiet: as in `train`.
 
     Yields:
         One row a variant, in their order.
@@ -98,7 +99,7 @@ def run_table(
     for variant, method in methods.items():
         source = (sources or {}).get(variant)
         begin = None if variant in without_start else start
-        asked = _asked(method, data, source, begin)
+        asked = _asked(method, data, source, begin) | {"adapt_norm": adapt_norm or None}
         runs = [folder / safe_name(variant) / str(seed) for seed in seeds]
         for run, seed in zip(runs, seeds, strict=True):
             told = _told(run)
@@ -113,6 +114,7 @@ def run_table(
                     seed=seed,
                     source=source,
                     start=begin,
+                    adapt_norm=adapt_norm,
                     device=device,
                     evaluate_every=evaluate_every,
                     loading=loading,

@@ -26,7 +26,7 @@ from reseen.report.sweep import plot_sweep
 from reseen.tables import Row, rows_of, run_table, written_out
 
 ALL = "reseen bench all"
-SHARED = ("start", "device", "evaluate_every", "loading", "quiet")
+SHARED = ("start", "adapt_norm", "device", "evaluate_every", "loading", "quiet")
 NUMBERS = ("last", "best on test", "minutes")
 
 

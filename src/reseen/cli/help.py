@@ -21,7 +21,7 @@ GROUPS = {
     "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "
     "memory-update memory-momentum table-momentum mean-momentum mean-ages",
     "Attention": "attention width reduction gate specific levels place heads keys groups",
-    "Encoder": "encoder",
+    "Encoder": "encoder adapt-norm",
     "Augmentation": "augment",
     "Machine": "device memory workers",
 }

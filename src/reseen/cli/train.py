@@ -56,6 +56,7 @@ def _command(method: type) -> Callable[..., None]:
         seed: Annotated[Seed, Parameter(converter=_whole)] = 0,
         source: Path | None = None,
         start: Path | None = None,
+        adapt_norm: bool = False,
         evaluate_every: int = 5,
         format: str = "auto",
         pattern: str | None = None,
@@ -78,6 +79,7 @@ def _command(method: type) -> Callable[..., None]:
             seed=seed,
             source=source,
             start=start,
+            adapt_norm=adapt_norm,
             device=device,
             evaluate_every=evaluate_every,
             loading=loading,
@@ -112,6 +114,9 @@ def _command(method: type) -> Callable[..., None]:
     start
         A run, or one of its checkpoints, to take the initial weights from; backbone and last
         stride come with them.
+    adapt_norm
+        Take the batch-norm statistics anew on the training images before the first round, without
+        training.
     evaluate_every
         Evaluate after every so many rounds; 0 evaluates after the last one only.
     format
