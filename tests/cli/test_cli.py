@@ -74,6 +74,23 @@ def test_train_evaluate_extract(reseen, town_folder, tmp_path):
     assert [line.split()[0] for line in out.splitlines()[:3]] == ["eps", "0.3", "0.6"]
 
 
+def test_a_start_is_adapted_before_it_is_used(reseen, town_folder, tmp_path):
+    adapt = ("--adapt-norm", town_folder)
+    found = []
+    for words in ((), adapt):
+        out = tmp_path / f"{len(words)}.npz"
+        code, _, err = reseen("extract", "reseen-tiny", town_folder / "query", "-o", out, *words)
+        assert code == 0 and ("taken anew" in err) == bool(words)
+        with np.load(out) as written:
+            found.append(written["features"])
+    assert np.abs(found[1] - found[0]).max() > 0.01
+    code, _, err = reseen("evaluate", "reseen-tiny", town_folder, *adapt)
+    assert code == 0 and "taken anew" in err
+    picture = next((town_folder / "query").iterdir())
+    code, _, err = reseen("search", "reseen-tiny", picture, "--in", town_folder / "query", *adapt)
+    assert code == 0 and "taken anew" in err
+
+
 @pytest.mark.parametrize("suffix", [".toml", ".yaml", ".json"])
 def test_settings_from_a_file_and_the_command_line_wins(reseen, town_folder, tmp_path, suffix):
     import json

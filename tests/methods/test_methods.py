@@ -233,3 +233,18 @@ def test_images_alone_are_enough(town, tmp_path, quick, name, given):
     assert [row["round"] for row in rows] == [1, 2, 3]
     assert name == "ssl" or "stability" in rows[1]
     assert "mAP" not in rows[-1] and "nmi" not in rows[-1]
+
+
+class Begun(Exception):  # noqa: N818 (no error)
+    """The first round is about to begin."""
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_begins_with_adapted_batch_norm(town, tmp_path, quick, monkeypatch, name, given):
+    def rounds(_run, _total, *, encoder, **_):
+        raise Begun(encoder)
+
+    monkeypatch.setattr(Run, "rounds", rounds)
+    with pytest.raises(Begun) as begun:
+        learn(quick(name), town, tmp_path, adapt_norm=True, **given)
+    assert begun.value.args[0].neck.running_mean.any()

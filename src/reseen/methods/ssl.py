@@ -41,7 +41,8 @@ class SSL:
 
     The defaults are the paper's full model for images: mean pooling, no padding, no erasing; what
     it does not say (rate of the backbone, weight decay, momentum of the table) is that of the
-    authors' code of BUC. That the rate stays at a tenth in the later rounds it does not say either.
+    authors' code of BUC. It says neither that the rate stays at a tenth in the later rounds, nor
+    whether crops are scaled as in that code (augment.crop_area 0.64 1), which they are not here.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
