@@ -11,9 +11,11 @@ from reseen.data.loading import Loading
 from reseen.engine.device import Device
 from reseen.engine.files import safe_name, written
 from reseen.engine.folder import read_metrics
+from reseen.engine.run import Run
 from reseen.errors import CheckpointError, DataError, ReseenError, SettingsError
+from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.published import VARIANTS
-from reseen.records import Dataset
+from reseen.records import Dataset, Image
 from reseen.training import Method, source_of, train
 
 DONE = "table.json"
@@ -40,6 +42,22 @@ class Row:
     broken: tuple[str, ...]
     """Why a run ended before its last round (no clusters, no finite loss); empty where it did not.
     Its numbers are then those of the rounds before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartAlone:
+    """In the place of a method: judges the encoder that a run starts with, and learns nothing."""
+
+    encoder: EncoderSettings
+    """Of the start."""
+
+    def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
+        """Give the start."""
+        encoder = run.build(self.encoder)
+        run.load(images, encoder)
+        for _ in run.rounds(0, encoder=encoder):
+            pass
+        return encoder
 
 
 def rows_of(table: str) -> tuple[str, tuple[str, ...]]:

@@ -417,6 +417,11 @@ def test_a_table_from_a_start(reseen, town_folder, tmp_path):
     code, printed, err = reseen(*words, "--start", run, "--settings", " ".join(plain))
     assert code == 0 and "59.7 / 79.3" in printed, err
     assert json.loads((out / "full" / "0" / "run.json").read_text())["start"] == str(run)
+    words = ["bench", "table", "adtc-1", town_folder, "--out", out, "--only", "direct", "--json"]
+    code, printed, err = reseen(*words, "--start", run, "--settings", " ".join(plain))
+    (row,) = json.loads(printed)
+    told = json.loads(reseen("evaluate", run, town_folder, "--json")[1])
+    assert code == 0 and row["last"]["mAP"] == pytest.approx(told["mAP"], abs=1e-5), err
 
 
 @pytest.mark.parametrize(
@@ -503,13 +508,16 @@ def test_a_row_without_a_start_begins_without_that_of_the_table(
 
     def train(_method, _data, run, *, start, **_):
         begun[run.parent.name] = start
-        run.mkdir(parents=True)
+        run.mkdir(parents=True, exist_ok=True)
 
     pair = (0.1, 0.2)
     monkeypatch.setattr("reseen.tables.train", train)
     monkeypatch.setattr("reseen.tables._measured", lambda _: (pair, pair, pair, 1.0, ""))
     words = ["bench", "table", "adtc-1", town_folder, "--out", tmp_path / "table"]
-    code, _, err = reseen(*words, "--start", tmp_path)
+    code, printed, err = reseen(*words)
+    assert code == 0 and "direct is left out: it needs --start RUN" in printed, err
+    assert begun == {"full": None, "without-source": None}
+    code, _, err = reseen(*words, "--only", "full", "without-source", "--start", tmp_path)
     assert code == 0, err
     assert begun == {"full": tmp_path, "without-source": None}
 
