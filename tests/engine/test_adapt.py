@@ -1,6 +1,4 @@
-"""Batch-norm statistics taken anew: exact where a layer's input is known, and nothing else moves."""
-
-from types import SimpleNamespace
+"""Batch-norm statistics taken anew: exact where the input of a layer is known; weights stay."""
 
 import numpy as np
 import pytest
@@ -10,12 +8,10 @@ from torch import nn
 
 from reseen.engine import adapt
 from reseen.engine.adapt import adapt_norm
-from reseen.engine.device import Device
 from reseen.engine.extract import load
 from reseen.engine.progress import Screen
 from reseen.errors import DataError
 from reseen.nets.encoder import Encoder, EncoderSettings, build
-from reseen.nets.ghost_norm import ghost_batch_norm
 from tests.conftest import TINY
 
 
@@ -104,9 +100,9 @@ def test_no_weight_changes_and_the_mode_stays(town):
     assert encoder.training and encoder.neck.training and not encoder.neck._forward_pre_hooks
     for name, weight in encoder.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name])
-        assert torch.equal(weight, before[name]) != name.endswith(("_mean", "_var", "_tracked")) or (
-            "unused" in name
-        )
+        assert torch.equal(weight, before[name]) != name.endswith(
+            ("_mean", "_var", "_tracked")
+        ) or ("unused" in name)
 
 
 def test_bfloat16_gives_nearly_the_same(town):

@@ -113,7 +113,10 @@ def test_a_start_with_the_documented_options_is_taken_whole(tmp_path):
         for weight in source.state_dict().values():
             weight += 1
     torch.save(encoders.save(source), tmp_path / "start.pt")
-    target = encoders.start(varied(ADTC(), {"encoder.height": 48, "encoder.width": 24})._attended(), tmp_path / "start.pt")
+    target = encoders.start(
+        varied(ADTC(), {"encoder.height": 48, "encoder.width": 24})._attended(),
+        tmp_path / "start.pt",
+    )
     assert target.state_dict().keys() == source.state_dict().keys()
     for name, weight in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], weight), name

@@ -240,7 +240,9 @@ class Begun(Exception):  # noqa: N818 (no error)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_begins_with_adapted_batch_norm(town, tmp_path, quick, monkeypatch, name, given):
+def test_every_method_begins_with_adapted_batch_norm(
+    town, tmp_path, quick, monkeypatch, name, given
+):
     def rounds(_run, _total, *, encoder, **_):
         raise Begun(encoder)
 

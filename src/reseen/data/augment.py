@@ -83,7 +83,7 @@ def draw(
     sides, fits = _rectangles(rng, count, size, settings.erase_area, (low, 1 / low), inside)
     erased = (rng.random(count) < settings.erase) & fits
     box = _placed(rng, sides, size) * erased[:, None]
-    if settings.crop_area == (1, 1):
+    if settings.crop_area[0] == 1:
         return Draws(flip, top, left, box)
     tall, taller = (of * height / width for of in settings.crop_aspect)
     sides, fits = _rectangles(rng, count, size, settings.crop_area, (tall, taller), size)
@@ -99,7 +99,7 @@ def _rectangles(
     aspect: tuple[float, float],
     most: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw up to 10 rectangles each; give heights and widths (2, B) of the first, and if it fits."""
+    """Draw 10 rectangles each; give height and width (2, B) of the first that fits, if one does."""
     areas = rng.uniform(*area, (count, 10)) * size[0] * size[1]
     aspects = rng.uniform(*aspect, (count, 10))
     h = np.rint(np.sqrt(areas * aspects)).astype(int)

@@ -32,9 +32,6 @@ from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image, PseudoLabels
 
 
-_augment = partial(AugmentSettings, pad=0, erase=0.0, crop_area=(0.64, 1.0))
-
-
 @dataclass(frozen=True, kw_only=True)
 class BUC:
     """BUC: bottom-up clustering from one cluster an image (Lin et al., 2019).
@@ -44,7 +41,9 @@ class BUC:
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
-    augment: AugmentSettings = field(default_factory=_augment)
+    augment: AugmentSettings = field(
+        default_factory=partial(AugmentSettings, pad=0, erase=0.0, crop_area=(0.64, 1.0))
+    )
     schedule: SgdSettings = field(default_factory=SgdSettings)
     memory: TableSettings = field(default_factory=TableSettings)
     stripes: StripeSettings = field(default_factory=StripeSettings)

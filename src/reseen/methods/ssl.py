@@ -78,9 +78,7 @@ class SSL:
         at_least(self, 0, "first", "rounds", "k")
         shares(self, "own")
         if self.mining_vector not in ("pooled", "neck"):
-            raise SettingsError(
-                f"mining_vector is {self.mining_vector!r}. Use 'pooled' or 'neck'."
-            )
+            raise SettingsError(f"mining_vector is {self.mining_vector!r}. Use 'pooled' or 'neck'.")
         if self.batch < 2 or self.first + self.rounds < 1:
             raise SettingsError(
                 f"batch is {self.batch}, first {self.first} and rounds {self.rounds}. Use batches "
