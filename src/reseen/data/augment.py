@@ -104,7 +104,7 @@ def _rectangles(
     aspects = rng.uniform(*aspect, (count, 10))
     h = np.rint(np.sqrt(areas * aspects)).astype(int)
     w = np.rint(np.sqrt(areas / aspects)).astype(int)
-    fits = (h <= most[0]) & (w <= most[1])
+    fits = np.less_equal([h, w], np.reshape(most, (2, 1, 1))).all(0)
     first = np.arange(count), fits.argmax(1)
     return np.stack([h[first], w[first]]), fits.any(1)
 

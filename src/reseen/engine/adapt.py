@@ -20,8 +20,7 @@ class _Moments:
     """Mean and summed squared deviation of each channel, over all batches so far."""
 
     count = 0
-    mean: Tensor | float = 0.0
-    squares: Tensor | float = 0.0
+    mean = squares = torch.zeros(())
 
     def __call__(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Add a batch (B, C, ...); its mean is merged exactly, whatever the size of the batches."""
@@ -62,8 +61,7 @@ def adapt_norm(encoder: Encoder, crops: Crops, screen: Screen = QUIET) -> None:
             f"Batch-norm statistics cannot be taken of {counted(total, 'picture')}. Give some "
             "hundreds of pictures, or leave out adapt_norm."
         )
-    norms = [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
-    moments = {norm: _Moments() for norm in norms if norm.running_mean is not None}
+    moments = {norm: _Moments() for norm in encoder.modules() if isinstance(norm, _BatchNorm)}
     order = np.array_split(np.random.default_rng(0).permutation(total), -(-total // BATCH))
     track = screen.track("taking batch-norm statistics")
     with ExitStack() as after:
@@ -77,9 +75,11 @@ def adapt_norm(encoder: Encoder, crops: Crops, screen: Screen = QUIET) -> None:
         for _, pixels in track(crops.frames(order), len(order)):
             encoder(pixels.to(encoder.device, non_blocking=True))
     for norm, taken in moments.items():
-        if taken.count > 1:  # a branch that the encoder does not use keeps its own
-            norm.running_mean.copy_(taken.mean)
-            norm.running_var.copy_(taken.squares / (taken.count - 1))
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is None or variance is None or taken.count < 2:
+            continue  # it keeps none, or stands in a branch that the encoder does not use
+        mean.copy_(taken.mean)
+        variance.copy_(taken.squares / (taken.count - 1))
     inside = any(norm is not encoder.neck for norm in moments)
     what = f"batch-norm statistics taken anew on {counted(total, 'picture')}"
     none = f" of the neck alone, as {encoder.settings.backbone} has no batch norm of its own"
