@@ -104,9 +104,9 @@ def _rectangles(
     aspects = rng.uniform(*aspect, (count, 10))
     h = np.rint(np.sqrt(areas * aspects)).astype(int)
     w = np.rint(np.sqrt(areas / aspects)).astype(int)
-    fits = np.less_equal([h, w], np.reshape(most, (2, 1, 1))).all(0)
+    fits = (h <= most[0]) & (w <= most[1])
     first = np.arange(count), fits.argmax(1)
-    return np.stack([h[first], w[first]]), fits.any(1)
+    return np.stack([h[first], w[first]]), fits[first]
 
 
 def _placed(rng: np.random.Generator, sides: np.ndarray, size: tuple[int, int]) -> np.ndarray:
