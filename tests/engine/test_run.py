@@ -106,6 +106,20 @@ def test_the_start_is_read_at_the_start_only(tmp_path):
     assert new_run(tmp_path / "run").build(settings).settings == settings
 
 
+def test_batch_norm_is_adapted_before_the_first_round_only(town, tmp_path, capsys):
+    small = replace(town, train=town.train[:9])
+    plain = grown(small, tmp_path / "plain", quiet=True)
+    adapted = grown(small, tmp_path / "run", adapt_norm=True)
+    assert "taken anew on 9 pictures" in " ".join(capsys.readouterr().err.split())
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["adapt_norm"] is True
+    assert not plain.neck.running_mean.any() and adapted.neck.running_mean.any()
+    again = grown(small, tmp_path / "run", adapt_norm=True)
+    assert "taken anew" not in capsys.readouterr().err
+    assert torch.equal(again.neck.running_mean, adapted.neck.running_mean)
+    with pytest.raises(SettingsError, match="adapt_norm: False there, True now"):
+        grown(small, tmp_path / "plain", adapt_norm=True)
+
+
 class Falling:
     """A judge whose marks fall from round to round."""
 

@@ -16,13 +16,13 @@ GROUPS = {
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
     "stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
-    "part-weight camera-weight",
+    "part-weight camera-weight mining-vector",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "
     "memory-update memory-momentum table-momentum mean-momentum mean-ages",
     "Attention": "attention width reduction gate specific levels place heads head-scale keys "
     "groups new-rate gate-rate new-decay",
-    "Encoder": "encoder",
+    "Encoder": "encoder adapt-norm",
     "Augmentation": "augment",
     "Machine": "device memory workers",
 }

@@ -57,6 +57,7 @@ def _command(method: type) -> Callable[..., None]:
         source: Path | None = None,
         start: Path | None = None,
         images_per_person: float | None = None,
+        adapt_norm: bool = False,
         evaluate_every: int = 5,
         format: str = "auto",
         pattern: str | None = None,
@@ -80,6 +81,7 @@ def _command(method: type) -> Callable[..., None]:
             source=source,
             start=start,
             images_per_person=images_per_person,
+            adapt_norm=adapt_norm,
             device=device,
             evaluate_every=evaluate_every,
             loading=loading,
@@ -118,6 +120,9 @@ def _command(method: type) -> Callable[..., None]:
         How many images show one person, on average: what settings that are auto follow from, such
         as k1, M and p of ADTC, DAAL's share and BUC's merge rate. Estimated from the images by
         default.
+    adapt_norm
+        Take the batch-norm statistics anew on the training images before the first round, without
+        training.
     evaluate_every
         Evaluate after every so many rounds; 0 evaluates after the last one only.
     format

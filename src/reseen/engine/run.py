@@ -20,6 +20,7 @@ import torch
 
 from reseen.cluster.survey import survey
 from reseen.data.loading import Crops, Loading
+from reseen.engine.adapt import adapt_norm
 from reseen.engine.auto import work_out
 from reseen.engine.claim import check_pictures, claim
 from reseen.engine.device import Device
@@ -76,6 +77,8 @@ class Run:
         loading: how pictures are read.
         screen: where to say how it goes.
         start: checkpoint whose encoder the run begins with.
+        adapt_norm: whether `load` takes the encoder's batch-norm statistics anew on the training
+            images before the first round (see `engine.adapt`).
         images: what it is to learn from, to name pictures that have come or gone since it began.
 
     Raises:
@@ -95,6 +98,7 @@ class Run:
         loading: Loading | None = None,
         screen: Screen = QUIET,
         start: Path | None = None,
+        adapt_norm: bool = False,
         images: Sequence[Image] = (),
     ):
         self.folder = folder
@@ -106,6 +110,7 @@ class Run:
         self._evaluate_every = evaluate_every
         self._loading = loading
         self._start = start
+        self._adapt_norm = adapt_norm
         self._images: tuple[Image, ...] = ()
         self._crops: Crops | None = None
         self._checksums: dict[str, torch.Tensor] = {}
@@ -123,7 +128,8 @@ class Run:
 
         Args:
             images: N records, as `fit` got them.
-            encoder: gives height, width and device.
+            encoder: gives height, width and device. In a new run with `adapt_norm` its batch-norm
+                statistics are replaced, so copies of it are to be made afterwards.
 
         Returns:
             N crops; fewer where pictures that cannot be read are left out.
@@ -134,7 +140,10 @@ class Run:
         chance = partial(self.rng, "frames")
         crops = load(images, encoder, self._loading, self.screen, chance)
         self._images, self._crops = crops.images, crops
-        return self._note(IMAGES, crops)
+        self._note(IMAGES, crops)
+        if self._adapt_norm and not checkpoint(self.folder, "last").exists():
+            adapt_norm(encoder, crops, self.screen)
+        return crops
 
     def load_source(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
         """Read images of a source, whose people are known: no pseudo-labels are theirs.

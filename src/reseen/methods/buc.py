@@ -37,11 +37,13 @@ class BUC:
     """BUC: bottom-up clustering from one cluster an image (Lin et al., 2019).
 
     The defaults are those of its authors' code for images, without the additions of SSL's paper:
-    mean pooling, no padding, no erasing.
+    mean pooling, scaled crops, no padding, no erasing.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
-    augment: AugmentSettings = field(default_factory=partial(AugmentSettings, pad=0, erase=0.0))
+    augment: AugmentSettings = field(
+        default_factory=partial(AugmentSettings, pad=0, erase=0.0, crop_area=(0.64, 1.0))
+    )
     schedule: SgdSettings = field(default_factory=SgdSettings)
     memory: TableSettings = field(default_factory=TableSettings)
     stripes: StripeSettings = field(default_factory=StripeSettings)

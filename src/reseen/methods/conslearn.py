@@ -122,6 +122,7 @@ class ConsLearn:
             ClusteringError: a round found fewer than two clusters.
         """
         network = run.build(self.encoder)
+        crops = run.load(images, network)
         drop_before(network.backbone, self.stages, self.alpha, self.beta, self.rescale)
         head = ProjectionHead(
             network.dimensions, self.projected, self.projection, self.projection_init
@@ -132,7 +133,6 @@ class ConsLearn:
             MeanNetwork(head, momentum=self.mean_momentum, ages=self.mean_ages),
         )
         mean_network, mean_head = means[0].net, means[1].net
-        crops = run.load(images, network)
         self = run.settle(self, network, crops)
 
         parts = dict(network=network, head=head, mean_head=mean_head)

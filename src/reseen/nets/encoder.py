@@ -165,11 +165,19 @@ class Encoder(nn.Module):
         Returns:
             (1 + p, B, D) float32: the whole first, then from top to bottom.
         """
+        return torch.stack([F.normalize(self.neck(v)) for v in self.pool_parts(pixels, count)])
+
+    def pool_parts(self, pixels: Tensor, count: int) -> Tensor:
+        """Give the vectors before the neck of whole images and of their stripes, see `parts`.
+
+        Returns:
+            (1 + p, B, D) float32, of any length.
+        """
         whole = self.map(pixels)
         height = whole.shape[2]
         ends = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
         maps = [whole, *(whole[:, :, top:bottom] for top, bottom in ends)]
-        return torch.stack([F.normalize(self.neck(self.pooling(m).float())) for m in maps])
+        return torch.stack([self.pooling(m).float() for m in maps])
 
 
 def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:
