@@ -48,8 +48,8 @@ class ConsLearn:
 
     The defaults are the paper's for training without labels: mean pooling, no erasing, batches of
     256 in four GPUs, so 64 images share batch-norm statistics (`encoder.ghost_group`), a rate of
-    3.5e-4. It does not say how many clusters a batch has (32 here), nor k1, k2, eps,
-    the steps of a round and when the rate falls (the usual ones). The memory is not in the paper.
+    3.5e-4. It does not say how many clusters a batch has (32 here), nor k1, k2, eps, the steps of a
+    round and when the rate falls (the usual ones). The memory is not in the paper.
     """
 
     encoder: EncoderSettings = field(
