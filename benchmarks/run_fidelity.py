@@ -43,7 +43,7 @@ LITE: Side = {
 }
 SHOWN: Side = {"encoder.height": 128, "encoder.width": 64, "encoder.last_stride": 1}
 
-# About 15,000 images for reseen-tiny and 10,000 for EfficientNet-Lite0, in three rounds
+# About 15,000 images for reseen-tiny in three rounds, and 6,400 for EfficientNet-Lite0 in two
 CLUSTER_CONTRAST: Side = dict(epochs=3, iterations=40, people=16, views=8, eps=0.55)
 CONSLEARN: Side = dict(epochs=3, iterations=20, people=16, views=8, eps=0.55, mean_momentum=0.95)
 MLA: Side = dict(epochs=3, iterations=50, people=8, views=8, eps=0.55, rate=3.5e-4)
@@ -71,7 +71,7 @@ class Idea:
 IDEAS: Mapping[str, Idea] = {
     "D1-mla": Idea(
         method="mla",
-        shared=LITE | MLA,
+        shared=LITE | MLA | dict(epochs=2),
         sides={
             "no attention": dict(levels="none"),
             "gate as before": dict(gate=True, **AS_BEFORE),
@@ -80,7 +80,7 @@ IDEAS: Mapping[str, Idea] = {
     ),
     "D1-adtc": Idea(
         method="adtc",
-        shared=LITE | ADTC,
+        shared=LITE | ADTC | dict(rounds=2),
         sides={
             "no attention": dict(attention="none"),
             "gate as before": dict(gate=True, **AS_BEFORE),
@@ -123,8 +123,10 @@ IDEAS: Mapping[str, Idea] = {
         shared=TINY | CONSLEARN,
         sides={
             "no consistency": dict(consistency_weight=0.0),
-            "plain": {},
-            "unit vectors": dict(consistency_unit=True, consistency_temperature=0.1),
+            "as printed": {},
+            "normal start": dict(projection_init="normal"),
+            "unit, 0.1": dict(projection_unit=True, projection_temperature=0.1),
+            "unit, 0.05": dict(projection_unit=True, projection_temperature=0.05),
         },
     ),
     "D13": Idea(
@@ -147,7 +149,7 @@ IDEAS: Mapping[str, Idea] = {
     "D15": Idea(
         method="ssl",
         shared=TINY | SSL,
-        sides={"behind the neck": dict(mined="neck"), "pooled": dict(mined="pooled")},
+        sides={"behind the neck": dict(mining_vector="neck"), "pooled": dict(mining_vector="pooled")},
     ),
     "adapt-norm": Idea(
         method="cluster-contrast",
@@ -189,7 +191,7 @@ def measure(idea: Idea, side: str, seed: int) -> dict[str, Any]:
     if idea.source:
         given["source"] = reseen.read(folder(idea.source))
     lite = idea.shared["encoder.backbone"] != "reseen-tiny"  # whose bfloat16 is slow on a CPU
-    device = reseen.Device(precision="float32" if lite else "auto")
+    device = reseen.Device(precision="float32" if lite else "bfloat16")
     method, failed, began = method_of(idea, side), "", time.process_time()
     with tempfile.TemporaryDirectory() as place:
         run = Path(place)
