@@ -305,9 +305,9 @@ def extract(
 ) -> tuple[np.ndarray, tuple[Image, ...]]:
     """Give the features of images.
 
-    With `centring`, what a camera adds to all of its features is taken out, by the camera statistics
-    that the encoder has learnt from its training crops; features with and without it are not to be
-    compared. An unknown camera is treated as the average one.
+    With `centring`, what a camera adds to all of its features is taken out, by the statistics that
+    a run keeps of the cameras of its training crops. An unknown camera is treated as the average
+    one. Features with and without it are not to be compared.
 
     Args:
         encoder: as `load` or `train` gives it.

@@ -23,7 +23,7 @@ CENTRINGS = ("off", "mean", "deviation")
 LEAST = 50
 """Training crops of a camera below which its own mean says little: it then counts as unknown."""
 
-_MOST = 10.0
+_MOST = 3.0
 """How many times larger or smaller than that of all crops a camera's deviation may be."""
 
 _STILL = 1e-3
@@ -124,9 +124,7 @@ def centre(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.nda
     return _centred(features, places, moments(features, cameras), how)
 
 
-def _centred(
-    features: np.ndarray, places: np.ndarray, moments: np.ndarray, how: str
-) -> np.ndarray:
+def _centred(features: np.ndarray, places: np.ndarray, moments: np.ndarray, how: str) -> np.ndarray:
     """Centre each row (N, D) by the moments at its place."""
     if how not in CENTRINGS:
         raise SettingsError(f"centring is {how!r}. Use one of: {', '.join(CENTRINGS)}.")
