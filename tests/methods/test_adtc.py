@@ -1,8 +1,12 @@
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
 from reseen.engine.settings import varied
 from reseen.errors import SettingsError
+from reseen.kernels.centring import centre
 from reseen.methods.adtc import ADTC
 from reseen.records import Dataset
 from tests.conftest import settings_of
@@ -92,3 +96,15 @@ def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says
 def test_more_centroids_than_images(crops, tmp_path, quick, labelling):
     with pytest.raises(SettingsError, match="clusters is 500 for 72 images"):
         learn(quick("adtc", clusters=500, labelling=labelling), crops, tmp_path)
+
+
+@pytest.mark.parametrize("labelling", ["two-stage", "k-means", "dbscan"])
+def test_every_labelling_groups_features_centred_by_camera(labelling):
+    rows, cameras = np.random.default_rng(0).normal(size=(120, 16)), np.arange(120) % 2
+    rows = rows[np.arange(120) // 10 * 10] + 0.4 * rows + cameras[:, None]
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    run = SimpleNamespace(rng=lambda _: np.random.default_rng(0))
+    plain = varied(ADTC(), dict(labelling=labelling, clusters=12, p=6, k1=8, k2=2))
+    found = varied(plain, {"centring": "mean"})._label(rows, cameras, run)
+    assert np.array_equal(found.ids, plain._label(centre(rows, cameras, "mean"), cameras, run).ids)
+    assert not np.array_equal(found.ids, plain._label(rows, cameras, run).ids)

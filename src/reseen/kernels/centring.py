@@ -66,7 +66,7 @@ class CameraStatistics:
         Raises:
             SettingsError: how is none of CENTRINGS.
         """
-        place = {name: row for row, name in enumerate(self.names, 1)}
+        place: dict[str | None, int] = {name: row for row, name in enumerate(self.names, 1)}
         return _centred(features, np.array([place.get(c, 0) for c in cameras]), self.moments, how)
 
 
