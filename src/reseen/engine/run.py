@@ -368,7 +368,7 @@ class Run:
         if encoder.camera_statistics is None:
             numbers = judge.search(encoder).summary()
         else:
-            plain, centred = judge.compare(encoder, ("off", "mean")).values()
+            plain, centred = judge.compare(encoder, ("off", "deviation")).values()
             more = {f"{name}_centred": centred.summary()[name] for name in ("mAP", "rank1")}
             numbers = plain.summary() | more
         return {**numbers, "searching_seconds": time.monotonic() - began}
