@@ -345,8 +345,9 @@ class Run:
     def _measure(self, encoder: Encoder, searched: bool = True, last: bool = False) -> None:
         """Log how good an encoder is: by its search, and by what needs no labels.
 
-        Where features of the training crops are at hand for it, or their pass is small beside that
-        of a search, they also say what the encoder makes of each camera.
+        The features of the training crops also say what the encoder makes of each camera. Without a
+        score that needs them, they are made only where there is a search, which costs more, and
+        after the last round.
         """
         judge = self._judge if searched and self._judge and self._judge.can_search else None
         scored, crops = "automatic" in self._facts, self._crops
