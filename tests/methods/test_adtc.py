@@ -1,12 +1,15 @@
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from reseen.cli.bench import _bound
 from reseen.engine.settings import varied
 from reseen.errors import SettingsError
+from reseen.kernels.centring import centre
 from reseen.methods.adtc import ADTC
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import build
@@ -120,3 +123,15 @@ def test_a_start_with_the_documented_options_is_taken_whole(tmp_path):
     assert target.state_dict().keys() == source.state_dict().keys()
     for name, weight in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], weight), name
+
+
+@pytest.mark.parametrize("labelling", ["two-stage", "k-means", "dbscan"])
+def test_every_labelling_groups_features_centred_by_camera(labelling):
+    rows, cameras = np.random.default_rng(0).normal(size=(120, 16)), np.arange(120) % 2
+    rows = rows[np.arange(120) // 10 * 10] + 0.4 * rows + cameras[:, None]
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    run = SimpleNamespace(rng=lambda _: np.random.default_rng(0))
+    plain = varied(ADTC(), dict(labelling=labelling, clusters=12, p=6, k1=8, k2=2))
+    found = varied(plain, {"centring": "mean"})._label(rows, cameras, run)
+    assert np.array_equal(found.ids, plain._label(centre(rows, cameras, "mean"), cameras, run).ids)
+    assert not np.array_equal(found.ids, plain._label(rows, cameras, run).ids)

@@ -75,3 +75,13 @@ def test_the_defaults_are_its_authors():
 def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says):
     with pytest.raises(SettingsError, match=says):
         quick("buc", **wrong)
+
+
+def test_clusters_to_merge_are_compared_by_features_centred_by_camera(
+    town, tmp_path, quick, monkeypatch
+):
+    monkeypatch.setattr("reseen.kernels.centring.LEAST", 5)
+    for how in ("off", "mean"):
+        learn(quick("buc", merge_rate=0.3, centring=how), town, tmp_path / how, evaluate_every=0)
+    before, after = (labels(tmp_path / how) for how in ("off", "mean"))
+    assert np.array_equal(before[0], after[0]) and not np.array_equal(before[1], after[1])

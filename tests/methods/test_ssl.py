@@ -106,3 +106,16 @@ def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says
 def test_more_neighbours_than_images_are_refused(town, tmp_path, quick):
     with pytest.raises(SettingsError, match="k is 999 for"):
         learn(quick("ssl", k=999), town, tmp_path)
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+def test_reliable_images_are_found_by_features_centred_by_camera(
+    town, tmp_path, quick, monkeypatch, rounds
+):
+    monkeypatch.setattr("reseen.kernels.centring.LEAST", 5)
+    losses = set()
+    for how in ("off", "deviation"):
+        method = quick("ssl", rounds=rounds, centring=how)
+        learn(method, town, tmp_path / how, evaluate_every=0)
+        losses.add(read_metrics(tmp_path / how)[-1]["loss"])
+    assert len(losses) == 1 + rounds

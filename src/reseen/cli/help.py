@@ -15,7 +15,7 @@ GROUPS = {
     "Schedule": "pretrain first people views batch rate rate-step rate-steps rate-hold rate-end "
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
-    "stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
+    "centring stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
     "part-weight camera-weight mining-vector",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "

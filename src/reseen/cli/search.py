@@ -30,6 +30,8 @@ def search(
     top: int = 10,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     blur: bool = False,
+    centring: str = "off",
+    camera: str | None = None,
     best: bool = False,
     adapt_norm: Path | None = None,
     format: str = "auto",
@@ -61,6 +63,12 @@ def search(
         An .html file to write: a page with the pictures and their hits.
     blur
         Blur the upper quarter of every crop on the page, where faces are.
+    centring
+        mean, deviation or off: what is taken out of the features of each camera, by what the run
+        has learnt of its cameras.
+    camera
+        Name of the camera of pictures that say none, for centring; unknown ones are treated as the
+        average camera.
     best
         Use the round that was best on the test set instead of the last one.
     adapt_norm
@@ -85,7 +93,8 @@ def search(
     encoder = training.load(
         run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
     )
-    hits = training.search(encoder, pictures, dataset, top, loading=loading, quiet=quiet)
+    how: Any = dict(centring=centring, camera=camera, loading=loading, quiet=quiet)
+    hits = training.search(encoder, pictures, dataset, top, **how)
     if out is not None:
         title = f"Search in {dataset.name} by {run.resolve().name}"
         write_hits(out, hits, dataset.cameras, title=title, blur=blur)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from reseen.checks import AUTO, Auto, at_least, settled
+from reseen.checks import AUTO, Auto, at_least, one_of, settled
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError, counted
+from reseen.kernels.centring import CENTRINGS, centre
 from reseen.kernels.components import density_labels
 from reseen.kernels.jaccard import jaccard_kth, smallest_mean
 from reseen.kernels.joined import nearest_by_camera
@@ -48,8 +49,12 @@ class DensitySettings:
     camera_aware: bool = False
     """Take neighbours from the own camera and from others by quota, k1 / 5 and k2 / 3 from the own
     (CA-Jaccard; its paper: k1 25 and k2 6, 5 and 2 from the own)."""
+    centring: str = "off"
+    """What is taken out of the features of each camera before images are grouped: off (nothing),
+    mean, or deviation (mean and deviation). Published methods: off."""
 
     def __post_init__(self):
+        one_of(self, CENTRINGS, "centring")
         for name in ("k1", "k2", "min_samples"):
             at_least(self, 1, name)
         if self.share == AUTO or (self.share and not self.eps):
@@ -63,7 +68,7 @@ class DensitySettings:
 
         Args:
             features: (N, D) unit rows.
-            cameras: (N,) int, -1 where unknown; used by `camera_aware` alone.
+            cameras: (N,) int, -1 where unknown; used by `camera_aware` and `centring` alone.
 
         Returns:
             (N,) ids, clusters numbered in the order in which they first appear.
@@ -71,18 +76,28 @@ class DensitySettings:
         Raises:
             DataError, SettingsError: as `jaccard_dbscan`.
         """
-        return jaccard_dbscan(features, **self.at(features)._words(cameras))
+        features = self.centred(features, cameras)
+        return jaccard_dbscan(features, **self._at(features)._words(cameras))
 
     def explain(self, features: np.ndarray, cameras: np.ndarray | None = None) -> str:
         """Say what the distances of `label` look like, and what to change (see `explain`)."""
-        return explain(features, **self.at(features)._words(cameras))
+        features = self.centred(features, cameras)
+        return explain(features, **self._at(features)._words(cameras))
 
-    def at(self, features: np.ndarray) -> "DensitySettings":
+    def at(self, features: np.ndarray, cameras: np.ndarray | None = None) -> "DensitySettings":
         """Give settings whose eps is a number: that of the share, if eps is 0.
 
         Args:
-            features: (N, D) unit rows.
+            features: (N, D) unit rows, not centred yet.
+            cameras: as in `label`.
         """
+        return self._at(self.centred(features, cameras))
+
+    def centred(self, features: np.ndarray, cameras: np.ndarray | None) -> np.ndarray:
+        """Give the features (N, D) by which images are grouped (see `kernels.centring.centre`)."""
+        return centre(features, cameras, self.centring)
+
+    def _at(self, features: np.ndarray) -> "DensitySettings":
         if self.eps or not self.share:
             return self
         share, k1, k2 = (settled(self, name) for name in ("share", "k1", "k2"))

@@ -8,7 +8,7 @@ training images, so that other pictures under the same names are noticed.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from math import isfinite
@@ -25,7 +25,7 @@ from reseen.engine.auto import work_out
 from reseen.engine.claim import check_pictures, claim
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
-from reseen.engine.extract import extract, load
+from reseen.engine.extract import camera_statistics, extract, load
 from reseen.engine.files import write_text, written
 from reseen.engine.folder import (
     IMAGES,
@@ -42,6 +42,7 @@ from reseen.engine.progress import QUIET, Screen, Track, duration
 from reseen.engine.settings import automatic, flat, varied
 from reseen.engine.signs import SCORE, best_round, progress, signs
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError, counted
+from reseen.kernels.centring import centre, covered
 from reseen.metrics.agreement import stability
 from reseen.metrics.neighbourhood import shared_neighbours
 from reseen.nets import encoder as encoders
@@ -80,6 +81,7 @@ class Run:
         adapt_norm: whether `load` takes the encoder's batch-norm statistics anew on the training
             images before the first round (see `engine.adapt`).
         images: what it is to learn from, to name pictures that have come or gone since it began.
+        cameras: names of the cameras, by number, where the data gives them.
 
     Raises:
         SettingsError: the folder holds another run, or something else.
@@ -100,6 +102,7 @@ class Run:
         start: Path | None = None,
         adapt_norm: bool = False,
         images: Sequence[Image] = (),
+        cameras: Mapping[int, str] | None = None,
     ):
         self.folder = folder
         self.seed = check_seed(seed)
@@ -111,6 +114,7 @@ class Run:
         self._loading = loading
         self._start = start
         self._adapt_norm = adapt_norm
+        self._cameras = cameras or {}
         self._images: tuple[Image, ...] = ()
         self._crops: Crops | None = None
         self._checksums: dict[str, torch.Tensor] = {}
@@ -213,6 +217,7 @@ class Run:
         names = automatic(method)
         if names and "automatic" not in self._facts:
             features = extract(encoder, crops, track=self.track("extracting"))
+            features = centre(features, crops.cameras, flat(method).get("centring", "off"))
             found = survey(features, crops.cameras, self._facts.get("images_per_person"))
             self._facts["automatic"] = {
                 "settings": work_out(names, found, epochs_in_a_round="rounds" in flat(method)),
@@ -349,19 +354,37 @@ class Run:
         write_text(self.folder / name, "".join(paths))
         return crops
 
-    def _measure(self, encoder: Encoder, searched: bool = True) -> None:
-        """Log how good an encoder is: by its search, and by what needs no labels."""
-        if searched and self._judge and self._judge.can_search:
-            self.log(**self._search(self._judge, encoder))
-        if "automatic" in self._facts and self._crops:
-            features = extract(encoder, self._crops, track=self.screen.track("scoring"))
-            count = round(self._facts["automatic"]["survey"]["per_person"])
-            self.log(**{SCORE: shared_neighbours(features, count, self._crops.cameras)})
+    def _measure(self, encoder: Encoder, searched: bool = True, last: bool = False) -> None:
+        """Log how good an encoder is: by its search, and by what needs no labels.
+
+        The features of the training crops also say what the encoder makes of each camera. Without a
+        score that needs them, they are made only where there is a search, which costs more, and
+        after the last round.
+        """
+        judge = self._judge if searched and self._judge and self._judge.can_search else None
+        scored, crops = "automatic" in self._facts, self._crops
+        encoder.camera_statistics = None  # they were of other weights
+        known = crops is not None and len(covered(crops.cameras)) > 0
+        if crops and (scored or (known and (judge or last))):
+            features = extract(encoder, crops, track=self.screen.track("scoring"))
+            if known:
+                of = camera_statistics(crops.images, features, self._cameras)
+                encoder.camera_statistics = of
+            if scored:
+                count = round(self._facts["automatic"]["survey"]["per_person"])
+                self.log(**{SCORE: shared_neighbours(features, count, crops.cameras)})
+        if judge:
+            self.log(**self._search(judge, encoder))
 
     def _search(self, judge: Judge, encoder: Encoder) -> dict[str, float]:
         began = time.monotonic()
-        ranking = judge.search(encoder)
-        return {**ranking.summary(), "searching_seconds": time.monotonic() - began}
+        if encoder.camera_statistics is None:
+            numbers = judge.search(encoder).summary()
+        else:
+            plain, centred = judge.compare(encoder, ("off", "deviation")).values()
+            more = {f"{name}_centred": centred.summary()[name] for name in ("mAP", "rank1")}
+            numbers = plain.summary() | more
+        return {**numbers, "searching_seconds": time.monotonic() - began}
 
     def _searching(self, total: int) -> float:
         """Estimate the seconds that all searches still take, each like the last one."""
@@ -374,7 +397,7 @@ class Run:
     def _finish(self, parts: dict[str, Any], last: bool) -> None:
         self.log(**parts["encoder"].gauges())
         due = self._evaluate_every and self.round % self._evaluate_every == 0
-        self._measure(parts["encoder"], searched=bool(due or last))
+        self._measure(parts["encoder"], searched=bool(due or last), last=last)
         if not all(bool(weight.isfinite().all()) for weight in parts["encoder"].parameters()):
             raise ReseenError(
                 f"Weights became infinite in round {self.round}, which is not kept. Start again "

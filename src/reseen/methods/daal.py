@@ -160,7 +160,7 @@ class DAAL:
                 continue
 
             features = extract(encoder, crops, track=run.track("extracting"))
-            density = self.density.at(features)
+            density = self.density.at(features, crops.cameras)
             labels = density.label(features, crops.cameras)
             run.log(eps=settled(density, "eps"))
             run.label(labels, partial(density.explain, features, crops.cameras))

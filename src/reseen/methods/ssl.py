@@ -139,6 +139,7 @@ class SSL:
         if not self.k:
             return np.arange(len(crops))[:, None]  # itself alone: the hard target
         cost = self.stripes.cost(crops.cameras)
-        reliable, _ = least_dissimilar(features[1:], weights, settled(self, "k"), **cost)
+        compared = self.stripes.centred(features[1:], crops.cameras)
+        reliable, _ = least_dissimilar(compared, weights, settled(self, "k"), **cost)
         run.neighbours(reliable)
         return reliable
