@@ -16,11 +16,11 @@ GROUPS = {
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
     "stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
-    "part-weight camera-weight",
+    "part-weight camera-weight eps-gap independence compactness independent-share outliers",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
-    "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "
+    "both-views ce-weight triplet-weight soft-ce-weight soft-triplet-weight consistency-weight projection projected memory-start "
     "memory-update memory-momentum table-momentum mean-momentum mean-ages",
-    "Attention": "attention width reduction gate specific levels place heads keys groups",
+    "Attention": "attention width reduction gate specific source-norm levels place heads keys groups",
     "Encoder": "encoder",
     "Augmentation": "augment",
     "Machine": "device memory workers",
@@ -48,6 +48,14 @@ EXAMPLES = {
     "train mla": (
         "reseen train mla crops/ -o runs/mla --epochs 20",
         "reseen train mla crops/ -o runs/pixel --levels pixel",
+    ),
+    "train mmt": (
+        "reseen train mmt crops/ -o runs/mmt --epochs 20",
+        "reseen train mmt crops/ -o runs/next --start runs/other --labelling k-means",
+    ),
+    "train spcl": (
+        "reseen train spcl crops/ -o runs/spcl --epochs 20",
+        "reseen train spcl crops/ --source labelled/ -o runs/both",
     ),
     "train ssl": (
         "reseen train ssl crops/ -o runs/ssl --k 4",
