@@ -4,16 +4,23 @@ import torch
 from reseen.engine.folder import checkpoint, read_metrics
 from reseen.errors import SettingsError
 from reseen.records import Dataset
-from tests.conftest import settings_of
+from tests.conftest import settings_of, small
 from tests.methods.test_methods import learn, weights
 
-QUICK = dict(epochs=1, iterations=3)
+QUICK = dict(epochs=1, iterations=2)
 
 
 @pytest.fixture
 def crops(town):
     """Nothing to search: only training takes time."""
     return Dataset("crops", town.root, town.train)
+
+
+@pytest.fixture(scope="module")
+def plain(town, tmp_path_factory):
+    """The method as it is, trained once."""
+    crops = Dataset("crops", town.root, town.train)
+    return learn(small("mmt", **QUICK), crops, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.mark.parametrize(
@@ -27,9 +34,8 @@ def crops(town):
     ],
     ids=str,
 )
-def test_every_part_runs_and_counts(crops, tmp_path, quick, changes):
-    plain = learn(quick("mmt", **QUICK), crops, tmp_path / "plain")
-    other = learn(quick("mmt", **QUICK | changes), crops, tmp_path / "other")
+def test_every_part_runs_and_counts(crops, plain, tmp_path, quick, changes):
+    other = learn(quick("mmt", **QUICK | changes), crops, tmp_path)
     assert not torch.equal(weights(plain), weights(other))
 
 

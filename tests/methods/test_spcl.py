@@ -8,16 +8,25 @@ from reseen.engine.folder import checkpoint, read_facts, read_metrics
 from reseen.errors import DataError, SettingsError
 from reseen.records import Dataset
 from reseen.training import load
-from tests.conftest import settings_of
+from tests.conftest import settings_of, small
 from tests.methods.test_methods import CPU, learn, same, state, stopped_in_round_two, weights
 
 QUICK = dict(epochs=1, iterations=2)
+PARTS = dict(epochs=2, iterations=1, eps=0.5, eps_gap=0.05)
+"""Settings under which every part changes something."""
 
 
 @pytest.fixture
 def crops(town):
     """Nothing to search: only training takes time."""
     return Dataset("crops", town.root, town.train)
+
+
+@pytest.fixture(scope="module")
+def plain(town, tmp_path_factory):
+    """The method as it is, trained once."""
+    crops = Dataset("crops", town.root, town.train)
+    return learn(small("spcl", **PARTS), crops, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.mark.parametrize(
@@ -32,10 +41,8 @@ def crops(town):
     ],
     ids=str,
 )
-def test_every_part_runs_and_counts(crops, tmp_path, quick, changes):
-    settings = QUICK | dict(epochs=2, eps=0.5, eps_gap=0.05)
-    plain = learn(quick("spcl", **settings), crops, tmp_path / "plain")
-    other = learn(quick("spcl", **settings | changes), crops, tmp_path / "other")
+def test_every_part_runs_and_counts(crops, plain, tmp_path, quick, changes):
+    other = learn(quick("spcl", **PARTS | changes), crops, tmp_path)
     assert not torch.equal(weights(plain), weights(other))
 
 

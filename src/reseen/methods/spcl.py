@@ -77,7 +77,9 @@ class SpCL:
         above_zero(self, "temperature")
         below_one(self, "memory_momentum")
 
-    def fit(self, images: tuple[Image, ...], run: Run, source: tuple[Image, ...] = ()) -> Encoder:
+    def fit(
+        self, images: tuple[Image, ...], run: Run, source: tuple[Image, ...] | None = None
+    ) -> Encoder:
         """Learn from N images in an order that says nothing about who is who, and from a source.
 
         Raises:
@@ -88,7 +90,7 @@ class SpCL:
         crops = run.load(images, encoder)
         self = run.settle(self, encoder, crops)
         known, sources, people = None, 0, np.empty(0, np.int64)
-        if source:
+        if source is not None:
             known = run.load_source(source, encoder)
             sources, people = identities(known.images, "The source shows")
         domain = DomainNorm(encoder) if known and self.source_norm else None
