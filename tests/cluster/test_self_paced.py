@@ -50,8 +50,7 @@ def random_labels(seed):
     found = []
     for _ in range(3):
         moved = np.where(rng.random(40) < 0.2, rng.integers(-1, 6, 40), ids)
-        names, numbers = np.unique(moved[moved != NOISE], return_inverse=True)
-        moved[moved != NOISE] = numbers
+        moved[moved != NOISE] = np.unique(moved[moved != NOISE], return_inverse=True)[1]
         found.append(moved)
     return found
 

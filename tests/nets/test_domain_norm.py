@@ -14,7 +14,9 @@ def pixels(seed):
 
 
 def statistics(net):
-    return [value.clone() for m in net.modules() if isinstance(m, _BatchNorm) for value in m.buffers()]
+    return [
+        value.clone() for m in net.modules() if isinstance(m, _BatchNorm) for value in m.buffers()
+    ]
 
 
 def test_a_domain_passes_as_through_a_network_of_its_own():

@@ -121,7 +121,9 @@ class MMT:
                 views = [augment(pixels, rng, self.augment, network.mean) for rng in chances]
                 seen = [_look(*each) for each in zip(networks, heads, views, strict=True)]
                 with torch.no_grad():
-                    nets = [(mean.net, head.net) for mean, head in zip(means, mean_heads, strict=True)]
+                    nets = [
+                        (mean.net, head.net) for mean, head in zip(means, mean_heads, strict=True)
+                    ]
                     soft = [_look(*of, view) for of, view in zip(nets, views, strict=True)]
                 loss = torch.zeros((), device=network.device)
                 for (vectors, scores), (wanted, said) in zip(seen, reversed(soft), strict=True):

@@ -46,9 +46,9 @@ from reseen.records import Image, identities
 class SpCL:
     """SpCL: reliable clusters, and single images as their own classes (Ge et al., 2020).
 
-    The defaults are the paper's; its rounds have 400 steps, 800 on MSMT17. A batch is 64 images, and
-    64 of the source beside them: four of each cluster or person, one of an image in no cluster. It
-    was trained on four GPUs, each of which normalised 16 images: --encoder.ghost-group 16.
+    The defaults are the paper's; its rounds have 400 steps, 800 on MSMT17. A batch is 64 images,
+    and 64 of a source beside them: four of each cluster or person, one of an image in no cluster.
+    It was trained on four GPUs, each of which normalised 16 images: --encoder.ghost-group 16.
     """
 
     takes_source: ClassVar[bool] = True

@@ -36,7 +36,7 @@ VARIANTS = {
             "DukeMTMC-reID to MSMT17": (23.3, 50.1),
         },
         tables=("mmt-source",),
-        note=f"{_START}; the best of several numbers of clusters, as OpenUnReID's leaderboard copies it",
+        note=f"{_START}; its best number of clusters, as OpenUnReID's leaderboard copies it",
     ),
     "k-means-700": Variant(
         settings={"labelling": "k-means", "clusters": 700}, tables=("mmt-source",), note=_START
