@@ -18,10 +18,11 @@ GROUPS = {
     "stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
     "part-weight camera-weight eps-gap independence compactness independent-share outliers",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
-    "both-views ce-weight triplet-weight soft-ce-weight soft-triplet-weight consistency-weight projection projected memory-start "
-    "memory-update memory-momentum table-momentum mean-momentum mean-ages",
-    "Attention": "attention width reduction gate specific source-norm levels place heads keys groups",
-    "Encoder": "encoder",
+    "both-views ce-weight triplet-weight soft-ce-weight soft-triplet-weight consistency-weight "
+    "projection projected memory-start memory-update memory-momentum table-momentum mean-momentum "
+    "mean-ages",
+    "Attention": "attention width reduction gate specific levels place heads keys groups",
+    "Encoder": "encoder source-norm",
     "Augmentation": "augment",
     "Machine": "device memory workers",
 }

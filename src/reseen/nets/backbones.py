@@ -163,7 +163,8 @@ def create(
         name: any timm model (`resnet50.tv_in1k`), or a torchvision one with a `features` stack
             (`squeezenet1_1`).
         weights: `timm` for timm's own pre-trained weights (fetched if this machine has them not),
-            `pip` for those of an installed package, `none` for random ones, else a file with a state dict or a checkpoint of this package.
+            `pip` for those of an installed package (`load_pip_weights`), `none` for random ones,
+            else a file with a state dict or a checkpoint of this package.
         height, width: size of the pixels it will see.
         last_stride: 1 undoes the last halving of the map, as re-identification does; 2 keeps it.
         options: extra arguments of `timm.create_model`.
