@@ -40,7 +40,7 @@ LEARNS = {
     "adtc": dict(rounds=6, iterations=8, people=8, clusters=32, p=5, gate=True, rate=2e-4),
     "conslearn": dict(epochs=6, iterations=10, eps=0.5, stages=(0,), rate=2e-4),
     "mla": dict(epochs=6, iterations=10, eps=0.5),
-    "mmt": dict(epochs=6, iterations=10, eps=0.5, rate=2e-4),
+    "mmt": dict(epochs=6, iterations=10, people=8, eps=0.5, rate=2e-4),
     "spcl": dict(epochs=8, iterations=10, eps=0.5, people=16, views=4),
     "ssl": dict(first=2, rounds=5, batch=16, k=4, rate=0.01, rate_hold=2),
     "buc": dict(first=2, merge_rate=0.2, batch=16, rate=0.01, rate_hold=2),
