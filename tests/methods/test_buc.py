@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from reseen.engine.folder import checkpoint, read_metrics
+from reseen.checks import AUTO
+from reseen.engine.folder import checkpoint, read_facts, read_metrics, worked_out
 from reseen.engine.run import Run
 from reseen.errors import SettingsError
 from tests.conftest import settings_of
@@ -37,6 +38,17 @@ def test_it_ends_when_strangers_would_be_merged_and_stays_so(town, tmp_path, qui
 
     monkeypatch.setattr(Run, "_finish", never)
     assert torch.equal(weights(learn(method, town, tmp_path)), weights(encoder))
+
+
+@pytest.mark.parametrize(("name", "setting"), [("buc", "merge_rate"), ("ssl", "k")])
+def test_what_follows_from_the_data_is_settled_and_scored(town, tmp_path, quick, name, setting):
+    method = quick(name, **{"first": 1, setting: AUTO})
+    learn(method, town, tmp_path, images_per_person=2)
+    assert worked_out(read_facts(tmp_path)) == {setting: {"buc": 0.25, "ssl": 1}[name]}
+    rows = read_metrics(tmp_path)
+    assert len(rows) > 2 and all("shared_neighbours" in row for row in rows)
+    left = 2 * (len(town.train) // 4) + len(town.train) % 4  # of two rounds of merging
+    assert name == "ssl" or rows[-1]["clusters"] == left
 
 
 def test_the_defaults_are_its_authors():

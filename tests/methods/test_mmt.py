@@ -94,6 +94,7 @@ def test_the_defaults_are_the_paper():
     method = settings_of("mmt")
     assert (method.soft_ce_weight, method.soft_triplet_weight) == (0.5, 0.8)
     assert (method.mean_momentum, method.rate, method.rate_step) == (0.999, 3.5e-4, 0)
+    assert method.encoder.ghost_group == method.people
     assert (method.people, method.views, method.iterations, method.epochs) == (16, 4, 400, 40)
 
 

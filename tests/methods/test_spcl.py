@@ -107,6 +107,7 @@ def test_the_defaults_are_the_paper():
         *(0.2, 0.05),
         *(0.6, 0.02),
     )
+    assert method.encoder.ghost_group == method.people
     assert (method.people, method.views, method.iterations, method.epochs) == (16, 4, 400, 50)
     assert (method.rate, method.rate_step, method.encoder.pooling) == (3.5e-4, 20, "mean")
 

@@ -11,18 +11,20 @@ COMMON = "Common options"
 GROUPS = {
     COMMON: "out config variant preset epochs rounds iterations eps k1 start seed quiet json "
     "encoder.backbone encoder.weights device.name",
-    "Data": "source format pattern folders skip-broken frames evaluate-every",
+    "Data": "source images-per-person format pattern folders skip-broken frames evaluate-every",
     "Schedule": "pretrain first people views batch rate rate-step rate-steps rate-hold rate-end "
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
     "stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
-    "part-weight camera-weight eps-gap independence compactness independent-share outliers",
+    "part-weight camera-weight mining-vector eps-gap independence compactness independent-share "
+    "outliers",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight soft-ce-weight soft-triplet-weight consistency-weight "
     "projection projected memory-start memory-update memory-momentum table-momentum mean-momentum "
     "mean-ages",
-    "Attention": "attention width reduction gate specific levels place heads keys groups",
-    "Encoder": "encoder source-norm",
+    "Attention": "attention width reduction gate specific levels place heads head-scale keys "
+    "groups new-rate gate-rate new-decay",
+    "Encoder": "encoder adapt-norm source-norm",
     "Augmentation": "augment",
     "Machine": "device memory workers",
 }

@@ -31,6 +31,7 @@ def search(
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     blur: bool = False,
     best: bool = False,
+    adapt_norm: Path | None = None,
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
@@ -62,6 +63,9 @@ def search(
         Blur the upper quarter of every crop on the page, where faces are.
     best
         Use the round that was best on the test set instead of the last one.
+    adapt_norm
+        Pictures on which the batch-norm statistics of the encoder are taken anew first; for one
+        that was not trained on pictures of this site.
     format
         auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
         market_like, veri776, by_person, mars or dukevideo.
@@ -78,7 +82,9 @@ def search(
         for folder in filter(Path.is_dir, (gallery, *pictures)):
             refuse_inside(out, folder)
     dataset = read(gallery, format=format, pattern=pattern, folders=folders)
-    encoder = training.load(run, best=best, device=device)
+    encoder = training.load(
+        run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
+    )
     hits = training.search(encoder, pictures, dataset, top, loading=loading, quiet=quiet)
     if out is not None:
         title = f"Search in {dataset.name} by {run.resolve().name}"

@@ -34,6 +34,7 @@ def evaluate(
     *,
     rerank: bool = False,
     best: bool = False,
+    adapt_norm: Path | None = None,
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
@@ -54,6 +55,9 @@ def evaluate(
         Re-rank by k-reciprocal encoding (slower, usually higher mAP).
     best
         Use the round that was best on the test set instead of the last one.
+    adapt_norm
+        Pictures on which the batch-norm statistics of the encoder are taken anew first; for one
+        that was not trained on pictures of this site.
     format
         auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
         market_like, veri776, by_person, mars or dukevideo.
@@ -63,7 +67,9 @@ def evaluate(
         What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     """
     dataset = read(data, format=format, pattern=pattern, folders=folders)
-    encoder = training.load(run, best=best, device=device)
+    encoder = training.load(
+        run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
+    )
     ranking = training.evaluate(encoder, dataset, rerank=rerank, loading=loading, quiet=quiet)
     table = Table(title=f"{run} on {dataset.name}", title_justify="left", box=None)
     numbers = ranking.summary()
@@ -129,6 +135,7 @@ def extract(
     *,
     out: Out,
     best: bool = False,
+    adapt_norm: Path | None = None,
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
@@ -149,6 +156,9 @@ def extract(
         The .npz file to write: features (N, D) float32 unit rows, paths (N,), absolute.
     best
         Use the round that was best on the test set instead of the last one.
+    adapt_norm
+        Pictures on which the batch-norm statistics of the encoder are taken anew first; for one
+        that was not trained on pictures of this site.
     format
         auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
         market_like, veri776, by_person, mars or dukevideo.
@@ -161,7 +171,9 @@ def extract(
     dataset = read(images, format=format, pattern=pattern, folders=folders)
     if images.is_dir():
         refuse_inside(out, images)
-    encoder = training.load(run, best=best, device=device)
+    encoder = training.load(
+        run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
+    )
     found = distinct(dataset.train, dataset.query, dataset.gallery)
     for note in dataset.notes:
         Screen(quiet).say(note)

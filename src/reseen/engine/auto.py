@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from reseen.cluster.survey import Survey
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 
 Rule = Callable[[Survey], tuple[Any, str]]
 
@@ -99,6 +99,19 @@ def _share(s: Survey) -> tuple[float, str]:
     )
 
 
+def _merge_rate(s: Survey) -> tuple[float, str]:
+    steps = max(3, round(2 * s.per_person))
+    left = round(2 * s.images / steps)
+    return 1 / steps, (  # not rounded: BUC has int(1 / rate) - 2 rounds of int(N rate) merges
+        f"{counted(steps - 2, 'round')} leave about {left} clusters, of {s.expected} expected"
+    )
+
+
+def _k(s: Survey) -> tuple[int, str]:
+    count = int(np.clip(round(s.per_person) - 1, 1, 4))
+    return count, f"about {s.per_person:.0f} images a person are expected, and 4 are usual"
+
+
 RULES: Mapping[str, Rule] = {
     "k1": _k1,
     "k2": _k2,
@@ -112,6 +125,8 @@ RULES: Mapping[str, Rule] = {
     "clusters": _clusters,
     "p": _p,
     "share": _share,
+    "merge_rate": _merge_rate,
+    "k": _k,
 }
 """The rule of each setting, by its name on the command line."""
 

@@ -13,14 +13,14 @@ from reseen.cluster.density import DensitySettings
 from reseen.cluster.self_paced import SelfPacedSettings
 from reseen.cluster.stripes import StripeSettings
 from reseen.data.sampling import BatchSettings
-from reseen.engine.step import ScheduleSettings, SgdSettings
+from reseen.engine.step import NewLayerSettings, ScheduleSettings, SgdSettings
 from reseen.errors import SettingsError
 from reseen.memory.clusters import MemorySettings
 from reseen.memory.table import TableSettings
 
 SHARED = (
     *(DensitySettings, SelfPacedSettings, StripeSettings, BatchSettings),
-    *(ScheduleSettings, SgdSettings, MemorySettings, TableSettings),
+    *(NewLayerSettings, ScheduleSettings, SgdSettings, MemorySettings, TableSettings),
 )
 """Parts whose settings are named as if they were the method's own."""
 

@@ -28,7 +28,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
 from reseen.errors import SettingsError, counted
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.contrastive import cluster_nce
@@ -93,7 +93,7 @@ class ADTC:
     temperature: float = 0.05
     """Temperature of the memory loss. Not in the paper; Cluster Contrast: 0.05."""
     rounds: int | Auto = 20
-    """Rounds of labelling and training (T). Paper: 20."""
+    """Rounds of labelling and training (T); 0 only judges the start. Paper: 20."""
     epochs: int | Auto = 10
     """Epochs of training in a round. Paper: 10."""
     rate_hold: int = 5
@@ -104,8 +104,8 @@ class ADTC:
     paper gives no base; Hermans et al., whose loss it takes: 0.001."""
 
     def __post_init__(self):
-        at_least(self, 1, "width", "clusters", "p", "rounds", "epochs")
-        at_least(self, 0, "margin")
+        at_least(self, 1, "width", "clusters", "p", "epochs")
+        at_least(self, 0, "rounds", "margin")
         above_zero(self, "rate_end", "temperature")
         one_of(self, LABELLINGS, "labelling")
         one_of(self, LOSSES, "loss")
@@ -147,7 +147,7 @@ class ADTC:
                 losses.append(step(loss, optimizer))
                 if memory:
                     memory.update(vectors.detach(), targets)
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return encoder
 
     def _label(self, features: np.ndarray, cameras: np.ndarray, run: Run) -> PseudoLabels:

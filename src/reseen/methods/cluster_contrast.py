@@ -23,7 +23,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
 from reseen.losses.contrastive import cluster_nce
 from reseen.memory.clusters import MemorySettings
 from reseen.nets.encoder import Encoder, EncoderSettings
@@ -35,10 +35,11 @@ class ClusterContrast:
     """Cluster Contrast: cluster, remember a vector a cluster, contrast with it (Dai et al., 2022).
 
     The defaults are those of its authors' code for DBSCAN, whose rounds have 200 steps on
-    Market-1501 and DukeMTMC-reID and 400 on MSMT17.
+    Market-1501 and DukeMTMC-reID and 400 on MSMT17. That code ran on four GPUs, so 64 images share
+    batch-norm statistics (`encoder.ghost_group`).
     """
 
-    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, ghost_group=64))
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     density: DensitySettings = field(default_factory=DensitySettings)
     batches: BatchSettings = field(default_factory=BatchSettings)
@@ -81,5 +82,5 @@ class ClusterContrast:
                 loss = cluster_nce(vectors, memory.centres, targets, self.temperature)
                 losses.append(step(loss, optimizer))
                 memory.update(vectors.detach(), targets)
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return encoder

@@ -29,7 +29,7 @@ from reseen.data.augment import AugmentSettings, augment
 from reseen.data.sampling import BatchSettings
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, mean_loss, step
+from reseen.engine.step import ScheduleSettings, averaged, step
 from reseen.errors import SettingsError, counted
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.consistency import soft_cross_entropy
@@ -49,11 +49,13 @@ class MMT:
 
     The defaults are the paper's but for the labels: DBSCAN as its authors have it for training
     without a source, where the paper has k-means and starts from a model trained on one (--start).
-    Batches of 16 x 4, a constant rate of 3.5e-4. It was trained on four GPUs, each of which
-    normalised 16 images: --encoder.ghost-group 16.
+    Batches of 16 x 4 in four GPUs, so 16 images share batch-norm statistics
+    (`encoder.ghost_group`), a constant rate of 3.5e-4.
     """
 
-    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
+    encoder: EncoderSettings = field(
+        default_factory=partial(EncoderSettings, pooling="mean", ghost_group=16)
+    )
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     density: DensitySettings = field(default_factory=DensitySettings)
     batches: BatchSettings = field(default_factory=partial(BatchSettings, views=4))
@@ -90,9 +92,9 @@ class MMT:
             ClusteringError: a round found fewer than two clusters.
         """
         network = run.build(self.encoder)
+        crops = run.load(images, network)
         networks = [network, deepcopy(network)]
         means = [MeanNetwork(net, momentum=self.mean_momentum) for net in networks]
-        crops = run.load(images, network)
         self = run.settle(self, network, crops)
 
         mean_network, peer_mean = (mean.net for mean in means)
@@ -125,18 +127,23 @@ class MMT:
                         (mean.net, head.net) for mean, head in zip(means, mean_heads, strict=True)
                     ]
                     soft = [_look(*of, view) for of, view in zip(nets, views, strict=True)]
-                loss = torch.zeros((), device=network.device)
-                for (vectors, scores), (wanted, said) in zip(seen, reversed(soft), strict=True):
-                    ce = F.cross_entropy(scores, targets, label_smoothing=self.smoothing)
-                    soft_ce = soft_cross_entropy(scores, said)  # Eq. 5
-                    triplet = softmax_triplet(vectors, targets)  # Eq. 7
-                    soft_tri = soft_triplet(vectors, wanted, targets)  # Eq. 8
-                    loss = loss + torch.lerp(ce, soft_ce, self.soft_ce_weight)  # Eq. 9
-                    loss = loss + torch.lerp(triplet, soft_tri, self.soft_triplet_weight)
-                losses.append(step(loss, optimizer))
+                told = [
+                    (
+                        F.cross_entropy(scores, targets, label_smoothing=self.smoothing),
+                        soft_cross_entropy(scores, said),  # Eq. 5
+                        softmax_triplet(vectors, targets),  # Eq. 7
+                        soft_triplet(vectors, wanted, targets),  # Eq. 8
+                    )
+                    for (vectors, scores), (wanted, said) in zip(seen, reversed(soft), strict=True)
+                ]
+                ce, soft_ce, triplet, soft_tri = (a + b for a, b in zip(*told, strict=True))
+                loss = torch.lerp(ce, soft_ce, self.soft_ce_weight)  # Eq. 9
+                loss = loss + torch.lerp(triplet, soft_tri, self.soft_triplet_weight)
+                terms = dict(ce=ce, soft_ce=soft_ce, triplet=triplet, soft_triplet=soft_tri)
+                losses.append(step(loss, optimizer, **terms))
                 for mean in (*means, *mean_heads):
                     mean.update(min(1 - 1 / (epoch * steps + number + 1), self.mean_momentum))
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return mean_network
 
     def _label(self, features: np.ndarray, cameras: np.ndarray, run: Run) -> PseudoLabels:

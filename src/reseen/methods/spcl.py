@@ -33,7 +33,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
 from reseen.losses.contrastive import cluster_nce
 from reseen.memory.clusters import cluster_means
 from reseen.memory.hybrid import HybridMemory
@@ -48,13 +48,15 @@ class SpCL:
 
     The defaults are the paper's; its rounds have 400 steps, 800 on MSMT17. A batch is 64 images,
     and 64 of a source beside them: four of each cluster or person, one of an image in no cluster.
-    It was trained on four GPUs, each of which normalised 16 images: --encoder.ghost-group 16.
+    Four GPUs shared it, so 16 images share batch-norm statistics (`encoder.ghost_group`).
     """
 
     takes_source: ClassVar[bool] = True
     """It learns from people of a source too, where one is given."""
 
-    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
+    encoder: EncoderSettings = field(
+        default_factory=partial(EncoderSettings, pooling="mean", ghost_group=16)
+    )
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     density: DensitySettings = field(default_factory=DensitySettings)
     reliable: SelfPacedSettings = field(default_factory=SelfPacedSettings)
@@ -128,14 +130,16 @@ class SpCL:
                 places = torch.from_numpy(positions).to(encoder.device) + sources
                 vectors, centres = encoder(pixels), self._centres(memory, labels.clusters)
                 loss = cluster_nce(vectors, centres, memory.classes[places], self.temperature)
+                terms = {}
                 if beside:
                     classes, pixels = beside
                     told = domain(encoder, pixels) if domain else encoder(pixels)
-                    loss = loss + cluster_nce(told, centres, classes, self.temperature)
+                    learnt = cluster_nce(told, centres, classes, self.temperature)
+                    terms, loss = {"target": loss, "source": learnt}, loss + learnt
                     vectors, places = torch.cat([told, vectors]), torch.cat([classes, places])
-                losses.append(step(loss, optimizer))
+                losses.append(step(loss, optimizer, **terms))
                 memory.update(vectors.detach(), places)
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return encoder
 
     def _centres(self, memory: HybridMemory, clusters: int) -> Tensor:

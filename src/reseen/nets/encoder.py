@@ -12,7 +12,7 @@ from reseen.nets import backbones
 from reseen.nets.attention import attention, check_attention
 from reseen.nets.attention.gate import Gate
 from reseen.nets.ghost_norm import ghost_batch_norm
-from reseen.nets.pooling import pooling
+from reseen.nets.pooling import GeM, pooling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +43,13 @@ class EncoderSettings:
     """after (they follow the last map) or in (they take the place of the last spatial
     convolution)."""
     attention_gate: bool = False
-    """Start from the network without attention, and let a learnt weight bring it in."""
+    """Start from the network without attention, and let a learnt weight bring it in, whose rate is
+    the method's `gate_rate`."""
     attention_options: dict[str, int] = field(default_factory=dict)
     """Arguments of the modules: width, ratio, groups, heads, keys, reduced."""
     ghost_group: int = 0
-    """Images that share batch-norm statistics; 0 is the whole batch. Set 64 for a batch of 256 to
-    learn as four GPUs did."""
+    """Images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256 learns as
+    four GPUs did. Methods that were published so set this themselves."""
     mean: tuple[float, float, float] = backbones.IMAGENET_MEAN
     """Mean of the pixels the backbone expects, on a scale of 0 to 1."""
     std: tuple[float, float, float] = backbones.IMAGENET_STD
@@ -121,6 +122,19 @@ class Encoder(nn.Module):
         """Where it computes."""
         return self.mean.device
 
+    def gauges(self) -> dict[str, float]:
+        """Give single numbers that it has learnt, to be logged.
+
+        Returns:
+            `gate`: the mean size of the gates in front of new layers, 0 where they are shut;
+            `gem_p`: the exponent of GeM pooling. Each where there is one.
+        """
+        gates = [m.gate.abs().mean() for m in self.modules() if isinstance(m, Gate)]
+        found = {"gate": torch.stack(gates).mean()} if gates else {}
+        if isinstance(self.pooling, GeM):
+            found["gem_p"] = self.pooling.p
+        return {name: float(number.detach()) for name, number in found.items()}
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Bring pixels (B, 3, H, W), 0 to 255, to the scale the backbone was trained on."""
         return pixels.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
@@ -160,11 +174,19 @@ class Encoder(nn.Module):
         Returns:
             (1 + p, B, D) float32: the whole first, then from top to bottom.
         """
+        return torch.stack([F.normalize(self.neck(v)) for v in self.pool_parts(pixels, count)])
+
+    def pool_parts(self, pixels: Tensor, count: int) -> Tensor:
+        """Give the vectors before the neck of whole images and of their stripes, see `parts`.
+
+        Returns:
+            (1 + p, B, D) float32, of any length.
+        """
         whole = self.map(pixels)
         height = whole.shape[2]
         ends = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
         maps = [whole, *(whole[:, :, top:bottom] for top, bottom in ends)]
-        return torch.stack([F.normalize(self.neck(self.pooling(m).float())) for m in maps])
+        return torch.stack([self.pooling(m).float() for m in maps])
 
 
 def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:
