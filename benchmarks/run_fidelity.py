@@ -149,7 +149,10 @@ IDEAS: Mapping[str, Idea] = {
     "D15": Idea(
         method="ssl",
         shared=TINY | SSL,
-        sides={"behind the neck": dict(mining_vector="neck"), "pooled": dict(mining_vector="pooled")},
+        sides={
+            "behind the neck": dict(mining_vector="neck"),
+            "pooled": dict(mining_vector="pooled"),
+        },
     ),
     "adapt-norm": Idea(
         method="cluster-contrast",

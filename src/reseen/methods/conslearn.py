@@ -157,7 +157,8 @@ class ConsLearn:
                 passes = 2 if self.both_views or self.consistency_weight else 1
                 views = [network.neck(network.pool(pixels)) for _ in range(passes)]  # h1, h2
 
-                terms = dict.fromkeys(("ce", "triplet"), torch.zeros((), device=network.device))
+                none = torch.zeros((), device=network.device)
+                terms: dict[str, Tensor] = {"ce": none, "triplet": none}
                 for view in views[: 1 + self.both_views]:
                     if self.classifier == "memory":
                         unit = F.normalize(view)
@@ -175,8 +176,8 @@ class ConsLearn:
                         wanted = [self._project(mean_head, view) for view in seen]
                     projected = [self._project(head, view) for view in views]  # Eq. 1
                     terms["consistency"] = consistency(projected, wanted)  # Eq. 6
-                loss = sum(getattr(self, f"{name}_weight") * term for name, term in terms.items())
-                losses.append(step(loss, optimizer, **terms))
+                weighted = [getattr(self, f"{name}_weight") * terms[name] for name in terms]
+                losses.append(step(torch.stack(weighted).sum(), optimizer, **terms))
                 for mean in means:
                     mean.update()  # Eq. 2
                 if self.classifier == "memory":
