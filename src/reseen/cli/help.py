@@ -20,8 +20,8 @@ GROUPS = {
     "outliers",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight soft-ce-weight soft-triplet-weight consistency-weight "
-    "projection projected memory-start memory-update memory-momentum table-momentum mean-momentum "
-    "mean-ages",
+    "projection projected projection-init projection-unit projection-temperature memory-start "
+    "memory-update memory-momentum table-momentum mean-momentum mean-ages",
     "Attention": "attention width reduction gate specific levels place heads head-scale keys "
     "groups new-rate gate-rate new-decay",
     "Encoder": "encoder adapt-norm source-norm",
