@@ -18,16 +18,15 @@ from record import RESULTS, record, summary
 
 from reseen.engine.folder import read_facts, read_metrics
 
-SETTINGS = "--epochs 40 --iterations 50 --views 8 --eps 0.55 --encoder.ghost-group 0".split()
-SETTINGS += ["--encoder.height", "128", "--encoder.width", "64"]
+SETTINGS = [
+    *("--epochs", "40", "--iterations", "50", "--views", "8", "--eps", "0.55"),
+    *("--encoder.height", "128", "--encoder.width", "64", "--encoder.ghost-group", "0"),
+]
 IMAGENET = "weights/squeezenet1_1_imagenet.pth", "weights/mobilenetv2_100_imagenet.pth"
 STARTS = {
     "squeezenet": [
         IMAGENET[0],
-        "--encoder.backbone",
-        "squeezenet1_1",
-        "--encoder.last-stride",
-        "2",
+        *("--encoder.backbone", "squeezenet1_1", "--encoder.last-stride", "2"),
     ],
     "mobilenet": [
         IMAGENET[1],
