@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from reseen.methods.conslearn import ConsLearn
     from reseen.methods.daal import DAAL
     from reseen.methods.mla import MLA
+    from reseen.methods.mmt import MMT
+    from reseen.methods.spcl import SpCL
     from reseen.methods.ssl import SSL
     from reseen.nets.encoder import Encoder, EncoderSettings
     from reseen.presets import method
@@ -50,6 +52,8 @@ _ELSEWHERE = {
     "EncoderSettings": "reseen.nets.encoder",
     "Loading": "reseen.data.loading",
     "MLA": "reseen.methods.mla",
+    "MMT": "reseen.methods.mmt",
+    "SpCL": "reseen.methods.spcl",
     "evaluate": "reseen.training",
     "extract": "reseen.training",
     "load": "reseen.training",
@@ -76,6 +80,8 @@ __all__ = [
     "ADTC",
     "ConsLearn",
     "MLA",
+    "MMT",
+    "SpCL",
     "SSL",
     "BUC",
     "DAAL",

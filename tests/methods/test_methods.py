@@ -40,6 +40,8 @@ LEARNS = {
     "adtc": dict(rounds=6, iterations=8, people=8, clusters=32, p=5, gate=True, rate=2e-4),
     "conslearn": dict(epochs=6, iterations=10, eps=0.5, stages=(0,), rate=2e-4),
     "mla": dict(epochs=6, iterations=10, eps=0.5),
+    "mmt": dict(epochs=6, iterations=10, people=8, eps=0.5, rate=2e-4),
+    "spcl": dict(epochs=8, iterations=10, eps=0.5, people=16, views=4),
     "ssl": dict(first=2, rounds=5, batch=16, k=4, rate=0.01, rate_hold=2),
     "buc": dict(first=2, merge_rate=0.2, batch=16, rate=0.01, rate_hold=2),
 }
@@ -107,6 +109,8 @@ GOLDEN = {
     "adtc": [0.886984, 1.079329, 0.798414, 0.786001, 0.94398],
     "conslearn": [9.193851, 11.301701, 10.559637, 9.197918, 10.003117],
     "mla": [2.36123, 2.381502, 2.298091, 2.205347, 2.511276],
+    "mmt": [6.720899, 7.303992, 6.796038, 6.12765, 7.483869],
+    "spcl": [3.112451, 6.8719, 9.112768, 7.215782, 4.693917],
     "ssl": [4.456656, 3.324748, 3.115854, 3.090962, 2.911577],
     "buc": [4.563823, 3.764211, 3.116271, 2.54602, 2.09504],
     "daal": [5.148713, 7.031543, 7.384509, 5.45877, 6.540586],

@@ -10,6 +10,7 @@ from typing import Any
 
 from reseen.checks import AUTO
 from reseen.cluster.density import DensitySettings
+from reseen.cluster.self_paced import SelfPacedSettings
 from reseen.cluster.stripes import StripeSettings
 from reseen.data.sampling import BatchSettings
 from reseen.engine.step import NewLayerSettings, ScheduleSettings, SgdSettings
@@ -18,7 +19,7 @@ from reseen.memory.clusters import MemorySettings
 from reseen.memory.table import TableSettings
 
 SHARED = (
-    *(DensitySettings, StripeSettings, BatchSettings),
+    *(DensitySettings, SelfPacedSettings, StripeSettings, BatchSettings),
     *(NewLayerSettings, ScheduleSettings, SgdSettings, MemorySettings, TableSettings),
 )
 """Parts whose settings are named as if they were the method's own."""

@@ -6,6 +6,8 @@ from reseen.methods.cluster_contrast import ClusterContrast
 from reseen.methods.conslearn import ConsLearn
 from reseen.methods.daal import DAAL
 from reseen.methods.mla import MLA
+from reseen.methods.mmt import MMT
+from reseen.methods.spcl import SpCL
 from reseen.methods.ssl import SSL
 from reseen.methods.supervised import Supervised
 
@@ -14,6 +16,8 @@ METHODS = {
     "adtc": ADTC,
     "conslearn": ConsLearn,
     "mla": MLA,
+    "mmt": MMT,
+    "spcl": SpCL,
     "ssl": SSL,
     "buc": BUC,
     "daal": DAAL,
