@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from reseen.methods.cluster_contrast import ClusterContrast
     from reseen.methods.conslearn import ConsLearn
     from reseen.methods.daal import DAAL
+    from reseen.methods.house import House
     from reseen.methods.mla import MLA
     from reseen.methods.ssl import SSL
     from reseen.nets.encoder import Encoder, EncoderSettings
@@ -48,6 +49,7 @@ _ELSEWHERE = {
     "Device": "reseen.engine.device",
     "Encoder": "reseen.nets.encoder",
     "EncoderSettings": "reseen.nets.encoder",
+    "House": "reseen.methods.house",
     "Loading": "reseen.data.loading",
     "MLA": "reseen.methods.mla",
     "evaluate": "reseen.training",
@@ -79,6 +81,7 @@ __all__ = [
     "SSL",
     "BUC",
     "DAAL",
+    "House",
     "AugmentSettings",
     "Device",
     "Encoder",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from reseen.cluster.density import MANY
 from reseen.cluster.survey import Survey
 from reseen.errors import SettingsError
 
@@ -99,7 +100,13 @@ def _share(s: Survey) -> tuple[float, str]:
     )
 
 
+def _neighbours(s: Survey) -> tuple[str, str]:
+    which = "approximate" if s.images >= MANY else "exact"
+    return which, f"there are {s.images:,} images; approximate ones are worth it from {MANY:,} on"
+
+
 RULES: Mapping[str, Rule] = {
+    "neighbours": _neighbours,
     "k1": _k1,
     "k2": _k2,
     "eps": _eps,

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from reseen.cluster.density import DensitySettings
 from reseen.cluster.survey import survey
 from reseen.data.loading import Crops, Loading
 from reseen.engine.auto import work_out
@@ -199,6 +200,10 @@ class Run:
         Raises:
             SettingsError: a setting is auto that nothing works out.
         """
+        for part in vars(method).values():
+            if isinstance(part, DensitySettings):
+                for line in part.remarks(len(crops), crops.cameras):
+                    self.screen.say(line)
         names = automatic(method)
         if names and "automatic" not in self._facts:
             features = extract(encoder, crops, track=self.track("extracting"))

@@ -16,10 +16,11 @@ from reseen.engine.step import ScheduleSettings, SgdSettings
 from reseen.errors import SettingsError
 from reseen.memory.clusters import MemorySettings
 from reseen.memory.table import TableSettings
+from reseen.nets.teacher import TeacherSettings
 
 SHARED = (
     *(DensitySettings, StripeSettings, BatchSettings),
-    *(ScheduleSettings, SgdSettings, MemorySettings, TableSettings),
+    *(ScheduleSettings, SgdSettings, MemorySettings, TableSettings, TeacherSettings),
 )
 """Parts whose settings are named as if they were the method's own."""
 

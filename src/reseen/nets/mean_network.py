@@ -41,15 +41,16 @@ class MeanNetwork(Generic[Net]):
         self._remember()
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Follow the network, after a step of its own."""
+    def update(self, momentum: float | None = None) -> None:
+        """Follow the network, after a step of its own; `momentum` replaces zeta for this update."""
+        stays = self._momentum if momentum is None else momentum
         self._remember()
         past = [self._past[min(age, len(self._past) - 1)] for age in self._ages]
         for name, mean in self.net.state_dict().items():
             if mean.is_floating_point():
                 seen = [weights[name] for weights in past]
                 entering = seen[0] if len(seen) == 1 else torch.stack(seen).mean(0)
-                mean.lerp_(entering, 1 - self._momentum)
+                mean.lerp_(entering, 1 - stays)
             else:
                 mean.copy_(self._past[0][name])
 

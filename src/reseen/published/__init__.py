@@ -1,6 +1,6 @@
 """The rows of the papers' tables: what each changes in its method, and the published numbers."""
 
-from reseen.published import adtc, buc, cluster_contrast, conslearn, daal, mla, ssl
+from reseen.published import adtc, buc, cluster_contrast, conslearn, daal, house, mla, ssl
 
 VARIANTS = {
     "cluster-contrast": cluster_contrast.VARIANTS,
@@ -10,6 +10,7 @@ VARIANTS = {
     "ssl": ssl.VARIANTS,
     "buc": buc.VARIANTS,
     "daal": daal.VARIANTS,
+    "house": house.VARIANTS,
 }
 """The rows of each method's published tables, by the names of `methods.METHODS`."""
 
