@@ -82,7 +82,7 @@ def main(which: str, name: str, *options: str) -> None:
     command = ["train", method, str(data), "--out", str(run), "--preset", "published", *words]
     subprocess.run([sys.executable, "-m", "reseen", *command], check=True)
     told = f"./dev bench house {which} {name} {' '.join(options)}"
-    record("house", told, data=which, name=name, method=method, **summary(run))
+    record("house", told, data=which, run=name, method=method, **summary(run))
 
 
 if __name__ == "__main__":

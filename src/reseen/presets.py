@@ -37,6 +37,7 @@ _ON_CPU: dict[str, dict[str, Any]] = {
     "cluster-contrast": {"rate": 1e-4},
     "conslearn": {"rate": 1e-4, "mean_momentum": 0.95},
     "mla": {"rate": 1e-4},
+    "house": {"rate": 3.5e-4},
     "ssl": {"first": 3, "rounds": 5},
     "buc": {"first": 3, "merge_rate": 0.14},
     "daal": {"normalised": True, "rate": 0.015, "head_rate": 0.015, "rate_hold": 3},

@@ -40,6 +40,7 @@ LEARNS = {
     "adtc": dict(rounds=6, iterations=8, people=8, clusters=32, p=5, gate=True, rate=2e-4),
     "conslearn": dict(epochs=6, iterations=10, eps=0.5, stages=(0,), rate=2e-4),
     "mla": dict(epochs=6, iterations=10, eps=0.5),
+    "house": dict(epochs=8, iterations=10, eps=0.5),
     "ssl": dict(first=2, rounds=5, batch=16, k=4, rate=0.01, rate_hold=2),
     "buc": dict(first=2, merge_rate=0.2, batch=16, rate=0.01, rate_hold=2),
 }
@@ -110,6 +111,7 @@ GOLDEN = {
     "ssl": [4.456656, 3.324749, 2.826995, 2.735551, 2.599649],
     "buc": [4.456656, 3.324749, 2.337333, 1.963313, 1.467821],
     "daal": [5.148713, 7.031543, 7.384509, 5.45877, 6.540586],
+    "house": [6.793525, 7.36238, 7.266083, 10.517933, 10.998415],
 }
 
 

@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import nn
@@ -23,7 +21,7 @@ def test_the_momentum_rises_from_nothing_to_its_value():
     """NCPLR's rule, with numbers by hand: b = 200 (1 - 0.9) = 20."""
     assert warmed_up(1, 200, 0.9) == 0
     assert warmed_up(21, 200, 0.9) == pytest.approx(0.5)
-    assert warmed_up(200, 200, 0.9) == pytest.approx(1 - 20 / 219) == pytest.approx(0.9, abs=0.01)
+    assert warmed_up(181, 200, 0.9) == pytest.approx(0.9)
     assert warmed_up(500, 200, 0.9) == 0.9
     rising = [warmed_up(step, 200, 0.9) for step in range(1, 300)]
     assert rising == sorted(rising)
@@ -73,4 +71,3 @@ def test_the_teacher_sees_without_gradient():
 def test_an_impossible_momentum_is_refused():
     with pytest.raises(SettingsError, match=r"teacher_momentum is 1"):
         TeacherSettings(teacher_momentum=1.0)
-    assert SimpleNamespace(**vars(TeacherSettings())).teacher is False

@@ -61,6 +61,10 @@ EXAMPLES = {
         "reseen train daal crops/ --source labelled/ -o runs/both",
         "reseen train daal crops/ --source labelled/ --start runs/other -o runs/next",
     ),
+    "train house": (
+        "reseen train house crops/ -o runs/house",
+        "reseen train house crops/ -o runs/plain --variant cluster-contrast",
+    ),
     "train supervised": (
         "reseen train supervised labelled/ -o runs/other --epochs 60",
         "reseen train supervised crops/ -o runs/named --pattern '{person}/{_}.jpg'",

@@ -72,7 +72,7 @@ def neighbour_agreement(scores: Tensor, taught: Tensor, distances: Tensor) -> Te
 
 
 def ramp(done: int, rounds: int) -> float:
-    """Let a weight rise over a run: exp(-5 (1 - done / rounds)^2), 0.007 at the start, 1 at the end.
+    """Let a weight rise over a run: exp(-5 (1 - done / rounds)^2), from 0.007 to 1.
 
     Args:
         done: rounds that are done.

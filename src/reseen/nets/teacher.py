@@ -14,7 +14,8 @@ from reseen.nets.mean_network import MeanNetwork
 def warmed_up(step: int, steps: int, momentum: float) -> float:
     """Give the share of the mean weights that stays at a step: it rises from 0 to its full value.
 
-    min(1 - b / (s + b - 1), A) with b = steps (1 - A), so that A is reached at the last step.
+    min(1 - b / (s + b - 1), A) with b = steps (1 - A), so that A is reached b - 1 steps before
+    the end.
 
     Source: the authors' code of NCPLR (haichuntai/NCPLR-ReID), whose 50 rounds are `steps` here.
 
