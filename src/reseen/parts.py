@@ -14,7 +14,7 @@ the rest are functions and classes that do not know each other.
 - Losses: cluster_nce, batch_hard, softmax_triplet, consistency, soft_cross_entropy, soft_labels,
   two_prototypes, neighbour_weights, refined_labels, neighbour_agreement, inter_camera,
   many_instances.
-- Steps: ScheduleSettings, SgdSettings, step, mean_loss, set_rate.
+- Steps: ScheduleSettings, SgdSettings, step, averaged, set_rate.
 """
 
 from reseen.cluster.bottom_up import merge
@@ -27,7 +27,7 @@ from reseen.data.sampling import BatchSettings, epoch_batches, identity_batches
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, SgdSettings, mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, SgdSettings, averaged, set_rate, step
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.consistency import consistency
 from reseen.losses.contrastive import cluster_nce
@@ -94,6 +94,6 @@ __all__ = [
     "ScheduleSettings",
     "SgdSettings",
     "step",
-    "mean_loss",
+    "averaged",
     "set_rate",
 ]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from reseen.engine.step import ScheduleSettings, SgdSettings, mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, SgdSettings, averaged, set_rate, step
 from reseen.errors import ReseenError
 from reseen.nets.encoder import build
 from tests.conftest import TINY
@@ -13,7 +13,7 @@ def test_step_goes_down_and_returns_the_loss_before():
     optimizer = torch.optim.SGD([weight], 0.1)
     for _ in range(2):  # a second step must not see the first one's gradient
         before = weight.item()
-        loss = step(weight**2, optimizer)
+        loss = step(weight**2, optimizer)["loss"]
         assert loss.item() == pytest.approx(before**2) and not loss.requires_grad
         assert weight.item() == pytest.approx(before - 0.1 * 2 * before)
 
@@ -27,9 +27,24 @@ def test_set_rate_reaches_every_group():
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_the_round(wrong):
-    assert mean_loss([torch.tensor(1.0), torch.tensor(2.0)]) == 1.5
+    right = {"loss": torch.tensor(1.0)}
+    assert averaged([right, {"loss": torch.tensor(2.0)}]) == {"loss": 1.5}
     with pytest.raises(ReseenError, match="The loss became"):
-        mean_loss([torch.tensor(1.0), torch.tensor(wrong)])
+        averaged([right, {"loss": torch.tensor(wrong)}])
+
+
+def test_terms_and_rate_are_averaged_by_name():
+    weight = nn.Parameter(torch.tensor(1.0))
+    optimizer = torch.optim.SGD([dict(params=[weight], share=0.1)], 0.01)
+    first = step(3 * weight, optimizer, ce=1 * weight)
+    second = step(3 * weight, optimizer, ce=1 * weight, triplet=2 * weight)
+    assert not any(number.requires_grad for number in second.values())
+    found = averaged([first, second])
+    assert list(found) == ["loss", "loss_ce", "rate", "loss_triplet"]
+    now = weight.item() + 0.03  # before the second step
+    assert found["loss_ce"] == pytest.approx((now + 1) / 2)
+    assert found["loss_triplet"] == pytest.approx(2 * now)  # of the steps that have it
+    assert found["rate"] == pytest.approx(0.1)
 
 
 def test_the_rate_of_adam_falls_in_steps():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from reseen.engine.folder import checkpoint
+from reseen.engine.folder import checkpoint, read_metrics
 from reseen.errors import SettingsError
 from reseen.records import Dataset
 from tests.conftest import settings_of
@@ -28,6 +28,9 @@ def crops(town):
         {"consistency_weight": 0.0},
         {"projection": "none"},
         {"projection": "linear"},
+        {"projection_init": "normal"},
+        {"projection_unit": True},
+        {"projection_temperature": 0.1},
         {"mean_momentum": 0.0},
         {"mean_ages": (1,)},
         {"mean_ages": (0, 1)},
@@ -105,3 +108,13 @@ def test_the_defaults_are_the_paper():
 def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says):
     with pytest.raises(SettingsError, match=says):
         quick("conslearn", **wrong)
+
+
+def test_each_term_is_logged_and_together_they_are_the_loss(crops, tmp_path, quick):
+    method = quick("conslearn", **QUICK)
+    learn(method, crops, tmp_path)
+    (row,) = [row for row in read_metrics(tmp_path) if row["round"] == 1]
+    weights = dict(ce=0.2, triplet=0.35, consistency=0.1)  # the paper's
+    told = sum(weight * row[f"loss_{name}"] for name, weight in weights.items())
+    assert row["loss"] == pytest.approx(told, rel=1e-4)
+    assert row["rate"] == pytest.approx(method.schedule.rate)

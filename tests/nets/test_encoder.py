@@ -11,6 +11,7 @@ import torchvision
 
 from reseen.errors import CheckpointError, SettingsError
 from reseen.nets import encoder as encoders
+from reseen.nets.attention.gate import Gate
 from reseen.nets.backbones import TINY_WEIGHTS
 from reseen.nets.encoder import EncoderSettings, build
 
@@ -290,3 +291,13 @@ def test_auto_takes_the_small_encoder_only_where_timm_has_no_weights(monkeypatch
         build(replace(auto, weights="w.pt"))
     monkeypatch.setattr(encoders.backbones, "create", create)
     assert build(replace(auto, weights="none")).settings.backbone == "resnet50.tv_in1k"
+
+
+def test_gauges_are_gate_and_exponent_where_there_are_some():
+    gated = replace(SMALL, pooling="gem", attention=("pixel",), attention_gate=True)
+    encoder = build(gated)
+    gates = [module for module in encoder.modules() if isinstance(module, Gate)]
+    for gate in gates:
+        torch.nn.init.constant_(gate.gate, -0.5)
+    assert encoder.gauges() == {"gate": 0.5, "gem_p": 3.0}
+    assert build(replace(SMALL, pooling="mean")).gauges() == {}

@@ -23,3 +23,11 @@ def test_a_classifier_begins_at_the_centres():
     layer = classifier(centres)
     torch.testing.assert_close(layer(torch.tensor([[3.0, 4.0]])), torch.tensor([[3.0, 4.0]]))
     assert layer.weight.requires_grad
+
+
+def test_normal_weights_spread_by_the_outputs():
+    torch.manual_seed(0)
+    spread = ProjectionHead(64, 512, "shared", "normal").project.weight.std().item()
+    assert spread == pytest.approx((2 / 512) ** 0.5, rel=0.02)
+    with pytest.raises(SettingsError, match="init is 'zero'"):
+        ProjectionHead(6, 4, "shared", "zero")

@@ -25,7 +25,7 @@ def test_follows_by_the_rule(ages):
     mean.forget()
     past = [{name: value.clone() for name, value in net.state_dict().items()}]
     expected = {name: value.clone() for name, value in net.state_dict().items()}
-    for _ in range(4):
+    for _ in range(14):
         wander(net)
         mean.update()
         past.append({name: value.clone() for name, value in net.state_dict().items()})
@@ -34,10 +34,24 @@ def test_follows_by_the_rule(ages):
             if name.endswith("num_batches_tracked"):
                 expected[name] = looked[0] if ages[0] == 0 else past[-1][name]
             else:
-                expected[name] = 0.9 * expected[name] + 0.1 * sum(looked) / len(looked)
+                seen = past[-1]["1.num_batches_tracked"].item()
+                new = 0.1 if "running" not in name else min(1, max(0.1, 10 / seen))
+                expected[name] = (1 - new) * expected[name] + new * sum(looked) / len(looked)
     assert "1.running_mean" in expected
     for name, value in mean.net.state_dict().items():
         torch.testing.assert_close(value, expected[name])
+
+
+def test_statistics_of_a_new_layer_are_right_long_before_its_weights_follow():
+    """The neck begins at mean 0 and variance 1, where vectors of a trained backbone are not."""
+    net = nn.Sequential(nn.BatchNorm1d(4))
+    mean = MeanNetwork(net, momentum=0.999)
+    torch.manual_seed(0)
+    for _ in range(60):
+        net.train()(5 + 3 * torch.randn(64, 4))
+        mean.update()
+    torch.testing.assert_close(mean.net[0].running_mean, torch.full((4,), 5.0), atol=0.3, rtol=0)
+    torch.testing.assert_close(mean.net[0].running_var, torch.full((4,), 9.0), atol=1, rtol=0)
 
 
 def test_without_momentum_it_is_the_network_itself():

@@ -49,6 +49,15 @@ def test_both_kinds_of_nmi_are_drawn_in_lines_that_differ():
     assert titles[1][titles[0].index("NMI without noise")] == "0.700"
 
 
+def test_each_term_of_the_loss_is_drawn_by_its_name():
+    rows = [{"round": i, "loss": 1.0, "loss_ce": 2.0, "loss_soft_triplet": 3.0} for i in (1, 2)]
+    figure = curves.plot_rounds({"a": rows}, curves.PANELS["terms"])
+    assert lines(figure) == [[(1, 2.0), (2, 2.0)], [(1, 3.0), (2, 3.0)]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ce", "soft triplet"]
+    assert curves.plot_rounds({"a": ROWS}, curves.PANELS["terms"]) is None
+    assert curves.CAPTIONS.keys() == {*curves.PANELS, "stages"}
+
+
 def test_seconds_of_stages():
     stages = curves.stage_seconds(ROWS)
     assert stages == {"extracting": 2.0, "the rest": 18.0, "searching": 3.0}
@@ -110,7 +119,10 @@ def test_flat():
 def test_the_section_of_a_run(run, town):
     section = curves.show_run([Evidence(run, town)], Thumbnails())
     assert section.title == "The run"
-    names = {"accuracy", "loss", "clusters", "noise", "agreement", "stability", "stages"}
+    names = {
+        *("accuracy", "loss", "rate", "clusters", "noise"),
+        *("agreement", "stability", "stages"),
+    }
     assert set(section.figures) == {f"run-{name}" for name in names}
     head, *rows = section.tables["run-rounds"]
     measured = read_metrics(run)

@@ -241,6 +241,7 @@ class Run:
             self._numbers = {"round": 0}
             self._measure(encoder)
             if len(self._numbers) > 1:
+                self.log(**encoder.gauges())
                 self._keep_the_best(encoder, self._record())
                 self.screen.say(_sentence(self._numbers, total, None))
         began = time.monotonic()
@@ -365,6 +366,7 @@ class Run:
         return took[-1] * searches if took else 0.0
 
     def _finish(self, parts: dict[str, Any], last: bool) -> None:
+        self.log(**parts["encoder"].gauges())
         due = self._evaluate_every and self.round % self._evaluate_every == 0
         self._measure(parts["encoder"], searched=bool(due or last))
         if not all(bool(weight.isfinite().all()) for weight in parts["encoder"].parameters()):

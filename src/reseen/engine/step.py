@@ -1,6 +1,7 @@
 """One step of gradient descent, and the rate it takes."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -79,29 +80,44 @@ class SgdSettings:
             group["lr"] = rate * group["share"]
 
 
-def step(loss: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
+def step(loss: Tensor, optimizer: torch.optim.Optimizer, **terms: Tensor) -> dict[str, Tensor]:
     """Go one step down the gradient of `loss`.
 
+    Args:
+        loss: a scalar.
+        optimizer: of the weights that learn.
+        terms: what the loss is a weighted sum of, by name and without their weights.
+
     Returns:
-        The loss without its graph, still on its device: reading it would wait for the GPU.
+        What `averaged` averages over a round: `loss`, `loss_` and the name of each term, and
+        `rate`, the learning rate of the first parameter group. All are without a graph and still on
+        their device: reading them would wait for the GPU.
     """
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
-    return loss.detach()
+    group = optimizer.param_groups[0]
+    rate = torch.tensor(group["lr"] / group.get("share", 1.0))
+    return {
+        "loss": loss.detach(),
+        **{f"loss_{name}": term.detach() for name, term in terms.items()},
+        "rate": rate,
+    }
 
 
-def mean_loss(losses: list[Tensor]) -> float:
-    """Give the mean of the losses of a round.
+def averaged(steps: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Average over a round what each `step` gave, to be logged.
 
     Raises:
-        ReseenError: it is not a finite number, so the weights are spoilt.
+        ReseenError: the loss is not a finite number, so the weights are spoilt.
     """
-    mean = float(torch.stack(losses).mean())
-    if mean != mean or mean in (float("inf"), float("-inf")):
+    names = dict.fromkeys(name for one in steps for name in one)
+    mean = {n: float(torch.stack([one[n] for one in steps if n in one]).mean()) for n in names}
+    if not isfinite(mean["loss"]):
         raise ReseenError(
-            f"The loss became {mean} in this round, which is not kept: the run stands where the "
-            "round before ended. Start again with a lower rate or with device.precision float32."
+            f"The loss became {mean['loss']} in this round, which is not kept: the run stands "
+            "where the round before ended. Start again with a lower rate or with device.precision "
+            "float32."
         )
     return mean
 

@@ -24,7 +24,7 @@ from reseen.data.sampling import epoch_batches
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
-from reseen.engine.step import SgdSettings, mean_loss, step
+from reseen.engine.step import SgdSettings, averaged, step
 from reseen.errors import SettingsError
 from reseen.losses.contrastive import cluster_nce
 from reseen.memory.table import TableSettings
@@ -113,5 +113,5 @@ class BUC:
                 loss = cluster_nce(vectors, table.rows, classes, self.memory.temperature)
                 losses.append(step(loss, optimizer))
                 table.update(vectors.detach(), places)
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return encoder

@@ -23,7 +23,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
 from reseen.losses.contrastive import cluster_nce
 from reseen.memory.clusters import MemorySettings
 from reseen.nets.encoder import Encoder, EncoderSettings
@@ -87,5 +87,5 @@ class ClusterContrast:
                 losses.append(step(loss, optimizer))
                 teacher.update()
                 memory.update(vectors.detach(), targets)
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return teacher.net

@@ -18,6 +18,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from reseen.checks import Auto, above_zero, at_least, below_one, one_of, settled
 from reseen.cluster.density import DensitySettings
@@ -26,7 +27,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, mean_loss, step
+from reseen.engine.step import ScheduleSettings, averaged, step
 from reseen.errors import SettingsError
 from reseen.losses.consistency import consistency
 from reseen.losses.contrastive import cluster_nce
@@ -34,7 +35,7 @@ from reseen.losses.triplet import softmax_triplet
 from reseen.memory.clusters import MemorySettings
 from reseen.nets.dropblock import drop_before, dropping
 from reseen.nets.encoder import Encoder, EncoderSettings
-from reseen.nets.heads import PROJECTIONS, ProjectionHead, classifier
+from reseen.nets.heads import INITS, PROJECTIONS, ProjectionHead, classifier
 from reseen.nets.mean_network import MeanNetwork
 from reseen.records import Image
 
@@ -80,6 +81,14 @@ class ConsLearn:
     """none, linear (one for consistency, one for the classifier) or shared. Paper: shared."""
     projected: int = 2048
     """Numbers that a projection gives (Omega). Paper: 2048."""
+    projection_init: str = "uniform"
+    """uniform (as PyTorch starts a linear layer) or normal (He's, by the outputs, as in the code of
+    Mutual Mean-Teaching). The paper does not say."""
+    projection_unit: bool = False
+    """Bring projected vectors to length 1 before the softmax of the consistency loss. Paper: no."""
+    projection_temperature: float = 1.0
+    """What the consistency loss divides projected vectors by before its softmax. Paper: 1, where
+    the softmax over 2048 numbers is all but uniform and the loss hardly acts."""
     mean_momentum: float = 0.999
     """Share of the mean network that stays at an update (zeta); at 0 it is the network itself.
     Paper: 0.999."""
@@ -94,9 +103,10 @@ class ConsLearn:
     def __post_init__(self):
         at_least(self, 1, "epochs", "projected")
         at_least(self, 0, "ce_weight", "triplet_weight", "consistency_weight")
-        above_zero(self, "temperature")
+        above_zero(self, "temperature", "projection_temperature")
         below_one(self, "alpha", "beta", "mean_momentum")
         one_of(self, PROJECTIONS, "projection")
+        one_of(self, INITS, "projection_init")
         one_of(self, CLASSIFIERS, "classifier")
         at_least(self.batches, 2, "people")
         if not self.mean_ages or min(self.mean_ages) < 0:
@@ -110,7 +120,9 @@ class ConsLearn:
         """
         network = run.build(self.encoder)
         drop_before(network.backbone, self.stages, self.alpha, self.beta, self.rescale)
-        head = ProjectionHead(network.dimensions, self.projected, self.projection)
+        head = ProjectionHead(
+            network.dimensions, self.projected, self.projection, self.projection_init
+        )
         head.to(network.device)
         means = (
             MeanNetwork(network, momentum=self.mean_momentum, ages=self.mean_ages),
@@ -142,26 +154,36 @@ class ConsLearn:
                 passes = 2 if self.both_views or self.consistency_weight else 1
                 views = [network.neck(network.pool(pixels)) for _ in range(passes)]  # h1, h2
 
-                loss = torch.zeros((), device=network.device)
+                terms = dict.fromkeys(("ce", "triplet"), torch.zeros((), device=network.device))
                 for view in views[: 1 + self.both_views]:
                     if self.classifier == "memory":
                         unit = F.normalize(view)
                         ce = cluster_nce(unit, memory.centres, targets, self.temperature)
                     else:
                         ce = F.cross_entropy(classify(head.classify(view)), targets)  # Eq. 7
-                    loss = loss + self.ce_weight * ce
+                    terms["ce"] = terms["ce"] + ce
                     if self.triplet_weight:
-                        loss = loss + self.triplet_weight * softmax_triplet(view, targets)  # Eq. 8
+                        terms["triplet"] = terms["triplet"] + softmax_triplet(
+                            view, targets
+                        )  # Eq. 8
                 if self.consistency_weight:
                     with torch.no_grad():
                         seen = [mean_network.neck(mean_network.pool(pixels)) for _ in views]
-                        wanted = [mean_head.project(view) for view in seen]
-                    projected = [head.project(view) for view in views]  # Eq. 1
-                    loss = loss + self.consistency_weight * consistency(projected, wanted)  # Eq. 6
-                losses.append(step(loss, optimizer))
+                        wanted = [self._project(mean_head, view) for view in seen]
+                    projected = [self._project(head, view) for view in views]  # Eq. 1
+                    terms["consistency"] = consistency(projected, wanted)  # Eq. 6
+                loss = sum(getattr(self, f"{name}_weight") * term for name, term in terms.items())
+                losses.append(step(loss, optimizer, **terms))
                 for mean in means:
                     mean.update()  # Eq. 2
                 if self.classifier == "memory":
                     memory.update(F.normalize(views[0].detach()), targets)
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return mean_network
+
+    def _project(self, head: ProjectionHead, vectors: Tensor) -> Tensor:
+        """Give what the consistency loss compares, of vectors (B, D): (B, Omega)."""
+        scores = head.project(vectors)
+        return (
+            F.normalize(scores) if self.projection_unit else scores
+        ) / self.projection_temperature

@@ -30,7 +30,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_of
 from reseen.engine.run import Run
-from reseen.engine.step import mean_loss, step
+from reseen.engine.step import averaged, step
 from reseen.errors import SettingsError
 from reseen.losses.soft_labels import soft_labels
 from reseen.memory.clusters import cluster_means
@@ -195,14 +195,16 @@ class DAAL:
                 wanted = self._wanted(points[theirs[0]], centres, own)
                 soft = F.cross_entropy(clusters(vectors[n:]), wanted)  # Eq. 5
                 loss = torch.lerp(soft, told, n / len(pixels))  # Eq. 7, averaged over the batch
+                terms = dict(source=told, target=soft)
                 if self.specific:
                     specific = self._specific(whole.float(), shared.float(), heads)
                     domain = (torch.arange(len(pixels), device=encoder.device) >= n).long()
                     scores = heads["domain"](specific.mean((2, 3)))
-                    loss = loss + F.cross_entropy(scores, domain)  # Eq. 6
-                losses.append(step(loss, optimizer))
+                    terms["domain"] = F.cross_entropy(scores, domain)  # Eq. 6
+                    loss = loss + terms["domain"]
+                losses.append(step(loss, optimizer, **terms))
                 teacher.update()
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return teacher.net
 
     def _learn_source(
@@ -225,7 +227,7 @@ class DAAL:
             scores = heads["people"](encoder.neck(encoder.pool(pixels)))
             losses.append(step(F.cross_entropy(scores, truth[positions]), optimizer))  # Eq. 3
             teacher.update()
-        run.log(loss=mean_loss(losses))
+        run.log(**averaged(losses))
 
     def _attended(self) -> EncoderSettings:
         names = () if self.attention == "none" else ("domain-adaptive",)

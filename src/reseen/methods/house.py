@@ -18,7 +18,6 @@ ICCV 2023); refined labels (Tai et al., NCPLR, TIFS 2024); inter-camera proxies 
 ICCV 2021; Cho et al., PPLR, CVPR 2022). What each gave here: docs/house.md.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -35,7 +34,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
 from reseen.errors import SettingsError
 from reseen.losses.contrastive import cluster_nce
 from reseen.losses.instances import many_instances
@@ -153,9 +152,16 @@ class House:
                 )
 
             # 4: batches
+            weights = {
+                "clusters": 1.0,
+                "refined": self.refined_weight,
+                "agreement": self.agreement_weight * ramp(epoch, rounds),
+                "proxies": self.proxy_weight,
+                "instances": self.instance_weight,
+            }
             ids = torch.from_numpy(labels.ids).to(encoder.device)
             drawn = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
-            losses = defaultdict(list)
+            losses = []
             for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
                 targets = ids[positions]
                 vectors = encoder(pixels)
@@ -167,21 +173,20 @@ class House:
                 if near is not None:
                     seen = (v @ memory.centres.T / self.temperature for v in (vectors, taught))
                     apart = _distances(near, positions).to(encoder.device)
-                    terms |= self._refined(*seen, targets, apart, ramp(epoch, rounds))
+                    terms |= self._refined(*seen, targets, apart)
                 if proxies:
-                    terms["proxies"] = self.proxy_weight * inter_camera(
+                    terms["proxies"] = inter_camera(
                         *(vectors, proxies.centres, proxies.clusters, proxies.cameras),
                         *(targets, cameras[positions]),
                         temperature=self.proxy_temperature,
                         negatives=self.proxy_negatives,
                     )
                 if instances:
-                    terms["instances"] = self.instance_weight * many_instances(
+                    terms["instances"] = many_instances(
                         vectors, instances.rows, targets, self.temperature
                     )
-                losses["loss"].append(step(torch.stack([*terms.values()]).sum(), optimizer))
-                for name, term in terms.items():
-                    losses[f"loss_{name}"].append(term.detach())
+                loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+                losses.append(step(loss, optimizer, **terms))
 
                 teacher.update()
                 memory.update(vectors.detach(), targets)
@@ -191,7 +196,7 @@ class House:
                     proxies.update(vectors.detach(), torch.from_numpy(positions).to(encoder.device))
                 if instances:
                     instances.update(taught, targets)
-            run.log(**{name: mean_loss(of) for name, of in losses.items()})
+            run.log(**averaged(losses))
         return teacher.net
 
     def _prototypes(
@@ -216,19 +221,16 @@ class House:
         return two_prototypes(vectors, *both, targets, self.temperature, self.margin)
 
     def _refined(
-        self, scores: Tensor, taught: Tensor, targets: Tensor, apart: Tensor, late: float
+        self, scores: Tensor, taught: Tensor, targets: Tensor, apart: Tensor
     ) -> dict[str, Tensor]:
         """Give the losses of labels refined by neighbours; arguments as in `losses.neighbours`."""
         farther = self.refined_farther
         weights = neighbour_weights(apart, self.refined_temperature, farther=farther)
         wanted = refined_labels(scores, taught, targets, weights, self.refined_own)
-        terms = {}
-        if self.refined_weight:
-            terms["refined"] = self.refined_weight * F.cross_entropy(scores, wanted)
-        if self.agreement_weight:
-            agreement = neighbour_agreement(scores, taught, apart)
-            terms["agreement"] = self.agreement_weight * late * agreement
-        return terms
+        return {
+            "refined": F.cross_entropy(scores, wanted),
+            "agreement": neighbour_agreement(scores, taught, apart),
+        }
 
 
 def _distances(near: sparse.csr_matrix, positions: np.ndarray) -> Tensor:

@@ -24,7 +24,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
-from reseen.engine.step import ScheduleSettings, mean_loss, set_rate, step
+from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
 from reseen.errors import SettingsError
 from reseen.losses.contrastive import cluster_nce
 from reseen.memory.clusters import MemorySettings
@@ -113,7 +113,7 @@ class MLA:
                 losses.append(step(loss, optimizer))
                 teacher.update()
                 memory.update(vectors.detach(), targets)
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return teacher.net
 
     def _attended(self) -> EncoderSettings:

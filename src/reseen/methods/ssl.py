@@ -26,7 +26,7 @@ from reseen.data.sampling import epoch_batches
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
-from reseen.engine.step import SgdSettings, mean_loss, step
+from reseen.engine.step import SgdSettings, averaged, step
 from reseen.errors import SettingsError, counted
 from reseen.kernels.dissimilarity import least_dissimilar
 from reseen.losses.soft import soft_cross_entropy
@@ -113,7 +113,7 @@ class SSL:
                 )
                 losses.append(step(loss, optimizer))
                 table.update(vectors.detach(), targets)
-            run.log(loss=mean_loss(losses))
+            run.log(**averaged(losses))
         return encoder
 
     def _mine(self, encoder: Encoder, crops: Crops, table: LookupTable, run: Run) -> np.ndarray:

@@ -22,7 +22,7 @@ from reseen.data.augment import AugmentSettings
 from reseen.data.sampling import identity_batches
 from reseen.engine.batches import augmented
 from reseen.engine.run import Run
-from reseen.engine.step import mean_loss, set_rate, step
+from reseen.engine.step import averaged, set_rate, step
 from reseen.errors import SettingsError
 from reseen.losses.triplet import batch_hard
 from reseen.nets.encoder import Encoder, EncoderSettings
@@ -105,12 +105,13 @@ class Supervised:
                 targets = truth[positions]
                 pooled = encoder.pool(pixels)
                 scores = classifier(encoder.neck(pooled))
-                loss = F.cross_entropy(scores, targets, label_smoothing=self.smoothing)
+                terms = dict(ce=F.cross_entropy(scores, targets, label_smoothing=self.smoothing))
+                loss = terms["ce"]
                 if self.triplet:
-                    apart = batch_hard(F.normalize(pooled), targets, self.margin)
-                    loss = loss + self.triplet * apart
-                losses.append(step(loss, optimizer))
-            run.log(loss=mean_loss(losses))
+                    terms["triplet"] = batch_hard(F.normalize(pooled), targets, self.margin)
+                    loss = loss + self.triplet * terms["triplet"]
+                losses.append(step(loss, optimizer, **terms))
+            run.log(**averaged(losses))
         return encoder
 
     def _rate(self, epoch: int) -> float:

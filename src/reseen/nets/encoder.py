@@ -12,7 +12,7 @@ from reseen.nets import backbones
 from reseen.nets.attention import attention, check_attention
 from reseen.nets.attention.gate import Gate
 from reseen.nets.ghost_norm import ghost_batch_norm
-from reseen.nets.pooling import pooling
+from reseen.nets.pooling import GeM, pooling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +111,19 @@ class Encoder(nn.Module):
     def device(self) -> torch.device:
         """Where it computes."""
         return self.mean.device
+
+    def gauges(self) -> dict[str, float]:
+        """Give single numbers that it has learnt, to be logged.
+
+        Returns:
+            `gate`: the mean size of the gates in front of new layers, 0 where they are shut;
+            `gem_p`: the exponent of GeM pooling. Each where there is one.
+        """
+        gates = [m.gate.abs().mean() for m in self.modules() if isinstance(m, Gate)]
+        found = {"gate": torch.stack(gates).mean()} if gates else {}
+        if isinstance(self.pooling, GeM):
+            found["gem_p"] = self.pooling.p
+        return {name: float(number.detach()) for name, number in found.items()}
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Bring pixels (B, 3, H, W), 0 to 255, to the scale the backbone was trained on."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from reseen.errors import SettingsError
 
 PROJECTIONS = ("none", "linear", "shared")
+INITS = ("uniform", "normal")
 
 
 class ProjectionHead(nn.Module):
@@ -18,23 +19,29 @@ class ProjectionHead(nn.Module):
         dimensions: D of the vectors.
         size: numbers that come out (Omega).
         kind: none, linear or shared.
+        init: of their weights: uniform, as PyTorch starts a linear layer, or normal, with variance
+            2 / size (He et al., ICCV 2015, by the outputs).
 
     Attributes:
         project: vectors (B, D) to (B, size), for the consistency loss.
 
     Raises:
-        SettingsError: no such kind.
+        SettingsError: no such kind or init.
     """
 
-    def __init__(self, dimensions: int, size: int, kind: str):
+    def __init__(self, dimensions: int, size: int, kind: str, init: str = "uniform"):
         super().__init__()
-        if kind not in PROJECTIONS:
-            raise SettingsError(f"projection is {kind!r}. Use one of: {', '.join(PROJECTIONS)}.")
+        for name, value, known in (("projection", kind, PROJECTIONS), ("init", init, INITS)):
+            if value not in known:
+                raise SettingsError(f"{name} is {value!r}. Use one of: {', '.join(known)}.")
         self.project, self._own = (
             nn.Linear(dimensions, size, bias=False) if there else nn.Identity()
             for there in (kind != "none", kind == "linear")
         )
         self._shared = kind == "shared"
+        if init == "normal":
+            for weight in self.parameters():
+                nn.init.kaiming_normal_(weight, mode="fan_out")
 
     def classify(self, vectors: Tensor) -> Tensor:
         """Give what the classifier sees of vectors (B, D): (B, size)."""

@@ -14,7 +14,9 @@ class MeanNetwork(Generic[Net]):
     """A copy of a network whose weights follow slowly and learn nothing by themselves.
 
     theta* = zeta theta* + (1 - zeta) theta (ConsLearn, Eq. 2), for weights and for the running
-    statistics of batch norm alike.
+    statistics of batch norm. Statistics that have seen n batches follow by 10 / n where that is
+    more than 1 - zeta: new layers have none at the start, and those of their first batches are to
+    be forgotten, as the network itself forgets them (PyTorch's momentum of 0.1).
 
     Source: Yin et al., ConsLearn, Sec. 3.1; Tarvainen and Valpola, Mean teachers, NeurIPS 2017.
 
@@ -50,9 +52,17 @@ class MeanNetwork(Generic[Net]):
             if mean.is_floating_point():
                 seen = [weights[name] for weights in past]
                 entering = seen[0] if len(seen) == 1 else torch.stack(seen).mean(0)
-                mean.lerp_(entering, 1 - stays)
+                mean.lerp_(entering, self._share(name, 1 - stays))
             else:
                 mean.copy_(self._past[0][name])
+
+    def _share(self, name: str, share: float) -> float | Tensor:
+        """Give the share of the network that enters the mean at an update, of what has a name."""
+        layer, _, statistic = name.rpartition(".")
+        if statistic not in ("running_mean", "running_var"):
+            return share
+        seen = self._past[0][f"{layer}.num_batches_tracked"]
+        return (10 / seen).clamp(share, 1)
 
     def _remember(self) -> None:
         weights = self._learning.state_dict()

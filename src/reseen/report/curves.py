@@ -40,11 +40,14 @@ class Panel:
     measures: Mapping[str, str]
     """Names in metrics.jsonl, and what they are called."""
     percent: bool = False
+    start: str = ""
+    """All other measures whose names start so are drawn too, called by the rest of their name."""
 
 
 PANELS = {
     "accuracy": Panel("mAP and rank-1", {"mAP": "mAP", "rank1": "rank-1"}, percent=True),
     "loss": Panel("Loss", {"loss": "loss"}),
+    "terms": Panel("Terms of the loss", {}, start="loss_"),
     "clusters": Panel("Clusters", {"clusters": "clusters"}),
     "noise": Panel("Images in no cluster", {"noise": "noise"}, percent=True),
     "agreement": Panel(
@@ -58,6 +61,9 @@ PANELS = {
     ),
     "stability": Panel("Clusters against those of the round before", {"stability": "ARI"}),
     "score": Panel("Neighbours that neighbours share", {SCORE: "share"}, percent=True),
+    "rate": Panel("Learning rate", {"rate": "rate"}),
+    "gate": Panel("Gate in front of attention", {"gate": "gate"}),
+    "gem": Panel("Exponent of GeM pooling", {"gem_p": "p"}),
 }
 
 FORMS = {
@@ -99,11 +105,11 @@ def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
     Returns:
         The figure, or None where no run has measured any of it.
     """
-    shown = {
-        name: word
-        for name, word in panel.measures.items()
-        if any(name in row for rows in runs.values() for row in rows)
-    }
+    measured = dict.fromkeys(name for rows in runs.values() for row in rows for name in row)
+    shown = {name: word for name, word in panel.measures.items() if name in measured}
+    if panel.start:
+        parts = [name for name in measured if name.startswith(panel.start)]
+        shown |= {name: name.removeprefix(panel.start).replace("_", " ") for name in parts}
     if not shown:
         return None
     from matplotlib.lines import Line2D
@@ -119,7 +125,7 @@ def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
                 points = [(row["round"], row[name]) for row in rows if name in row]
                 axes.plot(
                     *(zip(*points, strict=True) if points else ([], [])),
-                    color=tints[run] if several else PALETTE[which],
+                    color=tints[run] if several else PALETTE[which % len(PALETTE)],
                     linestyle=STYLES[which % len(STYLES)] if several else "-",
                     marker="o" if len(points) <= 30 else "",
                 )
@@ -132,7 +138,7 @@ def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
             Line2D(
                 [],
                 [],
-                color=INK if several else PALETTE[i],
+                color=INK if several else PALETTE[i % len(PALETTE)],
                 linestyle=STYLES[i % len(STYLES)] if several else "-",
             )
             for i in range(len(shown))
@@ -398,6 +404,7 @@ CHOSEN = (
 CAPTIONS = {
     "accuracy": "Mean average precision of the search, and queries whose first hit is right.",
     "loss": "Mean loss of each round. It is not comparable where the number of clusters changes.",
+    "terms": "Mean of each term in each round, before its weight.",
     "clusters": "Clusters found in each round.",
     "noise": "Share of the training images in no cluster (noise), which are not trained on.",
     "agreement": "1 is perfect. Noise points count as clusters of one; NMI without noise leaves "
@@ -405,6 +412,9 @@ CAPTIONS = {
     "stability": "1: the same clusters as in the round before; 0: unrelated ones. Needs no labels.",
     "score": "How many of its nearest images an image shares with each of them, by other cameras "
     "where they are known. Mostly rises with mAP, and needs no labels.",
+    "rate": "Mean over the steps of a round, of the first parameter group.",
+    "gate": "Mean size of the learnt weight that lets attention in; at 0 it is shut.",
+    "gem": "1 is the mean of the map; a large p comes close to its maximum.",
     "stages": "Mean of all rounds; searching where there was a search.",
 }
 """What stands below each figure."""
