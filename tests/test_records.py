@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reseen.records import Dataset, Image, PseudoLabels, Ranking
+from reseen.records import Dataset, Image, PseudoLabels, Ranking, camera_names
 
 MANY = 3000
 IMAGES = tuple(Image(Path(f"{i}.jpg"), person=i // 2, camera=i % 2) for i in range(MANY))
@@ -48,3 +48,9 @@ def test_labels_of_any_whole_numbers_are_kept_as_int64():
     assert ids.dtype == np.int64 and ids.tolist() == [0, 1, -1]
     with pytest.raises(TypeError, match="safe"):
         PseudoLabels(np.array([0.5, 1.0]))
+
+
+def test_cameras_have_the_names_of_the_data_or_their_numbers():
+    images = [Image(Path("a.jpg"), camera=number) for number in (2, 7, None, 0)]
+    assert camera_names(images, {}) == ["2", "7", None, "0"]
+    assert camera_names(images, {2: "yard ", 7: "07", 0: "0.0"}) == ["yard", "7", None, "0"]

@@ -1,5 +1,6 @@
 """Where a run may lie and what stays of one that does not begin; encoders, features, searches."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,12 @@ import torch
 
 from reseen.data.loading import Loading
 from reseen.errors import CheckpointError, DataError, SettingsError
+from reseen.kernels import centring
+from reseen.kernels.centring import CameraStatistics
 from reseen.nets.backbones import TINY_WEIGHTS, read_weights
 from reseen.nets.encoder import Encoder
-from reseen.records import Hit, Image
-from reseen.training import extract, load, search, train
+from reseen.records import Hit, Image, cameras_of
+from reseen.training import extract, learn_cameras, load, search, train
 
 
 class Fails:
@@ -140,3 +143,64 @@ def test_searches_that_cannot_be_are_refused(tiny, few):
         search(tiny, few[0], [], quiet=True)
     with pytest.raises(SettingsError, match="top is 0"):
         search(tiny, few[0], few, 0)
+
+
+@pytest.fixture
+def knowing(tiny):
+    """The encoder that ships, as if it had learnt from two cameras."""
+    rng = np.random.default_rng(0)
+    moments = 0.05 * rng.random((3, 2, 256)).astype(np.float32)
+    tiny.camera_statistics = CameraStatistics(("gate", "yard"), moments)
+    yield tiny
+    tiny.camera_statistics = None
+
+
+def test_features_are_centred_by_the_names_of_cameras(knowing, town, tmp_path):
+    plain, _ = extract(knowing, town.train[:4], quiet=True)
+    folders = ("yard", "attic", "gate", "yard")  # attic comes first here, so numbers are others
+    for i, (folder, image) in enumerate(zip(folders, town.train, strict=False)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"picture{i}.jpg").write_bytes(image.path.read_bytes())
+    for how in ("off", "mean", "deviation"):
+        found, images = extract(knowing, tmp_path, centring=how, quiet=True)
+        order = [int(image.path.stem[-1]) for image in images]
+        names = [folders[i] for i in order]
+        wanted = knowing.camera_statistics.centred(plain[order], names, how)
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    lone = tmp_path / "gate" / "picture2.jpg"
+    for camera in ("gate", None):
+        found, _ = extract(knowing, lone, centring="deviation", camera=camera, quiet=True)
+        wanted = knowing.camera_statistics.centred(plain[2:3], [camera], "deviation")
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    given = dict(centring="mean", quiet=True)
+    (hit,) = search(knowing, lone, tmp_path, 1, camera="gate", **given)
+    query = knowing.camera_statistics.centred(plain[2:3], ["gate"], "mean")
+    rest = [0, 1, 3]
+    gallery = knowing.camera_statistics.centred(plain[rest], [folders[i] for i in rest], "mean")
+    assert hit.similarity == pytest.approx(float((query @ gallery.T).max()), abs=1e-5)
+
+
+def test_centring_that_cannot_be_is_refused_before_pictures_are_read(tiny, knowing, tmp_path):
+    lost = tmp_path / "nowhere"
+    with pytest.raises(SettingsError, match=r"camera is 'hall', .* are: gate, yard\."):
+        extract(knowing, lost, centring="mean", camera="hall")
+    with pytest.raises(SettingsError, match=r"camera is 'gate', .* are: none\."):
+        search(knowing, lost, lost, camera="gate")
+    with pytest.raises(SettingsError, match="centring is 'median'"):
+        extract(knowing, lost, centring="median")
+    tiny.camera_statistics = None
+    with pytest.raises(SettingsError, match="this encoder has no camera statistics"):
+        extract(tiny, lost, centring="mean")
+
+
+def test_cameras_are_learnt_from_the_training_crops_of_a_site(tiny, town, monkeypatch):
+    with pytest.raises(DataError, match="no two cameras with 50 training crops or more"):
+        learn_cameras(tiny, town, quiet=True)
+    monkeypatch.setattr(centring, "LEAST", 5)
+    nobody = replace(town, train=town.unlabelled(1))  # who they are does not matter
+    learn_cameras(tiny, nobody, quiet=True)
+    known, tiny.camera_statistics = tiny.camera_statistics, None
+    features, images = extract(tiny, town.train, quiet=True)
+    wanted = centring.moments(features, cameras_of(images))
+    assert known.names == ("1", "2", "3")
+    np.testing.assert_allclose(known.moments, wanted, atol=1e-6)

@@ -4,6 +4,7 @@ One letter legend, used everywhere: N images, B batch, D feature size, K cluster
 G gallery, C, H, W channels, height, width, P people and V views in a batch.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,6 +52,21 @@ def people_of(images: Iterable[Image]) -> np.ndarray:
 def cameras_of(images: Iterable[Image]) -> np.ndarray:
     """Give the camera of each image (N,) int64, -1 where it is unknown."""
     return np.array([-1 if i.camera is None else i.camera for i in images], np.int64)
+
+
+def camera_names(images: Iterable[Image], names: Mapping[int, str]) -> list[str | None]:
+    """Give the name of the camera of each image, None where it is unknown.
+
+    Args:
+        images: N records.
+        names: by number, where a data set gives them (`Dataset.cameras`); the number otherwise.
+    """
+    told = {number: _WHOLE.sub(r"\1", name.strip()) for number, name in names.items()}
+    return [None if i.camera is None else told.get(i.camera, str(i.camera)) for i in images]
+
+
+_WHOLE = re.compile(r"^0*(\d+)(?:\.0+)?$")
+"""A camera's number, however it is written: 7, 07 or 7.0."""
 
 
 def identities(images: Iterable[Image], shows: str) -> tuple[int, np.ndarray]:

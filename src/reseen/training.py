@@ -1,7 +1,7 @@
 """The calls that join a method, data and a folder."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,12 +22,13 @@ from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, check_seed
 from reseen.engine.settings import flat
 from reseen.errors import CheckpointError, DataError, SettingsError
+from reseen.kernels.centring import LEAST, covered
 from reseen.kernels.neighbours import nearest
 from reseen.nets import backbones
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.presets import PRESETS, suited
-from reseen.records import Dataset, Hit, Image, Ranking
+from reseen.records import Dataset, Hit, Image, Ranking, cameras_of
 
 STARTED = ("run.json", "images.txt", "source.txt")
 """Files that a run writes before it has measured or learnt anything."""
@@ -148,6 +149,7 @@ def train(
             screen=screen,
             start=None if start is None else Path(start),
             images=images,
+            cameras=dataset.cameras,
         )
         try:
             encoder = learner.fit(images, run, *beside)
@@ -214,6 +216,7 @@ def evaluate(
     data: Dataset | Path | str,
     *,
     rerank: bool = False,
+    centring: str = "off",
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> Ranking:
@@ -223,33 +226,97 @@ def evaluate(
         encoder: as `load` or `train` gives it.
         data: a data set with queries and a gallery, or its folder.
         rerank: re-rank by k-reciprocal encoding.
+        centring: mean or deviation, by the encoder's camera statistics, or off (see `extract`).
         loading: how pictures are read.
         quiet: say nothing.
 
     Raises:
         DataError: there is nothing to search, or pictures cannot be read.
+        SettingsError: as `extract`.
+    """
+    every = compare(encoder, data, (centring,), rerank=rerank, loading=loading, quiet=quiet)
+    return every[centring]
+
+
+def compare(
+    encoder: Encoder,
+    data: Dataset | Path | str,
+    centrings: Sequence[str],
+    *,
+    rerank: bool = False,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> dict[str, Ranking]:
+    """Evaluate an encoder with features centred by camera in several ways, extracted once.
+
+    Args:
+        encoder, data, rerank, loading, quiet: as in `evaluate`.
+        centrings: some of off, mean and deviation.
+
+    Raises:
+        DataError, SettingsError: as `evaluate`.
     """
     dataset, screen = _dataset(data), Screen(quiet)
     for note in dataset.notes:
         screen.say(note)
-    judge = Judge(dataset, loading, screen)
-    return judge.search(encoder, rerank=rerank)
+    return Judge(dataset, loading, screen).compare(encoder, centrings, rerank=rerank)
+
+
+def learn_cameras(
+    encoder: Encoder,
+    data: Dataset | Path | str,
+    *,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> None:
+    """Measure the camera statistics of an encoder that has none, by the training crops of a site.
+
+    `train` does it for its own encoder; this is for reseen-tiny, and for runs of older versions.
+
+    Args:
+        encoder: gets them as `camera_statistics`.
+        data: its training images count; who is on them does not matter.
+        loading: how pictures are read.
+        quiet: say nothing.
+
+    Raises:
+        DataError: there are no two cameras with enough crops, or pictures cannot be read.
+    """
+    dataset, screen = _dataset(data), Screen(quiet)
+    if not len(covered(cameras_of(dataset.train))):
+        raise DataError(
+            f"{dataset.root} has no two cameras with {LEAST} training crops or more each, so "
+            "nothing can be learnt of its cameras (reseen data check says what it has)."
+        )
+    crops = extraction.load(dataset.train, encoder, loading, screen)
+    features = extraction.extract(encoder, crops, track=screen.track("extracting"))
+    of = extraction.camera_statistics(crops.images, features, dataset.cameras)
+    encoder.camera_statistics = of
 
 
 def extract(
     encoder: Encoder,
     images: Dataset | Thing | Iterable[Thing],
     *,
+    centring: str = "off",
+    camera: str | None = None,
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> tuple[np.ndarray, tuple[Image, ...]]:
     """Give the features of images.
+
+    With `centring`, what a camera adds to all of its features is taken out, by the statistics that
+    a run keeps of the cameras of its training crops. An unknown camera is treated as the average
+    one. Features with and without it are not to be compared.
 
     Args:
         encoder: as `load` or `train` gives it.
         images: one or several of: the path of a picture, of a folder of pictures or of a manifest;
             a PIL picture; an array (H, W, 3) uint8 in the order red, green, blue; a record, such
             as those of `read(folder).train`. Or a data set, of which all parts are taken.
+        centring: mean, deviation (mean and deviation), or off. Cameras are told apart by their
+            names in the folders and files, or their numbers; those of records by their numbers.
+        camera: the name of the camera of those pictures that say none.
         loading: how pictures are read.
         quiet: say nothing.
 
@@ -260,12 +327,29 @@ def extract(
 
     Raises:
         DataError: there is nothing, or something that is none of these or cannot be read.
+        SettingsError: the encoder has no camera statistics to centre by, or does not know `camera`.
     """
+    _check_camera(encoder, centring, camera)
     screen, given = Screen(quiet), gather(images)
     for note in given.notes:
         screen.say(note)
     crops = extraction.load(given.images, encoder, loading, screen, pictures=given.pictures)
-    return extraction.extract(encoder, crops, track=screen.track("extracting")), crops.images
+    features = extraction.extract(encoder, crops, track=screen.track("extracting"))
+    if centring != "off":
+        told = {i.path: c or camera for i, c in zip(given.images, given.cameras, strict=True)}
+        cameras = [told[image.path] for image in crops.images]
+        features = extraction.centred(encoder, features, cameras, centring)
+    return features, crops.images
+
+
+def _check_camera(encoder: Encoder, centring: str, camera: str | None) -> None:
+    known = extraction.statistics_for(encoder, centring)
+    if camera is not None and (known is None or camera not in known.names):
+        names = "none" if known is None else ", ".join(known.names)
+        raise SettingsError(
+            f"camera is {camera!r}, and the cameras that centring knows here are: {names}. "
+            "Use one of them with centring mean or deviation, or leave camera out."
+        )
 
 
 def search(
@@ -274,6 +358,8 @@ def search(
     gallery: Dataset | Thing | Iterable[Thing],
     top: int = 10,
     *,
+    centring: str = "off",
+    camera: str | None = None,
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> list[Hit]:
@@ -287,6 +373,8 @@ def search(
         gallery: where to look, as `extract` takes it. A query that lies in it is left out of its
             own hits.
         top: hits of each query, fewer where the gallery has no more.
+        centring: as in `extract`, for queries and gallery.
+        camera: the name of the camera of those queries that say none.
         loading: how pictures are read.
         quiet: say nothing.
 
@@ -295,12 +383,13 @@ def search(
 
     Raises:
         DataError: pictures cannot be read, or the gallery holds nothing but the query.
-        SettingsError: top is below 1.
+        SettingsError: top is below 1; and as `extract`.
     """
     if top < 1:
         raise SettingsError(f"top is {top}. Use 1 or more.")
-    wanted, asked = extract(encoder, queries, loading=loading, quiet=quiet)
-    features, images = extract(encoder, gallery, loading=loading, quiet=quiet)
+    how: Any = dict(centring=centring, loading=loading, quiet=quiet)
+    wanted, asked = extract(encoder, queries, camera=camera, **how)
+    features, images = extract(encoder, gallery, **how)
     files = [_file(image) for image in images]
     spare = max(Counter(filter(None, files)).values(), default=0)  # one may have several names
     hits = []

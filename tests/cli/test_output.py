@@ -3,6 +3,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -90,16 +91,17 @@ def test_evaluate_and_extract_print_one_line_of_json(reseen, town_folder, monkey
     asked = []
     ranking = Ranking(np.arange(2), 1, *[np.array([0.5, 1.0])] * 3, np.zeros((2, 1)), np.ones(2))
 
-    def evaluate(*_, quiet, **__):
+    def compare(_, data, centrings, *, quiet, **__):
         asked.append(quiet)
-        return ranking
+        return dict.fromkeys(centrings, ranking)
 
-    def extract(_, images, *, quiet, **__):
+    def extract(_, data, *, quiet, **__):
         asked.append(quiet)
-        return np.ones((len(images), 4), np.float32), images
+        return np.ones((len(data.train), 4), np.float32), data.train
 
-    monkeypatch.setattr("reseen.cli.use.training.load", lambda *_, **__: None)
-    monkeypatch.setattr("reseen.cli.use.training.evaluate", evaluate)
+    encoder = SimpleNamespace(camera_statistics=None)
+    monkeypatch.setattr("reseen.cli.use.training.load", lambda *_, **__: encoder)
+    monkeypatch.setattr("reseen.cli.use.training.compare", compare)
     monkeypatch.setattr("reseen.cli.use.training.extract", extract)
     code, out, _ = reseen("evaluate", "run", town_folder, "--json", "-q")
     assert code == 0 and json.loads(out) == {**ranking.summary(), "skipped": 1}
@@ -110,6 +112,16 @@ def test_evaluate_and_extract_print_one_line_of_json(reseen, town_folder, monkey
     count = len(list((town_folder / "query").iterdir()))
     assert code == 0 and json.loads(out) == {"features": count, "size": 4, "file": str(file)}
     assert asked == [True, False, True]
+
+    encoder.camera_statistics = SimpleNamespace(names=("2", "9"))
+    code, out, _ = reseen("evaluate", "run", town_folder, "--json")
+    rows = {how: ranking.summary() for how in ("off", "mean", "deviation")}
+    assert json.loads(out) == {**ranking.summary(), "skipped": 1, "centring": rows}
+    code, out, _ = reseen("evaluate", "run", town_folder, "--centring", "mean")
+    assert code == 0 and "deviation" not in out and "from training crops: 2. It means" in out
+    assert [line.split()[0] for line in out.splitlines()[1:4]] == ["centring", "off", "mean"]
+    code, out, _ = reseen("evaluate", "run", town_folder, "--centring", "off", "--json")
+    assert json.loads(out) == {**ranking.summary(), "skipped": 1}
 
     rows = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     np.savez(file, features=rows / np.linalg.norm(rows, axis=1, keepdims=True))

@@ -19,6 +19,7 @@ from reseen.cluster.density import (
     sweep,
 )
 from reseen.errors import DataError, SettingsError
+from reseen.kernels.centring import centre
 from reseen.kernels.components import density_labels
 from reseen.kernels.jaccard import invert, jaccard_graph, jaccard_rows
 from reseen.kernels.neighbours import nearest
@@ -401,3 +402,22 @@ def test_what_is_still_auto_cannot_label():
 def test_density_settings_that_cannot_be_meant_are_refused(wrong, says):
     with pytest.raises(SettingsError, match=says):
         DensitySettings(**wrong)
+
+
+@pytest.mark.parametrize("how", ["mean", "deviation"])
+def test_labels_are_those_of_features_centred_by_camera(how):
+    rows, cameras = people(160, 3), np.arange(160) % 3
+    rows[cameras == 1] += 0.1
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    given = dict(k1=12, k2=3, eps=0.5)
+    plain = DensitySettings(**given, centring=how)
+    alone = DensitySettings(**given)
+    centred = centre(rows, cameras, how)
+    assert np.array_equal(plain.label(rows, cameras).ids, alone.label(centred).ids)
+    assert not np.array_equal(plain.label(rows, cameras).ids, alone.label(rows, cameras).ids)
+    assert plain.explain(rows, cameras) == alone.explain(centred)
+    shared = DensitySettings(**given | {"eps": 0.0}, share=0.01, centring=how)
+    assert shared.at(rows, cameras).eps == pytest.approx(share_eps(centred, 0.01, k1=12, k2=3))
+    for unknown in (None, np.full(160, -1)):
+        with pytest.raises(SettingsError, match="no two cameras with 50 crops"):
+            plain.label(rows, unknown)

@@ -70,3 +70,14 @@ def test_a_picture_that_is_cut_off_is_named_by_its_place(crops):
         pytest.raises(DataError, match="Picture 1 can"),
     ):
         gather([crops / "a.png", picture])
+
+
+def test_cameras_go_by_their_names(crops, town):
+    for camera, name in (("gate", "a.png"), ("yard", "b.png")):
+        (crops / camera).mkdir()
+        (crops / name).rename(crops / camera / name)
+    assert gather(crops).cameras == ("gate", "yard")
+    both = [Image(Path("else.jpg"), camera=3), crops, np.zeros((8, 4, 3), np.uint8)]
+    assert gather(both).cameras == ("3", "gate", "yard", None)
+    given = gather(town)
+    assert given.cameras == tuple(str(image.camera) for image in given.images)

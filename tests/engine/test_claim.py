@@ -199,3 +199,11 @@ def test_who_resumes_a_run_of_before_automatic_settings_is_told_how(tmp_path):
     with pytest.raises(SettingsError) as error:
         Run(tmp_path, {**ask, "settings": {"k1": 20}}, device=CPU)
     assert "--preset" not in str(error.value)
+
+
+def test_a_setting_that_came_later_and_is_off_is_no_other_run(tmp_path):
+    ask = {"method": "Nothing", "settings": {"k1": 30}}
+    grow(Run(tmp_path, ask, device=CPU), 1)
+    Run(tmp_path, {**ask, "settings": {"k1": 30, "centring": "off"}}, device=CPU)
+    with pytest.raises(SettingsError, match="centring: None there, mean now"):
+        Run(tmp_path, {**ask, "settings": {"k1": 30, "centring": "mean"}}, device=CPU)

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from reseen.data.loading import Loading, decode
-from reseen.engine.evaluate import Judge
-from reseen.errors import DataError
+from reseen.engine.evaluate import Judge, search
+from reseen.errors import DataError, SettingsError
+from reseen.kernels.centring import CameraStatistics
 from reseen.nets.encoder import build
-from reseen.records import Dataset, PseudoLabels
+from reseen.records import Dataset, PseudoLabels, distinct
+from reseen.training import extract
 from tests.conftest import TINY
 
 
@@ -123,3 +125,23 @@ def test_tracklets_are_searched_as_a_loop_would(encoder, video):
     assert ranking.mean_ap == pytest.approx(np.mean(precisions), abs=1e-4)
     bounded = Judge(video, Loading(frames=1)).search(encoder)
     assert bounded.mean_ap != ranking.mean_ap
+
+
+def test_centred_searches_equal_a_search_by_centred_features(encoder, town):
+    judge = Judge(town)
+    with pytest.raises(SettingsError, match="this encoder has no camera statistics"):
+        judge.compare(encoder, ("off", "mean"))
+    images = distinct(town.query, town.gallery)
+    features, _ = extract(encoder, images, quiet=True)
+    moments = np.random.default_rng(0).random((3, 2, features.shape[1]), np.float32)
+    first, second = sorted({str(image.camera) for image in images})[:2]
+    encoder.camera_statistics = CameraStatistics((first, second), moments)
+    found = judge.compare(encoder, ("off", "deviation"))
+    assert found["off"].summary() == judge.search(encoder).summary()
+    names = [str(image.camera) for image in images]
+    centred = encoder.camera_statistics.centred(features, names, "deviation")
+    assert found["deviation"].summary() == search(town, images, centred).summary()
+    assert found["deviation"].mean_ap != found["off"].mean_ap
+    named = replace(town, cameras={int(first): second, int(second): first})
+    swapped = Judge(named).compare(encoder, ("deviation",))["deviation"]
+    assert swapped.mean_ap != found["deviation"].mean_ap

@@ -15,9 +15,10 @@ from reseen.engine.folder import read_metrics
 from reseen.engine.progress import Screen
 from reseen.engine.run import Run
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError
+from reseen.kernels import centring
 from reseen.nets import encoder as encoders
-from reseen.records import Image, PseudoLabels
-from reseen.training import load, train
+from reseen.records import Image, PseudoLabels, cameras_of
+from reseen.training import extract, load, train
 from tests.conftest import TINY
 from tests.engine.runs import CPU, Growing, grow, grown, new_run
 
@@ -272,3 +273,77 @@ def test_where_training_does_harm_the_best_round_is_the_result(
     again = train(method, town, tmp_path, device=CPU, evaluate_every=0, quiet=True)
     assert torch.equal(again.neck.weight, kept.neck.weight)
     asked.clear()
+
+
+@pytest.fixture
+def few_are_enough(monkeypatch):
+    """Cameras count from few crops on, as towns of tests have."""
+    monkeypatch.setattr(centring, "LEAST", 5)
+
+
+@dataclass(frozen=True)
+class Turning:
+    """A method whose every round turns all features."""
+
+    epochs: int = 3
+
+    def fit(self, images, run, stop_in=0):
+        encoder = run.build(TINY)
+        run.load(images, encoder)
+        for _ in run.rounds(self.epochs, encoder=encoder):
+            with torch.no_grad():
+                encoder.neck.weight += torch.randn(encoder.dimensions)
+            if run.round == stop_in:
+                raise KeyboardInterrupt
+        return encoder
+
+
+def test_camera_statistics_are_of_the_weights_beside_them(town, tmp_path, few_are_enough):
+    named = replace(town, cameras={1: "gate"})
+    train(Turning(), named, tmp_path, device=CPU, evaluate_every=2, quiet=True)
+    rows = read_metrics(tmp_path)
+    assert ["mAP_centred" in row for row in rows] == [True, False, True, True]
+    assert all(("mAP" in row) == ("rank1_centred" in row) for row in rows)
+    for best in (False, True):
+        encoder = load(tmp_path, best=best, device=CPU)
+        features, images = extract(encoder, town.train, quiet=True)
+        known = encoder.camera_statistics
+        assert known.names == ("gate", "2", "3")
+        at = cameras_of(images)
+        groups = [features, *(features[at == number] for number in (1, 2, 3))]
+        wanted = np.array([(group.mean(0), group.std(0)) for group in groups])
+        np.testing.assert_allclose(known.moments, wanted, atol=1e-5)
+
+
+def test_no_checkpoint_holds_camera_statistics_of_other_weights(town, tmp_path, few_are_enough):
+    def states(folder):
+        return encoders.read_checkpoint(folder / "checkpoints" / "last.pt")
+
+    unsearched = replace(town, query=(), gallery=())
+    stop = partial(Turning.fit, stop_in=3)
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Turning, "fit", lambda self, *a: stop(self, *a))
+        train(Turning(), unsearched, tmp_path / "a", device=CPU, quiet=True)
+    assert states(tmp_path / "a")["round"] == 2  # not the last, nothing to judge: no pass for it
+    assert "camera_statistics" not in states(tmp_path / "a")
+    for folder in ("a", "b"):
+        train(Turning(), unsearched, tmp_path / folder, device=CPU, quiet=True)
+    resumed, whole = (states(tmp_path / folder)["camera_statistics"] for folder in ("a", "b"))
+    assert resumed["names"] == whole["names"] == ["1", "2", "3"]
+    assert torch.equal(resumed["moments"], whole["moments"])
+    known = replace(unsearched, train=tuple(replace(i, camera=None) for i in town.train))
+    train(Turning(1), known, tmp_path / "c", device=CPU, quiet=True)
+    assert "camera_statistics" not in states(tmp_path / "c")
+
+
+def test_automatic_settings_look_at_the_features_that_are_clustered(
+    town, tmp_path, few_are_enough, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr("reseen.engine.run.survey", lambda rows, *_: seen.append(rows) or 1 / 0)
+    for how in ("off", "mean"):
+        method = Asking(density=DensitySettings(k1=AUTO, centring=how))
+        with pytest.raises(ZeroDivisionError):
+            train(method, town, tmp_path / how, device=CPU, quiet=True)
+    cameras = cameras_of(town.unlabelled(0))
+    np.testing.assert_array_equal(seen[1], centring.centre(seen[0], cameras, "mean"))

@@ -10,6 +10,7 @@ import torch
 import torchvision
 
 from reseen.errors import CheckpointError, SettingsError
+from reseen.kernels.centring import CameraStatistics
 from reseen.nets import encoder as encoders
 from reseen.nets.attention.gate import Gate
 from reseen.nets.backbones import TINY_WEIGHTS
@@ -301,3 +302,21 @@ def test_gauges_are_gate_and_exponent_where_there_are_some():
         torch.nn.init.constant_(gate.gate, -0.5)
     assert encoder.gauges() == {"gate": 0.5, "gem_p": 3.0}
     assert build(replace(SMALL, pooling="mean")).gauges() == {}
+
+
+def test_camera_statistics_are_saved_with_the_weights_that_they_are_of(tmp_path):
+    encoder, path = build(SQUEEZE), tmp_path / "e.pt"
+    torch.save(encoders.save(encoder), path)
+    assert encoders.load(path).camera_statistics is None  # as in files of before
+    moments = np.random.default_rng(0).random((3, 2, 512), np.float32)
+    encoder.camera_statistics = CameraStatistics(("gate", "2"), moments)
+    state = encoders.save(encoder)
+    torch.save(state, path)
+    again = encoders.load(path).camera_statistics
+    assert again.names == ("gate", "2") and np.array_equal(again.moments, moments)
+    assert encoders.start(SQUEEZE, path).camera_statistics is None
+    lost = {"names": ["gate"], "moments": torch.zeros(2, 2, 5)}
+    for wrong in (lost, {"names": ["gate"]}, {**lost, "moments": torch.full((2, 2, 512), np.nan)}):
+        torch.save({**state, "camera_statistics": wrong}, path)
+        with pytest.raises(CheckpointError, match="another version of this package or is damaged"):
+            encoders.load(path)

@@ -7,15 +7,18 @@ from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reseen.engine.settings import varied
 from reseen.errors import CheckpointError, SettingsError
+from reseen.kernels.centring import CameraStatistics
 from reseen.report.attention import shares_on_person
 from reseen.report.evidence import Evidence
 from reseen.report.report import OF_RUNS, SECTIONS, write_report
 from reseen.report.section import Section
 from reseen.report.thumbnails import HEIGHT
+from reseen.training import evaluate, load
 from tests.report.browser import opened
 
 EDGE = 12
@@ -412,3 +415,25 @@ def test_a_page_on_the_encoder_that_ships(other_town, tmp_path):
     page = tmp_path / "tiny.html"
     write_report(["reseen-tiny"], page, data=other_town, only=["ranked"], pictures=False, **TOLD)
     assert f"<h1>{other_town.name} (reseen-tiny)</h1>" in inspect(page)
+
+
+def test_pages_of_features_that_are_centred_by_camera(run, town, tmp_path, monkeypatch):
+    with pytest.raises(SettingsError, match="without data no camera is known"):
+        Evidence(run, centring="mean")
+    told = dict(only=["ranked"], centring="deviation", **TOLD)
+    with pytest.raises(SettingsError, match="this encoder has no camera statistics"):
+        write_report([run], tmp_path / "a.html", data=town, **told)
+
+    def knowing(*given, **how):
+        encoder = load(*given, **how)
+        moments = np.random.default_rng(0).random((3, 2, encoder.dimensions), np.float32)
+        encoder.camera_statistics = CameraStatistics(("1", "3"), moments)
+        return encoder
+
+    monkeypatch.setattr("reseen.report.evidence.load", knowing)
+    wanted = evaluate(knowing(run), town, centring="deviation", quiet=True)
+    shown = Evidence(run, town, centring="deviation").tested.ranking
+    assert shown.summary() == wanted.summary() != Evidence(run, town).tested.ranking.summary()
+    write_report([run], tmp_path / "a.html", data=town, **told)
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "Features are centred by camera (deviation)" in page

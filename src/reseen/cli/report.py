@@ -27,6 +27,7 @@ def report(
     points: int = POINTS,
     stages: tuple[str, ...] = (),
     false_match_rate: float = RATE,
+    centring: str = "off",
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
@@ -64,6 +65,9 @@ def report(
         where none is named.
     false_match_rate
         Share of the pairs of different people that may match at the threshold.
+    centring
+        mean, deviation or off: what is taken out of the features of each camera, by what each run
+        has learnt of its cameras.
     format
         auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
         market_like, veri776, by_person, mars or dukevideo.
@@ -88,6 +92,7 @@ def report(
         points=points,
         stages=stages,
         false_match_rate=false_match_rate,
+        centring=centring,
         device=device,
         loading=loading,
         quiet=quiet,

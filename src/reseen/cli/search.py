@@ -30,6 +30,8 @@ def search(
     top: int = 10,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     blur: bool = False,
+    centring: str = "off",
+    camera: str | None = None,
     best: bool = False,
     format: str = "auto",
     pattern: str | None = None,
@@ -60,6 +62,12 @@ def search(
         An .html file to write: a page with the pictures and their hits.
     blur
         Blur the upper quarter of every crop on the page, where faces are.
+    centring
+        mean, deviation or off: what is taken out of the features of each camera, by what the run
+        has learnt of its cameras.
+    camera
+        Name of the camera of pictures that say none, for centring; unknown ones are treated as the
+        average camera.
     best
         Use the round that was best on the test set instead of the last one.
     format
@@ -79,7 +87,8 @@ def search(
             refuse_inside(out, folder)
     dataset = read(gallery, format=format, pattern=pattern, folders=folders)
     encoder = training.load(run, best=best, device=device)
-    hits = training.search(encoder, pictures, dataset, top, loading=loading, quiet=quiet)
+    how: Any = dict(centring=centring, camera=camera, loading=loading, quiet=quiet)
+    hits = training.search(encoder, pictures, dataset, top, **how)
     if out is not None:
         title = f"Search in {dataset.name} by {run.resolve().name}"
         write_hits(out, hits, dataset.cameras, title=title, blur=blur)

@@ -172,6 +172,7 @@ def _verdict(shown: dict[str, dict[str, float]]) -> list[str]:
     return [f"Training lowered mAP from {before:.1%} to {last:.1%}{none}."]
 
 
-JUDGED = ["mAP", "rank1", "rank5", "rank10", "mINP", "clusters", "noise", "nmi"]
+JUDGED = ["mAP", "rank1", "rank5", "rank10", "mINP", "mAP_centred", "rank1_centred"]
+JUDGED += ["clusters", "noise", "nmi"]
 ALONE = ["clusters", "noise", "nmi", "stability", "loss"]
 FORMS = {"clusters": "{}", "nmi": "{:.3f}", "stability": "{:.3f}", "loss": "{:.3f}"}

@@ -22,9 +22,10 @@ from reseen.engine.files import check_out, refuse_inside, written
 from reseen.engine.progress import Screen
 from reseen.engine.variants import Variant, published
 from reseen.errors import DataError, SettingsError, counted
+from reseen.kernels.centring import CENTRINGS
 from reseen.methods import METHODS
 from reseen.published import VARIANTS
-from reseen.records import distinct
+from reseen.records import camera_names, distinct
 
 
 def evaluate(
@@ -33,6 +34,8 @@ def evaluate(
     /,
     *,
     rerank: bool = False,
+    centring: str | None = None,
+    centring_from: Path | None = None,
     best: bool = False,
     format: str = "auto",
     pattern: str | None = None,
@@ -52,6 +55,11 @@ def evaluate(
         Folder with queries and a gallery.
     rerank
         Re-rank by k-reciprocal encoding (slower, usually higher mAP).
+    centring
+        mean, deviation or off: what is taken out of the features of each camera, by what the run
+        has learnt of its cameras. By default all three are measured, where it knows the cameras.
+    centring_from
+        Learn the cameras from the training crops of this folder instead.
     best
         Use the round that was best on the test set instead of the last one.
     format
@@ -64,15 +72,33 @@ def evaluate(
     """
     dataset = read(data, format=format, pattern=pattern, folders=folders)
     encoder = training.load(run, best=best, device=device)
-    ranking = training.evaluate(encoder, dataset, rerank=rerank, loading=loading, quiet=quiet)
+    if centring_from is not None:
+        site = read(centring_from, format=format, pattern=pattern, folders=folders)
+        training.learn_cameras(encoder, site, loading=loading, quiet=quiet)
+    learnt = encoder.camera_statistics.names if encoder.camera_statistics else ()
+    seen = set(camera_names(dataset.query + dataset.gallery, dataset.cameras))
+    known = [name for name in learnt if name in seen]
+    ways = dict.fromkeys(("off", centring) if centring else CENTRINGS if known else ("off",))
+    rankings = training.compare(
+        encoder, dataset, tuple(ways), rerank=rerank, loading=loading, quiet=quiet
+    )
+    ranking = rankings[centring or "off"]
+    numbers = {how: of.summary() for how, of in rankings.items()}
     table = Table(title=f"{run} on {dataset.name}", title_justify="left", box=None)
-    numbers = ranking.summary()
-    for name in numbers:
-        table.add_column(name, justify="right")
-    table.add_row(*(f"{number:.1%}" for number in numbers.values()))
+    told = len(ways) > 1
+    for name in ("centring",) * told + tuple(ranking.summary()):
+        table.add_column(name, justify="left" if name == "centring" else "right")
+    for how, of in numbers.items():
+        table.add_row(*(how,) * told, *(f"{number:.1%}" for number in of.values()))
     left_out = counted(ranking.skipped, "query has", "queries have")
     said = [f"{left_out} no match and did not count."] if ranking.skipped else []
-    give({**numbers, "skipped": ranking.skipped}, table, *said, as_json=as_json)
+    if told:
+        said.append(
+            "Centring takes out what was learnt of cameras by these names from training crops: "
+            f"{', '.join(known) or 'none'}. It means nothing where they are other cameras."
+        )
+    more = {"skipped": ranking.skipped} | ({"centring": numbers} if told else {})
+    give(ranking.summary() | more, table, *said, as_json=as_json)
 
 
 def attention_share(
@@ -128,6 +154,8 @@ def extract(
     /,
     *,
     out: Out,
+    centring: str = "off",
+    camera: str | None = None,
     best: bool = False,
     format: str = "auto",
     pattern: str | None = None,
@@ -147,6 +175,11 @@ def extract(
         Folder or manifest of crops, or one picture.
     out
         The .npz file to write: features (N, D) float32 unit rows, paths (N,), absolute.
+    centring
+        mean, deviation or off: what is taken out of the features of each camera, by what the run
+        has learnt of its cameras. Compare such features with each other only.
+    camera
+        Name of the camera of images that say none, for centring.
     best
         Use the round that was best on the test set instead of the last one.
     format
@@ -162,13 +195,12 @@ def extract(
     if images.is_dir():
         refuse_inside(out, images)
     encoder = training.load(run, best=best, device=device)
-    found = distinct(dataset.train, dataset.query, dataset.gallery)
-    for note in dataset.notes:
-        Screen(quiet).say(note)
-    features, kept = training.extract(encoder, found, loading=loading, quiet=quiet)
+    features, kept = training.extract(
+        encoder, dataset, centring=centring, camera=camera, loading=loading, quiet=quiet
+    )
     with written(out) as file:
         paths = np.array([str(image.path.absolute()) for image in kept])
-        np.savez(file, features=features, paths=paths)
+        np.savez(file, features=features, paths=paths, centring=centring)
     count, size = features.shape
     said = f"{counted(count, 'feature')} of {counted(size, 'number')} each in {out}"
     give({"features": count, "size": size, "file": str(out)}, said, as_json=as_json)

@@ -16,6 +16,7 @@ from reseen.checks import AUTO, Auto, at_least, one_of, settled
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError, counted
 from reseen.kernels.approximate import nearest_approximate
+from reseen.kernels.centring import CENTRINGS, centre
 from reseen.kernels.components import density_labels
 from reseen.kernels.jaccard import jaccard_graph, jaccard_kth, smallest_mean
 from reseen.kernels.joined import nearest_by_camera
@@ -59,11 +60,15 @@ class DensitySettings:
     camera_quota: int = 0
     """The most of the k1 neighbours that one camera may give; 0 for any number. Plain where no two
     cameras are known."""
+    centring: str = "off"
+    """What is taken out of the features of each camera before images are grouped: off (nothing),
+    mean, or deviation (mean and deviation). Published methods: off."""
     neighbours: str = "exact"
     """exact or approximate (at least 98 % of them, much sooner where there are very many images);
     auto chooses by the number of images."""
 
     def __post_init__(self):
+        one_of(self, CENTRINGS, "centring")
         at_least(self, 0, "camera_eps", "camera_quota")
         if self.neighbours != AUTO:
             one_of(self, NEIGHBOURS, "neighbours")
@@ -80,7 +85,7 @@ class DensitySettings:
 
         Args:
             features: (N, D) unit rows.
-            cameras: (N,) int, -1 where unknown; used by `camera_aware` and `camera_quota` alone.
+            cameras: (N,) int, -1 where unknown; used by the settings of cameras and `centring`.
 
         Returns:
             (N,) ids, clusters numbered in the order in which they first appear.
@@ -88,7 +93,8 @@ class DensitySettings:
         Raises:
             DataError, SettingsError: as `jaccard_dbscan`.
         """
-        return jaccard_dbscan(features, **self.at(features, cameras)._words(cameras))
+        features, words = self._ready(features, cameras)
+        return jaccard_dbscan(features, **words)
 
     def near(
         self, features: np.ndarray, cameras: np.ndarray | None, radius: float
@@ -97,33 +103,48 @@ class DensitySettings:
 
         Args:
             features: (N, D) unit rows.
-            cameras: (N,) int, -1 where unknown.
+            cameras: as in `label`.
             radius: the largest distance kept, 0 to 1.
 
         Returns:
             (N, N) sparse, as `jaccard_graph`.
         """
-        words = self.at(features, cameras)._words(cameras)
-        encoded = {name: of for name, of in words.items() if name not in ("eps", "min_samples")}
-        return jaccard_graph(encode_images(features, **encoded), radius)
+        features, words = self._ready(features, cameras)
+        del words["eps"], words["min_samples"]
+        return jaccard_graph(encode_images(features, **words), radius)
 
     def explain(self, features: np.ndarray, cameras: np.ndarray | None = None) -> str:
         """Say what the distances of `label` look like, and what to change (see `explain`)."""
-        return explain(features, **self.at(features, cameras)._words(cameras))
+        features, words = self._ready(features, cameras)
+        return explain(features, **words)
 
     def at(self, features: np.ndarray, cameras: np.ndarray | None = None) -> "DensitySettings":
         """Give settings whose eps is a number: that of the share, if eps is 0.
 
         Args:
-            features: (N, D) unit rows.
-            cameras: (N,) int, -1 where unknown.
+            features: (N, D) unit rows, not centred yet.
+            cameras: as in `label`.
         """
+        return self._at(self.centred(features, cameras), cameras)
+
+    def centred(self, features: np.ndarray, cameras: np.ndarray | None) -> np.ndarray:
+        """Give the features (N, D) by which images are grouped (see `kernels.centring.centre`)."""
+        return centre(features, cameras, self.centring)
+
+    def _at(self, features: np.ndarray, cameras: np.ndarray | None) -> "DensitySettings":
         if self.eps or not self.share:
             return self
         words = replace(self, eps=0.5)._words(cameras)
         del words["eps"], words["min_samples"]
         eps = share_eps(features, settled(self, "share"), **words)
         return replace(self, eps=float(np.clip(eps, 1e-3, 1 - 1e-3)), camera_eps=0.0)
+
+    def _ready(
+        self, features: np.ndarray, cameras: np.ndarray | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Give features (N, D) as they are grouped, and the arguments of `jaccard_dbscan`."""
+        features = self.centred(features, cameras)
+        return features, self._at(features, cameras)._words(cameras)
 
     def remarks(self, images: int, cameras: np.ndarray) -> list[str]:
         """Say what these settings mean for the data at hand, where that may be unexpected.

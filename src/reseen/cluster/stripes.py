@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from reseen.checks import at_least, shares
+from reseen.checks import at_least, one_of, shares
+from reseen.kernels.centring import CENTRINGS, centre
 from reseen.kernels.dissimilarity import stripe_weights
 
 
@@ -24,8 +25,12 @@ class StripeSettings:
     camera_weight: float = 0.0
     """What images of one camera are farther apart (lambda_c); 0 leaves it out. SSL: 0.02; BUC:
     0."""
+    centring: str = "off"
+    """What is taken out of the features of each camera before images are compared: off (nothing),
+    mean, or deviation (mean and deviation). Published: off."""
 
     def __post_init__(self):
+        one_of(self, CENTRINGS, "centring")
         at_least(self, 1, "parts")
         at_least(self, 0, "camera_weight")
         shares(self, "part_weight")
@@ -34,6 +39,10 @@ class StripeSettings:
     def weights(self) -> np.ndarray:
         """Weights of the whole and of each stripe that counts."""
         return stripe_weights(self.parts, self.part_weight)
+
+    def centred(self, features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+        """Give the features (S, N, D) by which images are compared."""
+        return np.stack([centre(rows, cameras, self.centring) for rows in features])
 
     def cost(self, cameras: np.ndarray) -> dict[str, Any]:
         """Give what the kernels want to know of cameras (N,)."""

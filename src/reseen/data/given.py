@@ -10,7 +10,7 @@ import PIL.Image
 from reseen.data.pictures import BrokenPictureError, as_bytes, broken_said
 from reseen.data.reading import read
 from reseen.errors import DataError
-from reseen.records import Dataset, Image, distinct
+from reseen.records import Dataset, Image, camera_names, distinct
 
 Thing = Image | Path | str | PIL.Image.Image | np.ndarray
 """A record; a picture, a folder or a manifest by its path; a picture; or (H, W, 3) uint8, RGB."""
@@ -25,6 +25,8 @@ class Given(NamedTuple):
     """The pictures in memory as RGB, by these paths."""
     notes: tuple[str, ...]
     """What a user should know about how folders were read."""
+    cameras: tuple[str | None, ...] = ()
+    """The name of the camera of each record, None where it is unknown."""
 
 
 def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
@@ -38,23 +40,28 @@ def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
         DataError: there is nothing, or something is none of these or cannot be read.
     """
     if isinstance(things, Dataset):
-        return Given(distinct(things.train, things.query, things.gallery), {}, things.notes)
+        every = distinct(things.train, things.query, things.gallery)
+        return Given(every, {}, things.notes, tuple(camera_names(every, things.cameras)))
     images: list[Image] = []
     pictures: dict[Path, PIL.Image.Image] = {}
     notes: list[str] = []
+    cameras: list[str | None] = []
     one = isinstance(things, Thing) or not isinstance(things, Iterable)
     every: Any = [things] if one else things
     for place, thing in enumerate(every):
         if isinstance(thing, Image):
             images.append(thing)
+            cameras += camera_names([thing], {})
         elif isinstance(thing, Path | str):
             found = gather(read(thing))
             images += found.images
             notes += found.notes
+            cameras += found.cameras
         else:
             path = Path(f"picture-{place}")
             pictures[path] = _picture(thing, place)
             images.append(Image(path))
+            cameras.append(None)
     if not images:
         raise DataError("No pictures are given. Give paths, pictures, arrays or records of some.")
     if len(pictures) < sum(image.path in pictures for image in images):
@@ -62,7 +69,7 @@ def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
             "A record has the path picture-0 or the like, which stands for pictures in memory. "
             "Give the picture or array itself."
         )
-    return Given(tuple(images), pictures, tuple(notes))
+    return Given(tuple(images), pictures, tuple(notes), tuple(cameras))
 
 
 def _picture(thing: object, place: int) -> PIL.Image.Image:

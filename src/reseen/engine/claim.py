@@ -190,7 +190,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _came_later(old: Any, new: Any) -> bool:
     """Say whether a setting is off that a run of an older version could not know."""
-    return old is None and new in (False, 0.0)
+    return old is None and new in (False, 0.0, "off")
 
 
 def _same_place(one: Any, other: Any) -> bool:

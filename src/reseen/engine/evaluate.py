@@ -6,7 +6,7 @@ import numpy as np
 
 from reseen.data.check import unmatched
 from reseen.data.loading import Crops, Loading
-from reseen.engine.extract import extract, load
+from reseen.engine.extract import centred, extract, load
 from reseen.engine.progress import QUIET, Screen
 from reseen.errors import DataError, counted
 from reseen.metrics.agreement import agreement
@@ -19,6 +19,7 @@ from reseen.records import (
     Image,
     PseudoLabels,
     Ranking,
+    camera_names,
     cameras_of,
     distinct,
     people_of,
@@ -77,6 +78,21 @@ class Judge:
         Raises:
             DataError: there is nothing to search, or no query has a match.
         """
+        return self.compare(encoder, ("off",), rerank=rerank)["off"]
+
+    def compare(
+        self, encoder: Encoder, centrings: Sequence[str], *, rerank: bool = False
+    ) -> dict[str, Ranking]:
+        """Search by the same features, centred by camera in several ways.
+
+        Args:
+            encoder: as in `search`; has camera statistics if there is more than off.
+            centrings: some of off, mean and deviation.
+            rerank: as in `search`.
+
+        Raises:
+            DataError, SettingsError: as `search` and `centred`.
+        """
         data = self._dataset
         if not self.can_search:
             raise DataError(self.unsearchable)
@@ -84,7 +100,12 @@ class Judge:
             images = distinct(data.query, data.gallery)
             self._crops = load(images, encoder, self._loading, self._screen)
         features = extract(encoder, self._crops, track=self._screen.track("searching"))
-        return search(data, self._crops.images, features, rerank=rerank)
+        images = self._crops.images
+        cameras = camera_names(images, data.cameras)
+        return {
+            how: search(data, images, centred(encoder, features, cameras, how), rerank=rerank)
+            for how in centrings
+        }
 
 
 def search(

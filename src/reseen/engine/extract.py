@@ -12,9 +12,10 @@ from torch import Tensor
 
 from reseen.data.loading import SHOWN, Crops, Loading, decoded_bytes, thin
 from reseen.engine.progress import QUIET, UNTRACKED, Screen, Track
-from reseen.errors import counted
+from reseen.errors import SettingsError, counted
+from reseen.kernels.centring import CENTRINGS, LEAST, CameraStatistics, covered, moments
 from reseen.nets.encoder import Encoder
-from reseen.records import Image
+from reseen.records import Image, camera_names, cameras_of
 
 
 def load(
@@ -58,6 +59,62 @@ def load(
     if len(crops.broken) > SHOWN:
         screen.say(f"  left out, cannot be read: {len(crops.broken) - SHOWN} more")
     return crops.to(encoder.device)
+
+
+def camera_statistics(
+    images: Sequence[Image], features: np.ndarray, names: Mapping[int, str]
+) -> CameraStatistics:
+    """Measure what an encoder makes of each camera; nobody needs to know who is who.
+
+    Args:
+        images: N training crops, of two cameras or more with LEAST crops (`covered`).
+        features: (N, D) unit rows, in their order.
+        names: of the cameras, by number (`Dataset.cameras`).
+    """
+    cameras = cameras_of(images)
+    told = dict(zip(cameras.tolist(), camera_names(images, names), strict=True))
+    known = (told[camera] or "" for camera in covered(cameras).tolist())
+    return CameraStatistics(tuple(known), moments(features, cameras))
+
+
+def centred(
+    encoder: Encoder, features: np.ndarray, cameras: Sequence[str | None], how: str
+) -> np.ndarray:
+    """Centre features by what the encoder has learnt of cameras.
+
+    Args:
+        encoder: gives its camera statistics.
+        features: (N, D) unit rows.
+        cameras: N names of their cameras, None where unknown (`camera_names`).
+        how: off, mean or deviation.
+
+    Returns:
+        (N, D) unit rows.
+
+    Raises:
+        SettingsError: as `statistics_for`.
+    """
+    found = statistics_for(encoder, how)
+    return features if found is None else found.centred(features, cameras, how)
+
+
+def statistics_for(encoder: Encoder, how: str) -> CameraStatistics | None:
+    """Give the camera statistics by which features are centred, None where how is off.
+
+    Raises:
+        SettingsError: the encoder has none, or how is not off, mean or deviation.
+    """
+    if how == "off":
+        return None
+    if how not in CENTRINGS:
+        raise SettingsError(f"centring is {how!r}. Use one of: {', '.join(CENTRINGS)}.")
+    if encoder.camera_statistics is None:
+        raise SettingsError(
+            f"centring is {how!r}, and this encoder has no camera statistics. A training run keeps "
+            f"them where two cameras or more have {LEAST} training crops each: leave centring out, "
+            "or say whose cameras to learn (--centring-from DATA)."
+        )
+    return encoder.camera_statistics
 
 
 def default_batch(encoder: Encoder) -> int:

@@ -8,7 +8,7 @@ training images, so that other pictures under the same names are noticed.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from math import isfinite
@@ -25,7 +25,7 @@ from reseen.engine.auto import work_out
 from reseen.engine.claim import check_pictures, claim
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
-from reseen.engine.extract import extract, load
+from reseen.engine.extract import camera_statistics, extract, load
 from reseen.engine.files import write_text, written
 from reseen.engine.folder import (
     IMAGES,
@@ -42,6 +42,7 @@ from reseen.engine.progress import QUIET, Screen, Track, duration
 from reseen.engine.settings import automatic, flat, varied
 from reseen.engine.signs import SCORE, best_round, progress, signs
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError, counted
+from reseen.kernels.centring import centre, covered
 from reseen.metrics.agreement import stability
 from reseen.metrics.neighbourhood import shared_neighbours
 from reseen.nets import encoder as encoders
@@ -77,6 +78,7 @@ class Run:
         screen: where to say how it goes.
         start: checkpoint whose encoder the run begins with.
         images: what it is to learn from, to name pictures that have come or gone since it began.
+        cameras: names of the cameras, by number, where the data gives them.
 
     Raises:
         SettingsError: the folder holds another run, or something else.
@@ -96,6 +98,7 @@ class Run:
         screen: Screen = QUIET,
         start: Path | None = None,
         images: Sequence[Image] = (),
+        cameras: Mapping[int, str] | None = None,
     ):
         self.folder = folder
         self.seed = check_seed(seed)
@@ -106,6 +109,7 @@ class Run:
         self._evaluate_every = evaluate_every
         self._loading = loading
         self._start = start
+        self._cameras = cameras or {}
         self._images: tuple[Image, ...] = ()
         self._crops: Crops | None = None
         self._checksums: dict[str, torch.Tensor] = {}
@@ -207,6 +211,7 @@ class Run:
         names = automatic(method)
         if names and "automatic" not in self._facts:
             features = extract(encoder, crops, track=self.track("extracting"))
+            features = centre(features, crops.cameras, flat(method).get("centring", "off"))
             found = survey(features, crops.cameras)
             self._facts["automatic"] = {
                 "settings": work_out(names, found, epochs_in_a_round="rounds" in flat(method)),
@@ -343,19 +348,36 @@ class Run:
         write_text(self.folder / name, "".join(paths))
         return crops
 
-    def _measure(self, encoder: Encoder, searched: bool = True) -> None:
-        """Log how good an encoder is: by its search, and by what needs no labels."""
-        if searched and self._judge and self._judge.can_search:
-            self.log(**self._search(self._judge, encoder))
-        if "automatic" in self._facts and self._crops:
-            features = extract(encoder, self._crops, track=self.screen.track("scoring"))
-            count = round(self._facts["automatic"]["survey"]["per_person"])
-            self.log(**{SCORE: shared_neighbours(features, count, self._crops.cameras)})
+    def _measure(self, encoder: Encoder, searched: bool = True, last: bool = False) -> None:
+        """Log how good an encoder is: by its search, and by what needs no labels.
+
+        Where features of the training crops are at hand for it, or their pass is small beside that
+        of a search, they also say what the encoder makes of each camera.
+        """
+        judge = self._judge if searched and self._judge and self._judge.can_search else None
+        scored, crops = "automatic" in self._facts, self._crops
+        encoder.camera_statistics = None  # they were of other weights
+        known = crops is not None and len(covered(crops.cameras)) > 0
+        if crops and (scored or (known and (judge or last))):
+            features = extract(encoder, crops, track=self.screen.track("scoring"))
+            if known:
+                of = camera_statistics(crops.images, features, self._cameras)
+                encoder.camera_statistics = of
+            if scored:
+                count = round(self._facts["automatic"]["survey"]["per_person"])
+                self.log(**{SCORE: shared_neighbours(features, count, crops.cameras)})
+        if judge:
+            self.log(**self._search(judge, encoder))
 
     def _search(self, judge: Judge, encoder: Encoder) -> dict[str, float]:
         began = time.monotonic()
-        ranking = judge.search(encoder)
-        return {**ranking.summary(), "searching_seconds": time.monotonic() - began}
+        if encoder.camera_statistics is None:
+            numbers = judge.search(encoder).summary()
+        else:
+            plain, centred = judge.compare(encoder, ("off", "mean")).values()
+            more = {f"{name}_centred": centred.summary()[name] for name in ("mAP", "rank1")}
+            numbers = plain.summary() | more
+        return {**numbers, "searching_seconds": time.monotonic() - began}
 
     def _searching(self, total: int) -> float:
         """Estimate the seconds that all searches still take, each like the last one."""
@@ -368,7 +390,7 @@ class Run:
     def _finish(self, parts: dict[str, Any], last: bool) -> None:
         self.log(**parts["encoder"].gauges())
         due = self._evaluate_every and self.round % self._evaluate_every == 0
-        self._measure(parts["encoder"], searched=bool(due or last))
+        self._measure(parts["encoder"], searched=bool(due or last), last=last)
         if not all(bool(weight.isfinite().all()) for weight in parts["encoder"].parameters()):
             raise ReseenError(
                 f"Weights became infinite in round {self.round}, which is not kept. Start again "

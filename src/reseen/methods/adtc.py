@@ -160,6 +160,7 @@ class ADTC:
         """Group images (N) by features (N, D): Sec. 3.3, or one of the two to compare with."""
         if self.labelling == "dbscan":
             return self.density.label(features, cameras)
+        features = self.density.centred(features, cameras)
         sought: Any = dict(clusters=self.clusters, p=self.p, k1=self.density.k1, k2=self.density.k2)
         if sought["clusters"] > len(features):
             raise SettingsError(

@@ -91,10 +91,11 @@ class BUC:
             if later:
                 track = run.track("extracting")
                 features = extract_parts(encoder, crops, len(weights) - 1, track=track)
+                compared = self.stripes.centred(features, crops.cameras)
                 merged, limit = merge(
-                    *(features, weights, labels.ids, merges), size_weight=self.size_weight, **cost
+                    *(compared, weights, labels.ids, merges), size_weight=self.size_weight, **cost
                 )
-                nearer = nearer_share(features, weights, limit, run.rng("pairs"), **cost)
+                nearer = nearer_share(compared, weights, limit, run.rng("pairs"), **cost)
                 run.log(nearer=nearer)
                 if self.stop and nearer > self.stop:
                     run.end("the next clusters to merge are as far apart as strangers")

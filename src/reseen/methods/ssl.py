@@ -123,6 +123,7 @@ class SSL:
         if not self.k:
             return np.arange(len(crops))[:, None]  # itself alone: the hard target
         cost = self.stripes.cost(crops.cameras)
-        reliable, _ = least_dissimilar(features, weights, self.k, **cost)
+        compared = self.stripes.centred(features, crops.cameras)
+        reliable, _ = least_dissimilar(compared, weights, self.k, **cost)
         run.neighbours(reliable)
         return reliable

@@ -3,11 +3,13 @@
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reseen.errors import CheckpointError, SettingsError
+from reseen.kernels.centring import CameraStatistics
 from reseen.nets import backbones
 from reseen.nets.attention import attention, check_attention
 from reseen.nets.attention.gate import Gate
@@ -88,6 +90,9 @@ class Encoder(nn.Module):
     std: Tensor
     precision: str = "float32"
     """Of the backbone: float32 or bfloat16; everything behind it is float32."""
+    camera_statistics: CameraStatistics | None = None
+    """What these weights make of each camera of the training crops, where that was measured; who
+    changes the weights takes it away."""
 
     def __init__(self, settings: EncoderSettings, backbone: backbones.Backbone):
         super().__init__()
@@ -286,8 +291,12 @@ _AGREE = ("backbone", "last_stride", "mean", "std", "options")
 
 
 def save(encoder: Encoder) -> dict:
-    """Give what `load` needs to make this encoder again: its settings and weights."""
-    return {"encoder_settings": asdict(encoder.settings), "encoder": encoder.state_dict()}
+    """Give what `load` needs to make this encoder again: settings, weights, camera statistics."""
+    state = {"encoder_settings": asdict(encoder.settings), "encoder": encoder.state_dict()}
+    if of := encoder.camera_statistics:
+        moments = torch.from_numpy(of.moments)
+        state["camera_statistics"] = {"names": list(of.names), "moments": moments}
+    return state
 
 
 def load(path: Path) -> Encoder:
@@ -301,6 +310,7 @@ def load(path: Path) -> Encoder:
     try:
         encoder = build(replace(settings, weights="none"))
         encoder.load_state_dict(state["encoder"])
+        encoder.camera_statistics = _camera_statistics(state, encoder.dimensions)
     except _SPOILT as error:
         raise _unfit(path, error) from error
     encoder.settings = settings
@@ -312,6 +322,16 @@ def _settings(state: dict, path: Path) -> EncoderSettings:
         return EncoderSettings(**state["encoder_settings"])
     except _SPOILT as error:
         raise _unfit(path, error) from error
+
+
+def _camera_statistics(state: dict, dimensions: int) -> CameraStatistics | None:
+    found = state.get("camera_statistics")
+    if found is None:
+        return None
+    names, moments = tuple(map(str, found["names"])), np.asarray(found["moments"], np.float32)
+    if moments.shape[2:] != (dimensions,) or not np.isfinite(moments).all():
+        raise ValueError(f"camera statistics of shape {moments.shape}")
+    return CameraStatistics(names, moments)
 
 
 _SPOILT = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SettingsError)

@@ -79,6 +79,7 @@ FORMS = {
 
 RESULTS = {
     **dict(mAP="mAP", rank1="rank-1", rank5="rank-5", rank10="rank-10", mINP="mINP"),
+    **dict(mAP_centred="mAP centred", rank1_centred="rank-1 centred"),
     **dict(clusters="clusters", noise="noise", nmi="NMI", nmi_labelled="NMI without noise"),
     **dict(ari="ARI", pairwise_f="pairwise F"),
     "stability": "stability",

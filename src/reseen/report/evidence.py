@@ -25,7 +25,7 @@ from reseen.engine.folder import (
 from reseen.engine.progress import QUIET, Screen
 from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.nets.encoder import Encoder
-from reseen.records import NOISE, Dataset, Image, PseudoLabels, Ranking, distinct
+from reseen.records import NOISE, Dataset, Image, PseudoLabels, Ranking, camera_names, distinct
 from reseen.training import is_shipped, load
 
 
@@ -64,12 +64,14 @@ class Evidence:
         data: what it learnt from, with its queries and gallery; without it the training images
             are those that the run names, and nothing is known of their cameras and people.
         title: names the run; by default its folder does.
+        centring: mean, deviation or off, as in `training.extract`; needs the data, which tells the
+            cameras.
         device, loading: as in `training.load` and `training.extract`.
         screen: where to show progress.
 
     Raises:
         CheckpointError: the folder holds no run.
-        SettingsError: there is neither a run nor data.
+        SettingsError: there is neither a run nor data, or centring without data.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Evidence:
         data: Dataset | None = None,
         *,
         title: str = "",
+        centring: str = "off",
         device: Device | None = None,
         loading: Loading | None = None,
         screen: Screen = QUIET,
@@ -85,6 +88,12 @@ class Evidence:
         self.folder = Path(folder)
         self.data = data
         self.title = (title or self.folder.resolve().name).encode(errors="replace").decode()
+        self.centring = centring
+        if centring != "off" and data is None:
+            raise SettingsError(
+                f"centring is {centring!r}, and without data no camera is known. Give the data too "
+                "(--data DATA), or leave centring out."
+            )
         self.shipped = is_shipped(self.folder)
         if self.shipped and not (data and data.train):
             raise SettingsError(
@@ -220,6 +229,9 @@ class Evidence:
             crops = extraction.load(new, self.encoder, self._loading, self.screen)
             track = self.screen.track("extracting")
             rows = extraction.extract(self.encoder, crops, track=track)
+            if self.centring != "off" and self.data:
+                cameras = camera_names(crops.images, self.data.cameras)
+                rows = extraction.centred(self.encoder, rows, cameras, self.centring)
             self._features |= dict(zip((i.path for i in crops.images), rows, strict=True))
             self._frames |= {image.path: image.frames for image in crops.images}
         return [i for i, image in enumerate(images) if image.path in self._features]

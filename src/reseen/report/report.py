@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from os.path import commonpath
 from pathlib import Path
+from typing import Any
 
 from reseen.data.loading import Loading
 from reseen.engine.cam import check_stages
 from reseen.engine.device import Device
+from reseen.engine.extract import statistics_for
 from reseen.engine.files import check_out, refuse_inside
 from reseen.engine.folder import damaged_metrics, read_paths
 from reseen.engine.progress import Screen
@@ -58,6 +60,7 @@ def write_report(
     points: int = POINTS,
     stages: Sequence[str] = (),
     false_match_rate: float = RATE,
+    centring: str = "off",
     device: Device | None = None,
     loading: Loading | None = None,
     quiet: bool = False,
@@ -79,6 +82,7 @@ def write_report(
         points: images on the maps.
         stages: parts of the backbone whose class activation maps are shown; the main ones if none.
         false_match_rate: share of the pairs of different people that may match at the threshold.
+        centring: mean, deviation or off, as in `training.extract`.
         device: where to compute.
         loading: how pictures are read.
         quiet: say nothing.
@@ -112,11 +116,14 @@ def write_report(
     roots = {data.root} if data else set()
     for root in roots.union(*({p.parent for p in read_paths(folder)} for folder in folders)):
         refuse_inside(path, root)
+    reading: Any = dict(device=device, loading=loading, screen=screen)
     evidence = [
-        Evidence(folder, data, title=title, device=device, loading=loading, screen=screen)
+        Evidence(folder, data, title=title, centring=centring, **reading)
         for folder, title in zip(folders, titles(folders), strict=True)
     ]
     for run in evidence:
+        if run.trained:
+            statistics_for(run.encoder, centring)
         if stages and run.trained:
             check_stages(run.encoder, stages)
     kept = Thumbnails(blur=blur, pictures=pictures)
@@ -172,6 +179,11 @@ def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
         )
     if any(run.first_frames for run in runs):
         said.append("Of tracklets only the first frames are known, and stand for the whole.")
+    if runs[0].centring != "off":
+        said.append(
+            f"Features are centred by camera ({runs[0].centring}), by what each run learnt of its "
+            "cameras; the curves of the runs are not."
+        )
     said += [
         f"{counted(run.left_out, 'training image')} of {run.title} cannot be read: left out."
         for run in runs

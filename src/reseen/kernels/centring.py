@@ -1,0 +1,145 @@
+"""Camera centring: what a camera adds to all of its features is taken out again, without labels.
+
+With x a unit feature, m the mean of all training crops and m_c that of the crops of its camera:
+
+    mean        z = unit(x - m_c + m)
+    deviation   z = unit((x - m_c) / s_c)
+
+where s_c is the standard deviation of each number of these features. A crop of an unknown camera
+takes the mean and the deviation of all crops, so that `mean` leaves it as it is. Nobody needs to
+know who is who, and one picture needs nothing but its own camera.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reseen.errors import SettingsError
+
+CENTRINGS = ("off", "mean", "deviation")
+"""What is taken out of features: nothing, the camera's mean, or its mean and deviation."""
+
+LEAST = 50
+"""Training crops of a camera below which its own mean says little: it then counts as unknown."""
+
+_MOST = 3.0
+"""How many times larger or smaller than that of all crops a camera's deviation may be."""
+
+_STILL = 1e-3
+"""Share of the usual deviation up to which a number of the features says nothing: it is left out
+where deviations divide."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraStatistics:
+    """What an encoder makes of each camera; it belongs to the weights that it was learnt with.
+
+    Args:
+        names: C cameras, each with LEAST training crops or more.
+        moments: (1 + C, 2, D) float32, the mean and the standard deviation of the features: first
+            of all crops, then of each camera's.
+    """
+
+    names: tuple[str, ...]
+    moments: np.ndarray
+
+    def __post_init__(self):
+        shape = self.moments.shape
+        if len(shape) != 3 or shape[:2] != (1 + len(self.names), 2):
+            raise ValueError(f"moments of {len(self.names)} cameras have the shape {shape}")
+
+    def centred(self, features: np.ndarray, cameras: Sequence[str | None], how: str) -> np.ndarray:
+        """Centre features by what was learnt of their cameras.
+
+        Args:
+            features: (N, D) unit rows.
+            cameras: N names; None, and any other than `names`, is an unknown camera.
+            how: one of CENTRINGS.
+
+        Returns:
+            (N, D) float32 unit rows.
+
+        Raises:
+            SettingsError: how is none of CENTRINGS.
+        """
+        place = {name: row for row, name in enumerate(self.names, 1)}
+        return _centred(features, np.array([place.get(c, 0) for c in cameras]), self.moments, how)
+
+
+def covered(cameras: np.ndarray) -> np.ndarray:
+    """Give the cameras that centring can tell apart.
+
+    Args:
+        cameras: (N,) int, -1 where unknown.
+
+    Returns:
+        (C,) those with LEAST crops or more, ascending; none where there are fewer than two.
+    """
+    known, counts = np.unique(cameras[cameras >= 0], return_counts=True)
+    known = known[counts >= LEAST]
+    return known if len(known) > 1 else known[:0]
+
+
+def moments(features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    """Measure the features of training crops.
+
+    Args:
+        features: (N, D) unit rows.
+        cameras: (N,) int, -1 where unknown.
+
+    Returns:
+        (1 + C, 2, D) float32: mean and standard deviation, of all crops, then of each of the
+        cameras that are `covered`.
+    """
+    parts = [features, *(features[cameras == camera] for camera in covered(cameras))]
+    both = [(part.mean(0, np.float64), part.std(0, np.float64)) for part in parts]
+    return np.array(both, np.float32)
+
+
+def centre(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.ndarray:
+    """Centre features by what they say of their cameras themselves, as for clustering.
+
+    Args:
+        features: (N, D) unit rows.
+        cameras: (N,) int, -1 where unknown; None: all unknown. One with fewer than LEAST crops
+            counts as unknown.
+        how: one of CENTRINGS.
+
+    Returns:
+        (N, D) float32 unit rows; the features themselves where how is off.
+
+    Raises:
+        SettingsError: how is none of CENTRINGS, or fewer than two cameras have enough crops.
+    """
+    if how == "off":
+        return features
+    known = np.empty(0) if cameras is None else covered(cameras)
+    if cameras is None or not len(known):
+        raise SettingsError(
+            f"centring is {how!r}, and there are no two cameras with {LEAST} crops or more. Leave "
+            "it out, or say which camera took each image (reseen data check)."
+        )
+    places = (cameras[:, None] == known) @ np.arange(1, len(known) + 1)
+    return _centred(features, places, moments(features, cameras), how)
+
+
+def _centred(features: np.ndarray, places: np.ndarray, moments: np.ndarray, how: str) -> np.ndarray:
+    """Centre each row (N, D) by the moments at its place."""
+    if how not in CENTRINGS:
+        raise SettingsError(f"centring is {how!r}. Use one of: {', '.join(CENTRINGS)}.")
+    out = np.array(features, np.float32)
+    if how == "off":
+        return out
+    mean, spread = moments[0]
+    for place, (own, own_spread) in enumerate(moments):
+        rows = out[places == place] - own
+        if how == "mean":
+            rows += mean
+        else:
+            still = spread <= _STILL * np.sqrt(np.square(spread).mean())
+            rows /= np.where(still, np.inf, np.clip(own_spread, spread / _MOST, spread * _MOST))
+        if place or how == "deviation":  # of unknown cameras only what was subtracted comes back
+            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+            out[places == place] = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return out
