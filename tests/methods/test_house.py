@@ -64,7 +64,7 @@ def test_each_part_alone_changes_what_is_learnt_and_logs_its_loss(
 
 def test_parts_that_need_cameras_do_nothing_without(town, tmp_path, quick):
     blind = replace(town, train=tuple(replace(image, camera=None) for image in town.train))
-    without = dict(proxy_weight=0.0, camera_aware=False)
+    without = dict(proxy_weight=0.0, camera_aware=False, centring="off")
     runs = [quick("house"), quick("house", **without)]
     results = [weights(learn(run, blind, tmp_path / str(n))) for n, run in enumerate(runs)]
     assert torch.equal(*results)

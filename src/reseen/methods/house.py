@@ -2,7 +2,8 @@
 
 Each round:
 1. the teacher, the mean of the encoder's past weights, makes the features of all images;
-2. k-reciprocal Jaccard distances, camera-aware where cameras are known, and DBSCAN give clusters;
+2. where cameras are known each camera's mean is taken out of them, and k-reciprocal Jaccard
+   distances are camera-aware; DBSCAN gives clusters;
 3. memories start: a mean prototype a cluster and a hard one, a proxy for each cluster and camera,
    and the last images of each cluster;
 4. batches of P clusters x V images. Each image is pulled to its own cluster's prototypes, to what
@@ -10,7 +11,7 @@ Each round:
    cluster's farthest image; after each step the teacher and the memories follow.
 
 The teacher is judged, and is what the run gives. With all parts off this is Cluster Contrast, bit
-for bit: teacher false, prototypes 1, all weights 0, camera_aware false.
+for bit: teacher false, prototypes 1, all weights 0, camera_aware false, centring off.
 
 Sources: Cluster Contrast (Dai et al., ACCV 2022); mean teacher (Tarvainen and Valpola, NeurIPS
 2017); CA-Jaccard (Chen et al., CVPR 2024); two prototypes and many instances (Zou et al., DCMIP,
@@ -60,7 +61,7 @@ class House:
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     density: DensitySettings = field(
-        default_factory=partial(DensitySettings, camera_aware=True, camera_eps=0.05)
+        default_factory=partial(DensitySettings, camera_aware=True, centring="mean")
     )
     batches: BatchSettings = field(default_factory=BatchSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
@@ -171,9 +172,9 @@ class House:
 
                 terms = {"clusters": self._clusters(vectors, memory, hard, targets)}
                 if near is not None:
-                    seen = (v @ memory.centres.T / self.temperature for v in (vectors, taught))
+                    towards = memory.centres.T / self.temperature
                     apart = _distances(near, positions).to(encoder.device)
-                    terms |= self._refined(*seen, targets, apart)
+                    terms |= self._refined(vectors @ towards, taught @ towards, targets, apart)
                 if proxies:
                     terms["proxies"] = inter_camera(
                         *(vectors, proxies.centres, proxies.clusters, proxies.cameras),

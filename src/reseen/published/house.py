@@ -13,6 +13,7 @@ OFF = {
     "proxy_weight": 0.0,
     "instance_weight": 0.0,
     "camera_aware": False,
+    "centring": "off",
 }
 """All parts off: Cluster Contrast."""
 
@@ -21,15 +22,16 @@ PARTS = {
     "prototypes": {"prototypes": 2},
     "refined": {"refined_weight": 1.0, "agreement_weight": 1.0},
     "instances": {"instance_weight": 1.0},
+    "centring": {"centring": "mean"},
     "camera-aware": {"camera_aware": True},
     "proxies": {"proxy_weight": 0.5},
 }
 """What turns a part on."""
 
-CAMERAS = ("camera-aware", "proxies")
+CAMERAS = ("centring", "camera-aware", "proxies")
 """Parts that need cameras."""
 
-ON = ("teacher", "prototypes", "refined", "camera-aware", "proxies")
+ON = ("teacher", "prototypes", "refined", "centring", "camera-aware", "proxies")
 """Parts that are on by default."""
 
 
