@@ -16,7 +16,7 @@ from reseen.checks import AUTO, Auto, at_least, one_of, settled
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError, counted
 from reseen.kernels.approximate import nearest_approximate
-from reseen.kernels.centring import CENTRINGS, centre
+from reseen.kernels.centring import CENTRINGS, LEAST, centre, covered
 from reseen.kernels.components import density_labels
 from reseen.kernels.jaccard import jaccard_graph, jaccard_kth, smallest_mean
 from reseen.kernels.joined import nearest_by_camera
@@ -62,7 +62,8 @@ class DensitySettings:
     cameras are known."""
     centring: str = "off"
     """What is taken out of the features of each camera before images are grouped: off (nothing),
-    mean, or deviation (mean and deviation). Published methods: off."""
+    mean, or deviation (mean and deviation). Nothing where no two cameras have 50 crops. Published
+    methods: off."""
     neighbours: str = "exact"
     """exact or approximate (at least 98 % of them, much sooner where there are very many images);
     auto chooses by the number of images."""
@@ -128,8 +129,12 @@ class DensitySettings:
         return self._at(self.centred(features, cameras), cameras)
 
     def centred(self, features: np.ndarray, cameras: np.ndarray | None) -> np.ndarray:
-        """Give the features (N, D) by which images are grouped (see `kernels.centring.centre`)."""
-        return centre(features, cameras, self.centring)
+        """Give the features (N, D) by which images are grouped (see `kernels.centring.centre`).
+
+        They are as they came where no two cameras have crops enough.
+        """
+        known = cameras is not None and len(covered(cameras))
+        return centre(features, cameras, self.centring) if known else features
 
     def _at(self, features: np.ndarray, cameras: np.ndarray | None) -> "DensitySettings":
         if self.eps or not self.share:
@@ -158,6 +163,11 @@ class DensitySettings:
             said.append(
                 "No two cameras are known, so the distances are plain ones, whatever camera_aware "
                 "and camera_quota say. To say which camera took each image: reseen data check."
+            )
+        if self.centring != "off" and not len(covered(cameras)):
+            said.append(
+                f"No two cameras have {LEAST} crops or more, so centring takes nothing out of the "
+                "features."
             )
         if images >= MANY and self.neighbours == "exact":
             said.append(

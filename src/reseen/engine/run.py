@@ -211,7 +211,8 @@ class Run:
         names = automatic(method)
         if names and "automatic" not in self._facts:
             features = extract(encoder, crops, track=self.track("extracting"))
-            features = centre(features, crops.cameras, flat(method).get("centring", "off"))
+            if len(covered(crops.cameras)):
+                features = centre(features, crops.cameras, flat(method).get("centring", "off"))
             found = survey(features, crops.cameras)
             self._facts["automatic"] = {
                 "settings": work_out(names, found, epochs_in_a_round="rounds" in flat(method)),
