@@ -219,6 +219,19 @@ def test_it_learns_in_bfloat16(town, tmp_path, quick, name, given):
     assert encoder.precision == "bfloat16" and weights(encoder).isfinite().all()
 
 
+@pytest.mark.parametrize("name", [name for name in CLUSTERED if name != "conslearn"])
+def test_a_teacher_is_the_result_and_resumes(town, tmp_path, quick, monkeypatch, name, given):
+    """ConsLearn has a mean network of its own."""
+    method = quick(name, teacher=True, teacher_momentum=0.5, eps=0.4)
+    whole = learn(method, town, tmp_path / "whole", evaluate_every=0, **given)
+    student = torch.load(checkpoint(tmp_path / "whole", "last"), weights_only=True)["student"]
+    assert not torch.equal(student["neck.weight"], whole.neck.weight)
+    with stopped_in_round_two(monkeypatch):
+        learn(method, town, tmp_path / "again", evaluate_every=0, **given)
+    learn(method, town, tmp_path / "again", evaluate_every=0, **given)
+    assert same(state(tmp_path / "whole"), state(tmp_path / "again"))
+
+
 @pytest.mark.parametrize("name", CLUSTERED)
 def test_no_clusters_explain_themselves(town, tmp_path, quick, name, given):
     few = dict(clusters=1) if name == "adtc" else dict(eps=0.01, min_samples=6)
