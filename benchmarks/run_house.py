@@ -52,8 +52,8 @@ def halves(images: tuple[Image, ...]) -> dict[str, list[Image]]:
     return cut
 
 
-def view(data: Dataset, cameras: bool, folder: Path) -> Path:
-    """Write the cut as a manifest; without cameras, training images do not say theirs."""
+def view(data: Dataset, folder: Path) -> Path:
+    """Write the cut of the training images as a manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "manifest.csv"
     with path.open("w", newline="") as file:
@@ -61,8 +61,7 @@ def view(data: Dataset, cameras: bool, folder: Path) -> Path:
         writer.writerow(["path", "camera", "person", "split"])
         for split, images in halves(data.train).items():
             for image in images:
-                camera = image.camera if cameras or split != "train" else ""
-                writer.writerow([image.path.resolve(), camera, image.person, split])
+                writer.writerow([image.path.resolve(), image.camera, image.person, split])
     return path
 
 
@@ -73,7 +72,7 @@ def main(which: str, name: str, *options: str) -> None:
         method, words = words[1], words[2:]
     data = Path(os.environ["RESEEN_DATA"]) / "market-half"
     if which == "dev":
-        data = view(read(data), True, RUNS / "dev")
+        data = view(read(data), RUNS / "dev")
     given = {word for word in words if word.startswith("--")}
     ground = GROUND + BUDGET
     pairs = zip(ground[::2], ground[1::2], strict=True)
