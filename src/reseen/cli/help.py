@@ -16,10 +16,13 @@ GROUPS = {
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
     "stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
-    "part-weight camera-weight",
+    "part-weight camera-weight centring camera-eps camera-quota neighbours",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "
-    "memory-update memory-momentum table-momentum mean-momentum mean-ages",
+    "memory-update memory-momentum table-momentum mean-momentum mean-ages teacher "
+    "teacher-momentum prototypes refined-weight refined-own refined-radius refined-temperature "
+    "refined-farther agreement-weight proxy-weight proxy-temperature proxy-negatives "
+    "proxy-momentum instance-weight instances instance-start",
     "Attention": "attention width reduction gate specific levels place heads keys groups",
     "Encoder": "encoder",
     "Augmentation": "augment",
