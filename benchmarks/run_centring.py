@@ -2,11 +2,11 @@
 
     RESEEN_DATA=FOLDER ./dev bench centring [RUN ...]
 
-FOLDER holds market-half. An encoder (a run, or reseen-tiny, which ships) learns the cameras from the
-training half, without people; then the test half is searched and the training half clustered, plain
-and centred. Rows go to results/centring.csv: mAP and rank-1, the same re-ranked, and for each eps
-precision, recall and F of pairs of one cluster, and the share of true pairs by two cameras that are
-in one cluster.
+FOLDER holds market-half. An encoder (a run, or reseen-tiny, which ships) learns the cameras from
+the training half, without people; then the test half is searched and the training half clustered,
+plain and centred. Rows go to results/centring.csv: mAP and rank-1, the same re-ranked, and for each
+eps precision, recall and F of pairs of one cluster, and the share of true pairs by two cameras that
+are in one cluster.
 """
 
 import os

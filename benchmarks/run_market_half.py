@@ -18,12 +18,19 @@ from record import RESULTS, record, summary
 
 from reseen.engine.folder import read_facts, read_metrics
 
-SETTINGS = Path(__file__).parents[1] / "examples" / "settings"
+SETTINGS = [
+    *("--epochs", "40", "--iterations", "50", "--views", "8", "--eps", "0.55"),
+    *("--encoder.height", "128", "--encoder.width", "64", "--encoder.ghost-group", "0"),
+]
 IMAGENET = "weights/squeezenet1_1_imagenet.pth", "weights/mobilenetv2_100_imagenet.pth"
 STARTS = {
-    "squeezenet": [IMAGENET[0]],
+    "squeezenet": [
+        IMAGENET[0],
+        *("--encoder.backbone", "squeezenet1_1", "--encoder.last-stride", "2"),
+    ],
     "mobilenet": [
         IMAGENET[1],
+        *("--encoder.backbone", "mobilenetv2_100"),
         *("--encoder.options.pad_type", "same"),
         *("--encoder.mean", "0.5", "0.5", "0.5", "--encoder.std", "0.5", "0.5", "0.5"),
     ],
@@ -35,7 +42,7 @@ def main(start: str = "squeezenet", seed: str = "0", *more: str) -> None:
     weights, *options = STARTS[start]
     run = Path("runs") / "-".join(["market_half", start, seed, *(w.strip("-") for w in more)])
     words = ["train", "cluster-contrast", str(data / "market-half"), "--out", str(run)]
-    words += ["--config", str(SETTINGS / f"{start}_cpu.toml"), "--seed", seed]
+    words += [*SETTINGS, "--seed", seed]
     words += ["--encoder.weights", str(data / weights), *options, "--evaluate-every", "1", *more]
     subprocess.run([sys.executable, "-m", "reseen", *words], check=True)
     rows = read_metrics(run)

@@ -6,7 +6,7 @@
 
 FOLDER holds market-half (NOT the published protocol, see run_market_half.py), cuhk03-source and
 weights. All variants of a method share its short schedule in benchmarks/every_cpu.toml:
-SqueezeNet, unless another is named, from ImageNet at 128 x 64, 5 to 12 rounds. With a source the
+SqueezeNet, unless another is named, from ImageNet at 128 x 64, 4 to 8 rounds. With a source the
 run begins with supervised training on it, of that seed, once for all methods; towns of invented
 people (town-a, town-b) are drawn where they are named. The run stays in runs/methods or runs/adapt
 and goes on where it stopped; when it is done a row goes to benchmarks/results/methods.csv or

@@ -65,6 +65,15 @@ def tiny() -> Encoder:
     return load("reseen-tiny")
 
 
+def test_a_start_is_adapted_to_pictures(tiny, town):
+    adapted = load("reseen-tiny", adapt_norm=town, quiet=True)
+    for norm in ("neck", "backbone.net.bn1"):
+        of, before = (net.get_submodule(norm).running_mean for net in (adapted, tiny))
+        assert not torch.allclose(of, before)
+    gallery = replace(town, train=())  # nothing to train on: the pictures that there are
+    assert load("reseen-tiny", adapt_norm=gallery, quiet=True).neck.running_mean.any()
+
+
 def test_the_shipped_encoder_goes_by_its_name(tiny, town, tmp_path, monkeypatch):
     settings = tiny.settings
     assert (settings.height, settings.width, settings.last_stride) == (128, 64, 1)

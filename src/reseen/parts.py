@@ -6,7 +6,7 @@ the rest are functions and classes that do not know each other.
 - What a method works with: Run, Image, Crops, Encoder, EncoderSettings.
 - Features: extract (of the crops that `run.load` gives), extract_parts.
 - Pseudo-labels: PseudoLabels, NOISE, DensitySettings, jaccard_dbscan, share_eps, kmeans, two_stage,
-  merge, by_appearance.
+  merge, by_appearance, centre.
 - Batches: BatchSettings, identity_batches, epoch_batches, augmented, AugmentSettings, augment.
 - Memory: MemorySettings, ClusterMemory, TableSettings, LookupTable, cluster_means, MeanNetwork,
   CameraProxies, InstanceMemory.
@@ -28,6 +28,7 @@ from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_parts
 from reseen.engine.run import Run
 from reseen.engine.step import ScheduleSettings, SgdSettings, averaged, set_rate, step
+from reseen.kernels.centring import centre
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.consistency import consistency
 from reseen.losses.contrastive import cluster_nce
@@ -64,6 +65,7 @@ __all__ = [
     "two_stage",
     "merge",
     "by_appearance",
+    "centre",
     "BatchSettings",
     "identity_batches",
     "epoch_batches",

@@ -27,8 +27,8 @@ _SMALL = {
 _OWN: dict[str, dict[str, Any]] = {
     "adtc": {"rounds": AUTO, "clusters": AUTO, "p": AUTO},
     "daal": {"rounds": AUTO, "pretrain": 6, "eps": 0.0, "share": AUTO},
-    "ssl": {"epochs": 1},
-    "buc": {"epochs": 1},
+    "ssl": {"epochs": 1, "k": AUTO},
+    "buc": {"epochs": 1, "merge_rate": AUTO},
     "supervised": {"people": 16, "views": 4, "epochs": 120},
 }
 """What a method that is not built like Cluster Contrast has instead."""
@@ -39,7 +39,7 @@ _ON_CPU: dict[str, dict[str, Any]] = {
     "mla": {"rate": 1e-4},
     "house": {"rate": 3.5e-4},
     "ssl": {"first": 3, "rounds": 5},
-    "buc": {"first": 3, "merge_rate": 0.14},
+    "buc": {"first": 3},
     "daal": {"normalised": True, "rate": 0.015, "head_rate": 0.015, "rate_hold": 3},
     "supervised": {"epochs": 12, "warm_up": 2, "rate_steps": (8, 11)},
 }
@@ -72,11 +72,11 @@ def preset(name: str, which: str, start: EncoderSettings | None = None) -> dict[
         return {}
     known = flat(METHODS[name]())
     changes = {key: value for key, value in _FITTING.items() if key in known}
-    changes |= _OWN.get(name, {})
+    changes |= {"encoder.ghost_group": 0} | _OWN.get(name, {})  # measured with whole batches
     if which == "cpu":
         changes |= _SMALL | _ON_CPU.get(name, {})
     if start:
-        changes = {key: of for key, of in changes.items() if not key.startswith("encoder.")}
+        changes = {key: of for key, of in changes.items() if key not in _SMALL}
         changes |= {"encoder.height": start.height, "encoder.width": start.width}
     return changes
 

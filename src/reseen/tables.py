@@ -11,9 +11,11 @@ from reseen.data.loading import Loading
 from reseen.engine.device import Device
 from reseen.engine.files import safe_name, written
 from reseen.engine.folder import read_metrics
+from reseen.engine.run import Run
 from reseen.errors import CheckpointError, DataError, ReseenError, SettingsError
+from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.published import VARIANTS
-from reseen.records import Dataset
+from reseen.records import Dataset, Image
 from reseen.training import Method, source_of, train
 
 DONE = "table.json"
@@ -42,6 +44,22 @@ class Row:
     Its numbers are then those of the rounds before."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StartAlone:
+    """In the place of a method: judges the encoder that a run starts with, and learns nothing."""
+
+    encoder: EncoderSettings
+    """Of the start."""
+
+    def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
+        """Give the start."""
+        encoder = run.build(self.encoder)
+        run.load(images, encoder)
+        for _ in run.rounds(0, encoder=encoder):
+            pass
+        return encoder
+
+
 def rows_of(table: str) -> tuple[str, tuple[str, ...]]:
     """Give the method and the variants of a table, such as adtc-2.
 
@@ -68,6 +86,8 @@ def run_table(
     sources: Mapping[str, Dataset] | None = None,
     start: Path | None = None,
     without_start: Collection[str] = (),
+    images_per_person: float | None = None,
+    adapt_norm: bool = False,
     evaluate_every: int = 5,
     loading: Loading | None = None,
     quiet: bool = False,
@@ -83,7 +103,7 @@ def run_table(
         sources: labelled data of each variant that learns from both.
         start: a run whose encoder all begin with, but for those of without_start.
         without_start: variants that begin with the weights of their settings.
-        device, evaluate_every, loading, quiet: as in `train`.
+        images_per_person, adapt_norm, device, evaluate_every, loading, quiet: as in `train`.
 
     Yields:
         One row a variant, in their order.
@@ -99,6 +119,7 @@ def run_table(
         source = (sources or {}).get(variant)
         begin = None if variant in without_start else start
         asked = _asked(method, data, source, begin)
+        asked |= {"images_per_person": images_per_person, "adapt_norm": adapt_norm or None}
         runs = [folder / safe_name(variant) / str(seed) for seed in seeds]
         for run, seed in zip(runs, seeds, strict=True):
             told = _told(run)
@@ -113,6 +134,8 @@ def run_table(
                     seed=seed,
                     source=source,
                     start=begin,
+                    images_per_person=images_per_person,
+                    adapt_norm=adapt_norm,
                     device=device,
                     evaluate_every=evaluate_every,
                     loading=loading,

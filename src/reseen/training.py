@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from reseen import presets
+from reseen.cluster.survey import check_per_person
 from reseen.data.given import Thing, gather
 from reseen.data.loading import Loading
 from reseen.data.reading import read
+from reseen.engine import adapt
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
@@ -20,7 +22,7 @@ from reseen.engine.files import alone, refuse_inside
 from reseen.engine.folder import checkpoint, digest, last_round, read_facts, result
 from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, check_seed
-from reseen.engine.settings import flat
+from reseen.engine.settings import automatic, flat
 from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.kernels.centring import LEAST, covered
 from reseen.kernels.neighbours import nearest
@@ -28,7 +30,7 @@ from reseen.nets import backbones
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.presets import PRESETS, suited
-from reseen.records import Dataset, Hit, Image, Ranking, cameras_of
+from reseen.records import Dataset, Hit, Image, Ranking, cameras_of, distinct
 
 STARTED = ("run.json", "images.txt", "source.txt")
 """Files that a run writes before it has measured or learnt anything."""
@@ -58,6 +60,8 @@ def train(
     seed: int = 0,
     source: Dataset | Path | str | None = None,
     start: Path | str | None = None,
+    images_per_person: float | None = None,
+    adapt_norm: bool = False,
     device: Device | None = None,
     evaluate_every: int = 5,
     loading: Loading | None = None,
@@ -77,6 +81,10 @@ def train(
         seed: root of every random draw.
         source: labelled data, for a method that learns from both; its people reach the method.
         start: a run, or one of its checkpoints, whose encoder this one begins with.
+        images_per_person: of one person among the training images, on average, which settings that
+            are auto then follow; estimated from the neighbourhoods of the images by default.
+        adapt_norm: take the batch-norm statistics anew on the training images before the first
+            round, without training.
         device: where to compute.
         evaluate_every: rounds between two searches of the gallery; 0 searches after the last only.
         loading: how pictures are read.
@@ -128,6 +136,15 @@ def train(
         train = digest(labelled.train, people=True)
         facts["source"] = {"images": len(labelled.train), "train": train}
     facts["start"] = None if start is None else str(start)
+    check_per_person(images_per_person, len(dataset.train))
+    facts["images_per_person"] = images_per_person
+    if images_per_person is not None and not (is_dataclass(learner) and automatic(learner)):
+        screen.say(
+            f"images_per_person {images_per_person:g} is not used: no setting of "
+            f"{type(learner).__name__} is auto (--preset cpu or gpu makes those auto that follow "
+            "from it)"
+        )
+    facts["adapt_norm"] = adapt_norm
     for note in dataset.notes + (labelled.notes if labelled else ()):
         screen.say(note)
     judge = Judge(dataset, loading, screen)
@@ -148,6 +165,7 @@ def train(
             loading=loading,
             screen=screen,
             start=None if start is None else Path(start),
+            adapt_norm=adapt_norm,
             images=images,
             cameras=dataset.cameras,
         )
@@ -168,22 +186,43 @@ def train(
     return load(folder, device=device) if result(folder) == "chosen" else encoder
 
 
-def load(run: Path | str, *, best: bool = False, device: Device | None = None) -> Encoder:
+def load(
+    run: Path | str,
+    *,
+    best: bool = False,
+    adapt_norm: Dataset | Path | str | None = None,
+    device: Device | None = None,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> Encoder:
     """Give the encoder that a run resulted in: of its last round, unless training did harm.
 
     Args:
         run: folder of a run, one of its checkpoints, or `reseen-tiny`, which is the encoder that
             ships, without training (a file or folder of that name is read instead).
         best: the round that was best on the test set instead.
+        adapt_norm: pictures on which its batch-norm statistics are taken anew, such as the crops
+            that are to be searched: the training images of a data set or folder, all others where
+            it has none. For an encoder that was not trained on pictures of this site.
         device: where it computes.
+        loading: how these pictures are read.
+        quiet: say nothing about them.
 
     Raises:
         CheckpointError: there is none.
+        DataError: pictures cannot be read, or there are fewer than two.
     """
     if is_shipped(run) and not best:
-        return (device or Device()).place(encoders.build(UNTRAINED))
-    path = _checkpoint(Path(run), "best" if best else "")
-    return (device or Device()).place(encoders.load(path))
+        encoder = encoders.build(UNTRAINED)
+    else:
+        encoder = encoders.load(_checkpoint(Path(run), "best" if best else ""))
+    encoder = (device or Device()).place(encoder)
+    if adapt_norm is not None:
+        data, screen = _dataset(adapt_norm), Screen(quiet)
+        images = data.train or distinct(data.query, data.gallery)
+        adapt.adapt_norm(encoder, extraction.load(images, encoder, loading, screen), screen)
+        encoder.camera_statistics = None  # those were of features that are no more
+    return encoder
 
 
 def is_shipped(run: Path | str) -> bool:
@@ -193,6 +232,8 @@ def is_shipped(run: Path | str) -> bool:
 
 def untrained(run: Path | str, *, device: Device | None = None) -> Encoder:
     """Make the encoder that a run started from once more, by its settings, weights and seed.
+
+    Its batch-norm statistics are those before `adapt_norm`.
 
     Args:
         run: folder of a run.

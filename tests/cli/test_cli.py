@@ -74,6 +74,23 @@ def test_train_evaluate_extract(reseen, town_folder, tmp_path):
     assert [line.split()[0] for line in out.splitlines()[:3]] == ["eps", "0.3", "0.6"]
 
 
+def test_a_start_is_adapted_before_it_is_used(reseen, town_folder, tmp_path):
+    adapt = ("--adapt-norm", town_folder)
+    found = []
+    for words in ((), adapt):
+        out = tmp_path / f"{len(words)}.npz"
+        code, _, err = reseen("extract", "reseen-tiny", town_folder / "query", "-o", out, *words)
+        assert code == 0 and ("taken anew" in err) == bool(words)
+        with np.load(out) as written:
+            found.append(written["features"])
+    assert np.abs(found[1] - found[0]).max() > 0.01
+    code, _, err = reseen("evaluate", "reseen-tiny", town_folder, *adapt)
+    assert code == 0 and "taken anew" in err
+    picture = next((town_folder / "query").iterdir())
+    code, _, err = reseen("search", "reseen-tiny", picture, "--in", town_folder / "query", *adapt)
+    assert code == 0 and "taken anew" in err
+
+
 @pytest.mark.parametrize("suffix", [".toml", ".yaml", ".json"])
 def test_settings_from_a_file_and_the_command_line_wins(reseen, town_folder, tmp_path, suffix):
     import json
@@ -400,6 +417,11 @@ def test_a_table_from_a_start(reseen, town_folder, tmp_path):
     code, printed, err = reseen(*words, "--start", run, "--settings", " ".join(plain))
     assert code == 0 and "59.7 / 79.3" in printed, err
     assert json.loads((out / "full" / "0" / "run.json").read_text())["start"] == str(run)
+    words = ["bench", "table", "adtc-1", town_folder, "--out", out, "--only", "direct", "--json"]
+    code, printed, err = reseen(*words, "--start", run, "--settings", " ".join(plain))
+    (row,) = json.loads(printed)
+    told = json.loads(reseen("evaluate", run, town_folder, "--json")[1])
+    assert code == 0 and row["last"]["mAP"] == pytest.approx(told["mAP"], abs=1e-5), err
 
 
 @pytest.mark.parametrize(
@@ -486,13 +508,16 @@ def test_a_row_without_a_start_begins_without_that_of_the_table(
 
     def train(_method, _data, run, *, start, **_):
         begun[run.parent.name] = start
-        run.mkdir(parents=True)
+        run.mkdir(parents=True, exist_ok=True)
 
     pair = (0.1, 0.2)
     monkeypatch.setattr("reseen.tables.train", train)
     monkeypatch.setattr("reseen.tables._measured", lambda _: (pair, pair, pair, 1.0, ""))
     words = ["bench", "table", "adtc-1", town_folder, "--out", tmp_path / "table"]
-    code, _, err = reseen(*words, "--start", tmp_path)
+    code, printed, err = reseen(*words)
+    assert code == 0 and "direct is left out: it needs --start RUN" in printed, err
+    assert begun == {"full": None, "without-source": None}
+    code, _, err = reseen(*words, "--only", "full", "without-source", "--start", tmp_path)
     assert code == 0, err
     assert begun == {"full": tmp_path, "without-source": None}
 

@@ -263,3 +263,18 @@ def test_quiet_is_handed_on_to_what_takes_long(reseen, monkeypatch, tmp_path):
     sizes = ["--people", 1, "--cameras", 2, "--views", 1, "--height", 32, "--width", 16, "-q"]
     code, out, err = reseen("data", "invent", "-o", tmp_path / "town", *sizes)
     assert (code, err) == (0, "") and out.startswith("2 crops of 1 person to learn from, ")
+
+
+def test_cameras_are_learnt_from_training_crops_that_are_named(reseen, town_folder, monkeypatch):
+    words = "evaluate", "reseen-tiny", town_folder, "--json", "-q"
+    asked = (*words, "--centring-from", town_folder)
+    code, _, err = reseen(*asked)
+    assert code == 1 and "no two cameras with 50 training crops" in err
+    code, _, err = reseen(*words, "--centring", "mean")
+    assert code == 1 and "this encoder has no camera statistics" in err
+    monkeypatch.setattr("reseen.kernels.centring.LEAST", 5)
+    told = json.loads(reseen(*asked, "--centring", "deviation")[1])
+    rows = told.pop("centring")
+    assert told == {**rows["deviation"], "skipped": told["skipped"]} and set(rows) > {"off"}
+    plain = json.loads(reseen(*words)[1])
+    assert plain == {**rows["off"], "skipped": told["skipped"]} and plain["mAP"] != told["mAP"]

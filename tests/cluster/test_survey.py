@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from reseen.cluster.survey import survey
-from reseen.errors import DataError
+from reseen.errors import DataError, SettingsError
 
 
 def crops(sizes, spread=0.6, d=64, seed=0):
@@ -47,6 +49,20 @@ def test_cameras_are_counted_where_they_are_known():
     rows = crops([4] * 5)
     assert survey(rows).cameras == 0
     assert survey(rows, np.repeat([0, 3, -1, 7, 7], 4)).cameras == 3
+
+
+def test_what_is_given_is_not_estimated_and_everything_follows():
+    rows = crops([4] * 60)
+    found = survey(rows, per_person=16)
+    assert found.per_person == 16 and found.expected == 15 and found.clusters == (7.5, 30.0)
+    assert (found.k1, found.k2, found.min_samples) == (24, 6, 4)
+    assert survey(rows, per_person=4) == replace(survey(rows), per_person=4, clusters=(30, 120))
+
+
+@pytest.mark.parametrize("given", [0.5, -3, 241, np.nan, np.inf])
+def test_what_cannot_be_is_refused(given):
+    with pytest.raises(SettingsError, match=r"images_per_person is .* for 240 images"):
+        survey(crops([4] * 60), per_person=given)
 
 
 def test_unusable_features_are_refused():

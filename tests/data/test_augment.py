@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as v2
 
-from reseen.data.augment import AugmentSettings, Draws, apply, augment, draw
+from reseen.data.augment import AugmentSettings, Draws, apply, augment, cut_out, draw
 from reseen.errors import SettingsError
 
 FILL = torch.tensor([124.0, 116.0, 104.0]).view(3, 1, 1)
@@ -16,6 +16,9 @@ def pixels(count=32, height=24, width=12, seed=0):
 
 def slow(picture, draws, i, pad):
     height, width = picture.shape[1:]
+    if draws.cut is not None:
+        y, x, h, w = (int(n) for n in draws.cut[i])
+        picture = v2.resized_crop(picture, y, x, h, w, [height, width], antialias=False)
     if draws.flip[i]:
         picture = v2.horizontal_flip(picture)
     picture = v2.pad(picture, [pad])
@@ -33,6 +36,30 @@ def test_same_pixels_as_torchvision_one_by_one(pad):
     fast = apply(batch, draws, pad, FILL)
     for i, picture in enumerate(batch):
         assert torch.equal(fast[i], slow(picture, draws, i, pad))
+
+
+def test_scaled_crops_are_those_of_torchvision_but_for_rounding():
+    batch = pixels()
+    settings = AugmentSettings(crop_area=(0.5, 1))
+    draws = draw(np.random.default_rng(3), len(batch), 24, 12, settings)
+    fast = apply(batch, draws, settings.pad, FILL)
+    each = [slow(picture, draws, i, settings.pad) for i, picture in enumerate(batch)]
+    apart = (fast.int() - torch.stack(each).int()).abs()
+    assert apart.max() <= 1 and (apart > 0).float().mean() < 0.1  # fixed-point weights there
+    whole = np.tile([0, 0, 24, 12], (len(batch), 1))
+    assert torch.equal(cut_out(batch, whole), batch)
+
+
+def test_scaled_crops_fit_and_leave_other_draws_as_they_were():
+    off, on = AugmentSettings(), AugmentSettings(crop_area=(0.64, 1))
+    plain, draws = (draw(np.random.default_rng(0), 20_000, 128, 64, of) for of in (off, on))
+    assert plain.cut is None and np.array_equal(plain.box, draws.box)
+    y, x, h, w = draws.cut.T
+    assert (y >= 0).all() and (y + h).max() == 128 and (x >= 0).all() and (x + w).max() == 64
+    cut = h < 128
+    assert (h * w / (128 * 64)).min() > 0.63 and 0.9 < cut.mean() < 1
+    assert 1.97 < (h / w)[cut].min() < 2.03 and 2.4 < (h / w).max() < 3.05
+    assert len(set(y)) > 10 and len(set(x)) > 10
 
 
 def test_every_flip_and_shift_of_a_small_picture():
@@ -71,7 +98,11 @@ def test_draws_follow_the_settings():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"flip": 1.5}, {"erase": -0.1}, {"pad": -1}, {"erase_area": (0.5, 0.2)}]
+    "wrong",
+    [
+        *({"flip": 1.5}, {"erase": -0.1}, {"pad": -1}, {"erase_area": (0.5, 0.2)}),
+        *({"crop_area": (0.9, 1.1)}, {"crop_area": (0.64, 1.0), "crop_aspect": (2.0, 3.0)}),
+    ],
 )
 def test_refuses_impossible_settings(wrong):
     with pytest.raises(SettingsError, match=r"augment"):

@@ -6,6 +6,7 @@ import pytest
 from reseen.cluster.density import MANY
 from reseen.cluster.survey import survey
 from reseen.engine.auto import EPOCHS_IN_A_ROUND, RULES
+from reseen.errors import counted
 from tests.cluster.test_survey import crops
 
 
@@ -52,6 +53,20 @@ def test_a_benchmark_comes_near_what_is_published(values):
 def test_epochs_of_a_round_show_each_image_once(values):
     whole, parts = values(9, 61), values(9, 61, EPOCHS_IN_A_ROUND)
     assert parts["iterations"] * parts["epochs"] == pytest.approx(whole["iterations"], rel=0.15)
+
+
+@pytest.mark.parametrize("size", [1, 1.4, 2, 3, 5.5, 7.1, 10, 17, 24.5])
+def test_buc_ends_near_the_clusters_that_are_expected(size):
+    rate, why = RULES["merge_rate"](replace(survey(crops([4] * 10)), per_person=size, images=9000))
+    rounds = int(1 / rate) - 2  # as BUC counts them
+    left = 9000 - rounds * int(9000 * rate)
+    assert left == pytest.approx(min(9000 / size, 6000), rel=0.3)
+    assert why.startswith(f"{counted(rounds, 'round')} leave about")
+
+
+def test_the_published_merge_rate_is_that_of_ten_images_a_person():
+    found = survey(crops([5] * 60), per_person=10)
+    assert RULES["merge_rate"](found)[0] == 0.05
 
 
 def test_every_rule_gives_its_reason():

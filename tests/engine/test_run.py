@@ -107,6 +107,20 @@ def test_the_start_is_read_at_the_start_only(tmp_path):
     assert new_run(tmp_path / "run").build(settings).settings == settings
 
 
+def test_batch_norm_is_adapted_before_the_first_round_only(town, tmp_path, capsys):
+    small = replace(town, train=town.train[:9])
+    plain = grown(small, tmp_path / "plain", quiet=True)
+    adapted = grown(small, tmp_path / "run", adapt_norm=True)
+    assert "taken anew on 9 pictures" in " ".join(capsys.readouterr().err.split())
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["adapt_norm"] is True
+    assert not plain.neck.running_mean.any() and adapted.neck.running_mean.any()
+    again = grown(small, tmp_path / "run", adapt_norm=True)
+    assert "taken anew" not in capsys.readouterr().err
+    assert torch.equal(again.neck.running_mean, adapted.neck.running_mean)
+    with pytest.raises(SettingsError, match="adapt_norm: False there, True now"):
+        grown(small, tmp_path / "plain", adapt_norm=True)
+
+
 class Falling:
     """A judge whose marks fall from round to round."""
 
@@ -240,6 +254,30 @@ def test_automatic_settings_are_worked_out_said_and_kept(town, tmp_path, capsys)
     learn()
     assert [settled.density.k1 for settled in asked] == [first.density.k1, 5]
     asked.clear()
+
+
+def test_images_per_person_decide_and_a_resume_takes_the_same(town, tmp_path):
+    learn = partial(train, Asking(epochs=1), town, device=CPU, evaluate_every=0, quiet=True)
+    for number in (5, 10):
+        learn(tmp_path / str(number), images_per_person=number)
+        told = json.loads((tmp_path / str(number) / "run.json").read_text())
+        assert told["images_per_person"] == told["automatic"]["survey"]["per_person"] == number
+        learn(tmp_path / str(number), images_per_person=number)
+    assert [settled.density.k1 for settled in asked] == [10, 10, 15, 15]
+    asked.clear()
+    for other in (6, None):
+        with pytest.raises(SettingsError, match=f"images_per_person: 5 there, {other} now"):
+            learn(tmp_path / "5", images_per_person=other)
+    for wrong in (0.5, len(town.train) + 1):
+        with pytest.raises(SettingsError, match=r"images_per_person is .* Use a number from 1 to"):
+            learn(tmp_path / "wrong", images_per_person=wrong)
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_images_per_person_that_nothing_uses_are_named(town, tmp_path, capsys):
+    train(Growing(epochs=1), town, tmp_path, device=CPU, images_per_person=5)
+    said = capsys.readouterr().err
+    assert "images_per_person 5 is not used: no setting of Growing is auto" in said
 
 
 def test_what_nothing_works_out_is_refused(town, tmp_path):

@@ -40,7 +40,7 @@ def test_one_cluster_without_noise_says_lower_k1():
 
 def test_no_cluster_of_noise_says_raise_eps():
     (sign,) = signs([{"round": 1, "clusters": 0, "noise": 1.0}], 30)
-    assert sign.kind == "clusters" and "raise --eps" in sign.cure
+    assert sign.kind == "clusters" and "Raise --eps" in sign.cure
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,27 @@ def test_mostly_noise():
     assert "60% of 550 images" in signs(rows, 550)[0].said
 
 
+@pytest.mark.parametrize(
+    ("settings", "cure"),
+    [
+        ({"share": 1.6e-3, "eps": 0.0}, "--share auto --images-per-person"),
+        ({"share": "auto", "eps": 0.0}, "--eps 0.5 in its place"),
+        ({"share": 1.6e-3, "eps": 0.5}, "Raise --eps"),
+        ({"labelling": "two-stage", "eps": 0.6}, "--clusters auto --p auto --images-per-person"),
+        ({"labelling": "dbscan", "eps": 0.6}, "Raise --eps"),
+    ],
+)
+def test_the_cure_of_noise_is_that_of_the_method(settings, cure):
+    for clusters in (60, 12, 1):  # as expected, too few, hardly any
+        rows = run(clusters=[clusters] * 4, noise=[0.7] * 4)
+        assert all(cure in sign.cure for sign in signs(rows, 550, (30.0, 120.0), settings))
+
+
+def test_buc_begins_with_a_cluster_an_image():
+    rows = run(clusters=[550, 550, 500, 450], noise=[0.0] * 4)
+    assert signs(rows, 550, (30.0, 120.0), {"merge_rate": "auto"}) == []
+
+
 def test_few_clusters_because_of_noise_are_not_mixed_people():
     rows = run(clusters=[12] * 4, noise=[0.9] * 4)
     cures = " ".join(sign.cure for sign in signs(rows, 550, (30.0, 120.0)))
@@ -74,6 +95,9 @@ def test_falling_stability():
 def test_rising_loss():
     assert kinds(run(loss=[1.1, 1.4, 1.9, 2.4])) == ["loss"]
     assert kinds(run(loss=[1.0, 0.9, 1.0, 0.95])) == []
+    rows = run(loss=[0.11, 0.14, 0.19, 0.24])  # of the hardest triplets, which become harder
+    assert signs(rows, 550, None, {"loss": "triplet"}) == []
+    assert [sign.kind for sign in signs(rows, 550, None, {"loss": "memory"})] == ["loss"]
 
 
 def test_no_better_than_the_start():

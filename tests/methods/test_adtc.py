@@ -1,9 +1,18 @@
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
+from reseen.cli.bench import _bound
 from reseen.engine.settings import varied
 from reseen.errors import SettingsError
+from reseen.kernels.centring import centre
 from reseen.methods.adtc import ADTC
+from reseen.nets import encoder as encoders
+from reseen.nets.encoder import build
 from reseen.records import Dataset
 from tests.conftest import settings_of
 from tests.methods.test_methods import learn, weights
@@ -92,3 +101,37 @@ def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says
 def test_more_centroids_than_images(crops, tmp_path, quick, labelling):
     with pytest.raises(SettingsError, match="clusters is 500 for 72 images"):
         learn(quick("adtc", clusters=500, labelling=labelling), crops, tmp_path)
+
+
+def test_a_start_with_the_documented_options_is_taken_whole(tmp_path):
+    """The line of docs/adtc.md: attention and neck go on from what they learnt on the source."""
+    page = (Path(__file__).parents[2] / "docs" / "adtc.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^reseen train supervised SOURCE --out source (.*)$", page, re.MULTILINE)
+    small = "--encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 "
+    small += "--encoder.width 24 --encoder.last-stride 2"
+    bound = _bound("supervised", tmp_path, tmp_path / "run", [], f"{line} {small}")
+    torch.manual_seed(0)
+    source = build(bound["settings"].encoder)
+    with torch.no_grad():
+        for weight in source.state_dict().values():
+            weight += 1
+    torch.save(encoders.save(source), tmp_path / "start.pt")
+    target = encoders.start(
+        varied(ADTC(), {"encoder.height": 48, "encoder.width": 24})._attended(),
+        tmp_path / "start.pt",
+    )
+    assert target.state_dict().keys() == source.state_dict().keys()
+    for name, weight in source.state_dict().items():
+        assert torch.equal(target.state_dict()[name], weight), name
+
+
+@pytest.mark.parametrize("labelling", ["two-stage", "k-means", "dbscan"])
+def test_every_labelling_groups_features_centred_by_camera(labelling):
+    rows, cameras = np.random.default_rng(0).normal(size=(120, 16)), np.arange(120) % 2
+    rows = rows[np.arange(120) // 10 * 10] + 0.4 * rows + cameras[:, None]
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    run = SimpleNamespace(rng=lambda _: np.random.default_rng(0))
+    plain = varied(ADTC(), dict(labelling=labelling, clusters=12, p=6, k1=8, k2=2))
+    found = varied(plain, {"centring": "mean"})._label(rows, cameras, run)
+    assert np.array_equal(found.ids, plain._label(centre(rows, cameras, "mean"), cameras, run).ids)
+    assert not np.array_equal(found.ids, plain._label(rows, cameras, run).ids)

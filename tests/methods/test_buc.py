@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from reseen.engine.folder import checkpoint, read_metrics
+from reseen.checks import AUTO
+from reseen.engine.folder import checkpoint, read_facts, read_metrics, worked_out
 from reseen.engine.run import Run
 from reseen.errors import SettingsError
 from tests.conftest import settings_of
@@ -39,6 +40,17 @@ def test_it_ends_when_strangers_would_be_merged_and_stays_so(town, tmp_path, qui
     assert torch.equal(weights(learn(method, town, tmp_path)), weights(encoder))
 
 
+@pytest.mark.parametrize(("name", "setting"), [("buc", "merge_rate"), ("ssl", "k")])
+def test_what_follows_from_the_data_is_settled_and_scored(town, tmp_path, quick, name, setting):
+    method = quick(name, **{"first": 1, setting: AUTO})
+    learn(method, town, tmp_path, images_per_person=2)
+    assert worked_out(read_facts(tmp_path)) == {setting: {"buc": 0.25, "ssl": 1}[name]}
+    rows = read_metrics(tmp_path)
+    assert len(rows) > 2 and all("shared_neighbours" in row for row in rows)
+    left = 2 * (len(town.train) // 4) + len(town.train) % 4  # of two rounds of merging
+    assert name == "ssl" or rows[-1]["clusters"] == left
+
+
 def test_the_defaults_are_its_authors():
     method = settings_of("buc")
     assert (method.merge_rate, method.size_weight, method.first, method.epochs) == (
@@ -63,3 +75,13 @@ def test_the_defaults_are_its_authors():
 def test_impossible_settings_are_refused_before_anything_runs(quick, wrong, says):
     with pytest.raises(SettingsError, match=says):
         quick("buc", **wrong)
+
+
+def test_clusters_to_merge_are_compared_by_features_centred_by_camera(
+    town, tmp_path, quick, monkeypatch
+):
+    monkeypatch.setattr("reseen.kernels.centring.LEAST", 5)
+    for how in ("off", "mean"):
+        learn(quick("buc", merge_rate=0.3, centring=how), town, tmp_path / how, evaluate_every=0)
+    before, after = (labels(tmp_path / how) for how in ("off", "mean"))
+    assert np.array_equal(before[0], after[0]) and not np.array_equal(before[1], after[1])

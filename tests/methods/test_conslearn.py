@@ -92,6 +92,7 @@ def test_the_defaults_are_the_paper():
     assert said == (0.2, 0.35, 0.1) and method.people * method.views == 256
     assert (method.alpha, method.beta, method.stages) == (0.4, 0.3, (0, 1, 2))
     assert (method.mean_momentum, method.projected, method.augment.erase) == (0.999, 2048, 0.0)
+    assert method.encoder.ghost_group == 64  # "256 in 4 GPUs"
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_hard_and_smoothed_labels_are_those_of_torch():
 
 def test_the_rates_fall_after_20_and_every_60_epochs():
     method = DAAL(rate=1.0, head_rate=0.5)
-    optimizer = torch.optim.SGD([dict(params=[torch.zeros(1)]), dict(params=[torch.zeros(1)])], 1)
+    optimizer = method._optimizer(encoders.build(TINY))
     found = {}
     for epoch in (0, 19, 20, 79, 80, 140, 259):
         method._set_rates(optimizer, epoch)

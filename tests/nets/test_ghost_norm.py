@@ -50,5 +50,11 @@ def test_a_batch_below_two_groups_is_one_group():
     assert torch.equal(ghost_batch_norm(nn.BatchNorm2d(4), 4)(x), nn.BatchNorm2d(4)(x))
 
 
+def test_a_batch_that_is_no_multiple_is_split_nearly_evenly():
+    x = torch.randn(11, 4, 5, 3)
+    plain, ghost = nn.BatchNorm2d(4), ghost_batch_norm(nn.Sequential(nn.BatchNorm2d(4)), 4)
+    assert torch.equal(ghost(x), torch.cat([plain(x[:6]), plain(x[6:])]))
+
+
 def test_zero_is_off():
     assert type(ghost_batch_norm(net(), 0)[1]) is nn.BatchNorm2d

@@ -137,7 +137,8 @@ def test_signs_get_the_images_and_what_the_start_suggests(tmp_path, monkeypatch)
     run.facts["settings"]["eps"] = "auto"
     verdict.judge(run)
     assert verdict.number(run, "eps") == 0.45 and verdict.number(run, "k1") is None
-    assert asked == [(run.rows, 100, None), (run.rows, 100, (6, 25))]
+    assert [given[:3] for given in asked] == [(run.rows, 100, None), (run.rows, 100, (6, 25))]
+    assert asked[1][3] == run.settings and run.settings["eps"] == 0.45
     assert verdict.largest_cluster(run) == (30, 0.3)
 
 

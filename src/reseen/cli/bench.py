@@ -11,6 +11,7 @@ from rich.table import Table
 from reseen.cli import app, settings_of
 from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.data.reading import read
+from reseen.engine.device import Device
 from reseen.engine.files import check_out, safe_name
 from reseen.engine.folder import read_facts
 from reseen.engine.progress import Screen
@@ -23,10 +24,14 @@ from reseen.records import Dataset
 from reseen.report.markdown import around, write_table
 from reseen.report.plotting import save_figure
 from reseen.report.sweep import plot_sweep
-from reseen.tables import Row, rows_of, run_table, written_out
+from reseen.tables import Row, StartAlone, rows_of, run_table, written_out
+from reseen.training import load
 
 ALL = "reseen bench all"
-SHARED = ("start", "device", "evaluate_every", "loading", "quiet")
+SHARED = (
+    *("start", "images_per_person", "adapt_norm", "device"),
+    *("evaluate_every", "loading", "quiet"),
+)
 NUMBERS = ("last", "best on test", "minutes")
 
 
@@ -81,9 +86,16 @@ def table(
     first = bound[variants[0]]
     dataset, labelled = _read(data, first)
     known = {variant: VARIANTS[method][variant] for variant in variants}
+    begun = [v for v, of in known.items() if of.start_alone]
+    alone = {}
+    if first["start"] and begun:
+        encoder = load(first["start"], device=Device(name="cpu")).settings
+        alone = dict.fromkeys(begun, StartAlone(encoder=encoder))
+    skipped = [v for v in begun if v not in alone]
+    variants = tuple(v for v in variants if v not in skipped)
     sources = {variant: dataset if known[variant].own_source else labelled for variant in variants}
     trained = run_table(
-        {v: varied(words["settings"], known[v].settings) for v, words in bound.items()},
+        {v: alone.get(v) or varied(bound[v]["settings"], known[v].settings) for v in variants},
         dataset,
         out,
         seeds=seeds,
@@ -96,7 +108,8 @@ def table(
     over = [row for row in rows if row.variant == base]
     told = [f"gain over {base}"] if over else []
     titles = ["variant", *NUMBERS, *told, *(f"published, {where}" for where in sets)]
-    lines, broken, measured = [], [], []
+    lines, measured = [], []
+    broken = [f"{v} is left out: it needs --start RUN." for v in skipped]
     for row in rows:
         gains = [_gain(row, of) for of in over]
         beside = (published(known[row.variant], where, known.get(base)) for where in sets)

@@ -68,6 +68,7 @@ def invent(
     people: int = 200,
     cameras: int = 6,
     views: int = 4,
+    kept: tuple[float, float] = (1.0, 1.0),
     seed: Seed = 0,
     height: int = 128,
     width: int = 64,
@@ -88,6 +89,9 @@ def invent(
         Cameras, each of which sees everybody.
     views
         Pictures of each person by each camera.
+    kept
+        Least and most share of these that stays of a person to learn from: 0.1 0.9 makes a town in
+        which some people have many pictures and others few. Cameras stay as even as they can.
     seed
         Chooses the people, the cameras and every picture.
     height
@@ -109,6 +113,7 @@ def invent(
     invented.invent(
         out,
         **sizes,
+        kept=kept,
         seed=seed,
         town=town,
         difficulty=replace(invented.find_town(town).difficulty, **given),

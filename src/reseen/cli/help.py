@@ -11,20 +11,21 @@ COMMON = "Common options"
 GROUPS = {
     COMMON: "out config variant preset epochs rounds iterations eps k1 start seed quiet json "
     "encoder.backbone encoder.weights device.name",
-    "Data": "source format pattern folders skip-broken frames evaluate-every",
+    "Data": "source images-per-person format pattern folders skip-broken frames evaluate-every",
     "Schedule": "pretrain first people views batch rate rate-step rate-steps rate-hold rate-end "
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
-    "stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
-    "part-weight camera-weight centring camera-eps camera-quota neighbours",
+    "centring stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
+    "part-weight camera-weight mining-vector camera-eps camera-quota neighbours",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "
     "memory-update memory-momentum table-momentum mean-momentum mean-ages teacher "
     "teacher-momentum prototypes refined-weight refined-own refined-radius refined-temperature "
     "refined-farther agreement-weight proxy-weight proxy-temperature proxy-negatives "
     "proxy-momentum instance-weight instances instance-start",
-    "Attention": "attention width reduction gate specific levels place heads keys groups",
-    "Encoder": "encoder",
+    "Attention": "attention width reduction gate specific levels place heads head-scale keys "
+    "groups new-rate gate-rate new-decay",
+    "Encoder": "encoder adapt-norm",
     "Augmentation": "augment",
     "Machine": "device memory workers",
 }

@@ -33,6 +33,7 @@ def search(
     centring: str = "off",
     camera: str | None = None,
     best: bool = False,
+    adapt_norm: Path | None = None,
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
@@ -70,6 +71,9 @@ def search(
         average camera.
     best
         Use the round that was best on the test set instead of the last one.
+    adapt_norm
+        Pictures on which the batch-norm statistics of the encoder are taken anew first; for one
+        that was not trained on pictures of this site.
     format
         auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
         market_like, veri776, by_person, mars or dukevideo.
@@ -86,7 +90,9 @@ def search(
         for folder in filter(Path.is_dir, (gallery, *pictures)):
             refuse_inside(out, folder)
     dataset = read(gallery, format=format, pattern=pattern, folders=folders)
-    encoder = training.load(run, best=best, device=device)
+    encoder = training.load(
+        run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
+    )
     how: Any = dict(centring=centring, camera=camera, loading=loading, quiet=quiet)
     hits = training.search(encoder, pictures, dataset, top, **how)
     if out is not None:

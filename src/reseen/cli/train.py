@@ -56,6 +56,8 @@ def _command(method: type) -> Callable[..., None]:
         seed: Annotated[Seed, Parameter(converter=_whole)] = 0,
         source: Path | None = None,
         start: Path | None = None,
+        images_per_person: float | None = None,
+        adapt_norm: bool = False,
         evaluate_every: int = 5,
         format: str = "auto",
         pattern: str | None = None,
@@ -78,6 +80,8 @@ def _command(method: type) -> Callable[..., None]:
             seed=seed,
             source=source,
             start=start,
+            images_per_person=images_per_person,
+            adapt_norm=adapt_norm,
             device=device,
             evaluate_every=evaluate_every,
             loading=loading,
@@ -112,6 +116,13 @@ def _command(method: type) -> Callable[..., None]:
     start
         A run, or one of its checkpoints, to take the initial weights from; backbone and last
         stride come with them.
+    images_per_person
+        How many images show one person, on average: what settings that are auto follow from, such
+        as k1, M and p of ADTC, DAAL's share and BUC's merge rate. Estimated from the images by
+        default.
+    adapt_norm
+        Take the batch-norm statistics anew on the training images before the first round, without
+        training.
     evaluate_every
         Evaluate after every so many rounds; 0 evaluates after the last one only.
     format

@@ -37,6 +37,7 @@ def evaluate(
     centring: str | None = None,
     centring_from: Path | None = None,
     best: bool = False,
+    adapt_norm: Path | None = None,
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
@@ -62,6 +63,9 @@ def evaluate(
         Learn the cameras from the training crops of this folder instead.
     best
         Use the round that was best on the test set instead of the last one.
+    adapt_norm
+        Pictures on which the batch-norm statistics of the encoder are taken anew first; for one
+        that was not trained on pictures of this site.
     format
         auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
         market_like, veri776, by_person, mars or dukevideo.
@@ -71,7 +75,9 @@ def evaluate(
         What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     """
     dataset = read(data, format=format, pattern=pattern, folders=folders)
-    encoder = training.load(run, best=best, device=device)
+    encoder = training.load(
+        run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
+    )
     if centring_from is not None:
         site = read(centring_from, format=format, pattern=pattern, folders=folders)
         training.learn_cameras(encoder, site, loading=loading, quiet=quiet)
@@ -157,6 +163,7 @@ def extract(
     centring: str = "off",
     camera: str | None = None,
     best: bool = False,
+    adapt_norm: Path | None = None,
     format: str = "auto",
     pattern: str | None = None,
     folders: str = "auto",
@@ -182,6 +189,9 @@ def extract(
         Name of the camera of images that say none, for centring.
     best
         Use the round that was best on the test set instead of the last one.
+    adapt_norm
+        Pictures on which the batch-norm statistics of the encoder are taken anew first; for one
+        that was not trained on pictures of this site.
     format
         auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
         market_like, veri776, by_person, mars or dukevideo.
@@ -194,7 +204,9 @@ def extract(
     dataset = read(images, format=format, pattern=pattern, folders=folders)
     if images.is_dir():
         refuse_inside(out, images)
-    encoder = training.load(run, best=best, device=device)
+    encoder = training.load(
+        run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
+    )
     features, kept = training.extract(
         encoder, dataset, centring=centring, camera=camera, loading=loading, quiet=quiet
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reseen.cluster.density import Sweep, swept
+from reseen.errors import SettingsError, counted
 from reseen.kernels.neighbours import nearest
 from reseen.kernels.reciprocal import encode
 
@@ -36,7 +37,7 @@ class Survey:
     """Cameras that are known to have taken them; 0 where none is known."""
     per_person: float
     """Images of one person that are expected: the size of the cluster that a typical image is
-    in."""
+    in, unless it was given."""
     clusters: tuple[float, float]
     """The fewest and the most clusters to expect: half and twice N / per_person, 2 at least."""
     k1: int
@@ -58,12 +59,15 @@ class Survey:
         return max(1, round(self.images / self.per_person))
 
 
-def survey(features: np.ndarray, cameras: np.ndarray | None = None) -> Survey:
+def survey(
+    features: np.ndarray, cameras: np.ndarray | None = None, per_person: float | None = None
+) -> Survey:
     """Look at the neighbourhoods of images before training.
 
     Args:
         features: (N, D) unit rows of the encoder that training starts from.
         cameras: (N,) int, -1 where unknown; or None.
+        per_person: images of one person, 1 to N, where somebody knows; None estimates them.
 
     Returns:
         A `Survey`. On subsets of real crops drawn by identity, 4 to 17 images a person, the
@@ -71,11 +75,13 @@ def survey(features: np.ndarray, cameras: np.ndarray | None = None) -> Survey:
 
     Raises:
         DataError: features are not finite unit rows.
+        SettingsError: per_person is less than 1 or more than N.
 
     Memory: O(N k1 k2), with k1 up to 30; N x N is never held. Time: neighbours once, then labels
     for 8 k1 and 6 eps.
     """
     n = len(features)
+    check_per_person(per_person, n)
     most = max(2, n // 2)
     tried = [k1 for k1 in TRIED_K1 if k1 <= most] or [most]
     ranks, near = nearest(features, min(tried[-1], n))
@@ -85,14 +91,15 @@ def survey(features: np.ndarray, cameras: np.ndarray | None = None) -> Survey:
         encoding = encode(features, narrow, k1, round(k1 / 2) + 1, k2, similarities=found)
         return swept(encoding, TRIED_EPS, min_samples)
 
-    sizes, balances = [], []
-    for k1 in tried:
-        sweep = at(k1, _part(k1, 0.25))
-        sizes += [_typical_size(labels) for labels in sweep.labels[1:-1]]
-        balances += list(sweep.balance[1:-1])
-    count = np.array(balances)
-    alike = np.array(sizes)[count >= TOLERANCE * count.max()]
-    per_person = float(np.clip(np.exp(np.log(alike).mean()), 1, max(n, 1)))
+    if per_person is None:
+        sizes, balances = [], []
+        for k1 in tried:
+            sweep = at(k1, _part(k1, 0.25))
+            sizes += [_typical_size(labels) for labels in sweep.labels[1:-1]]
+            balances += list(sweep.balance[1:-1])
+        count = np.array(balances)
+        alike = np.array(sizes)[count >= TOLERANCE * count.max()]
+        per_person = float(np.clip(np.exp(np.log(alike).mean()), 1, max(n, 1)))
     k1 = int(np.clip(round(FACTOR * per_person), min(LEAST_K1, tried[-1]), tried[-1]))
     k2, min_samples = _part(k1, 0.4), 2 if per_person < LEAST_IMAGES else 4
     sweep = at(k1, k2, min_samples)
@@ -110,6 +117,23 @@ def survey(features: np.ndarray, cameras: np.ndarray | None = None) -> Survey:
         found=int(sweep.clusters[best]),
         noise=float(sweep.noise[best]),
     )
+
+
+def check_per_person(given: float | None, images: int) -> None:
+    """Demand that as many images of one person as somebody gives can be.
+
+    Args:
+        given: images of one person, or None.
+        images: N.
+
+    Raises:
+        SettingsError: it is less than 1 or more than N.
+    """
+    if given is not None and not 1 <= given <= images:
+        raise SettingsError(
+            f"images_per_person is {given:g} for {counted(images, 'image')}. Use a number from 1 "
+            f"to {images}, or leave it out to have it estimated."
+        )
 
 
 def _part(k1: int, share: float) -> int:

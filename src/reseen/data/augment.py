@@ -26,8 +26,20 @@ class AugmentSettings:
     """Smallest and largest share of the picture that is painted over."""
     erase_aspect: float = 0.3
     """Smallest ratio of a rectangle's height to its width; the largest is its inverse."""
+    crop_area: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest share of the picture that is cut out and enlarged to its size again,
+    before anything else is done; 1 1 is off. BUC: 0.64 1."""
+    crop_aspect: tuple[float, float] = (1.0, 1.5)
+    """Smallest and largest ratio of height to width of what is cut out, as multiples of the
+    picture's. BUC: 1 1.5."""
+
+    colour: float = 0.0
+    """How far each colour channel of a crop is made brighter or darker: the standard deviation of
+    the logarithm of its factor; 0 is off. Not in the papers; a camera's own colours matter less."""
 
     def __post_init__(self):
+        if not 0 <= self.colour <= 1:
+            raise SettingsError(f"augment.colour is {self.colour}. Use 0 (off) to 1.")
         for name in ("flip", "erase"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"augment.{name} is {getattr(self, name)}. Use 0 to 1.")
@@ -36,6 +48,12 @@ class AugmentSettings:
             raise SettingsError(
                 f"augment has erase_area {self.erase_area}, erase_aspect {self.erase_aspect} and "
                 f"pad {self.pad}. Use 0 < low <= high < 1, 0 < aspect <= 1 and pad >= 0."
+            )
+        (low, high), (flat, tall) = self.crop_area, self.crop_aspect
+        if not 0 < low <= high <= 1 or not 0 < flat <= tall or max(low * flat, low / tall) > 1:
+            raise SettingsError(
+                f"augment has crop_area {self.crop_area} and crop_aspect {self.crop_aspect}. Use "
+                "0 < low <= high <= 1 for both to fit into the picture, such as 0.64 1 and 1 1.5."
             )
 
 
@@ -51,6 +69,8 @@ class Draws:
     """(B,) int, first column of the crop in the padded picture."""
     box: np.ndarray
     """(B, 4) int: first row, first column, height, width of the erased rectangle."""
+    cut: np.ndarray | None = None
+    """(B, 4) int: the same of the rectangle that is enlarged to the whole; None where it is off."""
 
 
 def draw(
@@ -59,28 +79,78 @@ def draw(
     """Let `rng` decide what happens to `count` crops of height x width pixels.
 
     Source of random erasing: Zhong et al., AAAI 2020, Algorithm 1; of up to 10 rectangles the
-    first that fits is taken.
+    first that fits is taken. What is cut out is drawn alike, and is the whole where none fits, as
+    RandomSizedRectCrop in the authors' code of Lin et al., BUC, AAAI 2019.
     """
     flip = rng.random(count) < settings.flip
     top, left = rng.integers(0, 2 * settings.pad + 1, (2, count))
-    area = rng.uniform(*settings.erase_area, (count, 10)) * height * width
-    aspect = rng.uniform(settings.erase_aspect, 1 / settings.erase_aspect, (count, 10))
-    h, w = np.rint(np.sqrt(area * aspect)).astype(int), np.rint(np.sqrt(area / aspect)).astype(int)
-    fits = (h < height) & (w < width)
+    size, low = (height, width), settings.erase_aspect
+    inside = height - 1, width - 1
+    sides, fits = _rectangles(rng, count, size, settings.erase_area, (low, 1 / low), inside)
+    erased = (rng.random(count) < settings.erase) & fits
+    box = _placed(rng, sides, size) * erased[:, None]
+    if settings.crop_area[0] == 1:
+        return Draws(flip, top, left, box)
+    tall, taller = (of * height / width for of in settings.crop_aspect)
+    sides, fits = _rectangles(rng, count, size, settings.crop_area, (tall, taller), size)
+    cut = _placed(rng, np.where(fits, sides, np.array([size]).T), size)
+    return Draws(flip, top, left, box, cut)
+
+
+def _rectangles(
+    rng: np.random.Generator,
+    count: int,
+    size: tuple[int, int],
+    area: tuple[float, float],
+    aspect: tuple[float, float],
+    most: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw 10 rectangles each; give height and width (2, B) of the first that fits, if one does."""
+    areas = rng.uniform(*area, (count, 10)) * size[0] * size[1]
+    aspects = rng.uniform(*aspect, (count, 10))
+    h = np.rint(np.sqrt(areas * aspects)).astype(int)
+    w = np.rint(np.sqrt(areas / aspects)).astype(int)
+    fits = (h <= most[0]) & (w <= most[1])
     first = np.arange(count), fits.argmax(1)
-    h, w = h[first], w[first]
-    erased = (rng.random(count) < settings.erase) & fits.any(1)
-    y = np.floor(rng.random(count) * (height - h + 1)).astype(int)
-    x = np.floor(rng.random(count) * (width - w + 1)).astype(int)
-    box = np.stack([y, x, h, w], 1) * erased[:, None]
-    return Draws(flip, top, left, box)
+    return np.stack([h[first], w[first]]), fits[first]
+
+
+def _placed(rng: np.random.Generator, sides: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Put rectangles of (2, B) heights and widths anywhere inside: boxes (B, 4)."""
+    first = [
+        np.floor(rng.random(len(of)) * (whole - of + 1)).astype(int)
+        for of, whole in zip(sides, size, strict=True)
+    ]
+    return np.stack([*first, *sides], 1)
+
+
+def cut_out(pixels: Tensor, cut: np.ndarray) -> Tensor:
+    """Enlarge a rectangle of each picture to the size of the whole, bilinearly.
+
+    Args:
+        pixels: (B, C, H, W) uint8.
+        cut: (B, 4) int: first row, first column, height, width.
+
+    Returns:
+        (B, C, H, W) uint8 on the same device.
+    """
+    axes = []
+    for first, length, size in zip(cut.T[:2], cut.T[2:], pixels.shape[2:], strict=True):
+        first, last = first[:, None], (first + length)[:, None] - 1
+        place = first + (np.arange(size) + 0.5) * length[:, None] / size - 0.5
+        scaled = (2 * place.clip(first, last) + 1) / size - 1  # -1 and 1 are the picture's edges
+        axes.append(torch.from_numpy(scaled.astype(np.float32)).to(pixels.device))
+    shape = len(pixels), *pixels.shape[2:]
+    grid = torch.stack([axes[1][:, None].expand(shape), axes[0][..., None].expand(shape)], -1)
+    enlarged = F.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
+    return enlarged.round_().to(torch.uint8)
 
 
 def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
-    """Flip, pad, crop and erase a batch as `draws` says.
+    """Cut out, flip, pad, crop and erase a batch as `draws` says.
 
-    The same pixels as torchvision's v2 horizontal_flip, pad, crop and erase give, one picture at
-    a time.
+    The same pixels as torchvision's v2 resized_crop, horizontal_flip, pad, crop and erase give, one
+    picture at a time; an enlarged value may be rounded the other way.
 
     Args:
         pixels: (B, 3, H, W) uint8.
@@ -91,6 +161,8 @@ def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
     Returns:
         (B, 3, H, W) uint8 on the same device.
     """
+    if draws.cut is not None:
+        pixels = cut_out(pixels, draws.cut)
     if pixels.device.type == "cpu":
         out = torch.empty_like(pixels, memory_format=torch.contiguous_format)
         colour = fill.to(torch.uint8).flatten().numpy()
@@ -144,9 +216,25 @@ def _turn(line, to):
         to[place] = line[len(to) - 1 - place]
 
 
+def recolour(pixels: Tensor, factors: np.ndarray) -> Tensor:
+    """Multiply each colour channel of each picture.
+
+    Args:
+        pixels: (B, 3, H, W) uint8.
+        factors: (B, 3), above 0.
+
+    Returns:
+        (B, 3, H, W) uint8 on the same device, rounded, at most 255.
+    """
+    of = torch.from_numpy(factors.astype(np.float32)).to(pixels.device)
+    return (pixels * of[:, :, None, None]).round_().clamp_(max=255).to(torch.uint8)
+
+
 def augment(
     pixels: Tensor, rng: np.random.Generator, settings: AugmentSettings, fill: Tensor
 ) -> Tensor:
     """Draw and apply: (B, 3, H, W) uint8 in and out; see `draw` and `apply`."""
+    if settings.colour:
+        pixels = recolour(pixels, np.exp(rng.normal(0, settings.colour, (len(pixels), 3))))
     draws = draw(rng, len(pixels), pixels.shape[2], pixels.shape[3], settings)
     return apply(pixels, draws, settings.pad, fill)

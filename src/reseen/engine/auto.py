@@ -12,7 +12,7 @@ import numpy as np
 
 from reseen.cluster.density import MANY
 from reseen.cluster.survey import Survey
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 
 Rule = Callable[[Survey], tuple[Any, str]]
 
@@ -105,6 +105,19 @@ def _neighbours(s: Survey) -> tuple[str, str]:
     return which, f"there are {s.images:,} images; approximate ones are worth it from {MANY:,} on"
 
 
+def _merge_rate(s: Survey) -> tuple[float, str]:
+    steps = max(3, round(2 * s.per_person))
+    left = round(2 * s.images / steps)
+    return 1 / steps, (  # not rounded: BUC has int(1 / rate) - 2 rounds of int(N rate) merges
+        f"{counted(steps - 2, 'round')} leave about {left} clusters, of {s.expected} expected"
+    )
+
+
+def _k(s: Survey) -> tuple[int, str]:
+    count = int(np.clip(round(s.per_person) - 1, 1, 4))
+    return count, f"about {s.per_person:.0f} images a person are expected, and 4 are usual"
+
+
 RULES: Mapping[str, Rule] = {
     "neighbours": _neighbours,
     "k1": _k1,
@@ -119,6 +132,8 @@ RULES: Mapping[str, Rule] = {
     "clusters": _clusters,
     "p": _p,
     "share": _share,
+    "merge_rate": _merge_rate,
+    "k": _k,
 }
 """The rule of each setting, by its name on the command line."""
 

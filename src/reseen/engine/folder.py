@@ -80,6 +80,7 @@ _FACTS: dict[str, tuple[type | UnionType, bool]] = {
     "environment": (dict, False),
     "source": (dict | None, False),
     "start": (str | None, False),
+    "images_per_person": (float | int | None, False),
     "automatic": (dict, False),
 }
 """What run.json holds, of which kind, and whether each run has it."""

@@ -21,6 +21,7 @@ import torch
 from reseen.cluster.density import DensitySettings
 from reseen.cluster.survey import survey
 from reseen.data.loading import Crops, Loading
+from reseen.engine.adapt import adapt_norm
 from reseen.engine.auto import work_out
 from reseen.engine.claim import check_pictures, claim
 from reseen.engine.device import Device
@@ -69,7 +70,8 @@ class Run:
 
     Args:
         folder: made if it is not there; one that holds the same run is gone on with.
-        facts: what makes the run what it is (method, settings, data); JSON values.
+        facts: what makes the run what it is (method, settings, data, images_per_person where it
+            is given); JSON values.
         seed: root of every random draw.
         device: where to compute.
         judge: tells how good encoders and labels are; None where no truth is known.
@@ -77,6 +79,8 @@ class Run:
         loading: how pictures are read.
         screen: where to say how it goes.
         start: checkpoint whose encoder the run begins with.
+        adapt_norm: whether `load` takes the encoder's batch-norm statistics anew on the training
+            images before the first round (see `engine.adapt`).
         images: what it is to learn from, to name pictures that have come or gone since it began.
         cameras: names of the cameras, by number, where the data gives them.
 
@@ -97,6 +101,7 @@ class Run:
         loading: Loading | None = None,
         screen: Screen = QUIET,
         start: Path | None = None,
+        adapt_norm: bool = False,
         images: Sequence[Image] = (),
         cameras: Mapping[int, str] | None = None,
     ):
@@ -109,6 +114,7 @@ class Run:
         self._evaluate_every = evaluate_every
         self._loading = loading
         self._start = start
+        self._adapt_norm = adapt_norm
         self._cameras = cameras or {}
         self._images: tuple[Image, ...] = ()
         self._crops: Crops | None = None
@@ -127,7 +133,8 @@ class Run:
 
         Args:
             images: N records, as `fit` got them.
-            encoder: gives height, width and device.
+            encoder: gives height, width and device. In a new run with `adapt_norm` its batch-norm
+                statistics are replaced, so copies of it are to be made afterwards.
 
         Returns:
             N crops; fewer where pictures that cannot be read are left out.
@@ -138,7 +145,10 @@ class Run:
         chance = partial(self.rng, "frames")
         crops = load(images, encoder, self._loading, self.screen, chance)
         self._images, self._crops = crops.images, crops
-        return self._note(IMAGES, crops)
+        self._note(IMAGES, crops)
+        if self._adapt_norm and not checkpoint(self.folder, "last").exists():
+            adapt_norm(encoder, crops, self.screen)
+        return crops
 
     def load_source(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
         """Read images of a source, whose people are known: no pseudo-labels are theirs.
@@ -190,8 +200,8 @@ class Run:
     def settle(self, method: Settings, encoder: Encoder, crops: Crops) -> Settings:
         """Give a method numbers where its settings say auto, and say which and why.
 
-        They follow from the neighbourhoods of the first features (`survey`, `RULES`), are kept in
-        run.json, and stay as they are when the run is resumed.
+        They follow from the neighbourhoods of the first features and the run's images_per_person
+        (`survey`, `RULES`), are kept in run.json, and stay as they are when the run is resumed.
 
         Args:
             method: a dataclass of settings.
@@ -202,7 +212,8 @@ class Run:
             The method; itself where nothing is auto.
 
         Raises:
-            SettingsError: a setting is auto that nothing works out.
+            SettingsError: a setting is auto that nothing works out, or images_per_person is more
+                than there are images.
         """
         for part in vars(method).values():
             if isinstance(part, DensitySettings):
@@ -213,7 +224,7 @@ class Run:
             features = extract(encoder, crops, track=self.track("extracting"))
             if len(covered(crops.cameras)):
                 features = centre(features, crops.cameras, flat(method).get("centring", "off"))
-            found = survey(features, crops.cameras)
+            found = survey(features, crops.cameras, self._facts.get("images_per_person"))
             self._facts["automatic"] = {
                 "settings": work_out(names, found, epochs_in_a_round="rounds" in flat(method)),
                 "survey": asdict(found),
@@ -222,7 +233,7 @@ class Run:
             write_text(self.folder / "run.json", json.dumps(self._facts, indent=2) + "\n")
         settled = self._facts["automatic"]["settings"] if names else {}
         for name, told in settled.items():
-            self.screen.say(f"--{name.replace('_', '-')} {told['value']}: {told['why']}")
+            self.screen.say(f"--{name.replace('_', '-')} {told['value']:.6g}: {told['why']}")
         return varied(method, {name: told["value"] for name, told in settled.items()})
 
     def rounds(self, total: int, *, encoder: Encoder, **parts: Any) -> Iterator[int]:
@@ -352,8 +363,9 @@ class Run:
     def _measure(self, encoder: Encoder, searched: bool = True, last: bool = False) -> None:
         """Log how good an encoder is: by its search, and by what needs no labels.
 
-        Where features of the training crops are at hand for it, or their pass is small beside that
-        of a search, they also say what the encoder makes of each camera.
+        The features of the training crops also say what the encoder makes of each camera. Without a
+        score that needs them, they are made only where there is a search, which costs more, and
+        after the last round.
         """
         judge = self._judge if searched and self._judge and self._judge.can_search else None
         scored, crops = "automatic" in self._facts, self._crops
@@ -375,7 +387,7 @@ class Run:
         if encoder.camera_statistics is None:
             numbers = judge.search(encoder).summary()
         else:
-            plain, centred = judge.compare(encoder, ("off", "mean")).values()
+            plain, centred = judge.compare(encoder, ("off", "deviation")).values()
             more = {f"{name}_centred": centred.summary()[name] for name in ("mAP", "rank1")}
             numbers = plain.summary() | more
         return {**numbers, "searching_seconds": time.monotonic() - began}
@@ -419,7 +431,7 @@ class Run:
     def _say_signs(self, rows: Sequence[dict[str, float]]) -> None:
         """Say what goes wrong, each kind of thing when it is first seen."""
         expected = self._facts.get("automatic", {}).get("survey", {}).get("clusters")
-        found = signs(rows, len(self._images), expected)
+        found = signs(rows, len(self._images), expected, self._facts.get("settings"))
         for sign in found:
             if sign.kind not in self._seen:
                 self.screen.say(f"{sign.said} {sign.cure}")

@@ -12,7 +12,7 @@ from reseen.checks import AUTO
 from reseen.cluster.density import DensitySettings
 from reseen.cluster.stripes import StripeSettings
 from reseen.data.sampling import BatchSettings
-from reseen.engine.step import ScheduleSettings, SgdSettings
+from reseen.engine.step import NewLayerSettings, ScheduleSettings, SgdSettings
 from reseen.errors import SettingsError
 from reseen.memory.clusters import MemorySettings
 from reseen.memory.table import TableSettings
@@ -20,7 +20,8 @@ from reseen.nets.teacher import TeacherSettings
 
 SHARED = (
     *(DensitySettings, StripeSettings, BatchSettings),
-    *(ScheduleSettings, SgdSettings, MemorySettings, TableSettings, TeacherSettings),
+    *(NewLayerSettings, ScheduleSettings, SgdSettings, MemorySettings, TableSettings),
+    TeacherSettings,
 )
 """Parts whose settings are named as if they were the method's own."""
 

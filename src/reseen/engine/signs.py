@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reseen.errors import counted
 
@@ -34,7 +35,10 @@ class Sign:
 
 
 def signs(
-    rows: Sequence[Mapping[str, float]], images: int, expected: tuple[float, float] | None = None
+    rows: Sequence[Mapping[str, float]],
+    images: int,
+    expected: tuple[float, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> list[Sign]:
     """Say what goes wrong in a run.
 
@@ -43,6 +47,7 @@ def signs(
         images: the number of training images, N.
         expected: the fewest and the most clusters that the neighbourhoods of the first features
             suggest, where that is known.
+        settings: of the method, by flat names.
 
     Returns:
         What is wrong after the last of these rounds, the worst first; nothing if all is well.
@@ -50,13 +55,19 @@ def signs(
     trained = [row for row in rows if row.get("round", 1) > 0]
     if not trained:
         return []
-    found = [_clusters(trained[-1], images, expected), _noise(trained[-1], images)]
-    found += [_stability(trained), _loss(trained), _start(rows)]
+    settings = settings or {}
+    if "merge_rate" in settings:
+        expected = None  # it begins with one cluster an image
+    cure = _less_noise(settings)
+    found = [_clusters(trained[-1], images, expected, cure), _noise(trained[-1], images, cure)]
+    if settings.get("loss") != "triplet":  # which rises as the hardest triplets become harder
+        found.append(_loss(trained))
+    found += [_stability(trained), _start(rows)]
     return [sign for sign in found if sign is not None]
 
 
 def _clusters(
-    row: Mapping[str, float], images: int, expected: tuple[float, float] | None
+    row: Mapping[str, float], images: int, expected: tuple[float, float] | None, less_noise: str
 ) -> Sign | None:
     if "clusters" not in row:
         return None
@@ -64,7 +75,7 @@ def _clusters(
     among = f"{counted(clusters, 'cluster')} among {counted(images, 'image')}"
     if clusters < 2:
         cure = (
-            "Nearly every image is alone: raise --eps, or lower --min-samples to 2."
+            f"Nearly every image is alone. {less_noise}"
             if noise > NOISY
             else "All images hang together: lower --k1 and --k2 (--k1 is best at one to two times "
             "the images of a person), then --eps."
@@ -77,18 +88,30 @@ def _clusters(
     if clusters > expected[1]:
         return Sign("clusters", said, "People are torn apart: raise --k1, then --eps.")
     if noise > NOISY:
-        cure = "Most images are left out: raise --eps, or lower --min-samples to 2."
-        return Sign("clusters", said, cure)
+        return Sign("clusters", said, f"Most images are left out. {less_noise}")
     return Sign("clusters", said, "Different people are mixed: lower --k1, then --eps.")
 
 
-def _noise(row: Mapping[str, float], images: int) -> Sign | None:
+def _noise(row: Mapping[str, float], images: int, cure: str) -> Sign | None:
     noise = row.get("noise", 0.0)
     if noise <= NOISY or row.get("clusters", 2) < 2:
         return None
     said = f"{noise:.0%} of {counted(images, 'image')} are in no cluster and are not learnt from."
-    cure = "Raise --eps a little (by 0.05), or lower --min-samples to 2; for two-stage, lower --p."
     return Sign("noise", said, cure)
+
+
+def _less_noise(settings: Mapping[str, Any]) -> str:
+    if settings.get("labelling") == "two-stage":
+        return (
+            "Say how many images a person has (--clusters auto --p auto --images-per-person), or "
+            "change --clusters and --p by hand."
+        )
+    if settings.get("share") and settings.get("eps") == 0:
+        return (
+            "eps follows from --share, which is too small here: say how many images a person has "
+            "(--share auto --images-per-person), raise --share, or give --eps 0.5 in its place."
+        )
+    return "Raise --eps a little (by 0.05), or lower --min-samples to 2."
 
 
 def _stability(rows: Sequence[Mapping[str, float]]) -> Sign | None:

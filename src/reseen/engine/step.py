@@ -2,17 +2,79 @@
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from reseen.checks import above_zero, at_least, below_one
+from reseen.checks import above_zero, at_least, below_one, shares
 from reseen.errors import ReseenError
+from reseen.nets.attention import Attention
+from reseen.nets.attention.gate import Gate
+from reseen.nets.backbones import Backbone
 from reseen.nets.encoder import Encoder
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleSettings:
+class NewLayerSettings:
+    """How attention and its gate learn, which no pre-training knows, wherever they hang.
+
+    The papers have no gates and do not say that attention learns otherwise than the rest: as the
+    rest it learns with `--new-rate 1 --gate-rate 1 --new-decay 1`.
+    """
+
+    new_rate: float = 1.0
+    """Learning rate of attention's layers, as a multiple of that of other new layers (neck,
+    heads)."""
+    gate_rate: float = 30.0
+    """Learning rate of the gate, as such a multiple. Adam moves a number by about its rate in a
+    step, so at 1 the gate of a short run stays shut."""
+    new_decay: float = 0.0
+    """Share of the weight decay that gates, the layers behind them, and the norms and biases of
+    attention have. The gradient of a layer behind a gate that is nearly shut is next to nothing, so
+    that decay alone would move it, to 0."""
+
+    def __post_init__(self):
+        above_zero(self, "new_rate", "gate_rate")
+        shares(self, "new_decay")
+
+    def groups(self, *nets: nn.Module, decay: float, backbone: float = 1.0) -> list[dict[str, Any]]:
+        """Sort the weights of networks that learn into parameter groups of an optimiser.
+
+        Args:
+            nets: a backbone, attention and gates in them are found wherever they hang.
+            decay: weight decay.
+            backbone: rate of a backbone, as a multiple of that of everything else.
+
+        Returns:
+            Groups with their own weight decay, and with `share`, the multiple of the rate that
+            `set_rate` gives them. Without attention it is one group, or two with a backbone's.
+        """
+        modules = [module for net in nets for module in net.modules()]
+        terms: dict[nn.Parameter, tuple[float, float]] = {}  # shares of the rate and of the decay
+        for module in modules:
+            if isinstance(module, Backbone):
+                terms |= dict.fromkeys(module.parameters(), (backbone, 1.0))
+        for module in modules:
+            if isinstance(module, Attention):
+                for weight in module.parameters():
+                    terms[weight] = self.new_rate, 1.0 if weight.ndim > 1 else self.new_decay
+        for module in modules:
+            if isinstance(module, Gate):
+                terms |= dict.fromkeys(module.new.parameters(), (self.new_rate, self.new_decay))
+                terms[module.gate] = self.gate_rate, self.new_decay
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for weight in (weight for net in nets for weight in net.parameters()):
+            if weight.requires_grad:
+                groups.setdefault(terms.get(weight, (1.0, 1.0)), []).append(weight)
+        return [
+            {"params": weights, "share": share, "weight_decay": decay * kept}
+            for (share, kept), weights in groups.items()
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings(NewLayerSettings):
     """Adam, whose rate falls in steps.
 
     The defaults are those of Cluster Contrast; a method says which its paper has.
@@ -26,14 +88,16 @@ class ScheduleSettings:
     """Weight decay of Adam. Usual: 5e-4."""
 
     def __post_init__(self):
+        super().__post_init__()
         above_zero(self, "rate")
         at_least(self, 0, "rate_step")
         below_one(self, "weight_decay")
 
     def adam(self, *nets: nn.Module, done: int = 0) -> torch.optim.Adam:
         """Make Adam for all weights of networks that learn, after `done` rounds."""
-        learnt = [weight for net in nets for weight in net.parameters() if weight.requires_grad]
-        return torch.optim.Adam(learnt, self.rate_at(done), weight_decay=self.weight_decay)
+        optimizer = torch.optim.Adam(self.groups(*nets, decay=self.weight_decay))
+        set_rate(optimizer, self.rate_at(done))
+        return optimizer
 
     def rate_at(self, done: int) -> float:
         """Give the learning rate after `done` rounds."""
@@ -41,7 +105,7 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SgdSettings:
+class SgdSettings(NewLayerSettings):
     """SGD with momentum 0.9, whose backbone learns slower and whose rate falls once.
 
     The defaults are those of the authors' code of Lin et al., BUC, AAAI 2019.
@@ -51,33 +115,28 @@ class SgdSettings:
     """Learning rate of SGD (momentum 0.9) in the first stage. BUC and SSL: 0.1."""
     rate_hold: int = 16
     """Rounds, first stage included, after which the rate is a tenth. BUC: 16; SSL: 15."""
+    gate_rate: float = 1.0
+    """Learning rate of the gate, as such a multiple. SGD needs no more, as the gradient of a gate
+    is a sum over the whole map; ten times the rate of 0.1 makes it diverge."""
     backbone_rate: float = 0.1
     """Share of the rate that the backbone learns with. BUC: 0.1."""
     weight_decay: float = 5e-4
     """Weight decay of SGD. BUC: 5e-4."""
 
     def __post_init__(self):
+        super().__post_init__()
         above_zero(self, "rate", "backbone_rate")
         at_least(self, 0, "rate_hold")
         below_one(self, "weight_decay")
 
     def sgd(self, encoder: Encoder) -> torch.optim.SGD:
         """Make SGD with Nesterov's form of momentum for an encoder."""
-        inside = {id(weight) for weight in encoder.backbone.parameters()}
-        learnt = [weight for weight in encoder.parameters() if weight.requires_grad]
-        groups = [
-            {"params": [w for w in learnt if id(w) in inside], "share": self.backbone_rate},
-            {"params": [w for w in learnt if id(w) not in inside], "share": 1.0},
-        ]
-        return torch.optim.SGD(
-            groups, self.rate, 0.9, weight_decay=self.weight_decay, nesterov=True
-        )
+        groups = self.groups(encoder, decay=self.weight_decay, backbone=self.backbone_rate)
+        return torch.optim.SGD(groups, self.rate, 0.9, nesterov=True)
 
     def set_rates(self, optimizer: torch.optim.Optimizer, done: int) -> None:
         """Set the rates of an optimiser made by `sgd` after `done` rounds."""
-        rate = self.rate * (0.1 if done >= self.rate_hold else 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["share"]
+        set_rate(optimizer, self.rate * (0.1 if done >= self.rate_hold else 1.0))
 
 
 def step(loss: Tensor, optimizer: torch.optim.Optimizer, **terms: Tensor) -> dict[str, Tensor]:
@@ -123,6 +182,6 @@ def averaged(steps: list[dict[str, Tensor]]) -> dict[str, float]:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every parameter group."""
+    """Set the learning rate of every parameter group, times its `share` where it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)

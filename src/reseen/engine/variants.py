@@ -22,6 +22,8 @@ class Variant:
     """What the settings cannot say."""
     own_source: bool = False
     """Whether the source is the data itself, with its people: an upper bound."""
+    start_alone: bool = False
+    """Whether it is the start of the table as it is, judged without learning anything."""
     without_start: bool = False
     """Whether it begins with the weights of its settings, also in a table that has a start."""
 

@@ -26,6 +26,9 @@ LEAST = 50
 _MOST = 3.0
 """How many times larger or smaller than that of all crops a camera's deviation may be."""
 
+_BLOCK = 1 << 12
+"""Rows that are added up at a time in float64."""
+
 _STILL = 1e-3
 """Share of the usual deviation up to which a number of the features says nothing: it is left out
 where deviations divide."""
@@ -63,7 +66,7 @@ class CameraStatistics:
         Raises:
             SettingsError: how is none of CENTRINGS.
         """
-        place = {name: row for row, name in enumerate(self.names, 1)}
+        place: dict[str | None, int] = {name: row for row, name in enumerate(self.names, 1)}
         return _centred(features, np.array([place.get(c, 0) for c in cameras]), self.moments, how)
 
 
@@ -92,9 +95,16 @@ def moments(features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
         (1 + C, 2, D) float32: mean and standard deviation, of all crops, then of each of the
         cameras that are `covered`.
     """
-    parts = [features, *(features[cameras == camera] for camera in covered(cameras))]
-    both = [(part.mean(0, np.float64), part.std(0, np.float64)) for part in parts]
-    return np.array(both, np.float32)
+    known = covered(cameras)
+    sums = np.zeros((1 + len(known), 2, features.shape[1]))
+    for start in range(0, len(features), _BLOCK):
+        rows, taken = features[start : start + _BLOCK].astype(np.float64), cameras[start:][:_BLOCK]
+        for out, of in zip(sums, (rows, *(rows[taken == c] for c in known)), strict=True):
+            out += of.sum(0), np.square(of).sum(0)
+    counts = np.array([len(features), *((cameras == camera).sum() for camera in known)])
+    mean, square = (sums / counts[:, None, None]).transpose(1, 0, 2)
+    deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    return np.stack([mean, deviation], axis=1).astype(np.float32)
 
 
 def centre(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.ndarray:

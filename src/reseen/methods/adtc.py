@@ -95,7 +95,7 @@ class ADTC:
     temperature: float = 0.05
     """Temperature of the memory loss. Not in the paper; Cluster Contrast: 0.05."""
     rounds: int | Auto = 20
-    """Rounds of labelling and training (T). Paper: 20."""
+    """Rounds of labelling and training (T); 0 only judges the start. Paper: 20."""
     epochs: int | Auto = 10
     """Epochs of training in a round. Paper: 10."""
     rate_hold: int = 5
@@ -106,8 +106,8 @@ class ADTC:
     paper gives no base; Hermans et al., whose loss it takes: 0.001."""
 
     def __post_init__(self):
-        at_least(self, 1, "width", "clusters", "p", "rounds", "epochs")
-        at_least(self, 0, "margin")
+        at_least(self, 1, "width", "clusters", "p", "epochs")
+        at_least(self, 0, "rounds", "margin")
         above_zero(self, "rate_end", "temperature")
         one_of(self, LABELLINGS, "labelling")
         one_of(self, LOSSES, "loss")

@@ -16,7 +16,7 @@ from functools import partial
 
 import torch
 
-from reseen.checks import at_least, below_one
+from reseen.checks import AUTO, Auto, at_least, below_one, settled
 from reseen.cluster.bottom_up import merge, nearer_share
 from reseen.cluster.stripes import StripeSettings
 from reseen.data.augment import AugmentSettings
@@ -37,19 +37,21 @@ class BUC:
     """BUC: bottom-up clustering from one cluster an image (Lin et al., 2019).
 
     The defaults are those of its authors' code for images, without the additions of SSL's paper:
-    mean pooling, no padding, no erasing.
+    mean pooling, scaled crops, no padding, no erasing.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
-    augment: AugmentSettings = field(default_factory=partial(AugmentSettings, pad=0, erase=0.0))
+    augment: AugmentSettings = field(
+        default_factory=partial(AugmentSettings, pad=0, erase=0.0, crop_area=(0.64, 1.0))
+    )
     schedule: SgdSettings = field(default_factory=SgdSettings)
     memory: TableSettings = field(default_factory=TableSettings)
     stripes: StripeSettings = field(default_factory=StripeSettings)
     first: int = 20
     """Epochs of the first stage, a round each. Authors' code: 20."""
-    merge_rate: float = 0.05
-    """Share of the number of images by which each round has fewer clusters (mp). Authors' code:
-    0.05."""
+    merge_rate: float | Auto = 0.05
+    """Share of the number of images by which each round has fewer clusters (mp), for
+    int(1 / mp) - 2 rounds. Authors' code: 0.05, which leaves a tenth of N."""
     size_weight: float = 0.005
     """Weight of the clusters' sizes beside their distance (lambda). Authors' code: 0.005, beside
     squared distances."""
@@ -66,7 +68,7 @@ class BUC:
         at_least(self, 2, "batch")
         at_least(self, 0, "size_weight")
         below_one(self, "stop")
-        if not 0 < self.merge_rate <= 0.5:
+        if self.merge_rate != AUTO and not 0 < self.merge_rate <= 0.5:
             raise SettingsError(f"merge_rate is {self.merge_rate}. Use above 0 to 0.5.")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
@@ -77,13 +79,15 @@ class BUC:
         """
         encoder = run.build(self.encoder)
         crops = run.load(images, encoder)
+        self = run.settle(self, encoder, crops)
+        merge_rate = settled(self, "merge_rate")
         optimizer = self.schedule.sgd(encoder)
         features = extract(encoder, crops, track=run.track("extracting"))
         table = self.memory.begin(features, encoder.device)
         weights, cost = self.stripes.weights, self.stripes.cost(crops.cameras)
-        merges = max(1, int(len(crops) * self.merge_rate))
+        merges = max(1, int(len(crops) * merge_rate))
 
-        total = self.first + int(1 / self.merge_rate) - 2
+        total = self.first + int(1 / merge_rate) - 2
         for done in run.rounds(total, encoder=encoder, optimizer=optimizer, table=table):
             later = done >= self.first
             self.schedule.set_rates(optimizer, done)

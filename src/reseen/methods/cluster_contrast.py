@@ -36,10 +36,11 @@ class ClusterContrast:
     """Cluster Contrast: cluster, remember a vector a cluster, contrast with it (Dai et al., 2022).
 
     The defaults are those of its authors' code for DBSCAN, whose rounds have 200 steps on
-    Market-1501 and DukeMTMC-reID and 400 on MSMT17.
+    Market-1501 and DukeMTMC-reID and 400 on MSMT17. That code ran on four GPUs, so 64 images share
+    batch-norm statistics (`encoder.ghost_group`).
     """
 
-    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, ghost_group=64))
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     density: DensitySettings = field(default_factory=DensitySettings)
     batches: BatchSettings = field(default_factory=BatchSettings)

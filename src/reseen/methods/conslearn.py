@@ -47,11 +47,14 @@ class ConsLearn:
     """ConsLearn: cluster, and keep two views of an image consistent (Yin et al., 2021).
 
     The defaults are the paper's for training without labels: mean pooling, no erasing, batches of
-    256, a rate of 3.5e-4. It does not say how many clusters a batch has (32 here), nor k1, k2, eps,
-    the steps of a round and when the rate falls (the usual ones). The memory is not in the paper.
+    256 in four GPUs, so 64 images share batch-norm statistics (`encoder.ghost_group`), a rate of
+    3.5e-4. It does not say how many clusters a batch has (32 here), nor k1, k2, eps, the steps of a
+    round and when the rate falls (the usual ones). The memory is not in the paper.
     """
 
-    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
+    encoder: EncoderSettings = field(
+        default_factory=partial(EncoderSettings, pooling="mean", ghost_group=64)
+    )
     augment: AugmentSettings = field(default_factory=partial(AugmentSettings, erase=0.0))
     density: DensitySettings = field(default_factory=DensitySettings)
     batches: BatchSettings = field(default_factory=partial(BatchSettings, people=32, views=8))
@@ -119,6 +122,7 @@ class ConsLearn:
             ClusteringError: a round found fewer than two clusters.
         """
         network = run.build(self.encoder)
+        crops = run.load(images, network)
         drop_before(network.backbone, self.stages, self.alpha, self.beta, self.rescale)
         head = ProjectionHead(
             network.dimensions, self.projected, self.projection, self.projection_init
@@ -129,7 +133,6 @@ class ConsLearn:
             MeanNetwork(head, momentum=self.mean_momentum, ages=self.mean_ages),
         )
         mean_network, mean_head = means[0].net, means[1].net
-        crops = run.load(images, network)
         self = run.settle(self, network, crops)
 
         parts = dict(network=network, head=head, mean_head=mean_head)
@@ -154,7 +157,8 @@ class ConsLearn:
                 passes = 2 if self.both_views or self.consistency_weight else 1
                 views = [network.neck(network.pool(pixels)) for _ in range(passes)]  # h1, h2
 
-                terms = dict.fromkeys(("ce", "triplet"), torch.zeros((), device=network.device))
+                none = torch.zeros((), device=network.device)
+                terms: dict[str, Tensor] = {"ce": none, "triplet": none}
                 for view in views[: 1 + self.both_views]:
                     if self.classifier == "memory":
                         unit = F.normalize(view)
@@ -172,8 +176,8 @@ class ConsLearn:
                         wanted = [self._project(mean_head, view) for view in seen]
                     projected = [self._project(head, view) for view in views]  # Eq. 1
                     terms["consistency"] = consistency(projected, wanted)  # Eq. 6
-                loss = sum(getattr(self, f"{name}_weight") * term for name, term in terms.items())
-                losses.append(step(loss, optimizer, **terms))
+                weighted = [getattr(self, f"{name}_weight") * terms[name] for name in terms]
+                losses.append(step(torch.stack(weighted).sum(), optimizer, **terms))
                 for mean in means:
                     mean.update()  # Eq. 2
                 if self.classifier == "memory":

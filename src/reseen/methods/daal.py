@@ -30,7 +30,7 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_of
 from reseen.engine.run import Run
-from reseen.engine.step import averaged, step
+from reseen.engine.step import NewLayerSettings, averaged, set_rate, step
 from reseen.errors import SettingsError
 from reseen.losses.soft_labels import soft_labels
 from reseen.memory.clusters import cluster_means
@@ -66,6 +66,7 @@ class DAAL:
         default_factory=partial(DensitySettings, eps=0.0, share=1.6e-3)
     )
     batches: BatchSettings = field(default_factory=partial(BatchSettings, people=4, views=4))
+    new: NewLayerSettings = field(default_factory=partial(NewLayerSettings, gate_rate=1.0))
     teaching: TeacherSettings = field(default_factory=TeacherSettings)
     attention: str = "residual"
     """residual (what attention leaves is specific), two (one attention for each part) or none (both
@@ -261,22 +262,15 @@ class DAAL:
         return whole if self.attention == "none" else whole - shared  # Eq. 2
 
     def _optimizer(self, encoder: Encoder, *heads: nn.Module) -> torch.optim.Optimizer:
-        """Make one for a round: the backbone first, then everything else."""
-        backbone = [w for w in encoder.backbone.parameters() if w.requires_grad]
-        inside = {id(weight) for weight in backbone}
-        rest = [w for net in (encoder, *heads) for w in net.parameters() if id(w) not in inside]
-        return torch.optim.SGD(
-            [dict(params=backbone), dict(params=[w for w in rest if w.requires_grad])],
-            self.rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-        )
+        """Make one for a round, whose `head_rate` is that of everything but the backbone."""
+        share = self.rate / self.head_rate
+        groups = self.new.groups(encoder, *heads, decay=self.weight_decay, backbone=share)
+        return torch.optim.SGD(groups, self.head_rate, momentum=self.momentum)
 
     def _set_rates(self, optimizer: torch.optim.Optimizer, epoch: int) -> None:
         late = epoch - self.rate_hold
         falls = 1 + late // self.rate_step if late >= 0 else 0
-        for group, rate in zip(optimizer.param_groups, (self.rate, self.head_rate), strict=True):
-            group["lr"] = rate * 0.1**falls
+        set_rate(optimizer, self.head_rate * 0.1**falls)
 
 
 def _means(points: np.ndarray, ids: np.ndarray) -> Tensor:

@@ -58,7 +58,7 @@ class House:
     two are known.
     """
 
-    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, ghost_group=64))
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     density: DensitySettings = field(
         default_factory=partial(DensitySettings, camera_aware=True, centring="mean")

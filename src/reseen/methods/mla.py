@@ -37,19 +37,22 @@ from reseen.records import Image
 class MLA:
     """MLA: pixel-, head- and domain-level attention on the base of Cluster Contrast (Zheng).
 
-    The defaults are the paper's, but for the gate: mean pooling, eps 0.4 and 4 images within it,
-    batches of 8 x 8, a rate of 1.6e-4 that falls every 20 rounds, a memory with random start and
-    hard update. What it does not say is SpCL's (k1, k2, 400 steps, weight decay), whose settings
-    it takes, or its base's (temperature, momentum of the memory).
+    The defaults are the paper's, but for the gate: eps 0.4 and 4 images within it, batches of
+    8 x 8, a rate of 1.6e-4 that falls every 20 rounds, a memory with random start and hard update.
+    It used two GPUs, so 32 images share batch-norm statistics (`encoder.ghost_group`). What it does
+    not say is SpCL's (k1, k2, 400 steps, weight decay, momentum of the memory), whose settings it
+    takes, or that of its base's code (GeM pooling, temperature).
     """
 
-    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
+    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, ghost_group=32))
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     density: DensitySettings = field(default_factory=partial(DensitySettings, eps=0.4))
     batches: BatchSettings = field(default_factory=partial(BatchSettings, people=8, views=8))
     schedule: ScheduleSettings = field(default_factory=partial(ScheduleSettings, rate=1.6e-4))
     memory: MemorySettings = field(
-        default_factory=partial(MemorySettings, memory_start="random", memory_update="hard")
+        default_factory=partial(
+            MemorySettings, memory_start="random", memory_update="hard", memory_momentum=0.2
+        )
     )
     teaching: TeacherSettings = field(default_factory=TeacherSettings)
     levels: str = "pixel+head+domain"
@@ -62,6 +65,10 @@ class MLA:
     paper, whose plain head level ends at 0.9 mAP on Market-1501."""
     heads: int = 4
     """Heads of the head level. The paper does not say; BoTNet: 4."""
+    head_scale: bool = True
+    """Scale the head level's products of query and key by 1 / sqrt(d), d the size of a head. The
+    texts of paper and BoTNet have no scale; without it each place looks at few others from the
+    start."""
     keys: int = 64
     """Keys in the memory of the domain level (c_k). The paper does not say; external attention's
     code: 64."""
@@ -118,6 +125,8 @@ class MLA:
 
     def _attended(self) -> EncoderSettings:
         options = {OPTIONS[level]: getattr(self, OPTIONS[level]) for level in self._levels}
+        if "head" in self._levels:
+            options["scale"] = self.head_scale
         return replace(
             self.encoder,
             attention=self._levels,

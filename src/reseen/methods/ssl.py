@@ -17,14 +17,16 @@ from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from reseen.checks import at_least, shares
+from reseen.checks import Auto, at_least, settled, shares
 from reseen.cluster.stripes import StripeSettings
 from reseen.data.augment import AugmentSettings
 from reseen.data.loading import Crops
 from reseen.data.sampling import epoch_batches
 from reseen.engine.batches import augmented
-from reseen.engine.extract import extract, extract_parts
+from reseen.engine.extract import extract, extract_of
 from reseen.engine.run import Run
 from reseen.engine.step import SgdSettings, averaged, step
 from reseen.errors import SettingsError, counted
@@ -41,7 +43,8 @@ class SSL:
 
     The defaults are the paper's full model for images: mean pooling, no padding, no erasing; what
     it does not say (rate of the backbone, weight decay, momentum of the table) is that of the
-    authors' code of BUC. That the rate stays at a tenth in the later rounds it does not say either.
+    authors' code of BUC. It says neither that the rate stays at a tenth in the later rounds, nor
+    whether crops are scaled as in that code (augment.crop_area 0.64 1), which they are not here.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
@@ -63,14 +66,19 @@ class SSL:
     """Images in a batch. Paper: 16."""
     own: float = 0.6
     """Share of the target on the image's own class (lambda). Paper: 0.6."""
-    k: int = 4
+    k: int | Auto = 4
     """Reliable images of each image; 0 leaves the hard target alone. Paper: 4, read off its
     plot."""
+    mining_vector: str = "pooled"
+    """What reliable images are found by: pooled (before the neck) or neck (behind it, as the loss
+    and search). Paper: features after pooling, beside whose distances camera_weight is meant."""
 
     def __post_init__(self):
         at_least(self, 1, "epochs")
         at_least(self, 0, "first", "rounds", "k")
         shares(self, "own")
+        if self.mining_vector not in ("pooled", "neck"):
+            raise SettingsError(f"mining_vector is {self.mining_vector!r}. Use 'pooled' or 'neck'.")
         if self.batch < 2 or self.first + self.rounds < 1:
             raise SettingsError(
                 f"batch is {self.batch}, first {self.first} and rounds {self.rounds}. Use batches "
@@ -85,7 +93,8 @@ class SSL:
         """
         encoder = run.build(self.encoder)
         crops = run.load(images, encoder)
-        if self.k >= len(crops):
+        self = run.settle(self, encoder, crops)
+        if settled(self, "k") >= len(crops):
             raise SettingsError(
                 f"k is {self.k} for {counted(len(crops), 'image')}. Use less than that."
             )
@@ -118,12 +127,19 @@ class SSL:
 
     def _mine(self, encoder: Encoder, crops: Crops, table: LookupTable, run: Run) -> np.ndarray:
         weights = self.stripes.weights
-        features = extract_parts(encoder, crops, len(weights) - 1, track=run.track("extracting"))
+
+        def views(pixels: Tensor) -> Tensor:
+            pooled = encoder.pool_parts(pixels, len(weights) - 1)
+            behind = torch.stack([encoder.neck(of) for of in pooled])
+            mined = pooled if self.mining_vector == "pooled" else behind
+            return F.normalize(torch.cat([behind[:1], mined]), dim=-1)
+
+        features = extract_of(encoder, crops, views, track=run.track("extracting"))
         table.start(features[0])
         if not self.k:
             return np.arange(len(crops))[:, None]  # itself alone: the hard target
         cost = self.stripes.cost(crops.cameras)
-        compared = self.stripes.centred(features, crops.cameras)
-        reliable, _ = least_dissimilar(compared, weights, self.k, **cost)
+        compared = self.stripes.centred(features[1:], crops.cameras)
+        reliable, _ = least_dissimilar(compared, weights, settled(self, "k"), **cost)
         run.neighbours(reliable)
         return reliable

@@ -22,7 +22,7 @@ from reseen.data.augment import AugmentSettings
 from reseen.data.sampling import identity_batches
 from reseen.engine.batches import augmented
 from reseen.engine.run import Run
-from reseen.engine.step import averaged, set_rate, step
+from reseen.engine.step import NewLayerSettings, averaged, set_rate, step
 from reseen.errors import SettingsError
 from reseen.losses.triplet import batch_hard
 from reseen.nets.encoder import Encoder, EncoderSettings
@@ -38,6 +38,7 @@ class Supervised:
 
     encoder: EncoderSettings = field(default_factory=lambda: EncoderSettings(pooling="mean"))
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    new: NewLayerSettings = field(default_factory=NewLayerSettings)
     epochs: int = 120
     """Rounds. Paper: 120."""
     people: int = 16
@@ -88,8 +89,8 @@ class Supervised:
         count, ids = identities(crops.images, "The training images show")
         classifier = nn.Linear(encoder.dimensions, count, bias=False).to(encoder.device)
         nn.init.normal_(classifier.weight, std=0.001)
-        learnt = [w for w in encoder.parameters() if w.requires_grad] + [classifier.weight]
-        optimizer = torch.optim.Adam(learnt, self.rate, weight_decay=self.weight_decay)
+        groups = self.new.groups(encoder, classifier, decay=self.weight_decay)
+        optimizer = torch.optim.Adam(groups, self.rate)
         truth = torch.from_numpy(ids).to(encoder.device)
         iterations = max(1, len(crops) // (min(self.people, count) * self.views))
 

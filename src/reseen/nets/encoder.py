@@ -44,12 +44,13 @@ class EncoderSettings:
     """after (they follow the last map) or in (they take the place of the last spatial
     convolution)."""
     attention_gate: bool = False
-    """Start from the network without attention, and let a learnt weight bring it in."""
+    """Start from the network without attention, and let a learnt weight bring it in, whose rate is
+    the method's `gate_rate`."""
     attention_options: dict[str, int] = field(default_factory=dict)
     """Arguments of the modules: width, ratio, groups, heads, keys, reduced."""
     ghost_group: int = 0
-    """Images that share batch-norm statistics; 0 is the whole batch. Set 64 for a batch of 256 to
-    learn as four GPUs did."""
+    """Images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256 learns as
+    four GPUs did. Methods that were published so set this themselves."""
     mean: tuple[float, float, float] = backbones.IMAGENET_MEAN
     """Mean of the pixels the backbone expects, on a scale of 0 to 1."""
     std: tuple[float, float, float] = backbones.IMAGENET_STD
@@ -169,11 +170,19 @@ class Encoder(nn.Module):
         Returns:
             (1 + p, B, D) float32: the whole first, then from top to bottom.
         """
+        return torch.stack([F.normalize(self.neck(v)) for v in self.pool_parts(pixels, count)])
+
+    def pool_parts(self, pixels: Tensor, count: int) -> Tensor:
+        """Give the vectors before the neck of whole images and of their stripes, see `parts`.
+
+        Returns:
+            (1 + p, B, D) float32, of any length.
+        """
         whole = self.map(pixels)
         height = whole.shape[2]
         ends = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
         maps = [whole, *(whole[:, :, top:bottom] for top, bottom in ends)]
-        return torch.stack([F.normalize(self.neck(self.pooling(m).float())) for m in maps])
+        return torch.stack([self.pooling(m).float() for m in maps])
 
 
 def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:

@@ -17,6 +17,8 @@ VARIANTS = {
         settings={
             "memory_start": "random",
             "memory_update": "hard",
+            "memory_momentum": 0.2,
+            "encoder.ghost_group": 32,
             "eps": 0.4,
             "people": 8,
             "views": 8,

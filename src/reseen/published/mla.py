@@ -13,13 +13,14 @@ def _row(levels: str, *published: tuple[float, float]) -> Variant:
 
 
 _MODERN = {
-    "encoder.pooling": "gem",
+    "encoder.ghost_group": 64,
     "people": 16,
     "views": 16,
     "rate": 3.5e-4,
     "eps": 0.6,
     "memory_start": "mean",
     "memory_update": "momentum",
+    "memory_momentum": 0.1,
 }
 """The base of Cluster Contrast's last edition."""
 

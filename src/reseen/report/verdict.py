@@ -50,7 +50,7 @@ def judge(run: Evidence) -> Verdict:
     if not run.trained:
         return Verdict(["No round is finished yet."], [], [])
     images = run.facts.get("data", {}).get("images", 0)
-    found = signs(run.rows, images, expected(run)) if images else []
+    found = signs(run.rows, images, expected(run), run.settings) if images else []
     training = [sign for sign in found if sign.kind in ABOUT_TRAINING]
     others = [sign for sign in found if sign.kind not in ABOUT_TRAINING]
     largest = largest_cluster(run)

@@ -1,5 +1,6 @@
 import csv
 import hashlib
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -122,6 +123,28 @@ def test_no_process_waits_for_more_work(tmp_path, monkeypatch):
     assert not reusable_executor._executor._processes
 
 
+def test_a_town_thinned_unevenly_keeps_its_people_cameras_and_pictures(tmp_path):
+    sizes = dict(people=5, cameras=2, views=4, height=24, width=12)
+    for name, kept in (("all", (1.0, 1.0)), ("even", (0.5, 0.5)), ("uneven", (0.0, 1.0))):
+        invent(tmp_path / name, **sizes, seed=1, kept=kept)
+    full, even, uneven = (read(tmp_path / name) for name in ("all", "even", "uneven"))
+    shown = [Counter(image.person for image in data.train) for data in (full, even, uneven)]
+    assert [sorted(of.values()) for of in shown] == [[8] * 5, [4] * 5, [1, 2, 4, 6, 8]]
+    for data in (even, uneven):
+        assert {image.camera for image in data.train} == {1, 2}
+        assert data.query == tuple(
+            replace(i, path=data.root / i.path.relative_to(full.root)) for i in full.query
+        )
+        assert len(data.gallery) == len(full.gallery)
+    pairs = {(image.person, image.camera) for image in uneven.train}
+    assert all(
+        (person, camera) in pairs for person, n in shown[2].items() if n > 1 for camera in (1, 2)
+    )
+    whole, thinned = _bytes(full.root), _bytes(uneven.root)
+    assert all(whole[path] == of for path, of in thinned.items() if path != "manifest.csv")
+    assert len((uneven.root / "manifest.csv").read_text().splitlines()) == len(thinned) // 2 + 1
+
+
 def test_refuses_unknown_towns_and_knobs(tmp_path):
     with pytest.raises(SettingsError, match="town-a, town-b"):
         invent(tmp_path / "x", **SMALL, town="town-c")
@@ -129,6 +152,8 @@ def test_refuses_unknown_towns_and_knobs(tmp_path):
         Difficulty(box_error=2)
     with pytest.raises(SettingsError, match="tracklets is 99"):
         invent(tmp_path / "x", **SMALL, tracklets=99)
+    with pytest.raises(SettingsError, match=r"kept is 0\.9 to 0\.1"):
+        invent(tmp_path / "x", **SMALL, kept=(0.9, 0.1))
     with pytest.raises(SettingsError, match="people is 0"):
         invent(tmp_path / "x", **SMALL | {"people": 0})
     assert not (tmp_path / "x").exists()

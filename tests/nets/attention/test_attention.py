@@ -127,8 +127,9 @@ def test_pixel_is_its_loop():
             np.testing.assert_allclose(out[b, k], f[k] / (1 + np.exp(-scores)), atol=1e-6)
 
 
-def test_head_is_its_loop():
-    module, x = made("head", heads=2, height=H, width=W), a_map()
+@pytest.mark.parametrize("scale", [True, False])
+def test_head_is_its_loop(scale):
+    module, x = made("head", heads=2, height=H, width=W, scale=scale), a_map()
     out, weights = module(x).detach().numpy(), arrays(module)
     q, k, v = (weights[f"{n}.weight"][:, :, 0, 0] for n in ("query", "key", "value"))
     rows, columns = weights["rows"][0], weights["columns"][0]
@@ -141,7 +142,7 @@ def test_head_is_its_loop():
                 for y, z in places:
                     position = (rows[:, y] + columns[:, z])[part]
                     content = query @ (k @ f[:, y, z])[part]
-                    scores.append((content + query @ position) / math.sqrt(4))
+                    scores.append((content + query @ position) / (math.sqrt(4) if scale else 1))
                 share = np.exp(scores) / np.exp(scores).sum()
                 answers = np.array([(v @ f[:, y, z])[part] for y, z in places])
                 np.testing.assert_allclose(out[b, part, i, j], share @ answers, atol=1e-5)
@@ -250,8 +251,9 @@ def test_gate_goes_from_old_to_new():
     torch.testing.assert_close(gate(x), old(x))
     gate.gate.data.fill_(1)
     torch.testing.assert_close(gate(x), new(x))
-    gate.gate.data.fill_(0.25)
-    torch.testing.assert_close(gate(x), 0.75 * old(x) + 0.25 * new(x))
+    for value in (-0.25, 0.25):
+        gate.gate.data.fill_(value)
+        torch.testing.assert_close(gate(x), 0.75 * old(x) + 0.25 * new(x))
     gate(x).pow(2).sum().backward()
     assert all(weight.grad.abs().sum() > 0 for weight in gate.parameters())
 

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -9,6 +10,7 @@ from itertools import chain, product
 from pathlib import Path
 from warnings import catch_warnings
 
+import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky import get_reusable_executor
 
@@ -24,6 +26,9 @@ DISTRACTORS, JUNK = 0.1, 0.05
 MARK = "drawing.reseen"
 """The file that tells a folder in which this is drawing from one of the user's."""
 
+_THINNING = 3
+"""Tells the draws of who keeps how many crops from other draws of the same seed."""
+
 _BATCH = 32
 """Crops that a worker draws at a time; towns of a few batches are not worth starting workers."""
 
@@ -34,6 +39,7 @@ def invent(
     people: int = 200,
     cameras: int = 6,
     views: int = 4,
+    kept: tuple[float, float] = (1.0, 1.0),
     seed: int = 0,
     height: int = 128,
     width: int = 64,
@@ -59,6 +65,9 @@ def invent(
         people: people to learn from; as many others are there to judge by.
         cameras: cameras, each of which sees everybody.
         views: pictures of each person by each camera, four a passage.
+        kept: share of these that stays of a person to learn from, one picture at least: that of the
+            person with the fewest and of the one with the most, others evenly between. Cameras stay
+            as even as they can, and what stays has the bytes and names that it has without this.
         seed: chooses the people, the cameras and every picture, 0 or more.
         height, width: of the pictures, in pixels.
         town: `town-a`, a sunny campus, `town-b`, a winter station, or a town of your own.
@@ -76,6 +85,10 @@ def invent(
     for name, (value, low) in least.items():
         if value < low:
             raise SettingsError(f"{name} is {value}. Give {low} or more.")
+    if not 0 <= kept[0] <= kept[1] <= 1:
+        raise SettingsError(
+            f"kept is {kept[0]} to {kept[1]}. Give the least and the most share, 0 to 1: 0.1 0.9."
+        )
     town = find_town(town)
     town = replace(town, difficulty=difficulty or town.difficulty)
     if not 0 <= tracklets <= PASSAGE:
@@ -89,7 +102,16 @@ def invent(
     out.mkdir(parents=True)
     (out / MARK).touch()
     try:
-        _fill(out, town, seed, (width, height), (people, cameras, views, tracklets), workers, track)
+        _fill(
+            out,
+            town,
+            seed,
+            (width, height),
+            (people, cameras, views, tracklets),
+            kept,
+            workers,
+            track,
+        )
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
@@ -105,11 +127,12 @@ def _fill(
     seed: int,
     size: tuple[int, int],
     counts: tuple[int, int, int, int],
+    kept: tuple[float, float],
     workers: int | None,
     track: Callable[[Iterable, int], Iterable],
 ) -> None:
     people, cameras, views, tracklets = counts
-    crops = list(_shots(people, cameras, views))
+    crops = _thinned(list(_shots(people, cameras, views)), kept, seed)
     frames = list(_frames(people, cameras, tracklets))
     for folder in {(out / shot.path).parent for shot in crops + frames}:
         folder.mkdir(parents=True)
@@ -204,6 +227,25 @@ def _shots(people: int, cameras: int, views: int) -> Iterator[Shot]:
         yield shot("gallery", 0, stranger + i, i % cameras + 1, 0)
     for i in range(junk):
         yield shot("gallery", -1, stranger + distractors + i, i % cameras + 1, 0, 4.0)
+
+
+def _thinned(shots: list[Shot], kept: tuple[float, float], seed: int) -> list[Shot]:
+    """Leave another share of the crops of each person to learn from (ADTC, SI.3)."""
+    rng = np.random.default_rng([seed, _THINNING])
+    stay = {shot.path for shot in shots if shot.split != "train"}
+    groups: dict[int, list[Shot]] = {}
+    for shot in shots:
+        if shot.split == "train":
+            groups.setdefault(shot.person, []).append(shot)
+    shares = rng.permutation(np.linspace(*kept, len(groups)))
+    for own, share in zip(groups.values(), shares, strict=True):
+        seen, turns = Counter(), []  # how often its camera stood before: other cameras come first
+        for shot in (own[i] for i in rng.permutation(len(own))):
+            seen[shot.camera] += 1
+            turns.append((seen[shot.camera], shot.path))
+        turns.sort(key=lambda turn: turn[0])
+        stay |= {path for _, path in turns[: max(1, round(share * len(own)))]}
+    return [shot for shot in shots if shot.path in stay]
 
 
 def _frames(people: int, cameras: int, tracklets: int) -> Iterator[Shot]:

@@ -31,7 +31,7 @@ ATTENTION: dict[str, Callable[..., nn.Module]] = {
 
 
 class Attention(nn.Sequential):
-    """Attention modules, one behind the other.
+    """Attention modules, one behind the other; by this type an optimiser knows new layers.
 
     Those that weigh have `weights`: of a map (B, C, H, W), what it is weighed by or where it looks,
     (B, any, H or 1, W or 1), 0 or more.

@@ -5,12 +5,17 @@ from torch import Tensor, nn
 
 
 class Gate(nn.Module):
-    """Go from an old layer to a new one by one learnt number: old(x) + g (new(x) - old(x)).
+    """Go from an old layer to a new one by one learnt number: old(x) + |g| (new(x) - old(x)).
 
-    g starts at 0, where the network is still the one that was trained; at 1 only the new layer
-    speaks. Without it self-attention was seen to destroy the start: 0.9 mAP on Market-1501 in
-    Zheng, Multi-Level Attention, Table 6. A zero-initialised gate as in Bachlechner et al., ReZero,
-    UAI 2021, Eq. 1.
+    g, the parameter `gate`, starts at 0, where the network is still the one that was trained; at 1
+    only the new layer speaks. Without it self-attention was seen to destroy the start: 0.9 mAP on
+    Market-1501 in Zheng, Multi-Level Attention, Table 6. A zero-initialised gate as in Bachlechner
+    et al., ReZero, UAI 2021, Eq. 1. Its residual keeps the old layer whole, so that attention could
+    not take away what that lets pass, such as a background; and its g has a sign, which an
+    untrained layer decides by chance and which makes attention learn the opposite: hence |g|.
+
+    While g is 0 the new layer has no gradient, and near it next to none. An optimiser must hence
+    let g move faster than the rest, and must not decay the new layer (`NewLayerSettings`).
 
     Args:
         new: map in, map out.
@@ -25,4 +30,5 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix the two: (B, C, H, W) in, what both give out."""
-        return torch.lerp(old := self.old(x), self.new(x).to(old.dtype), self.gate.to(old.dtype))
+        share = torch.where(self.gate < 0, -self.gate, self.gate)  # has a gradient at 0
+        return torch.lerp(old := self.old(x), self.new(x).to(old.dtype), share.to(old.dtype))

@@ -8,7 +8,7 @@ from reseen.errors import SettingsError
 
 
 class HeadAttention(nn.Module):
-    """Let every place look at every other: softmax(q . (k + position)) v in several heads.
+    """Let every place look at every other: softmax(s q . (k + position)) v in several heads.
 
     Position terms are learnt, one for each row plus one for each column, drawn from a standard
     normal distribution at the start; for a map of another size they are interpolated. It has no
@@ -22,12 +22,17 @@ class HeadAttention(nn.Module):
         heads: how many; C must be a multiple. BoTNet: 4.
         height, width: places for which the position terms are made; 16 x 8 is the last map of
             256 x 128 pixels without the last halving.
+        scale: whether s is 1 / sqrt(C / heads), as in Vaswani et al., Attention Is All You Need,
+            NeurIPS 2017, Eq. 1, so that attention is even at the start; else it is 1, as BoTNet's
+            text has it.
 
     Raises:
         SettingsError: heads do not divide channels.
     """
 
-    def __init__(self, channels: int, heads: int = 4, height: int = 16, width: int = 8):
+    def __init__(
+        self, channels: int, heads: int = 4, height: int = 16, width: int = 8, scale: bool = True
+    ):
         super().__init__()
         if heads < 1 or channels % heads:
             raise SettingsError(
@@ -35,6 +40,7 @@ class HeadAttention(nn.Module):
                 "them, such as 4 or 1."
             )
         self.heads = heads
+        self.scale = (channels // heads) ** -0.5 if scale else 1.0
         self.query, self.key, self.value = (
             nn.Conv2d(channels, channels, 1, bias=False) for _ in range(3)
         )
@@ -43,12 +49,13 @@ class HeadAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend over a map (B, C, H, W); the same shape comes out."""
-        return F.scaled_dot_product_attention(*self._parts(x)).mT.reshape(x.shape)
+        parts = self._parts(x)
+        return F.scaled_dot_product_attention(*parts, scale=self.scale).mT.reshape(x.shape)
 
     def weights(self, x: Tensor) -> Tensor:
         """Give how much all places of a map (B, C, H, W) look at each: (B, heads, H, W), mean."""
         query, key, _ = self._parts(x)
-        looks = (query @ key.mT / query.shape[-1] ** 0.5).float().softmax(-1)
+        looks = (self.scale * query @ key.mT).float().softmax(-1)
         return looks.mean(2).unflatten(2, x.shape[2:])
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
