@@ -31,7 +31,7 @@ def test_every_variant_is_a_setting_of_its_method(method, name):
     variant = VARIANTS[method][name]
     plain, changed = METHODS[method](), varied(METHODS[method](), variant.settings)
     assert (changed != plain) == bool(variant.settings) or name == "baseline"
-    assert variant.tables and all(title.startswith(f"{method}-") for title in variant.tables)
+    assert variant.tables and all(f"{title}-".startswith(f"{method}-") for title in variant.tables)
     assert all(0 < mean_ap < (rank1 or 99) < 100 for mean_ap, rank1 in variant.published.values())
 
 

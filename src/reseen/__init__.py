@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from reseen.methods.cluster_contrast import ClusterContrast
     from reseen.methods.conslearn import ConsLearn
     from reseen.methods.daal import DAAL
+    from reseen.methods.house import House
     from reseen.methods.mla import MLA
     from reseen.methods.mmt import MMT
     from reseen.methods.spcl import SpCL
@@ -50,6 +51,7 @@ _ELSEWHERE = {
     "Device": "reseen.engine.device",
     "Encoder": "reseen.nets.encoder",
     "EncoderSettings": "reseen.nets.encoder",
+    "House": "reseen.methods.house",
     "Loading": "reseen.data.loading",
     "MLA": "reseen.methods.mla",
     "MMT": "reseen.methods.mmt",
@@ -85,6 +87,7 @@ __all__ = [
     "SSL",
     "BUC",
     "DAAL",
+    "House",
     "AugmentSettings",
     "Device",
     "Encoder",

@@ -8,8 +8,12 @@ the rest are functions and classes that do not know each other.
 - Pseudo-labels: PseudoLabels, NOISE, DensitySettings, jaccard_dbscan, share_eps, kmeans, two_stage,
   merge, by_appearance, centre.
 - Batches: BatchSettings, identity_batches, epoch_batches, augmented, AugmentSettings, augment.
-- Memory: MemorySettings, ClusterMemory, TableSettings, LookupTable, cluster_means, MeanNetwork.
-- Losses: cluster_nce, batch_hard, softmax_triplet, consistency, soft_cross_entropy, soft_labels.
+- Memory: MemorySettings, ClusterMemory, TableSettings, LookupTable, cluster_means, MeanNetwork,
+  CameraProxies, InstanceMemory.
+- Mean teacher: TeacherSettings.
+- Losses: cluster_nce, batch_hard, softmax_triplet, consistency, soft_cross_entropy, soft_labels,
+  two_prototypes, neighbour_weights, refined_labels, neighbour_agreement, inter_camera,
+  many_instances.
 - Steps: ScheduleSettings, SgdSettings, step, averaged, set_rate.
 """
 
@@ -28,13 +32,20 @@ from reseen.kernels.centring import centre
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.consistency import consistency
 from reseen.losses.contrastive import cluster_nce
+from reseen.losses.instances import many_instances
+from reseen.losses.inter_camera import inter_camera
+from reseen.losses.neighbours import neighbour_agreement, neighbour_weights, refined_labels
+from reseen.losses.prototypes import two_prototypes
 from reseen.losses.soft import soft_cross_entropy
 from reseen.losses.soft_labels import soft_labels
 from reseen.losses.triplet import batch_hard, softmax_triplet
 from reseen.memory.clusters import ClusterMemory, MemorySettings, cluster_means
+from reseen.memory.instances import InstanceMemory
+from reseen.memory.proxies import CameraProxies
 from reseen.memory.table import LookupTable, TableSettings
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.mean_network import MeanNetwork
+from reseen.nets.teacher import TeacherSettings
 from reseen.records import NOISE, Image, PseudoLabels
 
 __all__ = [
@@ -67,12 +78,21 @@ __all__ = [
     "LookupTable",
     "cluster_means",
     "MeanNetwork",
+    "CameraProxies",
+    "InstanceMemory",
+    "TeacherSettings",
     "cluster_nce",
     "batch_hard",
     "softmax_triplet",
     "consistency",
     "soft_cross_entropy",
     "soft_labels",
+    "two_prototypes",
+    "neighbour_weights",
+    "refined_labels",
+    "neighbour_agreement",
+    "inter_camera",
+    "many_instances",
     "ScheduleSettings",
     "SgdSettings",
     "step",

@@ -39,6 +39,7 @@ _ON_CPU: dict[str, dict[str, Any]] = {
     "mla": {"rate": 1e-4},
     "mmt": {"rate": 1e-4, "mean_momentum": 0.95},
     "spcl": {"rate": 1e-4},
+    "house": {"rate": 3.5e-4},
     "ssl": {"first": 3, "rounds": 5},
     "buc": {"first": 3},
     "daal": {"normalised": True, "rate": 0.015, "head_rate": 0.015, "rate_hold": 3},

@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
 from sklearn.metrics import adjusted_rand_score
 
+from reseen.cluster import density
 from reseen.cluster.density import (
     DensitySettings,
     core_distances,
@@ -19,7 +21,7 @@ from reseen.cluster.density import (
 from reseen.errors import DataError, SettingsError
 from reseen.kernels.centring import centre
 from reseen.kernels.components import density_labels
-from reseen.kernels.jaccard import invert, jaccard_rows
+from reseen.kernels.jaccard import invert, jaccard_graph, jaccard_rows
 from reseen.kernels.neighbours import nearest
 from reseen.kernels.reciprocal import encode
 from reseen.records import NOISE
@@ -324,9 +326,54 @@ def test_settings_label_as_the_function_does():
     expected = jaccard_dbscan(features, **words, cameras=cameras, own=(2, 1)).ids
     assert np.array_equal(aware.label(features, cameras).ids, expected)
     assert aware.explain(features, cameras) != settings.explain(features)
-    for unknown in (None, np.full(60, -1), np.zeros(60, int)):
-        with pytest.raises(SettingsError, match="no two cameras are known"):
-            aware.label(features, unknown)
+    higher = DensitySettings(**words, camera_aware=True, camera_eps=0.1)
+    expected = jaccard_dbscan(features, **words | {"eps": 0.7}, cameras=cameras, own=(2, 1)).ids
+    assert np.array_equal(higher.label(features, cameras).ids, expected)
+    quota = DensitySettings(**words, camera_quota=4)
+    expected = jaccard_dbscan(features, **words, cameras=cameras, quota=4).ids
+    assert np.array_equal(quota.label(features, cameras).ids, expected)
+
+
+@pytest.mark.parametrize("unknown", [None, np.full(60, -1), np.zeros(60, int)])
+def test_one_camera_leaves_plain_distances_and_says_so(unknown):
+    features, plain = people(60, 23), DensitySettings(k1=10, k2=3, min_samples=3)
+    cameras = dict(camera_aware=True, camera_eps=0.1, camera_quota=4, centring="mean")
+    aware = replace(plain, **cameras)
+    assert np.array_equal(aware.label(features, unknown).ids, plain.label(features).ids)
+    if unknown is not None:
+        distances, centring = aware.remarks(60, unknown)
+        assert "No two cameras are known" in distances and "No two cameras have" in centring
+    assert not plain.remarks(60, np.zeros(60, int))
+    assert not aware.remarks(100, np.arange(100) % 2)
+
+
+def test_approximate_neighbours_are_a_setting(monkeypatch):
+    features = people(60, 23)
+    settings = DensitySettings(k1=10, k2=3, min_samples=3, neighbours="approximate")
+    asked = []
+
+    def spy(rows, k, *, seed):
+        asked.append((len(rows), k))
+        return nearest(rows, k)
+
+    monkeypatch.setattr(density, "nearest_approximate", spy)
+    labels = settings.label(features)
+    assert asked == [(60, 10)]
+    exact = replace(settings, neighbours="exact")
+    assert np.array_equal(labels.ids, exact.label(features).ids) and asked == [(60, 10)]
+    assert "--neighbours approximate" in exact.remarks(density.MANY, np.zeros(1, int))[0]
+    assert not exact.remarks(density.MANY - 1, np.zeros(1, int))
+    assert not settings.remarks(density.MANY, np.zeros(1, int))
+    with pytest.raises(SettingsError, match="neighbours is 'some'"):
+        DensitySettings(neighbours="some")
+
+
+def test_pairs_that_are_near_are_those_of_the_labels():
+    features, cameras = people(60, 23), np.arange(60) % 2
+    aware = DensitySettings(k1=10, k2=3, min_samples=3, camera_aware=True)
+    expected = jaccard_graph(encode_images(features, k1=10, k2=3, cameras=cameras, own=(2, 1)), 0.4)
+    assert (aware.near(features, cameras, 0.4) != expected).nnz == 0
+    assert expected.nnz > 60
 
 
 def test_eps_of_a_share_is_taken_anew_from_the_features():
@@ -374,5 +421,4 @@ def test_labels_are_those_of_features_centred_by_camera(how):
     shared = DensitySettings(**given | {"eps": 0.0}, share=0.01, centring=how)
     assert shared.at(rows, cameras).eps == pytest.approx(share_eps(centred, 0.01, k1=12, k2=3))
     for unknown in (None, np.full(160, -1)):
-        with pytest.raises(SettingsError, match="no two cameras with 50 crops"):
-            plain.label(rows, unknown)
+        assert np.array_equal(plain.label(rows, unknown).ids, alone.label(rows).ids)

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reseen.cluster.density import MANY
 from reseen.cluster.survey import survey
 from reseen.engine.auto import EPOCHS_IN_A_ROUND, RULES
 from reseen.errors import counted
@@ -72,4 +73,12 @@ def test_every_rule_gives_its_reason():
     found = survey(crops([4] * 10))
     for rule in RULES.values():
         value, reason = rule(found)
-        assert np.isfinite(value) and reason and not reason.endswith(".")
+        assert (
+            (isinstance(value, str) or np.isfinite(value)) and reason and not reason.endswith(".")
+        )
+
+
+def test_many_images_need_approximate_neighbours():
+    found = survey(crops([4] * 10))
+    few, many = (RULES["neighbours"](replace(found, images=n))[0] for n in (MANY - 1, MANY))
+    assert (few, many) == ("exact", "approximate")

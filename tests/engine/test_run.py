@@ -385,3 +385,13 @@ def test_automatic_settings_look_at_the_features_that_are_clustered(
             train(method, town, tmp_path / how, device=CPU, quiet=True)
     cameras = cameras_of(town.unlabelled(0))
     np.testing.assert_array_equal(seen[1], centring.centre(seen[0], cameras, "mean"))
+
+
+def test_a_run_says_what_settings_mean_for_its_data(town, tmp_path, capsys, quick):
+    method = quick(camera_aware=True)
+    blind = replace(town, train=tuple(replace(image, camera=None) for image in town.train))
+    for data, said in ((town, False), (blind, True)):
+        run = new_run(tmp_path / str(said), screen=Screen())
+        encoder = run.build(TINY)
+        run.settle(method, encoder, run.load(data.unlabelled(0), encoder))
+        assert ("No two cameras are known" in capsys.readouterr().err) == said

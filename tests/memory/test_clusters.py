@@ -36,7 +36,16 @@ def slow_hard(centres, vectors, targets, momentum):
         centres[y] /= centres[y].norm()
 
 
-@pytest.mark.parametrize(("update", "slow"), [("momentum", slow_momentum), ("hard", slow_hard)])
+def slow_mean(centres, vectors, targets, momentum):
+    for y in set(targets.tolist()):
+        mine = [x for x, t in zip(vectors, targets.tolist(), strict=True) if t == y]
+        centres[y] = momentum * centres[y] + (1 - momentum) * sum(mine) / len(mine)
+        centres[y] /= centres[y].norm()
+
+
+@pytest.mark.parametrize(
+    ("update", "slow"), [("momentum", slow_momentum), ("hard", slow_hard), ("mean", slow_mean)]
+)
 def test_update_equals_the_loop_over_images(update, slow):
     _, fast = memory(update=update)
     expected = fast.centres.clone()

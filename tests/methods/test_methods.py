@@ -42,6 +42,7 @@ LEARNS = {
     "mla": dict(epochs=6, iterations=10, eps=0.5),
     "mmt": dict(epochs=6, iterations=10, people=8, eps=0.5, rate=2e-4),
     "spcl": dict(epochs=8, iterations=10, eps=0.5, people=16, views=4),
+    "house": dict(epochs=8, iterations=10, eps=0.5),
     "ssl": dict(first=2, rounds=5, batch=16, k=4, rate=0.01, rate_hold=2),
     "buc": dict(first=2, merge_rate=0.2, batch=16, rate=0.01, rate_hold=2),
 }
@@ -114,6 +115,7 @@ GOLDEN = {
     "ssl": [4.456656, 3.324748, 3.115854, 3.090962, 2.911577],
     "buc": [4.563823, 3.764211, 3.116271, 2.54602, 2.09504],
     "daal": [5.148713, 7.031543, 7.384509, 5.45877, 6.540586],
+    "house": [6.793525, 7.362378, 6.942073, 10.445356, 13.099155],
 }
 
 
@@ -219,6 +221,19 @@ def test_it_learns_in_bfloat16(town, tmp_path, quick, name, given):
     method = quick(name, encoder=replace(TINY, height=64, width=64))  # maps wider than one pixel
     encoder = train(method, town, tmp_path, device=rough, quiet=True, **given)
     assert encoder.precision == "bfloat16" and weights(encoder).isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name in CLUSTERED if name != "conslearn"])
+def test_a_teacher_is_the_result_and_resumes(town, tmp_path, quick, monkeypatch, name, given):
+    """ConsLearn has a mean network of its own."""
+    method = quick(name, teacher=True, teacher_momentum=0.5, eps=0.4)
+    whole = learn(method, town, tmp_path / "whole", evaluate_every=0, **given)
+    student = torch.load(checkpoint(tmp_path / "whole", "last"), weights_only=True)["student"]
+    assert not torch.equal(student["neck.weight"], whole.neck.weight)
+    with stopped_in_round_two(monkeypatch):
+        learn(method, town, tmp_path / "again", evaluate_every=0, **given)
+    learn(method, town, tmp_path / "again", evaluate_every=0, **given)
+    assert same(state(tmp_path / "whole"), state(tmp_path / "again"))
 
 
 @pytest.mark.parametrize("name", CLUSTERED)

@@ -322,6 +322,8 @@ def test_camera_statistics_are_saved_with_the_weights_that_they_are_of(tmp_path)
         torch.save({**state, "camera_statistics": wrong}, path)
         with pytest.raises(CheckpointError, match="another version of this package or is damaged"):
             encoders.load(path)
+
+
 LITE = EncoderSettings(weights="pip", height=64, width=32)
 
 

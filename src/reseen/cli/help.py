@@ -16,12 +16,15 @@ GROUPS = {
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
     "centring stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
-    "part-weight camera-weight mining-vector eps-gap independence compactness independent-share "
-    "outliers",
+    "part-weight camera-weight mining-vector camera-eps camera-quota neighbours eps-gap "
+    "independence compactness independent-share outliers",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight soft-ce-weight soft-triplet-weight consistency-weight "
     "projection projected projection-init projection-unit projection-temperature memory-start "
-    "memory-update memory-momentum table-momentum mean-momentum mean-ages",
+    "memory-update memory-momentum table-momentum mean-momentum mean-ages teacher "
+    "teacher-momentum prototypes refined-weight refined-own refined-radius refined-temperature "
+    "refined-farther agreement-weight proxy-weight proxy-temperature proxy-negatives "
+    "proxy-momentum instance-weight instances instance-start",
     "Attention": "attention width reduction gate specific levels place heads head-scale keys "
     "groups new-rate gate-rate new-decay",
     "Encoder": "encoder adapt-norm source-norm",
@@ -71,6 +74,10 @@ EXAMPLES = {
     "train daal": (
         "reseen train daal crops/ --source labelled/ -o runs/both",
         "reseen train daal crops/ --source labelled/ --start runs/other -o runs/next",
+    ),
+    "train house": (
+        "reseen train house crops/ -o runs/house",
+        "reseen train house crops/ -o runs/plain --variant cluster-contrast",
     ),
     "train supervised": (
         "reseen train supervised labelled/ -o runs/other --epochs 60",

@@ -15,9 +15,10 @@ from scipy import sparse
 from reseen.checks import AUTO, Auto, at_least, one_of, settled
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError, counted
-from reseen.kernels.centring import CENTRINGS, centre
+from reseen.kernels.approximate import nearest_approximate
+from reseen.kernels.centring import CENTRINGS, LEAST, centre, covered
 from reseen.kernels.components import density_labels
-from reseen.kernels.jaccard import jaccard_kth, smallest_mean
+from reseen.kernels.jaccard import jaccard_graph, jaccard_kth, smallest_mean
 from reseen.kernels.joined import nearest_by_camera
 from reseen.kernels.neighbours import nearest
 from reseen.kernels.reciprocal import average, encode
@@ -25,6 +26,10 @@ from reseen.records import NOISE, PseudoLabels
 
 EPS = tuple(round(0.3 + 0.05 * step, 2) for step in range(11))
 """The eps that `sweep` tries by default: 0.3 to 0.8."""
+NEIGHBOURS = ("exact", "approximate")
+MANY = 200_000
+"""Images from which on approximate neighbours are worth what they may miss: the time of exact ones
+grows with the square (docs/pseudo-labels.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +53,26 @@ class DensitySettings:
     for eps 0. Published, by Song et al.: 1.6e-3."""
     camera_aware: bool = False
     """Take neighbours from the own camera and from others by quota, k1 / 5 and k2 / 3 from the own
-    (CA-Jaccard; its paper: k1 25 and k2 6, 5 and 2 from the own)."""
+    (CA-Jaccard; its paper: k1 25 and k2 6, 5 and 2 from the own). Plain distances where no two
+    cameras are known."""
+    camera_eps: float = 0.0
+    """What is added to eps where distances are camera-aware, which are larger."""
+    camera_quota: int = 0
+    """The most of the k1 neighbours that one camera may give; 0 for any number. Plain where no two
+    cameras are known."""
     centring: str = "off"
     """What is taken out of the features of each camera before images are grouped: off (nothing),
-    mean, or deviation (mean and deviation). Published methods: off."""
+    mean, or deviation (mean and deviation). Nothing where no two cameras have 50 crops. Published
+    methods: off."""
+    neighbours: str = "exact"
+    """exact or approximate (at least 98 % of them, much sooner where there are very many images);
+    auto chooses by the number of images."""
 
     def __post_init__(self):
         one_of(self, CENTRINGS, "centring")
+        at_least(self, 0, "camera_eps", "camera_quota")
+        if self.neighbours != AUTO:
+            one_of(self, NEIGHBOURS, "neighbours")
         for name in ("k1", "k2", "min_samples"):
             at_least(self, 1, name)
         if self.share == AUTO or (self.share and not self.eps):
@@ -68,7 +86,7 @@ class DensitySettings:
 
         Args:
             features: (N, D) unit rows.
-            cameras: (N,) int, -1 where unknown; used by `camera_aware` and `centring` alone.
+            cameras: (N,) int, -1 where unknown; used by the settings of cameras and `centring`.
 
         Returns:
             (N,) ids, clusters numbered in the order in which they first appear.
@@ -76,8 +94,25 @@ class DensitySettings:
         Raises:
             DataError, SettingsError: as `jaccard_dbscan`.
         """
-        features = self.centred(features, cameras)
-        return jaccard_dbscan(features, **self._at(features)._words(cameras))
+        features, words = self._ready(features, cameras)
+        return jaccard_dbscan(features, **words)
+
+    def near(
+        self, features: np.ndarray, cameras: np.ndarray | None, radius: float
+    ) -> sparse.csr_matrix:
+        """Give the pairs of images whose Jaccard distance, as `label` takes it, is small.
+
+        Args:
+            features: (N, D) unit rows.
+            cameras: as in `label`.
+            radius: the largest distance kept, 0 to 1.
+
+        Returns:
+            (N, N) sparse, as `jaccard_graph`.
+        """
+        features, words = self._ready(features, cameras)
+        del words["eps"], words["min_samples"]
+        return jaccard_graph(encode_images(features, **words), radius)
 
     def label_around(
         self, features: np.ndarray, cameras: np.ndarray | None, gap: float
@@ -99,8 +134,8 @@ class DensitySettings:
 
     def explain(self, features: np.ndarray, cameras: np.ndarray | None = None) -> str:
         """Say what the distances of `label` look like, and what to change (see `explain`)."""
-        features = self.centred(features, cameras)
-        return explain(features, **self._at(features)._words(cameras))
+        features, words = self._ready(features, cameras)
+        return explain(features, **words)
 
     def at(self, features: np.ndarray, cameras: np.ndarray | None = None) -> "DensitySettings":
         """Give settings whose eps is a number: that of the share, if eps is 0.
@@ -109,30 +144,72 @@ class DensitySettings:
             features: (N, D) unit rows, not centred yet.
             cameras: as in `label`.
         """
-        return self._at(self.centred(features, cameras))
+        return self._at(self.centred(features, cameras), cameras)
 
     def centred(self, features: np.ndarray, cameras: np.ndarray | None) -> np.ndarray:
-        """Give the features (N, D) by which images are grouped (see `kernels.centring.centre`)."""
-        return centre(features, cameras, self.centring)
+        """Give the features (N, D) by which images are grouped (see `kernels.centring.centre`).
 
-    def _at(self, features: np.ndarray) -> "DensitySettings":
+        They are as they came where no two cameras have crops enough.
+        """
+        known = cameras is not None and len(covered(cameras))
+        return centre(features, cameras, self.centring) if known else features
+
+    def _at(self, features: np.ndarray, cameras: np.ndarray | None) -> "DensitySettings":
         if self.eps or not self.share:
             return self
-        share, k1, k2 = (settled(self, name) for name in ("share", "k1", "k2"))
-        eps = share_eps(features, share, k1=k1, k2=k2)
-        return replace(self, eps=float(np.clip(eps, 1e-3, 1 - 1e-3)))  # a radius, whatever they are
+        words = replace(self, eps=0.5)._words(cameras)
+        del words["eps"], words["min_samples"]
+        eps = share_eps(features, settled(self, "share"), **words)
+        return replace(self, eps=float(np.clip(eps, 1e-3, 1 - 1e-3)), camera_eps=0.0)
+
+    def _ready(
+        self, features: np.ndarray, cameras: np.ndarray | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Give features (N, D) as they are grouped, and the arguments of `jaccard_dbscan`."""
+        features = self.centred(features, cameras)
+        return features, self._at(features, cameras)._words(cameras)
+
+    def remarks(self, images: int, cameras: np.ndarray) -> list[str]:
+        """Say what these settings mean for the data at hand, where that may be unexpected.
+
+        Args:
+            images: N.
+            cameras: (N,) int, -1 where unknown.
+        """
+        said = []
+        if (self.camera_aware or self.camera_quota) and not several(cameras):
+            said.append(
+                "No two cameras are known, so the distances are plain ones, whatever camera_aware "
+                "and camera_quota say. To say which camera took each image: reseen data check."
+            )
+        if self.centring != "off" and not len(covered(cameras)):
+            said.append(
+                f"No two cameras have {LEAST} crops or more, so centring takes nothing out of the "
+                "features."
+            )
+        if images >= MANY and self.neighbours == "exact":
+            said.append(
+                f"Exact neighbours of {images:,} images take a while in each round, and four times "
+                "as long for twice as many: --neighbours approximate misses 2 % of them at most."
+            )
+        return said
 
     def _words(self, cameras: np.ndarray | None) -> dict[str, Any]:
         words = {name: settled(self, name) for name in ("k1", "k2", "eps", "min_samples")}
-        if self.camera_aware:
-            if cameras is None or len(np.unique(cameras[cameras >= 0])) < 2:
-                raise SettingsError(
-                    "camera_aware is on, and no two cameras are known. Leave it out, or say which "
-                    "camera took each image (reseen data check)."
-                )
+        if settled(self, "neighbours") == "approximate":
+            words["approximate"] = True
+        if several(cameras) and self.camera_aware:
             own = max(1, round(words["k1"] / 5)), max(1, round(words["k2"] / 3))
             words |= {"cameras": cameras, "own": own}
+            words["eps"] = min(words["eps"] + self.camera_eps, 0.99)
+        if several(cameras) and self.camera_quota:
+            words |= {"cameras": cameras, "quota": min(self.camera_quota, words["k1"])}
         return words
+
+
+def several(cameras: np.ndarray | None) -> bool:
+    """Say whether two cameras or more are known of (N,) int, -1 where unknown; None for none."""
+    return cameras is not None and len(np.unique(cameras[cameras >= 0])) > 1
 
 
 def jaccard_dbscan(
@@ -145,6 +222,7 @@ def jaccard_dbscan(
     cameras: np.ndarray | None = None,
     own: tuple[int, int] | None = None,
     quota: int | None = None,
+    approximate: bool = False,
 ) -> PseudoLabels:
     """Group images whose neighbourhoods overlap: DBSCAN on k-reciprocal Jaccard distances.
 
@@ -159,6 +237,8 @@ def jaccard_dbscan(
             counted, the others being from other cameras; sets are then not expanded. This is the
             camera-aware Jaccard distance; its paper: k1 25, k2 6, own (5, 2).
         quota: the most of the k1 neighbours that one camera may give.
+        approximate: find nearly all neighbours instead of all (`nearest_approximate`); those by
+            camera, of which each pool is smaller, stay exact.
 
     Returns:
         (N,) ids, clusters numbered in the order in which they first appear.
@@ -172,7 +252,9 @@ def jaccard_dbscan(
     Memory: O(N k1 k2), however many pairs lie within eps; N x N is never held.
     """
     check_density(k1, k2, eps, min_samples)
-    encoding = encode_images(features, k1=k1, k2=k2, cameras=cameras, own=own, quota=quota)
+    encoding = encode_images(
+        features, k1=k1, k2=k2, cameras=cameras, own=own, quota=quota, approximate=approximate
+    )
     return PseudoLabels(by_appearance(density_labels(encoding, np.array([eps]), min_samples)[0]))
 
 
@@ -184,6 +266,7 @@ def encode_images(
     cameras: np.ndarray | None = None,
     own: tuple[int, int] | None = None,
     quota: int | None = None,
+    approximate: bool = False,
 ) -> sparse.csr_matrix:
     """Encode images as `jaccard_dbscan` does: neighbours, reciprocal sets, average.
 
@@ -194,6 +277,7 @@ def encode_images(
         cameras: (N,) int.
         own: shares of the own camera.
         quota: bound of each camera.
+        approximate: as in `jaccard_dbscan`.
 
     Returns:
         (N, N) sparse rows that sum to 1.
@@ -209,7 +293,9 @@ def encode_images(
             f"cameras are {'given' if cameras is not None else 'not given'}, own is {own} and "
             f"quota is {quota}: give cameras together with own or quota, or none of them."
         )
-    if cameras is None:
+    if cameras is None and approximate:
+        ranks, near = nearest_approximate(features, k1, seed=0)
+    elif cameras is None:
         ranks, near = nearest(features, k1)
     else:
         ranks, near = nearest_by_camera(features, cameras, k1, own=own and own[0], quota=quota)
@@ -362,7 +448,9 @@ def _stability(labels: np.ndarray) -> np.ndarray:
     return np.array([np.mean(steps[max(0, e - 1) : e + 1]) for e in range(len(labels))])
 
 
-def share_eps(features: np.ndarray, share: float = 1.6e-3, *, k1: int = 30, k2: int = 6) -> float:
+def share_eps(
+    features: np.ndarray, share: float = 1.6e-3, *, k1: int = 30, k2: int = 6, **more: Any
+) -> float:
     """Give the eps that DAAL takes: the mean of the smallest share of all pair distances.
 
     Args:
@@ -370,6 +458,7 @@ def share_eps(features: np.ndarray, share: float = 1.6e-3, *, k1: int = 30, k2: 
         share: of the N (N - 1) / 2 pairs, above 0, at most 1 (DAAL's p, which it does not give).
         k1: as in `jaccard_dbscan`.
         k2: as in `jaccard_dbscan`.
+        more: cameras, own, quota and approximate, as in `jaccard_dbscan`.
 
     Returns:
         The mean Jaccard distance, 0 to 1, to 1e-5.
@@ -382,7 +471,7 @@ def share_eps(features: np.ndarray, share: float = 1.6e-3, *, k1: int = 30, k2: 
     default is that of Song et al., arXiv:1807.11334. Memory: O(N k1 k2).
     """
     check_density(k1, k2, 0.5, 1)
-    return smallest_mean(encode_images(features, k1=k1, k2=k2), share)
+    return smallest_mean(encode_images(features, k1=k1, k2=k2, **more), share)
 
 
 def core_distances(
@@ -398,7 +487,7 @@ def core_distances(
         k1: as in `jaccard_dbscan`.
         k2: as in `jaccard_dbscan`.
         min_samples: as in `jaccard_dbscan`.
-        by_camera: cameras, own and quota, as in `jaccard_dbscan`.
+        by_camera: cameras, own, quota and approximate, as in `jaccard_dbscan`.
 
     Returns:
         (N,) float32, 0 to 1; 1 where fewer than min_samples points share a neighbour with it.

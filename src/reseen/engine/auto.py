@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from reseen.cluster.density import MANY
 from reseen.cluster.survey import Survey
 from reseen.errors import SettingsError, counted
 
@@ -99,6 +100,11 @@ def _share(s: Survey) -> tuple[float, str]:
     )
 
 
+def _neighbours(s: Survey) -> tuple[str, str]:
+    which = "approximate" if s.images >= MANY else "exact"
+    return which, f"there are {s.images:,} images; approximate ones are worth it from {MANY:,} on"
+
+
 def _merge_rate(s: Survey) -> tuple[float, str]:
     steps = max(3, round(2 * s.per_person))
     left = round(2 * s.images / steps)
@@ -113,6 +119,7 @@ def _k(s: Survey) -> tuple[int, str]:
 
 
 RULES: Mapping[str, Rule] = {
+    "neighbours": _neighbours,
     "k1": _k1,
     "k2": _k2,
     "eps": _eps,

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from reseen.cluster.density import DensitySettings
 from reseen.cluster.survey import survey
 from reseen.data.loading import Crops, Loading
 from reseen.engine.adapt import adapt_norm
@@ -214,10 +215,15 @@ class Run:
             SettingsError: a setting is auto that nothing works out, or images_per_person is more
                 than there are images.
         """
+        for part in vars(method).values():
+            if isinstance(part, DensitySettings):
+                for line in part.remarks(len(crops), crops.cameras):
+                    self.screen.say(line)
         names = automatic(method)
         if names and "automatic" not in self._facts:
             features = extract(encoder, crops, track=self.track("extracting"))
-            features = centre(features, crops.cameras, flat(method).get("centring", "off"))
+            if len(covered(crops.cameras)):
+                features = centre(features, crops.cameras, flat(method).get("centring", "off"))
             found = survey(features, crops.cameras, self._facts.get("images_per_person"))
             self._facts["automatic"] = {
                 "settings": work_out(names, found, epochs_in_a_round="rounds" in flat(method)),

@@ -17,10 +17,12 @@ from reseen.engine.step import NewLayerSettings, ScheduleSettings, SgdSettings
 from reseen.errors import SettingsError
 from reseen.memory.clusters import MemorySettings
 from reseen.memory.table import TableSettings
+from reseen.nets.teacher import TeacherSettings
 
 SHARED = (
     *(DensitySettings, SelfPacedSettings, StripeSettings, BatchSettings),
     *(NewLayerSettings, ScheduleSettings, SgdSettings, MemorySettings, TableSettings),
+    TeacherSettings,
 )
 """Parts whose settings are named as if they were the method's own."""
 

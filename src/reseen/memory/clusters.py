@@ -62,8 +62,8 @@ class MemorySettings:
     memory_start: str = "mean"
     """mean, random or hard: which vector a cluster starts with. Cluster Contrast: mean."""
     memory_update: str = "momentum"
-    """momentum (every image moves its cluster) or hard (the least similar one does). Cluster
-    Contrast: momentum; its first edition: hard."""
+    """momentum (every image moves its cluster), hard (the least similar one does) or mean (the mean
+    of its images in the batch does). Cluster Contrast: momentum; its first edition: hard."""
     memory_momentum: float = 0.1
     """Share of a cluster's vector that stays at an update. Cluster Contrast: 0.1."""
 
@@ -160,21 +160,31 @@ def _move(centres: Tensor, clusters: Tensor, vectors: Tensor, momentum: float) -
 
 def update_momentum(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
     """Move centres (K, D) by each image of a batch in turn, as `ClusterMemory.update` does."""
-    for turn in _turns(targets):  # the n-th image of every cluster at once: no cluster twice
+    for turn in turns(targets):  # the n-th image of every cluster at once: no cluster twice
         _move(centres, targets[turn], vectors[turn], momentum)
 
 
 def _update_hard(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
     similarity = (vectors * centres[targets]).sum(1)
     order = torch.sort(similarity, stable=True).indices
-    hardest = order[_turns(targets[order])[0]]
+    hardest = order[turns(targets[order])[0]]
     _move(centres, targets[hardest], vectors[hardest], momentum)
 
 
-UPDATES: dict[str, Callable] = {"momentum": update_momentum, "hard": _update_hard}
+def _update_mean(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
+    clusters, own, counts = torch.unique(targets, return_inverse=True, return_counts=True)
+    sums = F.one_hot(own, len(clusters)).to(vectors.dtype).T @ vectors
+    _move(centres, clusters, sums / counts[:, None], momentum)
 
 
-def _turns(targets: Tensor) -> list[Tensor]:
+UPDATES: dict[str, Callable] = {
+    "momentum": update_momentum,
+    "hard": _update_hard,
+    "mean": _update_mean,
+}
+
+
+def turns(targets: Tensor) -> list[Tensor]:
     """Split positions so that the n-th part holds every cluster's n-th image, in order."""
     order = torch.sort(targets, stable=True).indices
     counts = torch.unique_consecutive(targets[order], return_counts=True)[1]

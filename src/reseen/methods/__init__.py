@@ -5,6 +5,7 @@ from reseen.methods.buc import BUC
 from reseen.methods.cluster_contrast import ClusterContrast
 from reseen.methods.conslearn import ConsLearn
 from reseen.methods.daal import DAAL
+from reseen.methods.house import House
 from reseen.methods.mla import MLA
 from reseen.methods.mmt import MMT
 from reseen.methods.spcl import SpCL
@@ -21,5 +22,6 @@ METHODS = {
     "ssl": SSL,
     "buc": BUC,
     "daal": DAAL,
+    "house": House,
     "supervised": Supervised,
 }

@@ -35,6 +35,7 @@ from reseen.losses.contrastive import cluster_nce
 from reseen.losses.triplet import batch_hard
 from reseen.memory.clusters import ClusterMemory, MemorySettings
 from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.nets.teacher import TeacherSettings
 from reseen.records import Image, PseudoLabels
 
 LABELLINGS = ("two-stage", "k-means", "dbscan")
@@ -62,6 +63,7 @@ class ADTC:
         default_factory=partial(ScheduleSettings, rate=1e-4, rate_step=0)
     )
     memory: MemorySettings = field(default_factory=MemorySettings)
+    teaching: TeacherSettings = field(default_factory=TeacherSettings)
     attention: str = "voxel"
     """voxel, voxel-spatial, voxel-channel, harmonious, cbam, or none. Paper: voxel."""
     width: int = 800
@@ -123,10 +125,14 @@ class ADTC:
         crops = run.load(images, encoder)
         self = run.settle(self, encoder, crops)
         optimizer = self.schedule.adam(encoder)
+        rounds, epochs = settled(self, "rounds"), settled(self, "epochs")
+        steps = epochs * settled(self.batches, "iterations")
+        teacher = self.teaching.follow(encoder, rounds * steps)
 
-        for done in run.rounds(settled(self, "rounds"), encoder=encoder, optimizer=optimizer):
+        kept = dict(optimizer=optimizer, **teacher.parts)
+        for done in run.rounds(rounds, encoder=teacher.net, **kept):
             # Attention and clustering steps, lines 3 to 10
-            features = extract(encoder, crops, track=run.track("extracting"))
+            features = extract(teacher.net, crops, track=run.track("extracting"))
             labels = self._label(features, crops.cameras, run)
             run.label(labels, partial(self._explain, features, crops.cameras))
             memory = None
@@ -136,7 +142,6 @@ class ADTC:
             # Parameter updating step, line 12
             ids = torch.from_numpy(labels.ids).to(encoder.device)
             chance = run.rng("batches")
-            epochs = settled(self, "epochs")
             drawn = self.batches.draw(labels.ids, crops.cameras, chance, times=epochs)
             seen = augmented(run, encoder, crops, drawn, self.augment)
             losses = []
@@ -145,10 +150,11 @@ class ADTC:
                 targets = ids[positions]
                 loss, vectors = self._loss(encoder, pixels, targets, memory)
                 losses.append(step(loss, optimizer))
+                teacher.update()
                 if memory:
                     memory.update(vectors.detach(), targets)
             run.log(**averaged(losses))
-        return encoder
+        return teacher.net
 
     def _label(self, features: np.ndarray, cameras: np.ndarray, run: Run) -> PseudoLabels:
         """Group images (N) by features (N, D): Sec. 3.3, or one of the two to compare with."""

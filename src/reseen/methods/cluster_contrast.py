@@ -27,6 +27,7 @@ from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
 from reseen.losses.contrastive import cluster_nce
 from reseen.memory.clusters import MemorySettings
 from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.nets.teacher import TeacherSettings
 from reseen.records import Image
 
 
@@ -45,6 +46,7 @@ class ClusterContrast:
     batches: BatchSettings = field(default_factory=BatchSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
+    teaching: TeacherSettings = field(default_factory=TeacherSettings)
     epochs: int | Auto = 50
     """Rounds of labelling and training. Paper: 50."""
     temperature: float = 0.05
@@ -64,11 +66,14 @@ class ClusterContrast:
         crops = run.load(images, encoder)
         self = run.settle(self, encoder, crops)
         optimizer = self.schedule.adam(encoder)
+        rounds, steps = settled(self, "epochs"), settled(self.batches, "iterations")
+        teacher = self.teaching.follow(encoder, rounds * steps)
 
-        for epoch in run.rounds(settled(self, "epochs"), encoder=encoder, optimizer=optimizer):
+        kept = dict(optimizer=optimizer, **teacher.parts)
+        for epoch in run.rounds(rounds, encoder=teacher.net, **kept):
             set_rate(optimizer, self.schedule.rate_at(epoch))
 
-            features = extract(encoder, crops, track=run.track("extracting"))
+            features = extract(teacher.net, crops, track=run.track("extracting"))
             labels = self.density.label(features, crops.cameras)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             memory = self.memory.begin(features, labels.ids, run.rng("memory"), encoder.device)
@@ -81,6 +86,7 @@ class ClusterContrast:
                 vectors = encoder(pixels)
                 loss = cluster_nce(vectors, memory.centres, targets, self.temperature)
                 losses.append(step(loss, optimizer))
+                teacher.update()
                 memory.update(vectors.detach(), targets)
             run.log(**averaged(losses))
-        return encoder
+        return teacher.net

@@ -37,6 +37,7 @@ from reseen.memory.clusters import cluster_means
 from reseen.nets.attention.domain_adaptive import DomainAdaptiveAttention
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.heads import classifier
+from reseen.nets.teacher import Teacher, TeacherSettings
 from reseen.records import Image, identities
 
 ATTENTIONS = ("residual", "two", "none")
@@ -66,6 +67,7 @@ class DAAL:
     )
     batches: BatchSettings = field(default_factory=partial(BatchSettings, people=4, views=4))
     new: NewLayerSettings = field(default_factory=partial(NewLayerSettings, gate_rate=1.0))
+    teaching: TeacherSettings = field(default_factory=TeacherSettings)
     attention: str = "residual"
     """residual (what attention leaves is specific), two (one attention for each part) or none (both
     branches see the whole map). Paper: residual."""
@@ -150,27 +152,32 @@ class DAAL:
         heads.to(encoder.device)
         truth = torch.from_numpy(people).to(encoder.device)
 
-        first = bool(self.pretrain)
-        for done in run.rounds(first + settled(self, "rounds"), encoder=encoder, heads=heads):
+        first, rounds = bool(self.pretrain), settled(self, "rounds")
+        epochs = settled(self, "epochs")
+        steps = (self.pretrain + rounds * epochs) * settled(self.batches, "iterations")
+        teacher = self.teaching.follow(encoder, steps)
+        kept = dict(heads=heads, **teacher.parts)
+        for done in run.rounds(first + rounds, encoder=teacher.net, **kept):
             if done == 0:  # people begin with their means, as clusters do below
                 vectors = extract(encoder, known, track=run.track("extracting_source"))
                 heads["people"].load_state_dict(classifier(_means(vectors, people)).state_dict())
             if done < first:
-                self._learn_source(encoder, heads, known, people, run)
+                self._learn_source(encoder, teacher, heads, known, people, run)
                 continue
 
-            features = extract(encoder, crops, track=run.track("extracting"))
+            features = extract(teacher.net, crops, track=run.track("extracting"))
             density = self.density.at(features, crops.cameras)
             labels = density.label(features, crops.cameras)
             run.log(eps=settled(density, "eps"))
             run.label(labels, partial(density.explain, features, crops.cameras))
             clusters = classifier(_means(features, labels.ids).to(encoder.device))
             ids = torch.from_numpy(labels.ids).to(encoder.device)
-            points = features if self.unit else extract_of(encoder, crops, encoder.pool, unit=False)
+            points = features
+            if not self.unit:
+                points = extract_of(teacher.net, crops, teacher.net.pool, unit=False)
             centres = _means(points, labels.ids).to(encoder.device)
             points = torch.from_numpy(points).to(encoder.device)
 
-            epochs = settled(self, "epochs")
             ours, steps = self._draw(known, people, run.rng("source"), epochs)
             theirs, _ = self._draw(crops, labels.ids, run.rng("target"), epochs)
             batches = zip(known.batches(ours), crops.batches(theirs), strict=True)
@@ -197,11 +204,18 @@ class DAAL:
                     terms["domain"] = F.cross_entropy(scores, domain)  # Eq. 6
                     loss = loss + terms["domain"]
                 losses.append(step(loss, optimizer, **terms))
+                teacher.update()
             run.log(**averaged(losses))
-        return encoder
+        return teacher.net
 
     def _learn_source(
-        self, encoder: Encoder, heads: nn.ModuleDict, known: Crops, people: np.ndarray, run: Run
+        self,
+        encoder: Encoder,
+        teacher: Teacher,
+        heads: nn.ModuleDict,
+        known: Crops,
+        people: np.ndarray,
+        run: Run,
     ) -> None:
         """Learn who is who in the source alone (Algorithm 1, line 1)."""
         truth = torch.from_numpy(people).to(encoder.device)
@@ -213,6 +227,7 @@ class DAAL:
             self._set_rates(optimizer, number * self.pretrain // drawn[1])
             scores = heads["people"](encoder.neck(encoder.pool(pixels)))
             losses.append(step(F.cross_entropy(scores, truth[positions]), optimizer))  # Eq. 3
+            teacher.update()
         run.log(**averaged(losses))
 
     def _attended(self) -> EncoderSettings:

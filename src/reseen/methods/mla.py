@@ -29,6 +29,7 @@ from reseen.errors import SettingsError
 from reseen.losses.contrastive import cluster_nce
 from reseen.memory.clusters import MemorySettings
 from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.nets.teacher import TeacherSettings
 from reseen.records import Image
 
 
@@ -53,6 +54,7 @@ class MLA:
             MemorySettings, memory_start="random", memory_update="hard", memory_momentum=0.2
         )
     )
+    teaching: TeacherSettings = field(default_factory=TeacherSettings)
     levels: str = "pixel+head+domain"
     """Levels of attention in their order, joined by +, or none. Paper: pixel+head+domain."""
     place: str = "in"
@@ -96,11 +98,14 @@ class MLA:
         crops = run.load(images, encoder)
         self = run.settle(self, encoder, crops)
         optimizer = self.schedule.adam(encoder)
+        rounds, steps = settled(self, "epochs"), settled(self.batches, "iterations")
+        teacher = self.teaching.follow(encoder, rounds * steps)
 
-        for epoch in run.rounds(settled(self, "epochs"), encoder=encoder, optimizer=optimizer):
+        kept = dict(optimizer=optimizer, **teacher.parts)
+        for epoch in run.rounds(rounds, encoder=teacher.net, **kept):
             set_rate(optimizer, self.schedule.rate_at(epoch))
 
-            features = extract(encoder, crops, track=run.track("extracting"))
+            features = extract(teacher.net, crops, track=run.track("extracting"))
             labels = self.density.label(features, crops.cameras)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             memory = self.memory.begin(features, labels.ids, run.rng("memory"), encoder.device)
@@ -113,9 +118,10 @@ class MLA:
                 vectors = encoder(pixels)
                 loss = cluster_nce(vectors, memory.centres, targets, self.temperature)  # Eq. 1
                 losses.append(step(loss, optimizer))
+                teacher.update()
                 memory.update(vectors.detach(), targets)
             run.log(**averaged(losses))
-        return encoder
+        return teacher.net
 
     def _attended(self) -> EncoderSettings:
         options = {OPTIONS[level]: getattr(self, OPTIONS[level]) for level in self._levels}

@@ -44,25 +44,20 @@ class MeanNetwork(Generic[Net]):
 
     @torch.no_grad()
     def update(self, momentum: float | None = None) -> None:
-        """Follow the network, after a step of its own.
-
-        Args:
-            momentum: the share that stays at this update, where it is not always the same.
-        """
-        momentum = self._momentum if momentum is None else momentum
+        """Follow the network, after a step of its own; `momentum` replaces zeta for this update."""
+        stays = self._momentum if momentum is None else momentum
         self._remember()
         past = [self._past[min(age, len(self._past) - 1)] for age in self._ages]
         for name, mean in self.net.state_dict().items():
             if mean.is_floating_point():
                 seen = [weights[name] for weights in past]
                 entering = seen[0] if len(seen) == 1 else torch.stack(seen).mean(0)
-                mean.lerp_(entering, self._share(name, momentum))
+                mean.lerp_(entering, self._share(name, 1 - stays))
             else:
                 mean.copy_(self._past[0][name])
 
-    def _share(self, name: str, momentum: float) -> float | Tensor:
+    def _share(self, name: str, share: float) -> float | Tensor:
         """Give the share of the network that enters the mean at an update, of what has a name."""
-        share = 1 - momentum
         layer, _, statistic = name.rpartition(".")
         if statistic not in ("running_mean", "running_var"):
             return share

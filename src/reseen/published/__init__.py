@@ -1,6 +1,17 @@
 """The rows of the papers' tables: what each changes in its method, and the published numbers."""
 
-from reseen.published import adtc, buc, cluster_contrast, conslearn, daal, mla, mmt, spcl, ssl
+from reseen.published import (
+    adtc,
+    buc,
+    cluster_contrast,
+    conslearn,
+    daal,
+    house,
+    mla,
+    mmt,
+    spcl,
+    ssl,
+)
 
 VARIANTS = {
     "cluster-contrast": cluster_contrast.VARIANTS,
@@ -12,6 +23,7 @@ VARIANTS = {
     "ssl": ssl.VARIANTS,
     "buc": buc.VARIANTS,
     "daal": daal.VARIANTS,
+    "house": house.VARIANTS,
 }
 """The rows of each method's published tables, by the names of `methods.METHODS`."""
 

@@ -38,6 +38,9 @@ VARIANTS = {
     "mean-hard": _memory("mean", "hard"),
     "random-hard": _memory("random", "hard"),
     "hard-hard": _memory("hard", "hard"),
+    "mean-mean": _memory("mean", "mean"),
+    "random-mean": _memory("random", "mean"),
+    "hard-mean": _memory("hard", "mean"),
 }
 """Both editions with what was published for them, and every start and update of the memory, for
 which this package has no published numbers."""

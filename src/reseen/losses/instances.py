@@ -1,0 +1,30 @@
+"""The many-instance loss: a cluster is as near as its farthest image, a stranger as its nearest."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def many_instances(
+    vectors: Tensor, instances: Tensor, targets: Tensor, temperature: float
+) -> Tensor:
+    """Compare each image with the images that clusters remember, the hardest of each.
+
+    Cross-entropy of logits over t: of the own cluster the least similarity, of every other the
+    greatest.
+
+    Source: Zou et al., DCMIP, ICCV 2023, multi-instance proxies.
+
+    Args:
+        vectors: (B, D) unit rows.
+        instances: (K, V, D) unit rows, V images of each cluster.
+        targets: (B,) int64, the cluster of each image, 0..K-1.
+        temperature: t; smaller is sharper.
+
+    Returns:
+        A scalar. Memory: O(B K V).
+    """
+    similar = torch.einsum("bd,kvd->bkv", vectors, instances)
+    own = F.one_hot(targets, len(instances)).bool()
+    hardest = torch.where(own, similar.amin(2), similar.amax(2))
+    return F.cross_entropy(hardest / temperature, targets)

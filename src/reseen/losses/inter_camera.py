@@ -1,0 +1,51 @@
+"""The inter-camera loss: an image belongs to its cluster as other cameras see it."""
+
+import torch
+from torch import Tensor
+
+
+def inter_camera(
+    vectors: Tensor,
+    centres: Tensor,
+    clusters: Tensor,
+    cameras: Tensor,
+    targets: Tensor,
+    seen_by: Tensor,
+    *,
+    temperature: float,
+    negatives: int,
+) -> Tensor:
+    """Pull each image to its cluster's proxies of other cameras, away from the nearest strangers.
+
+    -1/P sum over own cluster's P proxies of other cameras of log softmax(x . g / t), the softmax
+    over these and the most similar proxies of other clusters; averaged over the images that have
+    such proxies.
+
+    Source: Chen et al., ICE: Inter-instance Contrastive Encoding, ICCV 2021, Sec. 3.2; Cho et al.,
+    PPLR, CVPR 2022, Sec. 3.4.
+
+    Args:
+        vectors: (B, D) unit rows.
+        centres: (G, D) unit rows, a proxy for each cluster and camera that has seen it.
+        clusters: (G,) int64, the cluster of each proxy.
+        cameras: (G,) int64, the camera of each proxy.
+        targets: (B,) int64, the cluster of each image.
+        seen_by: (B,) int64, the camera of each image.
+        temperature: t; smaller is sharper.
+        negatives: proxies of other clusters in the softmax; all where there are fewer.
+
+    Returns:
+        A scalar; 0 where no image's cluster was seen by another camera.
+    """
+    scores = vectors @ centres.T / temperature
+    own = targets[:, None] == clusters
+    wanted = own & (seen_by[:, None] != cameras)
+    count = wanted.sum(1)
+    strangers = scores.masked_fill(own, -torch.inf)
+    strangers = strangers.topk(min(negatives, scores.shape[1]), dim=1).values
+    among = torch.cat([scores.masked_fill(~wanted, -torch.inf), strangers], 1)
+    has = count > 0
+    if not bool(has.any()):
+        return scores.sum() * 0
+    total = scores.masked_fill(~wanted, 0).sum(1)[has] / count[has]
+    return (among[has].logsumexp(1) - total).mean()

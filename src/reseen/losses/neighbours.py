@@ -1,0 +1,81 @@
+"""Labels refined by neighbours: what the nearest of the batch are taken for counts as well.
+
+Source of all here: Tai et al., Neighbor Consistency and Global-Local Interaction (NCPLR), TIFS
+2024, and its authors' code (haichuntai/NCPLR-ReID). There a linear layer, which begins each round
+as the centroids, makes the scores; here the memory of the clusters may.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def neighbour_weights(distances: Tensor, temperature: float, *, farther: bool = False) -> Tensor:
+    """Share one weight out among the neighbours of each image.
+
+    Args:
+        distances: (B, B) of the images of a batch, infinite where two are no neighbours; 0 on the
+            diagonal.
+        temperature: of the softmax over minus the distances.
+        farther: the softmax over plus the distances, as the authors' code computes it: of the
+            neighbours, the farther count more.
+
+    Returns:
+        (B, B) rows that sum to 1, 0 where two are no neighbours.
+    """
+    near = distances.isfinite()
+    sign = 1.0 if farther else -1.0
+    return (sign * distances / temperature).masked_fill(~near, -torch.inf).softmax(1)
+
+
+def refined_labels(
+    scores: Tensor, taught: Tensor, targets: Tensor, weights: Tensor, own: float
+) -> Tensor:
+    """Mix each image's label with what its neighbours are taken for.
+
+    q_i = a onehot(y_i) + (1 - a) sum_j w_ij p_j, with p_j the mean of what encoder and teacher say.
+
+    Args:
+        scores: (B, K) of the encoder, before the softmax; no gradient reaches them.
+        taught: (B, K) of the teacher, before the softmax.
+        targets: (B,) int64, y, 0..K-1.
+        weights: (B, B) w, rows that sum to 1.
+        own: a, the share of the label, 0 to 1.
+
+    Returns:
+        (B, K) rows that sum to 1, for `torch.nn.functional.cross_entropy`.
+    """
+    said = (scores.detach().softmax(1) + taught.detach().softmax(1)) / 2
+    label = F.one_hot(targets, scores.shape[1]).to(said.dtype)
+    return own * label + (1 - own) * (weights @ said)
+
+
+def neighbour_agreement(scores: Tensor, taught: Tensor, distances: Tensor) -> Tensor:
+    """Ask the neighbours of an image to be taken, on average, for what the teacher takes it for.
+
+    KL( mean of p_j over the neighbours j of i, itself among them, || p'_i ), averaged over the
+    batch.
+
+    Args:
+        scores: (B, K) of the encoder, before the softmax.
+        taught: (B, K) of the teacher, before the softmax; no gradient reaches them.
+        distances: (B, B) as in `neighbour_weights`.
+
+    Returns:
+        A scalar.
+    """
+    near = distances.isfinite().to(scores.dtype)
+    mean = (near / near.sum(1, keepdim=True)) @ scores.softmax(1)
+    return F.kl_div(taught.detach().log_softmax(1), mean, reduction="batchmean")
+
+
+def ramp(done: int, rounds: int) -> float:
+    """Let a weight rise over a run: exp(-5 (1 - done / rounds)^2), from 0.007 to 1.
+
+    Args:
+        done: rounds that are done.
+        rounds: of the whole run.
+    """
+    return math.exp(-5 * (1 - done / rounds) ** 2)

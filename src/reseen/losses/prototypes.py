@@ -1,0 +1,37 @@
+"""Two prototypes a cluster: one for all, one for the hard."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from reseen.losses.contrastive import cluster_nce
+
+
+def two_prototypes(
+    vectors: Tensor,
+    mean: Tensor,
+    hard: Tensor,
+    targets: Tensor,
+    temperature: float,
+    margin: float,
+) -> Tensor:
+    """Ask each image for its cluster by the mean prototypes, and by the hard ones up to a margin.
+
+    1/2 [ CE(x . mean / t) + max(0, CE(x . hard / t) - r) ], each CE averaged over the batch.
+
+    Source: Zou et al., Discrepant and Multi-Instance Proxies for Unsupervised Person
+    Re-Identification (DCMIP), ICCV 2023. The public rebuilding of its code names the two halves of
+    its memory the wrong way round; the margin belongs to the hard one.
+
+    Args:
+        vectors: (B, D) unit rows.
+        mean: (K, D) unit rows, which follow the mean of their images.
+        hard: (K, D) unit rows, which follow their least similar image.
+        targets: (B,) int64, the cluster of each image, 0..K-1.
+        temperature: t; smaller is sharper.
+        margin: r, below which the second term asks for no more.
+
+    Returns:
+        A scalar.
+    """
+    strict = F.relu(cluster_nce(vectors, hard, targets, temperature) - margin)
+    return (cluster_nce(vectors, mean, targets, temperature) + strict) / 2

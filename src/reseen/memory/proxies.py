@@ -1,0 +1,64 @@
+"""One vector for each cluster and camera that has seen it."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reseen.memory.clusters import start_mean, update_momentum
+from reseen.records import NOISE
+
+
+class CameraProxies:
+    """The proxies (G, D) of clusters as each camera sees them.
+
+    Images that are in no cluster, or whose camera is unknown, belong to none.
+
+    Source: Wang et al., Camera-aware Proxies (CAP), AAAI 2021; momentum of O2CAP, TIP 2022.
+
+    Args:
+        features: (N, D) unit rows of all training images.
+        ids: (N,) clusters, 0..K-1 or NOISE.
+        cameras: (N,) int, -1 where unknown.
+        momentum: share of a proxy that stays at an update, 0 to 1; at 1 they are frozen.
+        device: where they live.
+
+    Attributes:
+        centres: (G, D) unit rows; none where no camera is known.
+        clusters: (G,) int64, the cluster of each.
+        cameras: (G,) int64, the camera of each.
+    """
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        ids: np.ndarray,
+        cameras: np.ndarray,
+        *,
+        momentum: float,
+        device: torch.device | str = "cpu",
+    ):
+        kept = (ids != NOISE) & (cameras >= 0)
+        pairs = np.stack([ids[kept], cameras[kept]], 1).astype(np.int64)
+        found, own = np.unique(pairs, axis=0, return_inverse=True)
+        of = np.full(len(ids), NOISE, np.int64)
+        of[kept] = own.ravel()
+        sums = np.zeros((0, features.shape[1]), np.float32)
+        if len(found):
+            sums = start_mean(features, of, np.random.default_rng(0))
+        self.centres = F.normalize(torch.from_numpy(sums).to(device))
+        self.clusters, self.cameras = torch.from_numpy(found).to(device).unbind(1)
+        self._of = torch.from_numpy(of).to(device)
+        self._momentum = momentum
+
+    def update(self, vectors: Tensor, positions: Tensor) -> None:
+        """Move the proxies of a batch's images, each in turn, after the step.
+
+        Args:
+            vectors: (B, D) unit rows, without gradient.
+            positions: (B,) int64, which of the N images they are.
+        """
+        proxies = self._of[positions]
+        known = proxies != NOISE
+        if bool(known.any()):
+            update_momentum(self.centres, vectors[known], proxies[known], self._momentum)

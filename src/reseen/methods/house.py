@@ -1,0 +1,240 @@
+"""house: Cluster Contrast with parts that were published one by one, never together.
+
+Each round:
+1. the teacher, the mean of the encoder's past weights, makes the features of all images;
+2. where cameras are known each camera's mean is taken out of them, and k-reciprocal Jaccard
+   distances are camera-aware; DBSCAN gives clusters;
+3. memories start: a mean prototype a cluster and a hard one, a proxy for each cluster and camera,
+   and the last images of each cluster;
+4. batches of P clusters x V images. Each image is pulled to its own cluster's prototypes, to what
+   its neighbours in the batch are taken for, to its cluster's proxies of other cameras, and to its
+   cluster's farthest image; after each step the teacher and the memories follow.
+
+The teacher is judged, and is what the run gives. With all parts off this is Cluster Contrast, bit
+for bit: teacher false, prototypes 1, all weights 0, camera_aware false, centring off.
+
+Sources: Cluster Contrast (Dai et al., ACCV 2022); mean teacher (Tarvainen and Valpola, NeurIPS
+2017); CA-Jaccard (Chen et al., CVPR 2024); two prototypes and many instances (Zou et al., DCMIP,
+ICCV 2023); refined labels (Tai et al., NCPLR, TIFS 2024); inter-camera proxies (Chen et al., ICE,
+ICCV 2021; Cho et al., PPLR, CVPR 2022). What each gave here: docs/house.md.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import sparse
+from torch import Tensor
+
+from reseen.checks import Auto, above_zero, at_least, settled, shares
+from reseen.cluster.density import DensitySettings
+from reseen.data.augment import AugmentSettings
+from reseen.data.sampling import BatchSettings
+from reseen.engine.batches import augmented
+from reseen.engine.extract import extract
+from reseen.engine.run import Run
+from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
+from reseen.errors import SettingsError
+from reseen.losses.contrastive import cluster_nce
+from reseen.losses.instances import many_instances
+from reseen.losses.inter_camera import inter_camera
+from reseen.losses.neighbours import neighbour_agreement, neighbour_weights, ramp, refined_labels
+from reseen.losses.prototypes import two_prototypes
+from reseen.memory.clusters import ClusterMemory, MemorySettings
+from reseen.memory.instances import InstanceMemory
+from reseen.memory.proxies import CameraProxies
+from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.nets.teacher import TeacherSettings
+from reseen.records import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """house: Cluster Contrast, a mean teacher, and parts that use neighbours and cameras.
+
+    Settings of the base are those of Cluster Contrast. Parts that need cameras do nothing where no
+    two are known.
+    """
+
+    encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, ghost_group=64))
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    density: DensitySettings = field(
+        default_factory=partial(DensitySettings, camera_aware=True, centring="mean")
+    )
+    batches: BatchSettings = field(default_factory=BatchSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
+    teaching: TeacherSettings = field(default_factory=partial(TeacherSettings, teacher=True))
+    epochs: int | Auto = 50
+    """Rounds of labelling and training. Cluster Contrast: 50."""
+    temperature: float = 0.05
+    """Temperature of the losses but that of proxies. Cluster Contrast: 0.05."""
+    prototypes: int = 2
+    """1 (as Cluster Contrast) or 2: one follows the mean of a cluster's images, one the hardest.
+    DCMIP: 2."""
+    margin: float = 0.2
+    """What the hard prototype's loss may be before it counts. DCMIP: 0.2."""
+    refined_weight: float = 1.0
+    """Weight of labels refined by neighbours; 0 for none. NCPLR: 1."""
+    refined_own: float = 0.1
+    """Share of the cluster in a refined label. NCPLR: 0.1."""
+    refined_radius: float = 0.2
+    """Jaccard distance of neighbours. NCPLR: 0.2; DukeMTMC-reID and MSMT17: 0.3."""
+    refined_temperature: float = 0.05
+    """Temperature of the softmax that weighs neighbours. NCPLR: 0.05."""
+    refined_farther: bool = False
+    """Let farther neighbours count more, as the authors' code of NCPLR does; here nearer ones."""
+    agreement_weight: float = 1.0
+    """Weight, at the end of the run, of the agreement of neighbours with the teacher. NCPLR: 1."""
+    proxy_weight: float = 0.5
+    """Weight of the inter-camera loss; 0 for none. PPLR: 0.5."""
+    proxy_temperature: float = 0.07
+    """Temperature of the inter-camera loss. PPLR: 0.07."""
+    proxy_negatives: int = 50
+    """Proxies of other clusters that an image is compared with. PPLR: 50."""
+    proxy_momentum: float = 0.2
+    """Share of a proxy that stays at an update; 1 freezes them. O2CAP: 0.2; PPLR: 1."""
+    instance_weight: float = 0.0
+    """Weight of the many-instance loss; 0 for none. DCMIP: 1."""
+    instances: int = 16
+    """Images that each cluster remembers (V). DCMIP: 16."""
+    instance_start: float = 0.5
+    """Share of the rounds after which the many-instance loss begins. DCMIP: after a first stage of
+    training."""
+
+    def __post_init__(self):
+        at_least(self, 1, "epochs", "proxy_negatives", "instances")
+        at_least(self, 0, "margin", "refined_weight", "agreement_weight")
+        at_least(self, 0, "proxy_weight", "instance_weight")
+        above_zero(self, "temperature", "proxy_temperature", "refined_temperature")
+        shares(self, "refined_own", "refined_radius", "proxy_momentum", "instance_start")
+        if self.prototypes not in (1, 2):
+            raise SettingsError(f"prototypes is {self.prototypes}. Use 1 or 2.")
+
+    def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
+        """Learn from N images, in an order that says nothing about who is who.
+
+        Raises:
+            ClusteringError: a round found fewer than two clusters.
+        """
+        encoder = run.build(self.encoder)
+        crops = run.load(images, encoder)
+        self = run.settle(self, encoder, crops)
+        optimizer = self.schedule.adam(encoder)
+        rounds, steps = settled(self, "epochs"), settled(self.batches, "iterations")
+        teacher = self.teaching.follow(encoder, rounds * steps)
+        cameras = torch.from_numpy(crops.cameras).to(encoder.device)
+
+        kept = dict(optimizer=optimizer, **teacher.parts)
+        for epoch in run.rounds(rounds, encoder=teacher.net, **kept):
+            set_rate(optimizer, self.schedule.rate_at(epoch))
+
+            # 1 and 2: the teacher's features, and clusters
+            features = extract(teacher.net, crops, track=run.track("extracting"))
+            labels = self.density.label(features, crops.cameras)
+            run.label(labels, partial(self.density.explain, features, crops.cameras))
+
+            # 3: memories
+            memory, hard = self._prototypes(features, labels.ids, run, encoder.device)
+            near = proxies = instances = None
+            if self.refined_weight or self.agreement_weight:
+                near = self.density.near(features, crops.cameras, self.refined_radius)
+            if self.proxy_weight:
+                proxies = CameraProxies(
+                    *(features, labels.ids, crops.cameras),
+                    momentum=self.proxy_momentum,
+                    device=encoder.device,
+                )
+            if self.instance_weight and epoch >= self.instance_start * rounds:
+                instances = InstanceMemory(
+                    *(features, labels.ids, self.instances), run.rng("instances"), encoder.device
+                )
+
+            # 4: batches
+            weights = {
+                "clusters": 1.0,
+                "refined": self.refined_weight,
+                "agreement": self.agreement_weight * ramp(epoch, rounds),
+                "proxies": self.proxy_weight,
+                "instances": self.instance_weight,
+            }
+            ids = torch.from_numpy(labels.ids).to(encoder.device)
+            drawn = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
+            losses = []
+            for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
+                targets = ids[positions]
+                vectors = encoder(pixels)
+                taught = vectors.detach()
+                if near is not None or instances:
+                    taught = teacher.see(pixels, vectors)
+
+                terms = {"clusters": self._clusters(vectors, memory, hard, targets)}
+                if near is not None:
+                    towards = memory.centres.T / self.temperature
+                    apart = _distances(near, positions).to(encoder.device)
+                    terms |= self._refined(vectors @ towards, taught @ towards, targets, apart)
+                if proxies:
+                    terms["proxies"] = inter_camera(
+                        *(vectors, proxies.centres, proxies.clusters, proxies.cameras),
+                        *(targets, cameras[positions]),
+                        temperature=self.proxy_temperature,
+                        negatives=self.proxy_negatives,
+                    )
+                if instances:
+                    terms["instances"] = many_instances(
+                        vectors, instances.rows, targets, self.temperature
+                    )
+                loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+                losses.append(step(loss, optimizer, **terms))
+
+                teacher.update()
+                memory.update(vectors.detach(), targets)
+                if hard:
+                    hard.update(vectors.detach(), targets)
+                if proxies:
+                    proxies.update(vectors.detach(), torch.from_numpy(positions).to(encoder.device))
+                if instances:
+                    instances.update(taught, targets)
+            run.log(**averaged(losses))
+        return teacher.net
+
+    def _prototypes(
+        self, features: np.ndarray, ids: np.ndarray, run: Run, device: torch.device
+    ) -> tuple[ClusterMemory, ClusterMemory | None]:
+        """Start the prototypes of clusters: those of Cluster Contrast, or mean and hard ones."""
+        if self.prototypes == 1:
+            return self.memory.begin(features, ids, run.rng("memory"), device), None
+        mean, hard = (
+            replace(self.memory, memory_update=how).begin(features, ids, run.rng("memory"), device)
+            for how in ("mean", "hard")
+        )
+        return mean, hard
+
+    def _clusters(
+        self, vectors: Tensor, memory: ClusterMemory, hard: ClusterMemory | None, targets: Tensor
+    ) -> Tensor:
+        """Give the loss of images (B) and the prototypes of clusters."""
+        if not hard:
+            return cluster_nce(vectors, memory.centres, targets, self.temperature)
+        both = memory.centres, hard.centres
+        return two_prototypes(vectors, *both, targets, self.temperature, self.margin)
+
+    def _refined(
+        self, scores: Tensor, taught: Tensor, targets: Tensor, apart: Tensor
+    ) -> dict[str, Tensor]:
+        """Give the losses of labels refined by neighbours; arguments as in `losses.neighbours`."""
+        farther = self.refined_farther
+        weights = neighbour_weights(apart, self.refined_temperature, farther=farther)
+        wanted = refined_labels(scores, taught, targets, weights, self.refined_own)
+        return {
+            "refined": F.cross_entropy(scores, wanted),
+            "agreement": neighbour_agreement(scores, taught, apart),
+        }
+
+
+def _distances(near: sparse.csr_matrix, positions: np.ndarray) -> Tensor:
+    """Give the distances (B, B) of the images of a batch, infinite where they are not near."""
+    apart = near[positions][:, positions].toarray()
+    return torch.from_numpy(np.where(apart > 0, apart, np.float32(np.inf)))
