@@ -189,7 +189,7 @@ def test_a_gate_opens_where_attention_helps_and_its_layers_keep_their_weight(ter
     for _ in range(120):
         maps, ids = drawn.batch()
         vectors = F.normalize(neck(gate(maps).mean((2, 3))))
-        losses.append(step(F.cross_entropy(vectors @ centres.T / 0.05, ids), optimizer))
+        losses.append(step(F.cross_entropy(vectors @ centres.T / 0.05, ids), optimizer)["loss"])
     kept = min(weight.norm() / size for weight, size in zip(layers, before, strict=True))
     assert least < gate.gate.abs() < most
     assert (kept > 0.8) == (losses[-1] < 1) == (not terms)
