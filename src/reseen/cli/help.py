@@ -18,7 +18,8 @@ GROUPS = {
     "centring stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
     "part-weight camera-weight mining-vector camera-eps camera-quota neighbours",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
-    "both-views ce-weight triplet-weight consistency-weight projection projected memory-start "
+    "both-views ce-weight triplet-weight consistency-weight projection projected projection-init "
+    "projection-unit projection-temperature memory-start "
     "memory-update memory-momentum table-momentum mean-momentum mean-ages teacher "
     "teacher-momentum prototypes refined-weight refined-own refined-radius refined-temperature "
     "refined-farther agreement-weight proxy-weight proxy-temperature proxy-negatives "
