@@ -28,6 +28,7 @@ SMALL: dict[str, dict] = {
     "buc": dict(first=1, merge_rate=0.25, epochs=1, batch=8, stop=0.0),
     "daal": dict(pretrain=0, epochs=1, rounds=3, people=2, rate=0.01, head_rate=0.01),
     "conslearn": dict(projected=32, mean_momentum=0.9),
+    "mmt": dict(mean_momentum=0.9),
     "house": dict(
         eps=0.5,
         prototypes=2,

@@ -11,7 +11,7 @@ import reseen
 
 PUBLIC = {
     "train", "evaluate", "extract", "search", "load", "read", "ClusterContrast", "ADTC",
-    "ConsLearn", "MLA", "SSL", "BUC", "DAAL", "House", "AugmentSettings", "Device",
+    "ConsLearn", "MLA", "MMT", "SpCL", "SSL", "BUC", "DAAL", "House", "AugmentSettings", "Device",
     "Encoder", "EncoderSettings", "Loading", "Dataset", "Hit", "Image", "PseudoLabels", "Ranking",
     "JUNK", "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError",
     "SettingsError",

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from reseen.methods.daal import DAAL
     from reseen.methods.house import House
     from reseen.methods.mla import MLA
+    from reseen.methods.mmt import MMT
+    from reseen.methods.spcl import SpCL
     from reseen.methods.ssl import SSL
     from reseen.nets.encoder import Encoder, EncoderSettings
     from reseen.presets import method
@@ -52,6 +54,8 @@ _ELSEWHERE = {
     "House": "reseen.methods.house",
     "Loading": "reseen.data.loading",
     "MLA": "reseen.methods.mla",
+    "MMT": "reseen.methods.mmt",
+    "SpCL": "reseen.methods.spcl",
     "evaluate": "reseen.training",
     "extract": "reseen.training",
     "load": "reseen.training",
@@ -78,6 +82,8 @@ __all__ = [
     "ADTC",
     "ConsLearn",
     "MLA",
+    "MMT",
+    "SpCL",
     "SSL",
     "BUC",
     "DAAL",

@@ -37,6 +37,8 @@ _ON_CPU: dict[str, dict[str, Any]] = {
     "cluster-contrast": {"rate": 1e-4},
     "conslearn": {"rate": 1e-4, "mean_momentum": 0.95},
     "mla": {"rate": 1e-4},
+    "mmt": {"rate": 1e-4, "mean_momentum": 0.95},
+    "spcl": {"rate": 1e-4},
     "house": {"rate": 3.5e-4},
     "ssl": {"first": 3, "rounds": 5},
     "buc": {"first": 3},

@@ -44,7 +44,8 @@ class Method(Protocol):
 
     Only a method that says `needs_people = True` is told who is who. One that says
     `needs_source = True` gets `fit(images, run, source)`: images whose people it is told, beside
-    those that it has to learn without.
+    those that it has to learn without. One that says `takes_source = True` gets them where a source
+    is given, and `fit(images, run)` otherwise.
     """
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
@@ -482,7 +483,8 @@ def source_of(method: Method, source: Dataset | Path | str | None) -> Dataset | 
     Raises:
         SettingsError: the method learns from two data sets and there is none, or the other way.
     """
-    name, needed = type(method).__name__, getattr(method, "needs_source", False)
+    name = type(method).__name__
+    needed, taken = (getattr(method, w, False) for w in ("needs_source", "takes_source"))
     if source is None:
         if needed:
             raise SettingsError(
@@ -490,7 +492,7 @@ def source_of(method: Method, source: Dataset | Path | str | None) -> Dataset | 
                 "the one to learn without labels: --source DATA."
             )
         return None
-    if not needed:
+    if not (needed or taken):
         raise SettingsError(
             f"{name} learns from one data set, but another is given as source. "
             "Leave it out, or start from a run that was trained on it: --start RUN."

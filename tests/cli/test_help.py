@@ -68,7 +68,7 @@ def test_help_shows_the_sentence_of_every_setting(helped, method):
     shown = helped(f"train {method}")
     for kind in (METHODS[method], EncoderSettings, AugmentSettings, Device, Loading):
         for name, sentence in sentences(kind):
-            assert sentence in shown or name.startswith("needs_"), name
+            assert sentence in shown or name.startswith(("needs_", "takes_")), name
 
 
 def test_comments_of_html_are_shown(helped):

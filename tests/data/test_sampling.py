@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reseen.data.sampling import BatchSettings, identity_batches
+from reseen.data.sampling import BatchSettings, class_batches, identity_batches
 from reseen.errors import SettingsError
 
 
@@ -55,6 +55,22 @@ def test_same_generator_same_batches():
     ids = np.repeat(np.arange(9), 4)
     one, two, other = (batches(ids, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(one, two) and not np.array_equal(one, other)
+
+
+def test_images_alone_come_once_beside_clusters_with_v_each():
+    ids = np.array([0, 0, 0, 1, 2, 2, -1, 3])  # 1 and 3 are alone
+    rng, cameras = np.random.default_rng(0), np.full(8, -1)
+    drawn = islice(class_batches(ids, cameras, 2, 2, rng), 9)
+    stream = np.concatenate(list(drawn)).reshape(-1, 6)  # a turn is 2 + 1 + 2 + 1 images
+    assert 6 not in stream
+    for turn in stream:
+        assert sorted(ids[turn]) == [0, 0, 1, 2, 2, 3]
+        assert len(set(turn.tolist())) == 6
+    assert len({tuple(ids[turn]) for turn in stream}) > 1
+    found, steps = BatchSettings(people=2, views=2, iterations=3).draw(
+        ids, cameras, np.random.default_rng(0), alone_once=True
+    )
+    assert steps == 3 and np.array_equal(np.concatenate(list(found)), stream.ravel()[:12])
 
 
 def test_settings_draw_the_batches_of_a_round():

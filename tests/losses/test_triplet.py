@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reseen.losses.triplet import batch_hard, euclidean, softmax_triplet
+from reseen.losses.triplet import batch_hard, euclidean, soft_triplet, softmax_triplet
 
 
 def batch(seed, size=12, clusters=4):
@@ -44,6 +44,34 @@ def test_softmax_triplet_is_its_loop(seed):
         for own, other in mined(vectors, ids)
     ]
     assert float(softmax_triplet(vectors, ids)) == pytest.approx(sum(terms) / len(terms))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_soft_triplet_is_its_loop(seed):
+    """Eqs. 6 and 8 of MMT: the network that learns chooses the triplets of both."""
+    vectors, ids = batch(seed)
+    wanted, _ = batch(seed + 1)
+    terms = []
+    for i, (x, k) in enumerate(zip(vectors, ids, strict=True)):
+        gaps = [math.dist(x.tolist(), y.tolist()) for y in vectors]
+        own = max((gap, j) for j, gap in enumerate(gaps) if ids[j] == k)[1]
+        other = min((gap, j) for j, gap in enumerate(gaps) if ids[j] != k)[1]
+
+        def clear(of, i=i, own=own, other=other):
+            near, far = (math.exp(math.dist(of[i].tolist(), of[j].tolist())) for j in (own, other))
+            return far / (near + far)
+
+        t, w = clear(vectors), clear(wanted)
+        terms.append(-w * math.log(t) - (1 - w) * math.log(1 - t))
+    assert float(soft_triplet(vectors, wanted, ids)) == pytest.approx(sum(terms) / len(terms))
+
+
+def test_a_soft_triplet_teaches_the_network_that_learns_alone():
+    (vectors, ids), (wanted, _) = batch(0), batch(1)
+    vectors.requires_grad_(), wanted.requires_grad_()
+    soft_triplet(vectors, wanted, ids).backward()
+    assert vectors.grad.any() and wanted.grad is None
 
 
 def test_by_hand():

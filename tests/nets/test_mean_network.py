@@ -63,6 +63,21 @@ def test_without_momentum_it_is_the_network_itself():
     torch.testing.assert_close(mean.net(x), net.eval()(x))
 
 
+def test_a_momentum_of_one_update_is_for_that_update_alone():
+    """1 - 1 / step makes it the plain mean of what the network was (MMT, authors' code)."""
+    net = learning()
+    mean = MeanNetwork(net, momentum=0.9)
+    seen = []
+    for step in range(1, 5):
+        wander(net)
+        mean.update(1 - 1 / step)
+        seen.append(net[0].weight.detach().clone())
+    torch.testing.assert_close(mean.net[0].weight, torch.stack(seen).mean(0))
+    before = mean.net[0].weight.clone()
+    mean.update()
+    torch.testing.assert_close(mean.net[0].weight, 0.9 * before + 0.1 * seen[-1])
+
+
 def test_it_begins_equal_learns_nothing_and_leaves_the_network_alone():
     net = learning()
     mean = MeanNetwork(net, momentum=0.5)

@@ -16,17 +16,18 @@ GROUPS = {
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
     "centring stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
-    "part-weight camera-weight mining-vector camera-eps camera-quota neighbours",
+    "part-weight camera-weight mining-vector camera-eps camera-quota neighbours eps-gap "
+    "independence compactness independent-share outliers",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
-    "both-views ce-weight triplet-weight consistency-weight projection projected projection-init "
-    "projection-unit projection-temperature memory-start "
+    "both-views ce-weight triplet-weight soft-ce-weight soft-triplet-weight consistency-weight "
+    "projection projected projection-init projection-unit projection-temperature memory-start "
     "memory-update memory-momentum table-momentum mean-momentum mean-ages teacher "
     "teacher-momentum prototypes refined-weight refined-own refined-radius refined-temperature "
     "refined-farther agreement-weight proxy-weight proxy-temperature proxy-negatives "
     "proxy-momentum instance-weight instances instance-start",
     "Attention": "attention width reduction gate specific levels place heads head-scale keys "
     "groups new-rate gate-rate new-decay",
-    "Encoder": "encoder adapt-norm",
+    "Encoder": "encoder adapt-norm source-norm",
     "Augmentation": "augment",
     "Machine": "device memory workers",
 }
@@ -53,6 +54,14 @@ EXAMPLES = {
     "train mla": (
         "reseen train mla crops/ -o runs/mla --epochs 20",
         "reseen train mla crops/ -o runs/pixel --levels pixel",
+    ),
+    "train mmt": (
+        "reseen train mmt crops/ -o runs/mmt --epochs 20",
+        "reseen train mmt crops/ -o runs/next --start runs/other --labelling k-means",
+    ),
+    "train spcl": (
+        "reseen train spcl crops/ -o runs/spcl --epochs 20",
+        "reseen train spcl crops/ --source labelled/ -o runs/both",
     ),
     "train ssl": (
         "reseen train ssl crops/ -o runs/ssl --k 4",

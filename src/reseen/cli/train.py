@@ -112,7 +112,8 @@ def _command(method: type) -> Callable[..., None]:
     seed
         Seed of all random numbers.
     source
-        Labelled crops to train on together with the data; only daal takes them.
+        Labelled crops to train on together with the data: daal needs them, spcl takes them where
+        they are given, and no other method does.
     start
         A run, or one of its checkpoints, to take the initial weights from; backbone and last
         stride come with them.

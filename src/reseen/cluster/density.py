@@ -114,6 +114,24 @@ class DensitySettings:
         del words["eps"], words["min_samples"]
         return jaccard_graph(encode_images(features, **words), radius)
 
+    def label_around(
+        self, features: np.ndarray, cameras: np.ndarray | None, gap: float
+    ) -> np.ndarray:
+        """Group images three times, for about the cost of one.
+
+        Args:
+            features, cameras: as in `label`.
+            gap: how much eps is lowered and raised, above 0.
+
+        Returns:
+            (3, N) ids as those of `label`, at eps - gap, eps and eps + gap.
+        """
+        words = self.at(features)._words(cameras)
+        eps, min_samples = words.pop("eps"), words.pop("min_samples")
+        tried = np.clip([eps - gap, eps, eps + gap], 1e-3, 1 - 1e-3)
+        found = density_labels(encode_images(features, **words), tried, min_samples)
+        return np.stack([by_appearance(row) for row in found])
+
     def explain(self, features: np.ndarray, cameras: np.ndarray | None = None) -> str:
         """Say what the distances of `label` look like, and what to change (see `explain`)."""
         features, words = self._ready(features, cameras)

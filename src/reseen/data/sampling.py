@@ -31,7 +31,13 @@ class BatchSettings:
             raise SettingsError("A batch is 1 x 1 images. Use batches of two images or more.")
 
     def draw(
-        self, ids: np.ndarray, cameras: np.ndarray, rng: np.random.Generator, *, times: int = 1
+        self,
+        ids: np.ndarray,
+        cameras: np.ndarray,
+        rng: np.random.Generator,
+        *,
+        times: int = 1,
+        alone_once: bool = False,
     ) -> tuple[Iterator[np.ndarray], int]:
         """Draw the batches of a round.
 
@@ -40,6 +46,8 @@ class BatchSettings:
             cameras: (N,) camera of each image, -1 where unknown.
             rng: makes every choice.
             times: rounds that these batches are to last.
+            alone_once: whether an image that is alone in its cluster comes once, not V times
+                (`class_batches`).
 
         Returns:
             Positions (P * V,) of each batch, and how many batches there are.
@@ -48,7 +56,8 @@ class BatchSettings:
             SettingsError: a setting is still auto.
         """
         people, views, steps = (settled(self, name) for name in ("people", "views", "iterations"))
-        batches = identity_batches(ids, cameras, people, views, rng)
+        give = class_batches if alone_once else identity_batches
+        batches = give(ids, cameras, people, views, rng)
         return islice(batches, times * steps), times * steps
 
 
@@ -74,8 +83,7 @@ def identity_batches(
     Yields:
         (P * V,) positions, the images of a cluster next to each other.
     """
-    order = np.argsort(ids, kind="stable")[np.count_nonzero(ids == NOISE) :]
-    members = np.split(order, np.flatnonzero(np.diff(ids[order])) + 1)
+    members = _members(ids)
     people = min(people, len(members))
     queue: list[int] = []
     while True:
@@ -86,6 +94,39 @@ def identity_batches(
             queue += fresh
         batch, queue = queue[:people], queue[people:]
         yield np.concatenate([_views(members[k], cameras, views, rng) for k in batch])
+
+
+def class_batches(
+    ids: np.ndarray, cameras: np.ndarray, people: int, views: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Give batches of P x V images, V of each cluster and one of each image alone, without end.
+
+    All clusters come once, in a new order, before any comes again; where a batch is full the rest
+    of a cluster begins the next one. Cameras are drawn as in `identity_batches`.
+
+    Source: authors' code of Ge et al., SpCL, NeurIPS 2020.
+
+    Args:
+        ids, cameras, people, views, rng: as in `identity_batches`.
+
+    Yields:
+        (P * V,) positions.
+    """
+    members = _members(ids)
+    queue = np.empty(0, np.int64)
+    while True:
+        while len(queue) < people * views:
+            drawn = (members[k] for k in rng.permutation(len(members)))
+            fresh = (_views(of, cameras, views, rng) if len(of) > 1 else of for of in drawn)
+            queue = np.concatenate([queue, *fresh])
+        yield queue[: people * views]
+        queue = queue[people * views :]
+
+
+def _members(ids: np.ndarray) -> list[np.ndarray]:
+    """Give the positions of the images of each cluster."""
+    order = np.argsort(ids, kind="stable")[np.count_nonzero(ids == NOISE) :]
+    return np.split(order, np.flatnonzero(np.diff(ids[order])) + 1)
 
 
 def _views(members: np.ndarray, cameras: np.ndarray, views: int, rng) -> np.ndarray:

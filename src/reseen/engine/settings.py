@@ -10,6 +10,7 @@ from typing import Any
 
 from reseen.checks import AUTO
 from reseen.cluster.density import DensitySettings
+from reseen.cluster.self_paced import SelfPacedSettings
 from reseen.cluster.stripes import StripeSettings
 from reseen.data.sampling import BatchSettings
 from reseen.engine.step import NewLayerSettings, ScheduleSettings, SgdSettings
@@ -19,7 +20,7 @@ from reseen.memory.table import TableSettings
 from reseen.nets.teacher import TeacherSettings
 
 SHARED = (
-    *(DensitySettings, StripeSettings, BatchSettings),
+    *(DensitySettings, SelfPacedSettings, StripeSettings, BatchSettings),
     *(NewLayerSettings, ScheduleSettings, SgdSettings, MemorySettings, TableSettings),
     TeacherSettings,
 )

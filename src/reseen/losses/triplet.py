@@ -59,6 +59,33 @@ def softmax_triplet(vectors: Tensor, ids: Tensor) -> Tensor:
     return F.softplus(own - other).mean()
 
 
+def soft_triplet(vectors: Tensor, wanted: Tensor, ids: Tensor) -> Tensor:
+    """Demand that triplets are as clear as another network sees them.
+
+    How clear a triplet is: T = exp(other) / (exp(other) + exp(own)), of the distances to the
+    farthest match and to the nearest stranger, which `vectors` choose for both.
+
+    Args:
+        vectors: (B, D), which learn.
+        wanted: (B, D) of the same images from another network; no gradient reaches them.
+        ids: (B,), who is who; two or more of them.
+
+    Returns:
+        The mean over the batch of the binary cross-entropy of T between both.
+
+    Source: Ge et al., Mutual Mean-Teaching, ICLR 2020, Eqs. 6 and 8.
+    """
+    same, gaps = ids[:, None] == ids, euclidean(vectors)
+    own = gaps.masked_fill(~same, -torch.inf).argmax(1, keepdim=True)
+    other = gaps.masked_fill(same, torch.inf).argmin(1, keepdim=True)
+
+    def clear(distances: Tensor) -> Tensor:
+        return distances.gather(1, other) - distances.gather(1, own)
+
+    target = clear(euclidean(wanted.detach())).sigmoid()
+    return F.binary_cross_entropy_with_logits(clear(gaps), target)
+
+
 def euclidean(vectors: Tensor, *, squared: bool = False) -> Tensor:
     """Give the Euclidean distances (B, B) between vectors (B, D), or their squares."""
     squares = vectors.pow(2).sum(1)

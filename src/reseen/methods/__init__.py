@@ -7,6 +7,8 @@ from reseen.methods.conslearn import ConsLearn
 from reseen.methods.daal import DAAL
 from reseen.methods.house import House
 from reseen.methods.mla import MLA
+from reseen.methods.mmt import MMT
+from reseen.methods.spcl import SpCL
 from reseen.methods.ssl import SSL
 from reseen.methods.supervised import Supervised
 
@@ -15,6 +17,8 @@ METHODS = {
     "adtc": ADTC,
     "conslearn": ConsLearn,
     "mla": MLA,
+    "mmt": MMT,
+    "spcl": SpCL,
     "ssl": SSL,
     "buc": BUC,
     "daal": DAAL,

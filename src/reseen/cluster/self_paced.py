@@ -1,0 +1,117 @@
+"""Which clusters to trust: those that a slightly larger or smaller eps would leave as they are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reseen.checks import above_zero, below_one
+from reseen.cluster.numbering import by_appearance
+from reseen.records import NOISE, PseudoLabels
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfPacedSettings:
+    """How SpCL tells reliable clusters (`SelfPaced`)."""
+
+    eps_gap: float = 0.02
+    """How much eps is raised and lowered to test a cluster. SpCL: 0.02."""
+    independence: bool = True
+    """Dissolve clusters that a larger eps joins with others (R_indep). SpCL: yes."""
+    compactness: bool = True
+    """Take out images that a smaller eps parts from their cluster (R_comp). SpCL: yes."""
+    independent_share: float = 0.9
+    """Share of the clusters of the first round whose independence is enough; the threshold stays
+    for all rounds. SpCL: 0.9."""
+
+    def __post_init__(self):
+        above_zero(self, "eps_gap")
+        below_one(self, "independent_share")
+
+
+class SelfPaced:
+    """Keeps reliable clusters, by a threshold that the first round sets.
+
+    Source: Ge et al., SpCL, NeurIPS 2020, Sec. 3.2; that noise counts as clusters of one image, and
+    that a cluster is as independent as its best image, as in the authors' code.
+
+    Args:
+        settings: which criteria count.
+
+    Attributes:
+        threshold: the independence that a cluster needs (alpha), 0 to 1; None before the first
+            round.
+    """
+
+    def __init__(self, settings: SelfPacedSettings):
+        self.settings = settings
+        self.threshold: float | None = None
+
+    def keep(self, tight: np.ndarray, ids: np.ndarray, loose: np.ndarray) -> PseudoLabels:
+        """Keep what is reliable of clusters; everything else becomes noise.
+
+        An image stays where its cluster is independent, and where it lies as compactly as the most
+        compact image of the cluster (the threshold beta). One that is left alone is noise too.
+
+        Args:
+            tight: (N,) clusters at a smaller eps, 0..K-1 or NOISE.
+            ids: (N,) the clusters to judge.
+            loose: (N,) clusters at a larger eps.
+        """
+        clustered = np.flatnonzero(ids != NOISE)
+        own = ids[clustered]
+        best = np.zeros(own.max(initial=-1) + 1)
+        independence, compactness = best.copy(), best.copy()
+        np.maximum.at(independence, own, overlap(ids, loose)[clustered])
+        compact = overlap(ids, tight)[clustered]
+        np.maximum.at(compactness, own, compact)
+        if self.threshold is None and len(best):
+            place = min(len(best) - 1, round(self.settings.independent_share * len(best)))
+            self.threshold = float(np.sort(independence)[::-1][place])
+        kept = np.full(len(own), True)
+        if self.settings.independence and self.threshold is not None:
+            kept &= independence[own] >= self.threshold
+        if self.settings.compactness:
+            kept &= compact >= compactness[own]
+        counts = np.bincount(own[kept], minlength=len(best))
+        kept &= counts[own] > 1
+        found = np.full(len(ids), NOISE)
+        found[clustered[kept]] = own[kept]
+        return PseudoLabels(by_appearance(found))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what the next round depends on."""
+        return {"threshold": self.threshold}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave."""
+        self.threshold = state["threshold"]
+
+
+def overlap(ids: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Give how much each image's clusters in two labellings overlap: intersection over union.
+
+    Source: Ge et al., SpCL, NeurIPS 2020, Sec. 3.2, R_indep and R_comp.
+
+    Args:
+        ids: (N,) clusters, 0..K-1 or NOISE, which counts as a cluster of the image alone.
+        others: (N,) the same of another labelling.
+
+    Returns:
+        (N,) above 0 to 1.
+
+    Memory: O(N).
+    """
+    one, other = (_alone(labels) for labels in (ids, others))
+    _, pair, together = np.unique([one, other], axis=1, return_inverse=True, return_counts=True)
+    shared = together[pair.ravel()]
+    return shared / (np.bincount(one)[one] + np.bincount(other)[other] - shared)
+
+
+def _alone(labels: np.ndarray) -> np.ndarray:
+    """Make each noise image a cluster of its own."""
+    noise = labels == NOISE
+    alone = labels.copy()
+    alone[noise] = labels.max(initial=NOISE) + 1 + np.arange(np.count_nonzero(noise))
+    return alone
