@@ -29,7 +29,14 @@ SMALL: dict[str, dict] = {
     "daal": dict(pretrain=0, epochs=1, rounds=3, people=2, rate=0.01, head_rate=0.01),
     "conslearn": dict(projected=32, mean_momentum=0.9),
     "mmt": dict(mean_momentum=0.9),
-    "house": dict(eps=0.5, instance_weight=1.0, instances=3),
+    "house": dict(
+        eps=0.5,
+        prototypes=2,
+        refined_weight=1.0,
+        agreement_weight=1.0,
+        instance_weight=1.0,
+        instances=3,
+    ),
 }
 """What a test needs of a method beside the settings that all share."""
 

@@ -120,3 +120,13 @@ def test_labels_around_an_eps_are_those_at_each():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(SettingsError, match=f"{next(iter(wrong))} is"):
         SelfPacedSettings(**wrong)
+
+
+def test_labels_around_follow_the_settings_of_cameras():
+    features = np.random.default_rng(0).normal(size=(160, 4)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    cameras = np.arange(160) % 2
+    aware = dict(centring="mean", camera_aware=True, camera_eps=0.05)
+    method = DensitySettings(k1=8, k2=2, eps=0.4, min_samples=3, **aware)
+    found = method.label_around(features, cameras, 0.1)
+    assert np.array_equal(found[1], method.label(features, cameras).ids)

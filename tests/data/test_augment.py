@@ -1,11 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as v2
 
-from reseen.data.augment import AugmentSettings, Draws, apply, augment, cut_out, draw, recolour
+from reseen.data.augment import AugmentSettings, Draws, apply, augment, cut_out, draw
 from reseen.errors import SettingsError
 
 FILL = torch.tensor([124.0, 116.0, 104.0]).view(3, 1, 1)
@@ -109,26 +107,3 @@ def test_draws_follow_the_settings():
 def test_refuses_impossible_settings(wrong):
     with pytest.raises(SettingsError, match=r"augment"):
         AugmentSettings(**wrong)
-
-
-def test_colours_are_multiplied_channel_by_channel():
-    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 5, 4), np.uint8))
-    factors = np.array([[1, 1, 1], [0.5, 1.2, 3], [1.1, 0, 1]])
-    found = recolour(pixels, factors)
-    for i in range(3):
-        for c in range(3):
-            exact = np.minimum(pixels[i, c].numpy() * np.float32(factors[i, c]), 255)
-            assert np.array_equal(found[i, c], np.rint(exact).astype(np.uint8))
-    assert found.dtype == torch.uint8
-
-
-def test_colour_is_a_setting_that_draws_nothing_when_off():
-    pixels, fill = torch.full((64, 3, 16, 8), 100, dtype=torch.uint8), torch.zeros(3, 1, 1)
-    plain = AugmentSettings(pad=0, erase=0.0)
-    same = augment(pixels, np.random.default_rng(0), plain, fill)
-    assert torch.equal(same, pixels)
-    coloured = replace(plain, colour=0.2)
-    values = augment(pixels, np.random.default_rng(0), coloured, fill)[:, :, 0, 0].float() / 100
-    assert 0.15 < float(values.log().std()) < 0.25 and abs(float(values.log().mean())) < 0.1
-    with pytest.raises(SettingsError, match=r"augment\.colour is 2"):
-        AugmentSettings(colour=2)

@@ -126,7 +126,7 @@ class DensitySettings:
         Returns:
             (3, N) ids as those of `label`, at eps - gap, eps and eps + gap.
         """
-        words = self.at(features)._words(cameras)
+        features, words = self._ready(features, cameras)
         eps, min_samples = words.pop("eps"), words.pop("min_samples")
         tried = np.clip([eps - gap, eps, eps + gap], 1e-3, 1 - 1e-3)
         found = density_labels(encode_images(features, **words), tried, min_samples)

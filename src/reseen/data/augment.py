@@ -33,13 +33,7 @@ class AugmentSettings:
     """Smallest and largest ratio of height to width of what is cut out, as multiples of the
     picture's. BUC: 1 1.5."""
 
-    colour: float = 0.0
-    """How far each colour channel of a crop is made brighter or darker: the standard deviation of
-    the logarithm of its factor; 0 is off. Not in the papers; a camera's own colours matter less."""
-
     def __post_init__(self):
-        if not 0 <= self.colour <= 1:
-            raise SettingsError(f"augment.colour is {self.colour}. Use 0 (off) to 1.")
         for name in ("flip", "erase"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"augment.{name} is {getattr(self, name)}. Use 0 to 1.")
@@ -216,25 +210,9 @@ def _turn(line, to):
         to[place] = line[len(to) - 1 - place]
 
 
-def recolour(pixels: Tensor, factors: np.ndarray) -> Tensor:
-    """Multiply each colour channel of each picture.
-
-    Args:
-        pixels: (B, 3, H, W) uint8.
-        factors: (B, 3), above 0.
-
-    Returns:
-        (B, 3, H, W) uint8 on the same device, rounded, at most 255.
-    """
-    of = torch.from_numpy(factors.astype(np.float32)).to(pixels.device)
-    return (pixels * of[:, :, None, None]).round_().clamp_(max=255).to(torch.uint8)
-
-
 def augment(
     pixels: Tensor, rng: np.random.Generator, settings: AugmentSettings, fill: Tensor
 ) -> Tensor:
     """Draw and apply: (B, 3, H, W) uint8 in and out; see `draw` and `apply`."""
-    if settings.colour:
-        pixels = recolour(pixels, np.exp(rng.normal(0, settings.colour, (len(pixels), 3))))
     draws = draw(rng, len(pixels), pixels.shape[2], pixels.shape[3], settings)
     return apply(pixels, draws, settings.pad, fill)

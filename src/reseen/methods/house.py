@@ -71,13 +71,13 @@ class House:
     """Rounds of labelling and training. Cluster Contrast: 50."""
     temperature: float = 0.05
     """Temperature of the losses but that of proxies. Cluster Contrast: 0.05."""
-    prototypes: int = 2
+    prototypes: int = 1
     """1 (as Cluster Contrast) or 2: one follows the mean of a cluster's images, one the hardest.
-    DCMIP: 2."""
+    DCMIP: 2; it did not pay here."""
     margin: float = 0.2
     """What the hard prototype's loss may be before it counts. DCMIP: 0.2."""
-    refined_weight: float = 1.0
-    """Weight of labels refined by neighbours; 0 for none. NCPLR: 1."""
+    refined_weight: float = 0.0
+    """Weight of labels refined by neighbours; 0 for none. NCPLR: 1; it did not pay here."""
     refined_own: float = 0.1
     """Share of the cluster in a refined label. NCPLR: 0.1."""
     refined_radius: float = 0.2
@@ -86,8 +86,9 @@ class House:
     """Temperature of the softmax that weighs neighbours. NCPLR: 0.05."""
     refined_farther: bool = False
     """Let farther neighbours count more, as the authors' code of NCPLR does; here nearer ones."""
-    agreement_weight: float = 1.0
-    """Weight, at the end of the run, of the agreement of neighbours with the teacher. NCPLR: 1."""
+    agreement_weight: float = 0.0
+    """Weight, at the end of the run, of the agreement of neighbours with the teacher. NCPLR: 1; it
+    did not pay here."""
     proxy_weight: float = 0.5
     """Weight of the inter-camera loss; 0 for none. PPLR: 0.5."""
     proxy_temperature: float = 0.07

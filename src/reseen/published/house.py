@@ -31,30 +31,34 @@ PARTS = {
 CAMERAS = ("centring", "camera-aware", "proxies")
 """Parts that need cameras."""
 
-ON = ("teacher", "prototypes", "refined", "centring", "camera-aware", "proxies")
+ON = ("teacher", "centring", "camera-aware", "proxies")
 """Parts that are on by default."""
 
 
-def _row(*parts: str) -> Variant:
-    settings = dict(OFF)
-    for part in parts:
+_BLIND = tuple(part for part in ON if part not in CAMERAS)
+_ROWS = {
+    "full": ON,
+    "no-cameras": _BLIND,
+    "cluster-contrast": (),
+    **{f"without-{out}": tuple(part for part in ON if part != out) for out in ON},
+    **{f"only-{part}": (part,) for part in PARTS},
+    **{f"full-and-{part}": (*ON, part) for part in PARTS if part not in ON},
+    **{f"no-cameras-and-{part}": (*_BLIND, part) for part in PARTS if part not in (*ON, *CAMERAS)},
+}
+"""The parts of each row: all that are on by default, with and without cameras; one left out; one
+alone; and one of the others added."""
+
+
+def _row(parts: tuple[str, ...]) -> Variant:
+    settings = {} if parts == ON else dict(OFF)
+    for part in parts if settings else ():
         settings |= PARTS[part]
     return Variant(settings=settings, tables=("house",))
 
 
-_BLIND = tuple(part for part in ON if part not in CAMERAS)
-
 VARIANTS = {
-    "full": Variant(tables=("house",)),
-    "no-cameras": _row(*_BLIND),
-    "cluster-contrast": _row(),
-    **{f"without-{out}": _row(*(part for part in ON if part != out)) for out in ON},
-    **{
-        f"no-cameras-without-{out}": _row(*(part for part in _BLIND if part != out))
-        for out in _BLIND
-    },
-    **{f"only-{part}": _row(part) for part in PARTS},
-    **{f"full-and-{part}": _row(*ON, part) for part in PARTS if part not in ON},
+    name: _row(parts)
+    for place, (name, parts) in enumerate(_ROWS.items())
+    if parts not in list(_ROWS.values())[:place]
 }
-"""All parts that are on by default, with and without cameras; one left out; one alone; and one of
-the others added."""
+"""Every row once."""
