@@ -12,6 +12,7 @@ from reseen.data.augment import AugmentSettings
 from reseen.engine.device import Device
 from reseen.engine.folder import checkpoint, read_metrics
 from reseen.engine.run import Run
+from reseen.engine.settings import flat
 from reseen.errors import ClusteringError
 from reseen.methods import METHODS
 from reseen.nets.encoder import EncoderSettings
@@ -223,7 +224,7 @@ def test_it_learns_in_bfloat16(town, tmp_path, quick, name, given):
     assert encoder.precision == "bfloat16" and weights(encoder).isfinite().all()
 
 
-@pytest.mark.parametrize("name", [name for name in CLUSTERED if name != "conslearn"])
+@pytest.mark.parametrize("name", [name for name in BLIND if "teacher" in flat(METHODS[name]())])
 def test_a_teacher_is_the_result_and_resumes(town, tmp_path, quick, monkeypatch, name, given):
     """ConsLearn has a mean network of its own."""
     method = quick(name, teacher=True, teacher_momentum=0.5, eps=0.4)
