@@ -43,8 +43,8 @@ def test_people_are_not_invented_among_pictures(reseen, town_folder):
 
 
 def test_features_have_absolute_paths(reseen, town_folder, tmp_path, monkeypatch):
-    def extract(encoder, images, **options):
-        return np.eye(len(images), dtype=np.float32), images
+    def extract(encoder, data, **options):
+        return np.eye(len(data.train), dtype=np.float32), data.train
 
     monkeypatch.setattr(use.training, "load", lambda *args, **options: None)
     monkeypatch.setattr(use.training, "extract", extract)
