@@ -2,7 +2,11 @@ import pytest
 import torch
 
 from reseen.engine.folder import checkpoint, read_metrics
+from reseen.engine.settings import varied
 from reseen.errors import SettingsError
+from reseen.losses.consistency import consistency
+from reseen.methods.conslearn import ConsLearn
+from reseen.nets.heads import ProjectionHead
 from reseen.records import Dataset
 from tests.conftest import settings_of
 from tests.methods.test_methods import learn, weights
@@ -119,3 +123,18 @@ def test_each_term_is_logged_and_together_they_are_the_loss(crops, tmp_path, qui
     told = sum(weight * row[f"loss_{name}"] for name, weight in weights.items())
     assert row["loss"] == pytest.approx(told, rel=1e-4)
     assert row["rate"] == pytest.approx(method.schedule.rate)
+
+
+def test_a_small_temperature_over_unit_vectors_makes_consistency_act():
+    """Over 2048 numbers the printed softmax is all but uniform, and asks next to nothing."""
+    torch.manual_seed(0)
+    vectors, wanted = torch.randn(2, 8, 64, requires_grad=True), torch.randn(2, 8, 64)
+    head = ProjectionHead(64, 2048, "shared")
+
+    def pull(**changes):
+        method = varied(ConsLearn(), changes)
+        views, told = ([method._project(head, v) for v in of] for of in (vectors, wanted))
+        return torch.autograd.grad(consistency(views, told), vectors)[0].norm()
+
+    sharp = pull(projection_unit=True, projection_temperature=0.01)
+    assert sharp > 10 * pull() and sharp > 10 * pull(projection_unit=True)
