@@ -116,8 +116,8 @@ class SgdSettings(NewLayerSettings):
     rate_hold: int = 16
     """Rounds, first stage included, after which the rate is a tenth. BUC: 16; SSL: 15."""
     gate_rate: float = 1.0
-    """Learning rate of the gate, as such a multiple. SGD needs no more, as the gradient of a gate is
-    a sum over the whole map; ten times the rate of 0.1 makes it diverge."""
+    """Learning rate of the gate, as such a multiple. SGD needs no more, as the gradient of a gate
+    is a sum over the whole map; ten times the rate of 0.1 makes it diverge."""
     backbone_rate: float = 0.1
     """Share of the rate that the backbone learns with. BUC: 0.1."""
     weight_decay: float = 5e-4
