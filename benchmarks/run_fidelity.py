@@ -127,6 +127,7 @@ IDEAS: Mapping[str, Idea] = {
             "normal start": dict(projection_init="normal"),
             "unit, 0.1": dict(projection_unit=True, projection_temperature=0.1),
             "unit, 0.05": dict(projection_unit=True, projection_temperature=0.05),
+            "unit, 0.01": dict(projection_unit=True, projection_temperature=0.01),
         },
     ),
     "D13": Idea(
