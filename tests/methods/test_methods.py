@@ -43,7 +43,7 @@ LEARNS = {
     "mla": dict(epochs=6, iterations=10, eps=0.5),
     "mmt": dict(epochs=6, iterations=10, people=8, eps=0.5, rate=2e-4),
     "spcl": dict(epochs=8, iterations=10, eps=0.5, people=16, views=4),
-    "house": dict(epochs=8, iterations=10, eps=0.5),
+    "house": dict(epochs=8, iterations=10, eps=0.5, instance_weight=0.0),
     "ssl": dict(first=2, rounds=5, batch=16, k=4, rate=0.01, rate_hold=2),
     "buc": dict(first=2, merge_rate=0.2, batch=16, rate=0.01, rate_hold=2),
 }
@@ -64,7 +64,8 @@ def test_it_learns(easy_town, tmp_path, quick, name, given):
     assert rows[-1]["mAP"] > 1.2 * rows[0]["mAP"]
     truth = [row[TRUTH.get(name, "nmi")] for row in rows if TRUTH.get(name, "nmi") in row]
     assert truth[-1] > truth[0]
-    assert rows[-1]["loss"] < rows[1]["loss"]
+    falls = "loss_clusters" if name == "house" else "loss"  # a weight of house's rises by schedule
+    assert rows[-1][falls] < rows[1][falls]
 
 
 FIVE = {
