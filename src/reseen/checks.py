@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Any, Literal
 
-from reseen.errors import SettingsError
+from reseen.errors import SettingsError, counted
 
 AUTO = "auto"
 """What a setting says that is worked out from the data when a run begins; all checks let it by."""
@@ -39,6 +39,15 @@ def below_one(settings: Any, *names: str) -> None:
 def shares(settings: Any, *names: str) -> None:
     """Demand numbers of 0 to 1."""
     _demand(settings, names, lambda value: 0 <= value <= 1, "Use 0 to 1.")
+
+
+def at_most_images(settings: Any, images: int, *names: str) -> None:
+    """Demand numbers of no more than there are images."""
+    cure = f"Use {images} or fewer."
+    for name in names:
+        if settled(settings, name) > images:
+            value = getattr(settings, name)
+            raise SettingsError(f"{name} is {value} for {counted(images, 'image')}. {cure}")
 
 
 def one_of(settings: Any, known: Sequence[str], *names: str) -> None:

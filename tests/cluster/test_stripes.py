@@ -16,3 +16,14 @@ def test_the_whole_and_each_stripe_are_centred_by_themselves():
     assert np.array_equal(StripeSettings().centred(features, cameras), features)
     with pytest.raises(SettingsError, match="centring is 'median'"):
         StripeSettings(centring="median")
+
+
+def test_without_two_cameras_features_stay_and_it_is_said():
+    features = np.random.default_rng(0).normal(size=(2, 120, 8)).astype(np.float32)
+    settings = StripeSettings(centring="mean")
+    for cameras in (np.zeros(120, int), np.full(120, -1), np.arange(120)):
+        assert np.array_equal(settings.centred(features, cameras), features)
+        (said,) = settings.remarks(120, cameras)
+        assert "No two cameras have 50 crops" in said
+    assert settings.remarks(120, np.arange(120) % 2) == []
+    assert StripeSettings().remarks(120, np.zeros(120, int)) == []

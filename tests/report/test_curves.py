@@ -49,6 +49,13 @@ def test_both_kinds_of_nmi_are_drawn_in_lines_that_differ():
     assert titles[1][titles[0].index("NMI without noise")] == "0.700"
 
 
+def test_an_exponent_that_hardly_moves_looks_like_it():
+    rows = [{"round": i, "gem_p": 3 + i / 1e4, "rate": 1e-4} for i in (1, 2)]
+    for name, least in (("gem", 3), ("rate", 1e-4)):
+        low, high = curves.plot_rounds({"a": rows}, curves.PANELS[name]).axes[0].get_ylim()
+        assert low == 0 and high > least
+
+
 def test_each_term_of_the_loss_is_drawn_by_its_name():
     rows = [{"round": i, "loss": 1.0, "loss_ce": 2.0, "loss_soft_triplet": 3.0} for i in (1, 2)]
     figure = curves.plot_rounds({"a": rows}, curves.PANELS["terms"])

@@ -16,7 +16,7 @@ from reseen.checks import AUTO, Auto, at_least, one_of, settled
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError, counted
 from reseen.kernels.approximate import nearest_approximate
-from reseen.kernels.centring import CENTRINGS, LEAST, centre, covered
+from reseen.kernels.centring import CENTRINGS, centre_where_known, centring_remarks
 from reseen.kernels.components import density_labels
 from reseen.kernels.jaccard import jaccard_graph, jaccard_kth, smallest_mean
 from reseen.kernels.joined import nearest_by_camera
@@ -94,8 +94,8 @@ class DensitySettings:
         Raises:
             DataError, SettingsError: as `jaccard_dbscan`.
         """
-        features, words = self._ready(features, cameras)
-        return jaccard_dbscan(features, **words)
+        features, neighbours, cut = self._ready(features, cameras)
+        return jaccard_dbscan(features, **neighbours, **cut)
 
     def near(
         self, features: np.ndarray, cameras: np.ndarray | None, radius: float
@@ -110,9 +110,8 @@ class DensitySettings:
         Returns:
             (N, N) sparse, as `jaccard_graph`.
         """
-        features, words = self._ready(features, cameras)
-        del words["eps"], words["min_samples"]
-        return jaccard_graph(encode_images(features, **words), radius)
+        features, neighbours, _ = self._ready(features, cameras)
+        return jaccard_graph(encode_images(features, **neighbours), radius)
 
     def label_around(
         self, features: np.ndarray, cameras: np.ndarray | None, gap: float
@@ -126,16 +125,15 @@ class DensitySettings:
         Returns:
             (3, N) ids as those of `label`, at eps - gap, eps and eps + gap.
         """
-        features, words = self._ready(features, cameras)
-        eps, min_samples = words.pop("eps"), words.pop("min_samples")
-        tried = np.clip([eps - gap, eps, eps + gap], 1e-3, 1 - 1e-3)
-        found = density_labels(encode_images(features, **words), tried, min_samples)
+        features, neighbours, cut = self._ready(features, cameras)
+        tried = np.clip(cut["eps"] + gap * np.array([-1, 0, 1]), 1e-3, 1 - 1e-3)
+        found = density_labels(encode_images(features, **neighbours), tried, cut["min_samples"])
         return np.stack([by_appearance(row) for row in found])
 
     def explain(self, features: np.ndarray, cameras: np.ndarray | None = None) -> str:
         """Say what the distances of `label` look like, and what to change (see `explain`)."""
-        features, words = self._ready(features, cameras)
-        return explain(features, **words)
+        features, neighbours, cut = self._ready(features, cameras)
+        return explain(features, **neighbours, **cut)
 
     def at(self, features: np.ndarray, cameras: np.ndarray | None = None) -> "DensitySettings":
         """Give settings whose eps is a number: that of the share, if eps is 0.
@@ -147,27 +145,24 @@ class DensitySettings:
         return self._at(self.centred(features, cameras), cameras)
 
     def centred(self, features: np.ndarray, cameras: np.ndarray | None) -> np.ndarray:
-        """Give the features (N, D) by which images are grouped (see `kernels.centring.centre`).
-
-        They are as they came where no two cameras have crops enough.
-        """
-        known = cameras is not None and len(covered(cameras))
-        return centre(features, cameras, self.centring) if known else features
+        """Give the features (N, D) by which images are grouped."""
+        return centre_where_known(features, cameras, self.centring)
 
     def _at(self, features: np.ndarray, cameras: np.ndarray | None) -> "DensitySettings":
         if self.eps or not self.share:
             return self
-        words = replace(self, eps=0.5)._words(cameras)
-        del words["eps"], words["min_samples"]
-        eps = share_eps(features, settled(self, "share"), **words)
+        eps = share_eps(features, settled(self, "share"), **self._neighbours(cameras))
         return replace(self, eps=float(np.clip(eps, 1e-3, 1 - 1e-3)), camera_eps=0.0)
 
     def _ready(
         self, features: np.ndarray, cameras: np.ndarray | None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Give features (N, D) as they are grouped, and the arguments of `jaccard_dbscan`."""
+    ) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
+        """Give features (N, D) as they are grouped, and the arguments of `jaccard_dbscan`.
+
+        These are the arguments of `encode_images`, and eps and min_samples.
+        """
         features = self.centred(features, cameras)
-        return features, self._at(features, cameras)._words(cameras)
+        return features, self._neighbours(cameras), self._at(features, cameras)._cut(cameras)
 
     def remarks(self, images: int, cameras: np.ndarray) -> list[str]:
         """Say what these settings mean for the data at hand, where that may be unexpected.
@@ -182,11 +177,7 @@ class DensitySettings:
                 "No two cameras are known, so the distances are plain ones, whatever camera_aware "
                 "and camera_quota say. To say which camera took each image: reseen data check."
             )
-        if self.centring != "off" and not len(covered(cameras)):
-            said.append(
-                f"No two cameras have {LEAST} crops or more, so centring takes nothing out of the "
-                "features."
-            )
+        said += centring_remarks(self.centring, cameras)
         if images >= MANY and self.neighbours == "exact":
             said.append(
                 f"Exact neighbours of {images:,} images take a while in each round, and four times "
@@ -194,17 +185,22 @@ class DensitySettings:
             )
         return said
 
-    def _words(self, cameras: np.ndarray | None) -> dict[str, Any]:
-        words = {name: settled(self, name) for name in ("k1", "k2", "eps", "min_samples")}
-        if settled(self, "neighbours") == "approximate":
-            words["approximate"] = True
+    def _neighbours(self, cameras: np.ndarray | None) -> dict[str, Any]:
+        """Give the arguments of `encode_images`."""
+        k1, k2 = settled(self, "k1"), settled(self, "k2")
+        words = {"k1": k1, "k2": k2, "approximate": settled(self, "neighbours") == "approximate"}
         if several(cameras) and self.camera_aware:
-            own = max(1, round(words["k1"] / 5)), max(1, round(words["k2"] / 3))
-            words |= {"cameras": cameras, "own": own}
-            words["eps"] = min(words["eps"] + self.camera_eps, 0.99)
+            words |= {"cameras": cameras, "own": (max(1, round(k1 / 5)), max(1, round(k2 / 3)))}
         if several(cameras) and self.camera_quota:
-            words |= {"cameras": cameras, "quota": min(self.camera_quota, words["k1"])}
+            words |= {"cameras": cameras, "quota": min(self.camera_quota, k1)}
         return words
+
+    def _cut(self, cameras: np.ndarray | None) -> dict[str, Any]:
+        """Give eps and min_samples."""
+        eps = settled(self, "eps")
+        if several(cameras) and self.camera_aware:
+            eps = min(eps + self.camera_eps, 0.99)
+        return {"eps": eps, "min_samples": settled(self, "min_samples")}
 
 
 def several(cameras: np.ndarray | None) -> bool:

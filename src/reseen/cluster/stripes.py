@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from reseen.checks import at_least, one_of, shares
-from reseen.kernels.centring import CENTRINGS, centre
+from reseen.kernels.centring import CENTRINGS, centre_where_known, centring_remarks
 from reseen.kernels.dissimilarity import stripe_weights
 
 
@@ -27,7 +27,8 @@ class StripeSettings:
     0."""
     centring: str = "off"
     """What is taken out of the features of each camera before images are compared: off (nothing),
-    mean, or deviation (mean and deviation). Published: off."""
+    mean, or deviation (mean and deviation). Nothing where no two cameras have 50 crops. Published:
+    off."""
 
     def __post_init__(self):
         one_of(self, CENTRINGS, "centring")
@@ -42,7 +43,11 @@ class StripeSettings:
 
     def centred(self, features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
         """Give the features (S, N, D) by which images are compared."""
-        return np.stack([centre(rows, cameras, self.centring) for rows in features])
+        return np.stack([centre_where_known(rows, cameras, self.centring) for rows in features])
+
+    def remarks(self, images: int, cameras: np.ndarray) -> list[str]:
+        """Say what these settings mean for N images by cameras (N,), where that is unexpected."""
+        return centring_remarks(self.centring, cameras)
 
     def cost(self, cameras: np.ndarray) -> dict[str, Any]:
         """Give what the kernels want to know of cameras (N,)."""

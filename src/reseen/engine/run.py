@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from reseen.cluster.density import DensitySettings
+from reseen.cluster.stripes import StripeSettings
 from reseen.cluster.survey import survey
 from reseen.data.loading import Crops, Loading
 from reseen.engine.adapt import adapt_norm
@@ -43,7 +44,7 @@ from reseen.engine.progress import QUIET, Screen, Track, duration
 from reseen.engine.settings import automatic, flat, varied
 from reseen.engine.signs import SCORE, best_round, progress, signs
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError, counted
-from reseen.kernels.centring import centre, covered
+from reseen.kernels.centring import centre_where_known, covered
 from reseen.metrics.agreement import stability
 from reseen.metrics.neighbourhood import shared_neighbours
 from reseen.nets import encoder as encoders
@@ -216,14 +217,14 @@ class Run:
                 than there are images.
         """
         for part in vars(method).values():
-            if isinstance(part, DensitySettings):
+            if isinstance(part, DensitySettings | StripeSettings):
                 for line in part.remarks(len(crops), crops.cameras):
                     self.screen.say(line)
         names = automatic(method)
         if names and "automatic" not in self._facts:
             features = extract(encoder, crops, track=self.track("extracting"))
-            if len(covered(crops.cameras)):
-                features = centre(features, crops.cameras, flat(method).get("centring", "off"))
+            how = flat(method).get("centring", "off")
+            features = centre_where_known(features, crops.cameras, how)
             found = survey(features, crops.cameras, self._facts.get("images_per_person"))
             self._facts["automatic"] = {
                 "settings": work_out(names, found, epochs_in_a_round="rounds" in flat(method)),

@@ -103,13 +103,13 @@ def _noise(row: Mapping[str, float], images: int, cure: str) -> Sign | None:
 def _less_noise(settings: Mapping[str, Any]) -> str:
     if settings.get("labelling") == "two-stage":
         return (
-            "Say how many images a person has (--clusters auto --p auto --images-per-person), or "
-            "change --clusters and --p by hand."
+            "Fit M and p to how many images a person has (--clusters auto --p auto "
+            "--images-per-person N), or change --clusters and --p by hand."
         )
     if settings.get("share") and settings.get("eps") == 0:
         return (
-            "eps follows from --share, which is too small here: say how many images a person has "
-            "(--share auto --images-per-person), raise --share, or give --eps 0.5 in its place."
+            "eps follows from --share, which is too small here: fit it to how many images a person "
+            "has (--share auto --images-per-person N), raise it, or give --eps 0.5 in its place."
         )
     return "Raise --eps a little (by 0.05), or lower --min-samples to 2."
 

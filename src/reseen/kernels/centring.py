@@ -134,6 +134,21 @@ def centre(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.nda
     return _centred(features, places, moments(features, cameras), how)
 
 
+def centre_where_known(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.ndarray:
+    """Do as `centre`, but give features as they came where no two cameras have enough crops."""
+    known = cameras is not None and len(covered(cameras)) > 0
+    return centre(features, cameras, how) if known else features
+
+
+def centring_remarks(how: str, cameras: np.ndarray) -> list[str]:
+    """Say so where `centre_where_known` leaves features as they came although it is asked for."""
+    if how == "off" or len(covered(cameras)):
+        return []
+    return [
+        f"No two cameras have {LEAST} crops or more, so centring takes nothing out of the features."
+    ]
+
+
 def _centred(features: np.ndarray, places: np.ndarray, moments: np.ndarray, how: str) -> np.ndarray:
     """Centre each row (N, D) by the moments at its place."""
     if how not in CENTRINGS:

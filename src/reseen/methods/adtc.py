@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reseen.checks import Auto, above_zero, at_least, one_of, settled
+from reseen.checks import Auto, above_zero, at_least, at_most_images, one_of, settled
 from reseen.cluster.density import DensitySettings
 from reseen.cluster.numbering import by_appearance
 from reseen.cluster.two_stage import two_stage
@@ -29,7 +29,6 @@ from reseen.engine.batches import augmented
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
 from reseen.engine.step import ScheduleSettings, averaged, set_rate, step
-from reseen.errors import SettingsError, counted
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.contrastive import cluster_nce
 from reseen.losses.triplet import batch_hard
@@ -161,12 +160,8 @@ class ADTC:
         if self.labelling == "dbscan":
             return self.density.label(features, cameras)
         features = self.density.centred(features, cameras)
+        at_most_images(self, len(features), "clusters")
         sought: Any = dict(clusters=self.clusters, p=self.p, k1=self.density.k1, k2=self.density.k2)
-        if sought["clusters"] > len(features):
-            raise SettingsError(
-                f"clusters is {self.clusters} for {counted(len(features), 'image')}. "
-                f"Use {len(features)} or fewer."
-            )
         if self.labelling == "k-means":
             _, nearest = kmeans(features, sought["clusters"], seed=run.rng("centroids"))
             return PseudoLabels(by_appearance(nearest))

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reseen.checks import Auto, at_least, below_one, one_of, settled, shares
+from reseen.checks import Auto, at_least, at_most_images, below_one, one_of, settled, shares
 from reseen.cluster.density import DensitySettings
 from reseen.cluster.numbering import by_appearance
 from reseen.data.augment import AugmentSettings, augment
@@ -30,7 +30,6 @@ from reseen.data.sampling import BatchSettings
 from reseen.engine.extract import extract
 from reseen.engine.run import Run
 from reseen.engine.step import ScheduleSettings, averaged, step
-from reseen.errors import SettingsError, counted
 from reseen.kernels.kmeans import kmeans
 from reseen.losses.consistency import soft_cross_entropy
 from reseen.losses.triplet import soft_triplet, softmax_triplet
@@ -108,6 +107,7 @@ class MMT:
             centres = torch.from_numpy(cluster_means(features, labels.ids)).to(network.device)
             heads = [classifier(centres) for _ in networks]
             mean_heads = [MeanNetwork(head, momentum=self.mean_momentum) for head in heads]
+            teachers = [(m.net, h.net) for m, h in zip(means, mean_heads, strict=True)]
             # Adam begins anew in each round, as in the authors' code
             optimizer = self.schedule.adam(*networks, *heads, done=epoch)
 
@@ -115,7 +115,7 @@ class MMT:
             order, steps = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
             chances = run.rng("augment"), run.rng("augment_peer")
             losses = []
-            for net in (*networks, *(mean.net for mean in means)):
+            for net in (*networks, *(net for net, _ in teachers)):
                 net.train()  # soft labels by the statistics of the batch, as in the authors' code
             batches = run.track("training")(crops.batches(order), steps)
             for number, (positions, pixels) in enumerate(batches):
@@ -123,10 +123,7 @@ class MMT:
                 views = [augment(pixels, rng, self.augment, network.mean) for rng in chances]
                 seen = [_look(*each) for each in zip(networks, heads, views, strict=True)]
                 with torch.no_grad():
-                    nets = [
-                        (mean.net, head.net) for mean, head in zip(means, mean_heads, strict=True)
-                    ]
-                    soft = [_look(*of, view) for of, view in zip(nets, views, strict=True)]
+                    soft = [_look(*of, view) for of, view in zip(teachers, views, strict=True)]
                 told = [
                     (
                         F.cross_entropy(scores, targets, label_smoothing=self.smoothing),
@@ -150,11 +147,7 @@ class MMT:
         """Group images (N) by features (N, D)."""
         if self.labelling == "dbscan":
             return self.density.label(features, cameras)
-        if self.clusters > len(features):
-            raise SettingsError(
-                f"clusters is {self.clusters} for {counted(len(features), 'image')}. "
-                f"Use {len(features)} or fewer."
-            )
+        at_most_images(self, len(features), "clusters")
         _, nearest = kmeans(features, self.clusters, seed=run.rng("centroids"))
         return PseudoLabels(by_appearance(nearest))
 

@@ -40,6 +40,8 @@ class Panel:
     measures: Mapping[str, str]
     """Names in metrics.jsonl, and what they are called."""
     percent: bool = False
+    zero: bool = False
+    """Begin the axis at 0, so that a number that hardly moves looks like it."""
     start: str = ""
     """All other measures whose names start so are drawn too, called by the rest of their name."""
 
@@ -61,9 +63,9 @@ PANELS = {
     ),
     "stability": Panel("Clusters against those of the round before", {"stability": "ARI"}),
     "score": Panel("Neighbours that neighbours share", {SCORE: "share"}, percent=True),
-    "rate": Panel("Learning rate", {"rate": "rate"}),
-    "gate": Panel("Gate in front of attention", {"gate": "gate"}),
-    "gem": Panel("Exponent of GeM pooling", {"gem_p": "p"}),
+    "rate": Panel("Learning rate", {"rate": "rate"}, zero=True),
+    "gate": Panel("Gate in front of attention", {"gate": "gate"}, zero=True),
+    "gem": Panel("Exponent of GeM pooling", {"gem_p": "p"}, zero=True),
 }
 
 FORMS = {
@@ -132,6 +134,8 @@ def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
                 )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
         axes.margins(y=0.08)
+        if panel.zero:
+            axes.set_ylim(bottom=0)
         if panel.percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         names = [Line2D([], [], color=tint) for tint in tints], shortened(list(runs))
