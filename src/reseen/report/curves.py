@@ -135,7 +135,7 @@ def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
         axes.margins(y=0.08)
         if panel.zero:
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.08 * axes.dataLim.y1 or 1)
         if panel.percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         names = [Line2D([], [], color=tint) for tint in tints], shortened(list(runs))
