@@ -76,6 +76,11 @@ def contents(state: Mapping[str, Any], card: str) -> dict[str, bytes]:
     return {WEIGHTS: stored, CARD: card.encode(), CONFIG: told.encode()}
 
 
+def from_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of an encoder that JSON has kept, which knows no tuples."""
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
+
+
 def read(folder: Path) -> dict[str, Any]:
     """Read such a folder as the state of an encoder (`encoder.save`), with its `digest`.
 
@@ -87,9 +92,9 @@ def read(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{weights} is not there. Bring back a copy of the folder.")
     try:
         told = json.loads(config.read_text(encoding="utf-8"))
-        version, settings = told["format"], dict(told["encoder_settings"])
+        version, settings = told["format"], from_json(told["encoder_settings"])
         known, cameras = told["weights_sha256"], told.get("cameras")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{config} is damaged or was not written by this package ({error!r:.80}). Bring back a "
             "copy of it, or give another folder."
@@ -112,8 +117,6 @@ def read(folder: Path) -> dict[str, Any]:
     state: dict[str, Any] = {}
     if cameras is not None:
         state["camera_statistics"] = {"names": cameras, "moments": found.pop(_MOMENTS, None)}
-    for name, value in settings.items():  # JSON knows no tuples
-        settings[name] = tuple(value) if isinstance(value, list) else value
     if told.get("digest") != (digest := digest_of(settings, found)):
         raise CheckpointError(
             f"{config} was changed: its digest is not that of these settings and weights. Bring "
