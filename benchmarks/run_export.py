@@ -4,11 +4,11 @@
 
 The encoder is reseen-tiny (default), the name of a timm network with random weights such as
 resnet50 (256 x 128, for speed alone), a run or a checkpoint. Speed is that of batches of 32 random
-pictures on the threads that torch uses (one by one where a form takes one); each form is measured
-between two measurements of torch in float32, and its ratio is to their mean, so that other programs on the
-machine disturb it less. The greatest difference is that of any number of the vectors of drawn
-crops to those of torch in float32. int8 is calibrated on crops of another invented town. With crops,
-a labelled folder, the mAP of each form is measured too.
+pictures on the threads that torch uses. Each form is measured between two measurements of torch in
+float32, and its ratio is to their mean, so that other programs on the machine disturb it less. The
+greatest difference is that of any number of the vectors of drawn crops to those of torch in
+float32. int8 is calibrated on crops of another invented town. With crops, a labelled folder, the
+mAP of each form is measured too.
 """
 
 import sys

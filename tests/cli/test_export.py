@@ -51,7 +51,7 @@ def test_a_file_is_written_judged_and_checked(reseen, run, town_folder, tmp_path
     assert (code, err) == (0, "")
     assert told["mAP"]["file"] == pytest.approx(told["mAP"]["run"], abs=1e-4)
     card = json.loads((tmp_path / "a.pt2.json").read_text())
-    assert card["data"] == "Noise." and card["run"] == str(run) and card["scale"] == "pixel"
+    assert card["data"] == "Noise." and card["run"] == "run.pt" and card["scale"] == "pixel"
     assert card["threshold"] == told["threshold"]
     assert "pairs of different people" in card["threshold"]["source"]
     code, printed, _ = reseen("export", "--check", out)

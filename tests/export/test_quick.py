@@ -47,6 +47,15 @@ def test_the_file_of_another_encoder_is_not_used(given_encoder, given_file, writ
     assert writes == [other] and not (tmp_path / "encoder.onnx").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_no_error(given_encoder, tmp_path, monkeypatch, capsys):
+    def refuse(*rest, **more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module, "export", refuse)
+    assert quick(given_encoder, tmp_path, Screen()) is given_encoder
+    assert "cannot be written (Permission denied), so torch computes" in capsys.readouterr().err
+
+
 def test_without_the_packages_torch_computes(given_encoder, writes, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "installed", lambda *names: False)
     assert quick(given_encoder, tmp_path) is given_encoder and not writes

@@ -133,7 +133,7 @@ def export(
         consumer,
         contract=contract,
         calibrate=seen,
-        run=str(run),
+        run=run.resolve().name,
         data=told,
         threshold=chosen,
         loading=loading,
@@ -193,6 +193,6 @@ def _trained_on(run: Path) -> str:
     if not run.is_dir() or pretrained.is_pretrained(run):
         return ""
     facts = read_facts(run)
-    start = f", begun with {facts['start']}" if facts.get("start") else ""
+    start = f", begun with {Path(facts['start']).name}" if facts.get("start") else ""
     count = facts.get("data", {}).get("images", 0)
     return f"{counted(count, 'crop')}, by {facts['method']}{start}."

@@ -22,9 +22,9 @@ def quick(encoder: Encoder, folder: Path, screen: Screen = QUIET) -> AnyEncoder:
     """Give what makes the same features as an encoder, by ONNX Runtime where that is possible.
 
     The file is written once, and again where the one that is there is of another encoder or is
-    damaged. Its features are those of torch in float32 within 1e-4; where they are not, or the
-    encoder is on a GPU, or ONNX Runtime or the exporter is not installed (`pip install
-    'reseen[gallery]'`), it is the encoder itself.
+    damaged. Its features are those of torch in float32 within 1e-4. Where they are not, where the
+    encoder is on a GPU, the folder cannot be written, or ONNX Runtime or the exporter is not
+    installed (`pip install 'reseen[gallery]'`), it is the encoder itself.
 
     Args:
         encoder: whose features are wanted.
@@ -42,7 +42,11 @@ def quick(encoder: Encoder, folder: Path, screen: Screen = QUIET) -> AnyEncoder:
         except CheckpointError:
             screen.say(f"{path} cannot be used and is written again")
     screen.say("preparing the encoder for ONNX Runtime (once)")
-    export(encoder, path, "plain", contract=Contract(scale="pixel"), screen=screen)
+    try:
+        export(encoder, path, "plain", contract=Contract(scale="pixel"), screen=screen)
+    except OSError as error:  # a folder that cannot be written
+        screen.say(f"{path} cannot be written ({error.strerror}), so torch computes")
+        return encoder
     found = Exported(path)
     pixels = torch.from_numpy(drawn(encoder.settings.height, encoder.settings.width))
     off = float((found(pixels) - encoders.exact(encoder, pixels)).abs().max())

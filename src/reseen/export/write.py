@@ -31,6 +31,7 @@ from reseen.export.graph import onnx_bytes, program
 from reseen.export.quantise import check_calibration, quantised
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
+from reseen.nets.pretrained import without_paths
 from reseen.records import Image
 
 CALIBRATED = 256
@@ -116,7 +117,7 @@ def export(
             std=std,
             **asdict(contract),
             dimensions=encoder.dimensions,
-            encoder_settings=asdict(encoder.settings),
+            encoder_settings=without_paths(asdict(encoder.settings)),
             digest=encoders.digest(encoder),
             version=version("reseen"),
             run=run,

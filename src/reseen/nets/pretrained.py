@@ -47,6 +47,11 @@ def digest_of(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str
     return found.hexdigest()
 
 
+def without_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of an encoder as others may read them: of a file of weights the name."""
+    return {**settings, "weights": Path(settings["weights"]).name}
+
+
 def is_pretrained(folder: Path) -> bool:
     """Say whether a folder is an encoder that `save_pretrained` wrote, and not a run."""
     return (folder / CONFIG).is_file() and not (folder / "run.json").exists()
@@ -65,7 +70,7 @@ def contents(state: Mapping[str, Any], card: str) -> dict[str, bytes]:
         "format": FORMAT,
         "library_name": "reseen",
         "digest": digest_of(settings, weights),
-        "encoder_settings": settings,
+        "encoder_settings": without_paths(settings),
     }
     if cameras is not None:
         config["cameras"] = cameras["names"]
