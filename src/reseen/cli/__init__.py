@@ -42,6 +42,7 @@ for _command, _place, _help in (
     ("evaluate", "use:evaluate", "Evaluate a run on a data set."),
     ("attention-share", "use:attention_share", "Say how much attention is on the person."),
     ("search", "search:search", "Find the crops that look like a picture."),
+    ("serve", "serve:serve", "Serve a gallery as a page and by REST."),
     ("extract", "use:extract", "Write the features of images."),
     ("choose-eps", "use:choose_eps", "Say which eps suits some features."),
     ("report", "report:report", "Write a page on runs."),

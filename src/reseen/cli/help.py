@@ -95,6 +95,10 @@ EXAMPLES = {
         "reseen search runs/first yard/a.jpg --in crops/ -o found.html",
         "reseen search reseen-tiny wanted/ --in crops/ --top 5 --json",
     ),
+    "serve": (
+        "reseen serve yard/",
+        "reseen serve yard/ --host 0.0.0.0 --certificate site.pem --blur-faces",
+    ),
     "extract": (
         "reseen extract runs/first crops/ -o features.npz",
         "reseen extract runs/first crops/ -o features.npz --pattern '{camera}_{_}.jpg'",
