@@ -1,0 +1,44 @@
+"""A gallery of a few invented people, made once; tests that change it take a copy."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from reseen.engine.device import Device
+from reseen.gallery.gallery import Gallery
+from reseen.nets import encoder as encoders
+from tests.conftest import TINY
+
+CPU = Device(name="cpu", precision="float32")
+
+
+@pytest.fixture(scope="session")
+def small_encoder():
+    """An untrained network that embeds in no time."""
+    torch.manual_seed(0)
+    return CPU.place(encoders.build(TINY)).eval()
+
+
+@pytest.fixture(scope="session")
+def made(small_encoder, town, tmp_path_factory) -> Path:
+    """The folder of a gallery that holds the training crops of the town."""
+    folder = tmp_path_factory.mktemp("gallery") / "g"
+    with Gallery.create(folder, small_encoder, device=CPU) as gallery:
+        gallery.add(town.train)
+    return folder
+
+
+@pytest.fixture
+def gallery(made, tmp_path):
+    """A copy of it, open."""
+    with Gallery.open(shutil.copytree(made, tmp_path / "g"), CPU) as gallery:
+        yield gallery
+
+
+@pytest.fixture
+def empty(small_encoder, tmp_path):
+    """A gallery without crops."""
+    with Gallery.create(tmp_path / "empty", small_encoder, device=CPU) as gallery:
+        yield gallery
