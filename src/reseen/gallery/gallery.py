@@ -3,7 +3,7 @@
 import json
 import shutil
 import time as clock
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from difflib import get_close_matches
@@ -239,7 +239,7 @@ class Gallery:
                 for place, crop in enumerate(screen.track("adding")(todo, len(todo)), 1):
                     batch.append(crop)
                     if len(batch) == BATCH or place == len(todo):
-                        one = self._add(batch, given, embedder, pool)
+                        one = self._add(batch, _content(given), embedder, pool)
                         new, known, batch = new + one.new, known + one.known, []
                         ids += one.ids
                         lines += one.lines
@@ -250,8 +250,35 @@ class Gallery:
             ) from None
         return Added(new, known, len(lines), tuple(lines), tuple(dict.fromkeys(ids)))
 
+    def add_files(
+        self,
+        files: Sequence[tuple[str, bytes]],
+        *,
+        camera: str | None = None,
+        time: float | None = None,
+    ) -> Added:
+        """Add pictures that are no files here, such as those that a program sends.
+
+        Args:
+            files: name and content of each.
+            camera: name of their camera.
+            time: when they were taken, in seconds since 1970 (UTC).
+
+        Raises:
+            StoreError: the store refuses.
+        """
+        now = clock.time()
+        crops = [Crop("", camera, time, None, name, added=now) for name, _ in files]
+        contents = {id(crop): file[1] for crop, file in zip(crops, files, strict=True)}
+        with ThreadPoolExecutor() as pool:
+            return self._add(crops, lambda crop: contents[id(crop)], self.embedder(), pool)
+
     def _add(
-        self, crops: list[Crop], given: "Given", embedder: "Embedder", pool: ThreadPoolExecutor
+        self,
+        crops: list[Crop],
+        content_of: Callable[[Crop], bytes],
+        embedder: "Embedder",
+        pool: ThreadPoolExecutor,
     ) -> Added:
         from reseen.data.pictures import BrokenPictureError
 
@@ -263,7 +290,7 @@ class Gallery:
             except BrokenPictureError as error:
                 return error
 
-        contents = list(pool.map(lambda crop: attempted(_content(given), crop), crops))
+        contents = list(pool.map(lambda crop: attempted(content_of, crop), crops))
         named = [
             crop if isinstance(content, Exception) else _identified(crop, content)
             for crop, content in zip(crops, contents, strict=True)
@@ -299,6 +326,17 @@ class Gallery:
                 f"The vectors are of the model {embedder.model}, and those in {self.folder} of "
                 f"{self.model}: they cannot be compared. Give the command again, with pictures."
             )
+
+    def embed(self, pictures: "Dataset | Thing | Iterable[Thing]") -> np.ndarray:
+        """Give the vectors (Q, D) float32, unit rows, of pictures, which are not kept.
+
+        Args:
+            pictures: as `search` takes them.
+
+        Raises:
+            DataError: a picture cannot be read.
+        """
+        return self._embedded(pictures)[0]
 
     def search(
         self,
