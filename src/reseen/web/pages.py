@@ -319,13 +319,15 @@ def person_page(
     when = dict(since=moment_asked(since, "From"), until=moment_asked(until, "To"))
     found = site.gallery.seen(name, **when)
     site.log(request, "sightings", names=[name], **when)
-    stays: dict[str | None, list[Stay]] = {}
+    sure: dict[str | None, list[Stay]] = {}
+    maybe: dict[str | None, list[Stay]] = {}
     bars = []
     for number, seen in enumerate(found, 1):
         hand = any(crop.person == name for crop in seen.crops)
         label = "has the name" if hand else f"similarity {seen.similarity:.2f}"
         span = shown.span(seen.begin, seen.end)
-        stays.setdefault(seen.camera, []).append(Stay(number, seen, span, label))
+        part = sure if seen.verdict == "same" else maybe
+        part.setdefault(seen.camera, []).append(Stay(number, seen, span, label))
         if seen.begin is not None and seen.end is not None:
             href = f"#sighting-{number}"
             bars.append(Bar(seen.camera, seen.begin, seen.end, seen.verdict, href))
@@ -335,7 +337,10 @@ def person_page(
         person=person,
         people=site.gallery.people(),
         asked=dict(since=since, until=until),
-        stays=stays,
+        sure=sure,
+        maybe=maybe,
+        maybe_label=f"{counted(sum(map(len, maybe.values())), 'sighting')} that may be {name}: "
+        "look closely",
         lanes=shown.timeline(bars, len(found) - len(bars)),
     )
 

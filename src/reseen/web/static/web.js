@@ -43,12 +43,33 @@ document.addEventListener("change", event => {
 });
 
 function count(form) {
-  const ticked = form.querySelectorAll("[name=crop]:checked").length, place = form.querySelector(".count");
-  if (place) place.textContent = `(${ticked})`;
+  const place = form.querySelector(".count");
+  if (place) place.textContent = form.querySelectorAll("[name=crop]:checked").length;
 }
+
+// "Tick all" stands in a heading, for the crops below it.
+document.addEventListener("click", event => {
+  if (!event.target.matches(".all")) return;
+  const boxes = [...event.target.parentElement.nextElementSibling.querySelectorAll("[name=crop]")];
+  const ticked = boxes.some(box => !box.checked);
+  for (const box of boxes) box.checked = ticked;
+  count(event.target.form);
+});
+
+// A bar of the timeline leads to crops that may be folded away.
+function unfold() {
+  const place = location.hash && document.getElementById(location.hash.slice(1));
+  const folded = place && place.closest("details");
+  if (folded && !folded.open) {
+    folded.open = true;
+    place.scrollIntoView();
+  }
+}
+window.addEventListener("hashchange", unfold);
 
 function settle() {
   document.querySelectorAll("form").forEach(count);
+  document.querySelectorAll(".all").forEach(button => { button.hidden = false; });
 }
 settle();
 document.addEventListener("htmx:afterSettle", event => {
