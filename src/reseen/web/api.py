@@ -68,7 +68,7 @@ def embed(site: TheSite, request: Request, pictures: Pictures) -> Embedded:
     """Give the features of pictures; nothing is kept."""
     uploads = read_all(pictures, site.limits)
     with site.encoding:
-        features = site.gallery.embed([upload.picture for upload in uploads])
+        features = site.gallery.embed([upload.picture() for upload in uploads])
     site.log(request, "embed", pictures=[upload.id for upload in uploads])
     return Embedded(site.gallery.model, features.tolist())
 
@@ -104,7 +104,7 @@ def search(
         uploads = read_all(pictures, site.limits)
         queries = [upload.name for upload in uploads]
         with site.encoding:
-            matches = site.gallery.search([upload.picture for upload in uploads], **how)
+            matches = site.gallery.search([upload.picture() for upload in uploads], **how)
     results = [Found(query, found) for query, found in zip(queries, matches, strict=True)]
     for found in results:
         site.log_search(request, found.query, found.matches, how)

@@ -199,7 +199,7 @@ def search_page(
             raise HTTPException(404, "This picture is no longer held. Search by it once more.")
         query = dict(crop=None, picture=picture, id=held.id)
         with site.encoding:
-            matches = site.gallery.search([held.picture], **how)[0]
+            matches = site.gallery.search([held.picture()], **how)[0]
     site.log_search(request, query["id"], matches, how)
     cutoffs = site.gallery.cutoffs
     likely = [match for match in matches if match.verdict != "unknown"]
@@ -272,7 +272,7 @@ def search(request: Request, site: TheSite, picture: Files) -> Response:
     upload = read_all(picture[:1], site.limits)[0]
     if site.gallery.store.known([upload.id]):
         return RedirectResponse(f"/?{urlencode({'crop': upload.id})}", 303)
-    return RedirectResponse(f"/?{urlencode({'picture': site.held.keep(upload)})}", 303)
+    return RedirectResponse(f"/?{urlencode({'picture': site.held.keep(upload, len(upload.content))})}", 303)
 
 
 @router.get("/pictures/{id}")

@@ -15,8 +15,7 @@ import PIL.Image
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from reseen.data.pictures import BrokenPictureError, as_bytes, broken_said
-from reseen.errors import counted
+from reseen.data.pictures import BrokenPictureError, as_bytes, broken_said, scaled
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 """Kinds of pictures that are read; the fewer, the less code sees what strangers send."""
@@ -28,8 +27,8 @@ class Limits:
 
     bytes: int = 64 << 20
     pictures: int = 100
-    pixels: int = 40_000_000
-    """Of each picture. Few bytes can unpack into many pixels."""
+    pixels: int = 50_000_000
+    """Of all pictures together. Few bytes can unpack into many pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +38,15 @@ class Upload:
     name: str
     """Of its file, without folders."""
     content: bytes
-    picture: PIL.Image.Image
-    """RGB, upright."""
 
     @property
     def id(self) -> str:
         """The id that its crop has or would have in a gallery."""
         return sha256(self.content).hexdigest()[:32]
+
+    def picture(self) -> PIL.Image.Image:
+        """Unpack it: RGB, upright."""
+        return scaled(BytesIO(self.content))[0]
 
 
 def read_uploads(
@@ -65,12 +66,13 @@ def read_uploads(
             f"{len(files)} pictures were sent at a time, and {limits.pictures} may be. Send fewer, "
             "or add a folder on the command line.",
         )
-    read, broken = [], []
+    read, broken, room = [], [], limits.pixels
     for place, file in enumerate(files, 1):
         name = file_name(file.filename, place)
         content = file.file.read()
         try:
-            read.append(Upload(name, content, decoded(content, limits.pixels)))
+            room -= unpacked(content, room)
+            read.append(Upload(name, content))
         except BrokenPictureError as error:
             broken.append(f"{name}: {error}")
     return read, broken
@@ -88,11 +90,11 @@ def read_all(files: Sequence[UploadFile], limits: Limits) -> list[Upload]:
     return read
 
 
-def decoded(content: bytes, pixels: int) -> PIL.Image.Image:
-    """Unpack a picture, after its size was looked at.
+def unpacked(content: bytes, room: int) -> int:
+    """Unpack a picture after a look at its size, and give the number of its pixels.
 
     Raises:
-        BrokenPictureError: it is none, is spoilt, or has more pixels than may be.
+        BrokenPictureError: it is none, is spoilt, or has more pixels than there is room for.
     """
     with broken_said(), catch_warnings():
         simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own limit is lower
@@ -102,12 +104,14 @@ def decoded(content: bytes, pixels: int) -> PIL.Image.Image:
         except PIL.UnidentifiedImageError:
             raise BrokenPictureError(f"it is no picture ({', '.join(FORMATS)} are read)") from None
         with opened as picture:
-            if picture.width * picture.height > pixels:
+            pixels = picture.width * picture.height
+            if pixels > room:
                 raise BrokenPictureError(
-                    f"it has {picture.width} x {picture.height} pixels, and "
-                    f"{counted(pixels // 1_000_000, 'million')} may be in one"
+                    f"it has {picture.width} x {picture.height} pixels, and there is room for "
+                    f"{room:,} more; cut the person out of it"
                 )
-            return as_bytes(picture)[0]
+            as_bytes(picture)
+            return pixels
 
 
 def file_name(given: str | None, place: int) -> str:
@@ -125,20 +129,22 @@ class Held(Generic[Thing]):
 
     Args:
         most: things that are kept.
+        room: bytes that they may take together.
     """
 
-    def __init__(self, most: int):
-        self._most = most
+    def __init__(self, most: int, room: int = 1 << 28):
+        self._most, self._room = most, room
+        self._sizes: dict[str, int] = {}
         self._things: OrderedDict[str, Thing] = OrderedDict()
         self._lock = Lock()
 
-    def keep(self, thing: Thing) -> str:
-        """Keep a thing, and give its name."""
+    def keep(self, thing: Thing, size: int = 0) -> str:
+        """Keep a thing of so many bytes, and give its name."""
         name = secrets.token_urlsafe(12)
         with self._lock:
-            self._things[name] = thing
-            while len(self._things) > self._most:
-                self._things.popitem(last=False)
+            self._things[name], self._sizes[name] = thing, size
+            while len(self._things) > self._most or sum(self._sizes.values()) > self._room:
+                del self._sizes[self._things.popitem(last=False)[0]]
         return name
 
     def get(self, name: str) -> Thing | None:
@@ -150,3 +156,4 @@ class Held(Generic[Thing]):
         """Let go of everything."""
         with self._lock:
             self._things.clear()
+            self._sizes.clear()
