@@ -1,15 +1,14 @@
 """How times, sightings and pictures look on the page."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
 
 import PIL.Image
-import PIL.ImageOps
 
 from reseen.data.pictures import scaled
-from reseen.errors import SettingsError, counted
+from reseen.errors import DataError, counted
 from reseen.report.thumbnails import blur_face
 
 SYMBOLS = {"same": "✓", "maybe": "?", "unknown": "–"}
@@ -164,12 +163,12 @@ def drawn(content: bytes, *, blur: bool, size: tuple[int, int] | None = SIZE) ->
         size: width and height at most, in pixels; None keeps all.
 
     Raises:
-        SettingsError: it cannot be read.
+        DataError: it cannot be read.
     """
     try:
         picture = scaled(BytesIO(content))[0]
     except OSError as error:
-        raise SettingsError(f"The stored picture cannot be read: {error}.") from error
+        raise DataError(f"The stored picture cannot be read: {error}.") from error
     if size is not None:
         picture.thumbnail(size, PIL.Image.Resampling.BICUBIC)
     if blur:
@@ -177,8 +176,3 @@ def drawn(content: bytes, *, blur: bool, size: tuple[int, int] | None = SIZE) ->
     out = BytesIO()
     picture.save(out, "JPEG", quality=88)
     return out.getvalue()
-
-
-def best_of(persons: Mapping[str, float]) -> str | None:
-    """Give the name with the highest similarity."""
-    return max(persons, key=lambda name: persons[name], default=None)

@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from threading import Lock
 from typing import Generic, TypeVar
-from warnings import catch_warnings, simplefilter
 
 import PIL.Image
 from starlette.datastructures import UploadFile
@@ -96,9 +95,7 @@ def unpacked(content: bytes, room: int) -> int:
     Raises:
         BrokenPictureError: it is none, is spoilt, or has more pixels than there is room for.
     """
-    with broken_said(), catch_warnings():
-        simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own limit is lower
-        simplefilter("ignore", UserWarning)  # on what stands beside the pixels
+    with broken_said():
         try:
             opened = PIL.Image.open(BytesIO(content), formats=FORMATS)
         except PIL.UnidentifiedImageError:
