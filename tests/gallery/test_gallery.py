@@ -1,13 +1,20 @@
+import csv
 import json
+import time as clock
 from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 from reseen.errors import DataError, SettingsError, StoreError
+from reseen.gallery.embedding import Embedder
 from reseen.gallery.gallery import Gallery
+from reseen.nets import encoder as encoders
+from reseen.records import Image
+from tests.conftest import TINY
 from tests.gallery.conftest import CPU
 
 
@@ -99,7 +106,7 @@ def test_search_filters_by_camera_and_time(empty, gallery, town):
     assert {m.crop.camera for m in other} == {"1", "3"} and len(other) == 48
     (one,) = gallery.search(image, top=99, camera="1")
     assert {m.crop.camera for m in one} == {"1"} and len(one) == 24
-    with pytest.raises(StoreError, match="no camera '9'. There are: 1, 2, 3"):
+    with pytest.raises(StoreError, match=r"no camera '9'. There are: 1, 2, 3"):
         gallery.search(image, camera="9")
     for time in (1.0, 2.0, 3.0, None):
         empty.add(picture(int(time or 0)), time=time)
@@ -216,7 +223,7 @@ def test_people_are_merged_split_renamed_and_ignored(gallery, by_person):
     assert {p.name: p.crops for p in gallery.people()} == {"Anna": 9, "Berta": 9}
     assert len(gallery.search_crop(by_person[0][0], top=99)) == 71
     gallery.name(by_person[3][:1], "Berta")
-    with pytest.raises(StoreError, match="no person 'Ana'. Did you mean Anna"):
+    with pytest.raises(StoreError, match=r"no person 'Ana'. Did you mean Anna"):
         gallery.merge("Ana", "Berta")
 
 
@@ -289,3 +296,177 @@ def test_foreign_damaged_and_newer_folders_are_refused(small_encoder, made, tmp_
     (gallery.folder / "gallery.sqlite").unlink()
     with pytest.raises(StoreError, match="is not there"):
         Gallery.open(gallery.folder)
+
+
+def files_of(gallery) -> bytes:
+    return b"".join(path.read_bytes() for path in gallery.folder.rglob("*") if path.is_file())
+
+
+def test_forgetting_deletes_every_byte(gallery, by_person):
+    gallery.name(by_person[0], "Anna Nym")
+    gallery.name(by_person[1], "Berta")
+    gallery.deny("Anna Nym", by_person[1][:1])
+    gone, kept = by_person[0][0], by_person[1][0]
+    of = {id: gallery.picture(id) for id in (gone, kept)}
+    vectors = {id: gallery.features([id])[0].tobytes() for id in (gone, kept)}
+    gallery.search_crop(kept)
+    before = files_of(gallery)
+    pieces = (of[gone][-80:-16], vectors[gone][:64], b"Anna Nym", gone.encode())
+    assert all(piece in before for piece in pieces)
+    assert gallery.forget("Anna Nym") == 9
+    left = files_of(gallery)
+    assert not any(piece in left for piece in pieces)
+    assert of[kept][-80:-16] in left and vectors[kept][:64] in left and kept.encode() in left
+    assert gallery.store.count() == 63 and [p.name for p in gallery.people()] == ["Berta"]
+    assert len(gallery.search_crop(kept, top=99)) == 62
+    assert gallery.undo() == "9 crops named Berta" and gallery.undo() is None
+    with pytest.raises(StoreError, match="no person 'Anna Nym'"):
+        gallery.forget("Anna Nym")
+
+
+def test_what_is_old_expires(empty):
+    now = clock.time()
+    old = empty.add(picture(1), time=now - 100).ids[0]
+    empty.add(picture(2), time=now - 10)
+    empty.add(picture(3))  # of unknown time: as old as its stay
+    named = empty.add(picture(4), time=now - 100).ids[0]
+    empty.name([named], "Anna")
+    content, vector = empty.picture(old), empty.features([old])[0].tobytes()
+    assert content[100:200] in files_of(empty) and vector[:64] in files_of(empty)
+    assert empty.expire(50, keep_named=True) == 1 and empty.expire(50, keep_named=True) == 0
+    left = files_of(empty)
+    assert content[100:200] not in left and vector[:64] not in left
+    assert empty.expire(50) == 1 and empty.store.count() == 2 and empty.people() == []
+    with pytest.raises(SettingsError, match="Use 0 or more"):
+        empty.expire(-1)
+
+
+@pytest.fixture(scope="module")
+def other_encoder():
+    torch.manual_seed(1)
+    return CPU.place(encoders.build(replace(TINY, width=32))).eval()
+
+
+def test_a_rebuild_makes_all_vectors_anew_and_keeps_decisions(gallery, by_person, other_encoder):
+    gallery.name(by_person[0], "Anna")
+    gallery.deny("Anna", by_person[1])
+    before, ids = gallery.features()
+    with Gallery.open(gallery.folder, CPU) as user:  # somebody else has it open
+        user.search_crop(ids[0])
+        assert gallery.rebuild(other_encoder) == 72
+        after, _ = gallery.features(ids)
+        assert not np.allclose(before, after)
+        expected = Embedder(other_encoder).embed(
+            [Embedder(other_encoder).decode(gallery.picture(id)) for id in ids], [None] * 72
+        )
+        assert np.allclose(after, expected, atol=1e-5)
+        assert gallery.people()[0].crops == 9 and len(gallery.store.denials()) == 9
+        matches = user.search_crop(ids[0], top=99)
+        scores = after @ after[0]
+        assert np.allclose([m.similarity for m in matches], np.sort(scores)[::-1][1:], atol=1e-5)
+        assert user.add(picture()).new == 1  # by the new encoder
+        assert user.info()["model"] == Embedder(other_encoder).model
+    assert gallery.rebuild(other_encoder) == 0
+    assert not (gallery.folder / "encoder-next").exists()
+
+
+def test_a_rebuild_that_is_stopped_goes_on(gallery, other_encoder, monkeypatch):
+    monkeypatch.setattr("reseen.gallery.gallery.BATCH", 30)
+    real, calls = Embedder.embed, []
+
+    def stopping(self, pictures, cameras):
+        calls.append(len(pictures))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, pictures, cameras)
+
+    before, ids = gallery.features()
+    monkeypatch.setattr(Embedder, "embed", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        gallery.rebuild(other_encoder)
+    assert np.array_equal(gallery.features(ids)[0], before)  # old vectors until all new are there
+    assert gallery.rebuild(other_encoder) == 42 and calls == [30, 30, 30, 12]
+    assert gallery.check() == []
+
+
+def test_a_rebuild_killed_at_its_end_is_ended_when_it_is_used(gallery, other_encoder, monkeypatch):
+    monkeypatch.setattr(Gallery, "_settle", lambda self: None)
+    gallery.rebuild(other_encoder)
+    monkeypatch.undo()
+    with Gallery.open(gallery.folder, CPU) as again:
+        assert again.search(picture())
+    assert not (gallery.folder / "encoder-next").exists()
+
+
+def test_vectors_of_another_model_are_refused(gallery, other_encoder, monkeypatch):
+    real = Embedder.embed
+
+    def slow(self, pictures, cameras):
+        vectors = real(self, pictures, cameras)
+        monkeypatch.undo()
+        with Gallery.open(gallery.folder, CPU) as other:  # meanwhile
+            other.rebuild(other_encoder)
+        return vectors
+
+    monkeypatch.setattr(Embedder, "embed", slow)
+    with pytest.raises(StoreError, match="they cannot be compared"):
+        gallery.add(picture())
+    assert gallery.store.count() == 72 and gallery.add(picture()).new == 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "npz"])
+def test_what_is_known_is_exported(gallery, by_person, tmp_path, kind):
+    gallery.name(by_person[0], "Anna")
+    assert gallery.export(tmp_path / f"out.{kind}") == 72
+    if kind == "npz":
+        with np.load(tmp_path / "out.npz") as file:
+            rows = [
+                {"id": i, "person": p, "camera": c}
+                for i, p, c in zip(file["ids"], file["people"], file["cameras"], strict=True)
+            ]
+            features, ids = gallery.features(list(file["ids"]))
+            assert np.array_equal(file["features"], features) and len(ids) == 72
+            assert np.isnan(file["times"]).all()
+    elif kind == "json":
+        rows = json.loads((tmp_path / "out.json").read_text())
+    else:
+        rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert {row["id"] for row in rows if row["person"] == "Anna"} == set(by_person[0])
+    assert {row["camera"] for row in rows} == {"1", "2", "3"}
+
+
+def test_an_export_is_refused_a_wrong_place(gallery, tmp_path):
+    with pytest.raises(SettingsError, match=r"ends in none of .csv, .json, .npz"):
+        gallery.export(tmp_path / "out.txt")
+
+
+def test_the_gallery_tells_what_it_is(gallery, by_person):
+    gallery.name(by_person[0], "Anna")
+    told = gallery.info()
+    assert (told["crops"], told["people"], told["named"], told["centring"]) == (72, 1, 9, "off")
+    assert told["cameras"] == {"1": 24, "2": 24, "3": 24} and told["first"] is None
+    assert told["bytes"] > sum(len(gallery.picture(id)) for id in by_person[0])
+
+
+def test_damage_is_found(gallery):
+    assert gallery.check() == []
+    rows = gallery.store._rows
+    with gallery.store.changing():
+        rows("UPDATE pictures SET content = ? WHERE seq = 3", [b"other"])
+        rows("DELETE FROM vectors WHERE seq IN (5, 6)")
+    wrong = gallery.check()
+    assert wrong[0] == "2 crops have no vector." and "is damaged" in wrong[1] and len(wrong) == 2
+
+
+def test_a_list_of_reseen_video_says_frame_box_and_time(empty, tmp_path):
+    place = tmp_path / "gate" / "t1"
+    place.mkdir(parents=True)
+    rows = ["path,camera,time,tracklet,begin,end,film,frame,box,score"]
+    for number in (10, 20):
+        PIL.Image.fromarray(picture(number)).save(place / f"{number}.png")
+        rows.append(f"gate/t1/{number}.png,gate,{number}.5,t1,10.5,20.5,f.mp4,{number},1 2 3 4,0.9")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    added = empty.add(Image(place / "10.png", time=10.5, frames=("10.png", "20.png")))
+    last = empty.crop(added.ids[1])
+    assert (last.camera, last.time, last.tracklet, last.source) == ("gate", 20.5, "t1", "f.mp4")
+    assert (last.frame, last.box) == (20, (1, 2, 3, 4))

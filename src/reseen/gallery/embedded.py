@@ -104,6 +104,11 @@ class Embedded(Tables):
             )
             raise StoreError(f"{self.path} cannot be used: {error}. {advice}") from error
 
+    @property
+    def place(self) -> str:
+        """As `store.Store.place`."""
+        return f"embedded ({self.path.name})"
+
     def close(self) -> None:
         """Let go of the file."""
         with self._lock, self._said():
@@ -305,11 +310,11 @@ class Embedded(Tables):
     def check(self) -> list[str]:
         """As `store.Store.check`."""
         said = [f"{self.path}: {row[0]}" for row in self._rows("PRAGMA integrity_check(5)")]
-        return [line for line in said if not line.endswith(": ok")]
+        return [line for line in said if not line.endswith(": ok")] + self._lost()
 
 
 def best(scores: np.ndarray, top: int) -> np.ndarray:
-    """Give the places of the `top` highest scores (N,), the highest first; -inf is never among them.
+    """Give the places of the `top` highest scores (N,), the highest first, without -inf.
 
     Equal scores keep their order.
     """

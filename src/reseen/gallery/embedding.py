@@ -1,39 +1,20 @@
 """The encoder of a gallery: a copy that belongs to it, and what it makes of pictures."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import torch
 
 from reseen.data.loading import Crops, Loading
 from reseen.data.pictures import broken_said, scaled
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
-from reseen.engine.files import written
+from reseen.engine.pretrained import from_pretrained
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder
 from reseen.records import Image
-
-FILE = "encoder.pt"
-
-
-def save(encoder: Encoder, folder: Path) -> None:
-    """Keep a copy of an encoder in a folder."""
-    with written(folder / FILE) as file:
-        torch.save(encoders.save(encoder), file)
-
-
-def digest(encoder: Encoder) -> str:
-    """Give the name of what an encoder makes of pictures: of its settings and weights."""
-    state = encoders.save(encoder)
-    sums = sha256(repr(sorted(state["encoder_settings"].items())).encode())
-    for name, weight in sorted(state["encoder"].items()):
-        sums.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
-    return sums.hexdigest()[:32]
 
 
 class Embedder:
@@ -46,7 +27,8 @@ class Embedder:
 
     def __init__(self, encoder: Encoder, centring: str = "off"):
         self.encoder, self.centring = encoder, centring
-        self.model = digest(encoder)
+        self.model = encoders.digest(encoder) + (f"-{centring}" if centring != "off" else "")
+        """Names what the vectors are: the digest of the encoder, and the centring."""
 
     @classmethod
     def load(cls, folder: Path, centring: str, device: Device | None) -> "Embedder":
@@ -55,7 +37,7 @@ class Embedder:
         Raises:
             CheckpointError: it is not there or damaged.
         """
-        return cls((device or Device()).place(encoders.load(folder / FILE)), centring)
+        return cls(from_pretrained(folder, device=device), centring)
 
     def decode(self, content: bytes) -> PIL.Image.Image:
         """Read a picture at the size of the encoder.

@@ -3,20 +3,26 @@
 import json
 import shutil
 import time as clock
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from difflib import get_close_matches
-from hashlib import sha256
-from io import BytesIO
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import PIL.Image
 
-from reseen.errors import DataError, SettingsError, StoreError, counted
-from reseen.gallery.embedded import FILE, Embedded
+from reseen.errors import CheckpointError, DataError, SettingsError, StoreError, counted
+from reseen.gallery.folder import (
+    ENCODER,
+    NEXT,
+    begin,
+    digest_in,
+    make_store,
+    open_store,
+    read_facts,
+    refuse_used,
+    write_facts,
+)
 from reseen.gallery.records import (
     Added,
     Crop,
@@ -25,20 +31,18 @@ from reseen.gallery.records import (
     Match,
     Person,
     Sighting,
+    id_of,
 )
+from reseen.gallery.rules import check_name, impossible, some, stays, unknown_word
 from reseen.gallery.store import Filter, State, Store
 
 if TYPE_CHECKING:  # torch is loaded when the first picture is embedded
-    from reseen.data.given import Given, Thing
     from reseen.engine.device import Device
+    from reseen.engine.progress import Track
     from reseen.gallery.embedding import Embedder
+    from reseen.gallery.incoming import Given, Incoming
     from reseen.nets.encoder import Encoder
-    from reseen.records import Dataset
 
-FORMAT = 1
-"""Version of what a gallery's folder holds."""
-FACTS, ENCODER, NEXT = "gallery.json", "encoder", "encoder-next"
-EMBEDDED = "embedded"
 BATCH = 256
 """Pictures that are embedded and kept at a time."""
 RERANKED = 1000
@@ -59,10 +63,9 @@ class Gallery:
     Any number of processes and threads may use one gallery at the same time.
     """
 
-    def __init__(self, folder: Path, store: Store, facts: dict[str, Any], device: "Device | None"):
+    def __init__(self, folder: Path, store: Store, device: "Device | None" = None):
         self.folder = folder
         self.store = store
-        self._facts = facts
         self._device = device
         self._embedder: Embedder | None = None
 
@@ -93,44 +96,24 @@ class Gallery:
             SettingsError: as `extract`, of centring.
             CheckpointError: there is no such run.
         """
-        from reseen import training
-        from reseen.engine.device import Device
-        from reseen.engine.extract import statistics_for
-        from reseen.gallery import embedding
-        from reseen.nets.encoder import Encoder
+        from reseen.engine.pretrained import save_pretrained
 
         folder = Path(folder)
-        _refuse_used(folder)
-        encoder = run if isinstance(run, Encoder) else training.load(run, device=device)
-        encoder = (device or Device()).place(encoder)
-        if centring == "auto":
-            centring = "deviation" if encoder.camera_statistics else "off"
-        statistics_for(encoder, centring)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (ENCODER, NEXT):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        for end in ("", "-wal", "-shm"):
-            (folder / f"{FILE}{end}").unlink(missing_ok=True)
-        embedding.save(encoder, folder / ENCODER)
-        embedder = embedding.Embedder(encoder, centring)
-        facts = {
-            "format": FORMAT,
-            "store": EMBEDDED,
-            "model": embedder.model,
-            "dimensions": encoder.dimensions,
-            "centring": centring,
-            "run": str(run) if isinstance(run, Path | str) else "an encoder from Python",
-            "created": clock.time(),
-        }
-        kept = _make_store(folder, facts, store)
+        refuse_used(folder)
+        embedder = _new_embedder(run, centring, device)
+        begin(folder)
+        save_pretrained(embedder.encoder, folder / ENCODER)
+        size = embedder.encoder.dimensions
+        kept, facts = make_store(folder, store, size)
         try:
             with kept.changing():
                 kept.set_value("model", embedder.model)
-            _write_facts(folder, facts)  # from here on it is a gallery
+                kept.set_value("run", _named(run))
+            write_facts(folder, facts | {"model": embedder.model, "created": clock.time()})
         except BaseException:
             kept.close()
             raise
-        gallery = cls(folder, kept, facts, device)
+        gallery = cls(folder, kept, device)
         gallery._embedder = embedder
         return gallery
 
@@ -146,8 +129,7 @@ class Gallery:
             StoreError: it holds no gallery, one of a newer version, or a damaged one.
         """
         folder = Path(folder)
-        facts = _read_facts(folder)
-        return cls(folder, _open_store(folder, facts), facts, device)
+        return cls(folder, open_store(folder, read_facts(folder)), device)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -167,7 +149,7 @@ class Gallery:
     @property
     def centring(self) -> str:
         """What is taken out of the features of each camera: off, mean or deviation."""
-        return self._facts["centring"]
+        return self.model.partition("-")[2] or "off"
 
     def embedder(self) -> "Embedder":
         """Give the encoder that belongs to the vectors.
@@ -180,25 +162,33 @@ class Gallery:
         if self._embedder is None or self._embedder.model != model:
             from reseen.gallery.embedding import Embedder
 
-            self._facts = _read_facts(self.folder)
-            for name in (ENCODER, NEXT):  # a rebuild that was killed at its end left it there
-                if (self.folder / name).is_dir():
-                    found = Embedder.load(self.folder / name, self.centring, self._device)
-                    if found.model == model:
-                        self._embedder = found
-                        return found
-            raise StoreError(
-                f"The encoder in {self.folder / ENCODER} is not the one that made the vectors of "
-                "this gallery. Bring back a copy of it, or make new vectors: reseen gallery "
-                "rebuild."
-            )
+            self._settle()
+            if digest_in(self.folder / ENCODER) != model.partition("-")[0]:
+                raise StoreError(
+                    f"The encoder in {self.folder / ENCODER} is not the one that made the vectors "
+                    "of this gallery. Bring back a copy of it, or make new vectors: reseen gallery "
+                    "rebuild."
+                )
+            self._embedder = Embedder.load(self.folder / ENCODER, self.centring, self._device)
         return self._embedder
+
+    def _settle(self) -> None:
+        """Put the encoder of a finished rebuild in its place, if that was not done."""
+        coming, place = self.folder / NEXT, self.folder / ENCODER
+        if digest_in(coming) is None:
+            return
+        with self.store.changing():  # one process at a time
+            model = self.model
+            if digest_in(coming) == model.partition("-")[0]:
+                shutil.rmtree(place, ignore_errors=True)
+                coming.rename(place)
+                write_facts(self.folder, read_facts(self.folder) | {"model": model})
 
     # Pictures come in, and are looked for.
 
     def add(
         self,
-        images: "Dataset | Thing | Iterable[Thing]",
+        images: "Given",
         *,
         camera: str | None = None,
         time: float | None = None,
@@ -222,76 +212,75 @@ class Gallery:
             StoreError: the store refuses.
             KeyboardInterrupt: Ctrl-C; its text says how much is kept.
         """
-        from reseen.data.given import gather
         from reseen.engine.progress import Screen
+        from reseen.gallery.incoming import incoming
 
-        given, screen = gather(images), Screen(quiet)
-        for note in given.notes:
+        todo, notes = incoming(images, camera, time)
+        screen = Screen(quiet)
+        for note in notes:
             screen.say(note)
-        todo = list(_coming(given, camera, time))
+        return self._add_all(todo, screen.track("adding"))
+
+    def add_files(
+        self,
+        files: Iterable[tuple[str, bytes]],
+        *,
+        camera: str | None = None,
+        time: float | None = None,
+    ) -> Added:
+        """Add files in memory, as they come over a network, by name and content; as `add`."""
+        from reseen.engine.progress import UNTRACKED
+        from reseen.gallery.incoming import from_files
+
+        return self._add_all(list(from_files(files, camera, time)), UNTRACKED)
+
+    def _add_all(self, todo: "list[Incoming]", track: "Track") -> Added:
         embedder = self.embedder()
-        new = known = 0
-        ids: list[str] = []
-        lines: list[str] = []
-        batch: list[Crop] = []
+        parts: list[Added] = []
+        batch: list[Incoming] = []
         try:
             with ThreadPoolExecutor() as pool:
-                for place, crop in enumerate(screen.track("adding")(todo, len(todo)), 1):
-                    batch.append(crop)
+                for place, coming in enumerate(track(todo, len(todo)), 1):
+                    batch.append(coming)
                     if len(batch) == BATCH or place == len(todo):
-                        one = self._add(batch, given, embedder, pool)
-                        new, known, batch = new + one.new, known + one.known, []
-                        ids += one.ids
-                        lines += one.lines
+                        parts.append(self._add(batch, embedder, pool))
+                        batch = []
         except KeyboardInterrupt:
+            new = sum(part.new for part in parts)
             raise KeyboardInterrupt(
                 f"stopped; {counted(new, 'new picture is', 'new pictures are')} kept. The same "
                 "command continues."
             ) from None
-        return Added(new, known, len(lines), tuple(lines), tuple(dict.fromkeys(ids)))
+        lines = tuple(line for part in parts for line in part.lines)
+        ids = tuple(dict.fromkeys(id for part in parts for id in part.ids))
+        new = sum(part.new for part in parts)
+        return Added(new, sum(part.known for part in parts), len(lines), lines, ids)
 
     def _add(
-        self, crops: list[Crop], given: "Given", embedder: "Embedder", pool: ThreadPoolExecutor
+        self, batch: "list[Incoming]", embedder: "Embedder", pool: ThreadPoolExecutor
     ) -> Added:
-        from reseen.data.pictures import BrokenPictureError
-
-        lines: list[str] = []
-
-        def attempted(do: Any, of: Any) -> Any:
-            try:
-                return do(of)
-            except BrokenPictureError as error:
-                return error
-
-        contents = list(pool.map(lambda crop: attempted(_content(given), crop), crops))
-        named = [
-            crop if isinstance(content, Exception) else _identified(crop, content)
-            for crop, content in zip(crops, contents, strict=True)
-        ]
-        there = self.store.known(crop.id for crop in named)
-        fresh = {
-            crop.id: (crop, content)
-            for crop, content in zip(named, contents, strict=True)
-            if not isinstance(content, Exception) and crop.id not in there
-        }
-        decoded = pool.map(
-            lambda pair: attempted(lambda p: embedder.decode(p[1]), pair), fresh.values()
-        )
-        read = dict(zip(fresh, decoded, strict=True))
-        sound = {id: picture for id, picture in read.items() if not isinstance(picture, Exception)}
-        for crop, content in zip(named, contents, strict=True):
-            error = content if isinstance(content, Exception) else read.get(crop.id)
-            if isinstance(error, Exception):
-                lines.append(f"{crop.source or 'a picture in memory'}: {error}")
+        broken: dict[int, str] = {}
+        contents = _attempted(pool, lambda coming: coming.content(), batch, broken)
+        crops = {i: batch[i].identified(content) for i, content in contents.items()}
+        there = self.store.known(crop.id for crop in crops.values())
+        fresh = {crop.id: i for i, crop in crops.items() if crop.id not in there}
+        todo = list(fresh.values())
+        spoilt: dict[int, str] = {}
+        decoded = _attempted(pool, lambda i: embedder.decode(contents[i]), todo, spoilt)
+        broken |= {todo[place]: why for place, why in spoilt.items()}
+        sound = [todo[place] for place in decoded]
         added: list[str] = []
         if sound:
-            coming = [fresh[id][0] for id in sound]
-            vectors = embedder.embed(list(sound.values()), [crop.camera for crop in coming])
+            cameras = [crops[i].camera for i in sound]
+            vectors = embedder.embed(list(decoded.values()), cameras)
             with self.store.changing():
                 self._refuse_other(embedder)
-                added = self.store.add(coming, vectors, [fresh[id][1] for id in sound])
-        ids = [crop.id for crop in named if crop.id in there or crop.id in sound]
-        return Added(len(added), len(ids) - len(added), len(lines), tuple(lines), tuple(ids))
+                kept = [crops[i] for i in sound]
+                added = self.store.add(kept, vectors, [contents[i] for i in sound])
+        here = there | {crops[i].id for i in sound}
+        ids = tuple(crop.id for crop in crops.values() if crop.id in here)
+        lines = tuple(f"{batch[i].said}: {broken[i]}" for i in sorted(broken))
+        return Added(len(added), len(ids) - len(added), len(lines), lines, ids)
 
     def _refuse_other(self, embedder: "Embedder") -> None:
         if self.model != embedder.model:
@@ -302,7 +291,7 @@ class Gallery:
 
     def search(
         self,
-        pictures: "Dataset | Thing | Iterable[Thing]",
+        pictures: "Given",
         *,
         camera: str | None = None,
         since: float | None = None,
@@ -358,7 +347,7 @@ class Gallery:
 
     def _filter(self, camera: str | None, since: float | None, until: float | None) -> Filter:
         if camera is not None and camera not in self.store.cameras():
-            raise _unknown(camera, "camera", (c for c in self.store.cameras() if c))
+            raise unknown_word(camera, "camera", (c for c in self.store.cameras() if c))
         return Filter(camera, since, until, ignored=False)
 
     def _matches(
@@ -377,11 +366,11 @@ class Gallery:
         taken = max(top, RERANKED) if rerank else top
         found = self.store.nearest(vectors, taken, where, without)
         if rerank:
-            found = [self._reranked(v, some)[:top] for v, some in zip(vectors, found, strict=True)]
+            found = [self._reranked(v, near)[:top] for v, near in zip(vectors, found, strict=True)]
         cutoffs = self.cutoffs
         return [
-            [Match(c, s, cutoffs.verdict(s), rank) for rank, (c, s) in enumerate(some, 1)]
-            for some in found
+            [Match(c, s, cutoffs.verdict(s), rank) for rank, (c, s) in enumerate(near, 1)]
+            for near in found
         ]
 
     def _reranked(
@@ -397,49 +386,45 @@ class Gallery:
         ((_, block),) = rerank_blocks(vector[None], near, k1=k1, k2=min(6, k1))
         return [by_id[ids[i]] for i in np.argsort(block[0], kind="stable")]
 
-    def _embedded(
-        self, pictures: "Dataset | Thing | Iterable[Thing]"
-    ) -> tuple[np.ndarray, list[str | None], list[str | None]]:
+    def _embedded(self, pictures: "Given") -> tuple[np.ndarray, list[str | None], list[str | None]]:
         """Give the vectors of pictures (Q, D), their ids and their cameras."""
-        from reseen.data.given import gather
-        from reseen.data.pictures import BrokenPictureError
+        from reseen.gallery.incoming import incoming
 
-        given, embedder = gather(pictures), self.embedder()
-        crops = list(_coming(given, None, None))
-        content = _content(given)
-
-        def read(crop: Crop) -> tuple[str, PIL.Image.Image]:
-            try:
-                found = content(crop)
-                return _identified(crop, found).id, embedder.decode(found)
-            except BrokenPictureError as error:
-                raise DataError(
-                    f"{crop.source or 'A picture'} cannot be read: {error}. Give another."
-                ) from error
-
+        todo, _ = incoming(pictures)
+        embedder = self.embedder()
+        broken: dict[int, str] = {}
         vectors: list[np.ndarray] = []
         ids: list[str] = []
         with ThreadPoolExecutor() as pool:
-            for start in range(0, len(crops), BATCH):
-                some = crops[start : start + BATCH]
-                names, decoded = zip(*pool.map(read, some), strict=True)
-                ids += names
-                vectors.append(embedder.embed(decoded, [crop.camera for crop in some]))
+            for start in range(0, len(todo), BATCH):
+                batch = todo[start : start + BATCH]
+                contents = _attempted(pool, lambda coming: coming.content(), batch, broken)
+                decoded = _attempted(pool, embedder.decode, list(contents.values()), broken)
+                for place, why in broken.items():
+                    raise DataError(f"{batch[place].said} cannot be read: {why}. Give another.")
+                ids += [batch[i].identified(content).id for i, content in contents.items()]
+                cameras = [coming.crop.camera for coming in batch]
+                vectors.append(embedder.embed(list(decoded.values()), cameras))
         self._refuse_other(embedder)
-        every = np.concatenate(vectors)
-        counts = [len(image.paths) for image in given.images]
-        if len(every) == len(counts):
-            return every, list(ids), [crop.camera for crop in crops]
-        ends = np.cumsum(counts)
-        means = np.add.reduceat(every, ends - counts)
+        every, owners = np.concatenate(vectors), [coming.owner for coming in todo]
+        cameras = dict(zip(owners, (coming.crop.camera for coming in todo), strict=True))
+        if len(cameras) == len(every):
+            return every, list(ids), list(cameras.values())
+        means = np.add.reduceat(every, np.searchsorted(owners, list(cameras)))
         means /= np.linalg.norm(means, axis=1, keepdims=True)
-        return means, [None] * len(counts), list(given.cameras)
+        return means, [None] * len(means), list(cameras.values())
+
+    def embed(self, pictures: "Given") -> np.ndarray:
+        """Give the vectors (Q, D) float32, unit rows, of pictures that are not added.
+
+        Raises:
+            DataError: a picture cannot be read.
+        """
+        return self._embedded(pictures)[0]
 
     # What people decide.
 
-    def enrol(
-        self, name: str, pictures: "Dataset | Thing | Iterable[Thing]", *, quiet: bool = True
-    ) -> Added:
+    def enrol(self, name: str, pictures: "Given", *, quiet: bool = True) -> Added:
         """Add pictures of a person, and give them the name.
 
         Raises:
@@ -447,7 +432,7 @@ class Gallery:
                 without it.
             DataError: as `add`.
         """
-        _check_name(name)
+        check_name(name)
         added = self.add(pictures, quiet=quiet)
         if added.ids:
             self.name(added.ids, name)
@@ -473,7 +458,7 @@ class Gallery:
         self._name(ids, name, "proposed")
 
     def _name(self, ids: Iterable[str], name: str, by: str) -> None:
-        name = _check_name(name)
+        name = check_name(name)
         with self.store.changing():
             crops = self._found(ids)
             others = self.store.select(Filter(person=name))
@@ -487,10 +472,10 @@ class Gallery:
         denied = {id for id, of in self.store.denials(c.id for c in crops) if of == name}
         if denied:
             raise StoreError(
-                f"{_some(denied)} cannot be {name}: somebody said that it is not this person. If "
+                f"{some(denied)} cannot be {name}: somebody said that it is not this person. If "
                 "it is after all, take that back first (undo, or allow)."
             )
-        if reason := _impossible(crops, others):
+        if reason := impossible(crops, others):
             raise StoreError(f"These crops cannot all be {name}: {reason} Nothing was changed.")
 
     def unname(self, ids: Iterable[str]) -> None:
@@ -513,7 +498,7 @@ class Gallery:
             StoreError: no such crop.
             SettingsError: it is no name.
         """
-        name = _check_name(name)
+        name = check_name(name)
         with self.store.changing():
             crops = self._found(ids)
             states = {c.id: (None, None, c.ignored) for c in crops if c.person == name}
@@ -559,7 +544,7 @@ class Gallery:
                 names = tuple({what} & {crop.person for crop in crops if crop.person})
             else:
                 crops, names = self._found(what), ()
-            states: dict[str, State] = {c.id: (c.person, c.by, ignored) for c in crops}
+            states = {c.id: (c.person, c.by, ignored) for c in crops}
             of = f" of {names[0]}" if names else ""
             said = f"{counted(len(crops), 'crop')}{of} {verb}d"
             self._decide(verb, said, crops, states, names)
@@ -568,7 +553,7 @@ class Gallery:
     def _named_or_id(self, what: str) -> list[Crop]:
         if found := self.store.crops([what]):
             return list(found.values())
-        raise _unknown(what, "person", (person.name for person in self.people()))
+        raise unknown_word(what, "person", (person.name for person in self.people()))
 
     def merge(self, name: str, into: str) -> int:
         """Say that two names are one person; gives the number of crops that change their name.
@@ -589,7 +574,7 @@ class Gallery:
             denied = {id for id, of in self.store.denials() if of == name}
             by: Any = "hand"
             ignored = all(crop.ignored for crop in others)
-            states: dict[str, State] = {c.id: (into, by, ignored or c.ignored) for c in crops}
+            states = {c.id: (into, by, ignored or c.ignored) for c in crops}
             self._decide(
                 *("merge", f"{name} merged into {into}", crops, states, (name, into)),
                 denied=tuple(sorted((id, into) for id in denied)),
@@ -604,14 +589,14 @@ class Gallery:
             StoreError: a crop is not of this person, or the new name is taken.
             SettingsError: it is no name.
         """
-        new_name = _check_name(new_name)
+        new_name = check_name(new_name)
         with self.store.changing():
             self._of(name)
             self._refuse_taken(new_name)
             crops = self._found(ids)
             if wrong := [crop.id for crop in crops if crop.person != name]:
-                raise StoreError(f"{_some(wrong)} is not named {name}. Give crops that are.")
-            states: dict[str, State] = {c.id: (new_name, "hand", c.ignored) for c in crops}
+                raise StoreError(f"{some(wrong)} is not named {name}. Give crops that are.")
+            states = {c.id: (new_name, "hand", c.ignored) for c in crops}
             said = f"{counted(len(crops), 'crop')} of {name} named {new_name}"
             self._decide("split", said, crops, states, (name, new_name))
 
@@ -622,12 +607,12 @@ class Gallery:
             StoreError: no such person, or the new name is taken.
             SettingsError: it is no name.
         """
-        new_name = _check_name(new_name)
+        new_name = check_name(new_name)
         with self.store.changing():
             crops = self._of(name)
             self._refuse_taken(new_name)
             denied = {id for id, of in self.store.denials() if of == name}
-            states: dict[str, State] = {c.id: (new_name, c.by, c.ignored) for c in crops}
+            states = {c.id: (new_name, c.by, c.ignored) for c in crops}
             self._decide(
                 *("rename", f"{name} renamed {new_name}", crops, states, (name, new_name)),
                 denied=tuple(sorted((id, new_name) for id in denied)),
@@ -661,7 +646,7 @@ class Gallery:
         verb: str,
         said: str,
         crops: Sequence[Crop],
-        states: dict[str, State],
+        states: Mapping[str, State],
         names: tuple[str, ...],
         *,
         denied: tuple[tuple[str, str], ...] = (),
@@ -743,7 +728,7 @@ class Gallery:
 
     def seen(
         self,
-        who: "str | Thing",
+        who: "str | Given",
         *,
         since: float | None = None,
         until: float | None = None,
@@ -778,7 +763,7 @@ class Gallery:
             where = Filter(None, since, until, "", ignored=False)
         else:
             if isinstance(who, str) and not Path(who).exists():
-                raise _unknown(who, "person", (person.name for person in self.people()))
+                raise unknown_word(who, "person", (person.name for person in self.people()))
             vectors, _, _ = self._embedded(who)
         cutoffs = self.cutoffs
         for found in self.store.nearest(vectors, FOUND, where):
@@ -789,20 +774,182 @@ class Gallery:
         kept = [crop for crop in crops.values() if crop.id not in denied]
         return [
             Sighting(
-                some[0].camera,
-                *(some[0].time, some[-1].time, tuple(some)),
-                similarity := max(scores[crop.id] for crop in some),
+                stay[0].camera,
+                *(stay[0].time, stay[-1].time, tuple(stay)),
+                similarity := max(scores[crop.id] for crop in stay),
                 cutoffs.verdict(similarity) if similarity < 1 else "same",
             )
-            for some in _stays(kept, gap)
+            for stay in stays(kept, gap)
         ]
+
+    # What goes, and what becomes of the rest.
+
+    def forget(self, name: str) -> int:
+        """Delete a person: crops, pictures, vectors, decisions, and the name.
+
+        Crops that show the person without carrying the name stay: `seen` finds them first.
+
+        Returns:
+            The number of crops deleted.
+
+        Raises:
+            StoreError: no such person, or another process keeps the file from being compacted.
+        """
+        with self.store.changing():
+            deleted = self.store.delete([crop.id for crop in self._of(name)], [name])
+        self.store.compact()
+        return deleted
+
+    def expire(self, older_than: float, *, keep_named: bool = False) -> int:
+        """Delete crops, pictures and vectors that are older than so many seconds.
+
+        A crop is as old as its time, or, where that is unknown, as its stay in the gallery.
+
+        Args:
+            older_than: in seconds.
+            keep_named: not those that have a name.
+
+        Returns:
+            The number of crops deleted.
+
+        Raises:
+            SettingsError: less than no time.
+            StoreError: another process keeps the file from being compacted.
+        """
+        if not older_than >= 0:
+            raise SettingsError(f"older_than is {older_than:g} seconds. Use 0 or more.")
+        with self.store.changing():
+            ids = self.store.older(clock.time() - older_than, unnamed=keep_named)
+            deleted = self.store.delete(ids) if ids else 0
+        self.store.compact()
+        return deleted
+
+    def rebuild(
+        self, run: "Encoder | Path | str", *, centring: str = "auto", quiet: bool = True
+    ) -> int:
+        """Make all vectors anew, by another encoder, from the pictures; the rest stays.
+
+        The gallery is used with the old vectors until all new ones are there. What is stopped goes
+        on where it was when it is called again. Cut-offs belong to vectors, and have to be
+        calibrated again.
+
+        Args:
+            run, centring: as in `create`.
+            quiet: say nothing.
+
+        Returns:
+            The number of vectors that were made.
+
+        Raises:
+            CheckpointError, SettingsError: as `create`.
+            StoreError: a picture in the store is damaged.
+        """
+        from reseen.engine.pretrained import save_pretrained
+        from reseen.engine.progress import Screen
+
+        embedder = _new_embedder(run, centring, self._device)
+        self._settle()
+        if embedder.model == self.model:
+            return 0
+        coming = self.folder / NEXT
+        if digest_in(coming) != embedder.model.partition("-")[0]:
+            shutil.rmtree(coming, ignore_errors=True)
+            save_pretrained(embedder.encoder, coming)
+        made, batches = 0, -(-self.store.count() // BATCH)
+        for _ in Screen(quiet).track("making vectors")(range(batches), batches):
+            made += self._make_vectors(embedder)
+        done = False
+        while not done:  # others add pictures meanwhile
+            made += self._make_vectors(embedder)
+            with self.store.changing():
+                done = not self.store.missing(embedder.model, 1)
+                if done:
+                    self.store.use_vectors(embedder.model)
+                    self.store.set_value("run", _named(run))
+                    self.store.set_value("cutoffs", None)
+        self._settle()
+        self._embedder = embedder
+        self.store.compact()
+        return made
+
+    def _make_vectors(self, embedder: "Embedder") -> int:
+        ids = self.store.missing(embedder.model, BATCH)
+        crops = self.store.crops(ids)
+        broken: dict[int, str] = {}
+        with ThreadPoolExecutor() as pool:
+            decoded = _attempted(pool, lambda id: embedder.decode(self.picture(id)), ids, broken)
+        if broken:
+            place, why = min(broken.items())
+            raise StoreError(
+                f"The picture of crop {ids[place]} in {self.folder} is damaged: {why}. Bring back "
+                "a copy of the gallery."
+            )
+        if ids:
+            vectors = embedder.embed(list(decoded.values()), [crops[id].camera for id in ids])
+            with self.store.changing():
+                self.store.add_vectors(embedder.model, ids, vectors)
+        return len(ids)
+
+    def export(self, out: Path | str) -> int:
+        """Write what is known of all crops as a file: .csv, .json, or .npz with the vectors.
+
+        Args:
+            out: the file. A .csv has a line a crop and a .json a list, with the fields of `Crop`; a
+                .npz has features (N, D) float32, ids, cameras, times (seconds since 1970, NaN where
+                unknown), people and sources (N,), empty where unknown.
+
+        Returns:
+            The number of crops.
+
+        Raises:
+            SettingsError: another suffix, or a place that cannot be written.
+        """
+        from reseen.gallery.export import write
+
+        crops = self.store.select()
+        return write(Path(out), crops, self.store)
+
+    def info(self) -> dict[str, Any]:
+        """Tell what the gallery is and holds: store, model, numbers, times, room, cut-offs."""
+        people, times = self.people(), self.store.times()
+        return {
+            "folder": str(self.folder),
+            "store": self.store.place,
+            "run": self.store.value("run"),
+            "model": self.model,
+            "centring": self.centring,
+            "crops": self.store.count(),
+            "named": sum(person.crops for person in people),
+            "people": len(people),
+            "cameras": {camera or "unknown": n for camera, n in self.cameras().items()},
+            "first": times[0],
+            "last": times[1],
+            "bytes": self.store.bytes_used(),
+            "cutoffs": asdict(self.cutoffs),
+        }
+
+    def check(self) -> list[str]:
+        """Look for damage, and give a sentence for each thing that is wrong.
+
+        Every picture is read and held against its id.
+        """
+        wrong = self.store.check()
+        try:
+            self.embedder()
+        except (StoreError, CheckpointError) as error:
+            wrong.append(str(error))
+        for crop in self.store.select():
+            content = self.store.picture(crop.id)
+            if content is not None and id_of(content) != crop.id:
+                wrong.append(f"The picture of crop {crop.id} is damaged: bring back a copy.")
+        return wrong
 
     def _found(self, ids: Iterable[str]) -> list[Crop]:
         wanted = list(dict.fromkeys([ids] if isinstance(ids, str) else ids))
         found = self.store.crops(wanted)
         if lost := [id for id in wanted if id not in found]:
             raise StoreError(
-                f"There is no crop {_some(lost)} in {self.folder}. It may have been deleted; "
+                f"There is no crop {some(lost)} in {self.folder}. It may have been deleted; "
                 "`reseen gallery export` lists all."
             )
         if not wanted:
@@ -812,162 +959,41 @@ class Gallery:
     def _of(self, name: str) -> list[Crop]:
         found = self.store.select(Filter(person=name))
         if not found:
-            raise _unknown(name, "person", (person.name for person in self.people()))
+            raise unknown_word(name, "person", (person.name for person in self.people()))
         return found
 
 
-def _stays(crops: list[Crop], gap: float) -> list[list[Crop]]:
-    """Put the crops of one camera together that follow each other without a longer gap."""
-    stays: list[list[Crop]] = []
-    end = float("inf")
-    for crop in sorted(crops, key=lambda c: (c.camera or "", c.time is None, c.time or 0, c.id)):
-        last = stays[-1][-1] if stays else None
-        near = last is not None and last.camera == crop.camera
-        if near and last.time is not None and crop.time is not None:
-            near = crop.time - last.time <= gap
-        elif near:
-            near = last.time is crop.time  # both are unknown
-        if near:
-            stays[-1].append(crop)
-        else:
-            stays.append([crop])
-    return sorted(stays, key=lambda s: (end if s[0].time is None else s[0].time, s[0].camera or ""))
+def _attempted(
+    pool: ThreadPoolExecutor, do: Callable[[Any], Any], items: Sequence[Any], broken: dict[int, str]
+) -> dict[int, Any]:
+    """Do something with pictures in threads; give results by place, and note what is broken."""
+    from reseen.data.pictures import BrokenPictureError
+
+    def attempt(place: int) -> Any:
+        try:
+            return do(items[place])
+        except BrokenPictureError as error:
+            broken[place] = str(error)
+
+    done = dict(enumerate(pool.map(attempt, range(len(items)))))
+    return {place: result for place, result in done.items() if place not in broken}
 
 
-def _impossible(crops: Sequence[Crop], others: Sequence[Crop]) -> str | None:
-    """Say why crops cannot be one person, if they cannot.
+def _new_embedder(
+    run: "Encoder | Path | str", centring: str, device: "Device | None"
+) -> "Embedder":
+    from reseen import training
+    from reseen.engine.device import Device
+    from reseen.engine.extract import statistics_for
+    from reseen.gallery.embedding import Embedder
+    from reseen.nets.encoder import Encoder
 
-    Args:
-        crops: who are to become one person with each other and with the others.
-        others: who are one person already.
-    """
-    frames: dict[tuple[str, int], Crop] = {}
-    times: dict[float, Crop] = {}
-    new = {crop.id for crop in crops}
-    for crop in (*(other for other in others if other.id not in new), *crops):
-        if crop.frame is not None and crop.source:
-            before = frames.setdefault((crop.source, crop.frame), crop)
-            if before is not crop and before.box != crop.box:
-                return (
-                    f"{before.id} and {crop.id} are two boxes in frame {crop.frame} of "
-                    f"{crop.source}."
-                )
-        if crop.time is not None and crop.camera is not None:
-            before = times.setdefault(crop.time, crop)
-            if before.camera != crop.camera:
-                return (
-                    f"{before.id} and {crop.id} are of the same time at two cameras, "
-                    f"{before.camera} and {crop.camera}."
-                )
-    return None
+    encoder = run if isinstance(run, Encoder) else training.load(run, device=device)
+    if centring == "auto":
+        centring = "deviation" if encoder.camera_statistics else "off"
+    statistics_for(encoder, centring)
+    return Embedder((device or Device()).place(encoder), centring)
 
 
-def _check_name(name: str) -> str:
-    kept = name.strip() if isinstance(name, str) else ""
-    if not kept or len(kept) > 100 or not kept.isprintable() or "/" in kept:
-        raise SettingsError(
-            f"The name {name!r:.120} cannot be used. Give 1 to 100 letters, digits and spaces, "
-            "without / and line ends."
-        )
-    return kept
-
-
-def _some(ids: Iterable[str]) -> str:
-    ids = sorted(ids)
-    return ids[0] if len(ids) == 1 else f"{ids[0]} (and {len(ids) - 1} more)"
-
-
-def _unknown(word: str, what: str, known: Iterable[str]) -> StoreError:
-    known = sorted(known)
-    near = get_close_matches(word, known, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known[:20]) or 'none'}."
-    return StoreError(f"The gallery knows no {what} {word!r}. {hint}")
-
-
-def _coming(given: "Given", camera: str | None, time: float | None) -> Iterator[Crop]:
-    """Make crops of records, one a frame; they have no id before their files are read."""
-    now = clock.time()
-    for image, named in zip(given.images, given.cameras, strict=True):
-        tracklet = image.path.parent.name if image.frames else None
-        taken = time if image.time is None else image.time
-        for path in image.paths:
-            source = str(path) if path in given.pictures else str(path.absolute())
-            yield Crop("", named or camera, taken, tracklet, source, added=now)
-
-
-def _content(given: "Given") -> Any:
-    """Give a function that reads the file of a crop, and makes one of a picture in memory."""
-    from reseen.data.pictures import broken_said
-
-    def content(crop: Crop) -> bytes:
-        picture = given.pictures.get(Path(crop.source))
-        if picture is None:
-            with broken_said():
-                return Path(crop.source).read_bytes()
-        file = BytesIO()
-        picture.save(file, "PNG", compress_level=1)
-        return file.getvalue()
-
-    return content
-
-
-def _identified(crop: Crop, content: bytes) -> Crop:
-    """Give a crop its id; one that was in memory has no source."""
-    source = crop.source if Path(crop.source).is_absolute() else ""
-    return replace(crop, id=sha256(content).hexdigest()[:32], source=source)
-
-
-def _refuse_used(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(f"{folder} is a file. Give the name of a folder for the gallery.")
-    if (folder / FACTS).exists():
-        raise StoreError(
-            f"{folder} holds a gallery already. Add to it, give it another encoder (reseen gallery "
-            "rebuild), or give a new folder."
-        )
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    ours = {ENCODER, NEXT, f"{FACTS}.tmp", *(f"{FILE}{end}" for end in ("", "-wal", "-shm"))}
-    if names - ours or (names and f"{FACTS}.tmp" not in names and ENCODER not in names):
-        raise StoreError(f"{folder} is not empty and holds no gallery. Give a new folder.")
-
-
-def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    from reseen.engine.files import write_text
-
-    write_text(folder / FACTS, json.dumps(facts, indent=2) + "\n")
-
-
-_KINDS: dict[str, type] = {"store": str, "model": str, "centring": str, "dimensions": int}
-
-
-def _read_facts(folder: Path) -> dict[str, Any]:
-    path = folder / FACTS
-    if not path.is_file():
-        raise StoreError(
-            f"{folder} holds no gallery (no {FACTS}). Give a folder that `reseen gallery create` "
-            "made."
-        )
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        facts = None
-    if not isinstance(facts, dict) or type(facts.get("format")) is not int:
-        raise StoreError(f"{path} is damaged or of something else. Bring back a copy of it.")
-    if facts["format"] > FORMAT:
-        raise StoreError(
-            f"{folder} was made by a newer version of reseen (format {facts['format']}; this one "
-            f"knows {FORMAT}). Install a newer version."
-        )
-    if wrong := [name for name, kind in _KINDS.items() if not isinstance(facts.get(name), kind)]:
-        raise StoreError(f"{path} is damaged: {wrong[0]} is missing. Bring back a copy of it.")
-    return facts
-
-
-def _make_store(folder: Path, facts: dict[str, Any], store: str | None) -> Store:
-    if store is None:
-        return Embedded(folder, new=True)
-    raise SettingsError(f"store is {store!r}. Leave it out.")
-
-
-def _open_store(folder: Path, facts: dict[str, Any]) -> Store:
-    return Embedded(folder)
+def _named(run: "Encoder | Path | str") -> str:
+    return str(run) if isinstance(run, Path | str) else "an encoder from Python"

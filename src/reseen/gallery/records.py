@@ -1,10 +1,16 @@
 """The frozen records of a gallery: what is kept, and what is answered; knows no torch, no store."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal
 
 Verdict = Literal["same", "maybe", "unknown"]
 """What a similarity says by the gallery's cut-offs."""
+
+
+def id_of(content: bytes) -> str:
+    """Give the id of a picture: the first 32 hexadecimal digits of its bytes' SHA-256."""
+    return sha256(content).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +18,7 @@ class Crop:
     """One picture in a gallery, and what is known about it."""
 
     id: str
-    """The first 32 hexadecimal digits of the SHA-256 of the picture's bytes."""
+    """Made of the picture's bytes (`id_of`)."""
     camera: str | None = None
     """Name of the camera, or None where it is unknown."""
     time: float | None = None

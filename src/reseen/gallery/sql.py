@@ -2,13 +2,14 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from reseen.errors import counted
 from reseen.gallery.records import Crop, Decision, Person
 from reseen.gallery.store import EVERYTHING, Filter, State
 
@@ -142,6 +143,15 @@ class Tables(ABC):
             self._rows("SELECT camera, COUNT(*) FROM crops GROUP BY camera ORDER BY camera")
         )
 
+    def times(self) -> tuple[float | None, float | None]:  # noqa: D102
+        ((first, last),) = self._rows("SELECT MIN(time), MAX(time) FROM crops")
+        return first, last
+
+    def older(self, than: float, *, unnamed: bool = False) -> list[str]:  # noqa: D102
+        more = " AND person IS NULL" if unnamed else ""
+        words = f"SELECT id FROM crops WHERE COALESCE(time, added) < ?{more} ORDER BY seq"
+        return [id for (id,) in self._rows(words, [than])]
+
     def picture(self, id: str) -> bytes | None:  # noqa: D102
         found = self._rows(
             "SELECT content FROM pictures JOIN crops USING (seq) WHERE crops.id = ?", [id]
@@ -157,7 +167,7 @@ class Tables(ABC):
             rows = [(id, found[id]) for id in ids if id in found]
         return self._array([vector for _, vector in rows]), [id for id, _ in rows]
 
-    def edit(self, states: dict[str, State]) -> None:  # noqa: D102
+    def edit(self, states: Mapping[str, State]) -> None:  # noqa: D102
         change = self._change()
         self._many(
             "UPDATE crops SET person = ?, given_by = ?, ignored = ?, changed = ? WHERE id = ?",
@@ -239,6 +249,17 @@ class Tables(ABC):
     def _vector_type(self, dimensions: int) -> str:
         """Give the type of a column of vectors."""
 
+    def _lost(self) -> list[str]:
+        """Say which crops lack a picture or a vector."""
+        said = []
+        for table, what in (("pictures", "picture"), ("vectors", "vector")):
+            ((lost,),) = self._rows(
+                f"SELECT COUNT(*) FROM crops LEFT JOIN {table} t USING (seq) WHERE t.seq IS NULL"
+            )
+            if lost:
+                said.append(f"{counted(lost, 'crop has', 'crops have')} no {what}.")
+        return said
+
     def _in(self, words: str, values: Iterable[Any]) -> list[tuple]:
         """Run a statement that ends in IN, in pieces."""
         every = list(dict.fromkeys(values))
@@ -282,9 +303,10 @@ def _row(crop: Crop) -> tuple:
 
 def crop_of(row: tuple) -> Crop:
     """Make a crop of a row of its COLUMNS."""
-    *before, box, person, by, ignored, added = row
-    box = None if box is None else tuple(json.loads(box))
-    return Crop(*before, box, person, by, bool(ignored), added)
+    values: list[Any] = list(row)
+    values[6] = None if row[6] is None else tuple(json.loads(row[6]))
+    values[9] = bool(row[9])
+    return Crop(*values)
 
 
 def _decision(content: str) -> Decision:

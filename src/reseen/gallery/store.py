@@ -1,6 +1,6 @@
 """What a gallery asks of a place that keeps it: a database in a file, or a server."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +36,11 @@ class Store(Protocol):
     Reading needs no transaction. What changes something is called within `changing`, which one
     process at a time can be in, and which is kept as a whole or not at all.
     """
+
+    @property
+    def place(self) -> str:
+        """Where it keeps things, in words that may be printed."""
+        ...
 
     def close(self) -> None:
         """Let go of the store."""
@@ -91,6 +96,19 @@ class Store(Protocol):
         """Give the number of crops of each camera, by name; None is the unknown one."""
         ...
 
+    def times(self) -> tuple[float | None, float | None]:
+        """Give the first and the last time of a crop, in seconds since 1970 (UTC)."""
+        ...
+
+    def older(self, than: float, *, unnamed: bool = False) -> list[str]:
+        """List crops of an earlier time, or, where it is unknown, that were added earlier.
+
+        Args:
+            than: in seconds since 1970 (UTC).
+            unnamed: only those without a name.
+        """
+        ...
+
     def picture(self, id: str) -> bytes | None:
         """Give the file of a crop."""
         ...
@@ -117,7 +135,7 @@ class Store(Protocol):
         """
         ...
 
-    def edit(self, states: dict[str, State]) -> None:
+    def edit(self, states: Mapping[str, State]) -> None:
         """Set person, by and ignored of crops, by id."""
         ...
 
