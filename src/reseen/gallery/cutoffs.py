@@ -77,6 +77,17 @@ class Evidence:
     impossible: np.ndarray
     impossible_groups: np.ndarray
 
+    @property
+    def kinds(self) -> dict[str, np.ndarray]:
+        """The similarities of each kind of pairs that there is, by its name, for a picture."""
+        pairs = {
+            "any two crops": self.anybody,
+            "two named people": self.different,
+            "cannot be one person": self.impossible,
+            "one named person": self.same,
+        }
+        return {name: similarities for name, similarities in pairs.items() if len(similarities)}
+
 
 def gather_evidence(
     features: np.ndarray,

@@ -16,6 +16,9 @@ from reseen.records import NOISE
 
 LEAST = 3
 """Crops without which there is nothing to group."""
+CAREFUL = 0.1
+"""How much smaller eps is than for pseudo-labels: a stranger among the crops of a proposal is worse
+than a person in two proposals (docs/when-to-believe.md)."""
 APART = 1e9
 """The distance of crops that cannot be one person: no mean of distances with it is usual."""
 
@@ -28,15 +31,15 @@ def settings_for(features: np.ndarray, cameras: np.ndarray) -> DensitySettings:
         cameras: (N,) int, -1 where unknown.
 
     Returns:
-        Settings as `auto` would choose them, with features centred by camera where two cameras or
-        more have crops enough.
+        Settings as `auto` would choose them, but for an eps that is smaller by CAREFUL, and with
+        features centred by camera where two cameras or more have crops enough.
     """
     plain = DensitySettings(centring="deviation")
     found = survey(plain.centred(features, cameras), cameras)
     return DensitySettings(
         k1=found.k1,
         k2=found.k2,
-        eps=found.eps,
+        eps=found.eps - CAREFUL,
         min_samples=found.min_samples,
         centring=plain.centring,
         neighbours="auto",
