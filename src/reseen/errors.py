@@ -55,3 +55,8 @@ def needs(module: str, extra: str) -> None:
         raise SettingsError(
             f"This needs {module}, which is not installed: pip install 'reseen[{extra}]'."
         )
+
+
+def installed(*modules: str) -> bool:
+    """Say whether modules that extras bring are all there."""
+    return all(find_spec(module) for module in modules)

@@ -311,12 +311,12 @@ def test_forgetting_deletes_every_byte(gallery, by_person):
     vectors = {id: gallery.features([id])[0].tobytes() for id in (gone, kept)}
     gallery.search_crop(kept)
     before = files_of(gallery)
-    pieces = (of[gone][200:264], vectors[gone][:64], b"Anna Nym", gone.encode())
+    pieces = (of[gone][-80:-16], vectors[gone][:64], b"Anna Nym", gone.encode())
     assert all(piece in before for piece in pieces)
     assert gallery.forget("Anna Nym") == 9
     left = files_of(gallery)
     assert not any(piece in left for piece in pieces)
-    assert of[kept][200:264] in left and vectors[kept][:64] in left and kept.encode() in left
+    assert of[kept][-80:-16] in left and vectors[kept][:64] in left and kept.encode() in left
     assert gallery.store.count() == 63 and [p.name for p in gallery.people()] == ["Berta"]
     assert len(gallery.search_crop(kept, top=99)) == 62
     assert gallery.undo() == "9 crops named Berta" and gallery.undo() is None

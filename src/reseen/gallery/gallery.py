@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from reseen.errors import CheckpointError, DataError, SettingsError, StoreError, counted
+from reseen.gallery.facts import facts_of
 from reseen.gallery.folder import (
     ENCODER,
     NEXT,
@@ -30,6 +31,7 @@ from reseen.gallery.records import (
     Decision,
     Match,
     Person,
+    Proposal,
     Sighting,
     id_of,
 )
@@ -39,7 +41,9 @@ from reseen.gallery.store import Filter, State, Store
 if TYPE_CHECKING:  # torch is loaded when the first picture is embedded
     from reseen.engine.device import Device
     from reseen.engine.progress import Track
+    from reseen.gallery.cutoffs import Evidence
     from reseen.gallery.embedding import Embedder
+    from reseen.gallery.facts import Facts
     from reseen.gallery.incoming import Given, Incoming
     from reseen.nets.encoder import Encoder
 
@@ -251,6 +255,7 @@ class Gallery:
                 f"stopped; {counted(new, 'new picture is', 'new pictures are')} kept. The same "
                 "command continues."
             ) from None
+        self.store.settle()
         lines = tuple(line for part in parts for line in part.lines)
         ids = tuple(dict.fromkeys(id for part in parts for id in part.ids))
         new = sum(part.new for part in parts)
@@ -475,7 +480,7 @@ class Gallery:
                 f"{some(denied)} cannot be {name}: somebody said that it is not this person. If "
                 "it is after all, take that back first (undo, or allow)."
             )
-        if reason := impossible(crops, others):
+        if reason := impossible(crops, others, overlapping=self.overlapping):
             raise StoreError(f"These crops cannot all be {name}: {reason} Nothing was changed.")
 
     def unname(self, ids: Iterable[str]) -> None:
@@ -726,6 +731,72 @@ class Gallery:
         told = self.store.value("cutoffs")
         return UNCALIBRATED if told is None else Cutoffs(**json.loads(told))
 
+    @property
+    def overlapping(self) -> bool:
+        """Whether cameras see the same places; if not, one time at two cameras is two people."""
+        return self.store.value("overlapping") is not None
+
+    @overlapping.setter
+    def overlapping(self, value: bool) -> None:
+        with self.store.changing():
+            self.store.set_value("overlapping", "yes" if value else None)
+
+    def calibrate(
+        self, *, false_match_rate: float | None = None, confidence: float = 0.95
+    ) -> Cutoffs:
+        """Find the cut-offs of this gallery, and keep them; arguments as in `cutoffs.calibrate`.
+
+        Raises:
+            SettingsError: a setting is out of range.
+            StoreError: the gallery got another encoder meanwhile.
+        """
+        from reseen.gallery import cutoffs
+
+        model = self.model
+        found = cutoffs.calibrate(
+            *self._known(),
+            false_match_rate=cutoffs.RATE if false_match_rate is None else false_match_rate,
+            confidence=confidence,
+            overlapping=self.overlapping,
+        )
+        with self.store.changing():
+            if self.model != model:
+                raise StoreError(f"{self.folder} got another encoder meanwhile: calibrate again.")
+            self.store.set_value("cutoffs", json.dumps(asdict(found)))
+        return found
+
+    def evidence(self) -> "Evidence":
+        """Give the similarities of pairs that cut-offs come from, to be drawn."""
+        from reseen.gallery.cutoffs import gather_evidence
+
+        return gather_evidence(*self._known(), overlapping=self.overlapping)
+
+    def unknown(self, min_crops: int = 2) -> list[Proposal]:
+        """Propose unknown people: crops without a name that may show one person.
+
+        What people decided holds: named and ignored crops are left out, and crops that cannot be
+        one person are never together (see `gallery.unknown`).
+
+        Args:
+            min_crops: of a proposal.
+        """
+        from reseen.gallery.unknown import propose
+
+        features, crops = self._crops()
+        denials, where = self.store.denials(), {"overlapping": self.overlapping}
+        return propose(features, crops, self.cutoffs, denials, min_crops=min_crops, **where)
+
+    def _crops(self) -> tuple[np.ndarray, list[Crop]]:
+        """Give all vectors (N, D) and what is known of their crops."""
+        features, ids = self.store.vectors()
+        found = self.store.crops(ids)
+        there = [place for place, id in enumerate(ids) if id in found]  # others may delete
+        return features[there], [found[ids[place]] for place in there]
+
+    def _known(self) -> "tuple[np.ndarray, Facts]":
+        features, crops = self._crops()
+        return features, facts_of(crops, self.store.denials())
+
     def seen(
         self,
         who: "str | Given",
@@ -870,6 +941,7 @@ class Gallery:
         self._settle()
         self._embedder = embedder
         self.store.compact()
+        self.store.settle()
         return made
 
     def _make_vectors(self, embedder: "Embedder") -> int:

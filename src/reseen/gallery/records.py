@@ -92,6 +92,10 @@ class Proposal:
     cameras: tuple[str, ...]
     first: float | None
     last: float | None
+    like: str | None = None
+    """Name of the known person that they look like, where that is the same or maybe the same."""
+    similarity: float | None = None
+    """How much: the median over the crops of the highest similarity to a crop of that person."""
 
 
 @dataclass(frozen=True, slots=True)

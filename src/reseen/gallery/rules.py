@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from reseen.errors import SettingsError, StoreError
+from reseen.gallery.facts import cannot_be_one, facts_of
 from reseen.gallery.records import Crop
 
 
@@ -38,31 +39,24 @@ def _follows(crop: Crop, last: Crop, gap: float) -> bool:
     return crop.time - last.time <= gap
 
 
-def impossible(crops: Sequence[Crop], others: Sequence[Crop]) -> str | None:
-    """Say why crops cannot be one person, if they cannot.
+def impossible(
+    crops: Sequence[Crop], others: Sequence[Crop], *, overlapping: bool = False
+) -> str | None:
+    """Say why crops cannot be one person, if they cannot (`cannot_be_one`).
 
     Args:
         crops: who are to become one person with each other and with the others.
         others: who are one person already.
+        overlapping: cameras see the same places, so that one time at two cameras says nothing.
     """
-    frames: dict[tuple[str, int], Crop] = {}
-    times: dict[float, Crop] = {}
-    new = {crop.id for crop in crops}
-    for crop in (*(other for other in others if other.id not in new), *crops):
-        if crop.frame is not None and crop.source:
-            before = frames.setdefault((crop.source, crop.frame), crop)
-            if before is not crop and before.box != crop.box:
-                return (
-                    f"{before.id} and {crop.id} are two boxes in frame {crop.frame} of "
-                    f"{crop.source}."
-                )
-        if crop.time is not None and crop.camera is not None:
-            before = times.setdefault(crop.time, crop)
-            if before.camera != crop.camera:
-                return (
-                    f"{before.id} and {crop.id} are of the same time at two cameras, "
-                    f"{before.camera} and {crop.camera}."
-                )
+    every = list({crop.id: crop for crop in (*crops, *others)}.values())
+    for i, j in cannot_be_one(facts_of(every), overlapping=overlapping):
+        if i < len(crops):  # what others are to each other is decided already
+            a, b = every[i], every[j]
+            if a.frame is not None and (a.source, a.frame) == (b.source, b.frame):
+                return f"{a.id} and {b.id} are two boxes in frame {a.frame} of {a.source}."
+            where = f"{a.camera} and {b.camera}"
+            return f"{a.id} and {b.id} are of the same time at two cameras, {where}."
     return None
 
 
