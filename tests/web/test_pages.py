@@ -83,6 +83,7 @@ def test_pages_hold_no_script_no_style_and_no_other_host(page, gallery, ids, pat
         assert not [name for name in attrs if name.startswith("on") or name == "style"]
         for name in ("src", "href", "action", "formaction"):
             assert (attrs.get(name) or "/").startswith(("/", "#"))
+    assert "/unknown" in found.all("a", "href") or path == "/login"
     for link in {*found.all("a", "href"), *found.all("img", "src"), *found.all("link", "href")}:
         if link.startswith("/"):
             page(link)

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from reseen.errors import counted
 from reseen.gallery.records import Crop, Match, Person, Sighting
+from reseen.report.calibration import draw_cutoffs
 from reseen.web import shown
 from reseen.web.description import calls, records
 from reseen.web.guard import COOKIE, SESSION, local, session_of
@@ -346,22 +347,34 @@ def person_page(
 
 
 @router.get("/unknown")
-def unknown_page(request: Request, site: TheSite) -> Response:
-    """List unknown people for review."""
-    found = site.gallery.unknown()
+def unknown_page(request: Request, site: TheSite, now: str = "") -> Response:
+    """Review unknown people; their list, which takes a while in a large gallery, comes after."""
+    proposals, more = _proposals(request, site) if now else (None, 0)
+    people = site.gallery.people()
+    return render(request, "unknown.html", people=people, proposals=proposals, more=more)
+
+
+@router.get("/unknown/list")
+def unknown_list(request: Request, site: TheSite) -> Response:
+    """List unknown people, to stand in their page."""
+    proposals, more = _proposals(request, site)
+    return render(request, "proposals.html", proposals=proposals, more=more)
+
+
+def _proposals(request: Request, site: Site) -> tuple[list[dict[str, Any]], int]:
+    with site.surveying:
+        found = site.gallery.unknown()
+    site.log(request, "unknown")
+    shown_now = found[:PROPOSED]
     proposals = [
         dict(
             number=proposal.number,
             crops=[site.crop(id) for id in proposal.crops[:OF_EACH]],
             label=_proposal_said(proposal),
         )
-        for proposal in found[:PROPOSED]
+        for proposal in shown_now
     ]
-    site.log(request, "unknown")
-    people = site.gallery.people()
-    return render(
-        request, "unknown.html", proposals=proposals, people=people, more=len(found) - PROPOSED
-    )
+    return proposals, len(found) - len(shown_now)
 
 
 def _proposal_said(proposal: Any) -> str:
@@ -377,7 +390,37 @@ def _proposal_said(proposal: Any) -> str:
 @router.get("/cutoffs")
 def cutoffs_page(request: Request, site: TheSite) -> Response:
     """Say when to believe a similarity."""
-    return render(request, "cutoffs.html", cutoffs=site.gallery.cutoffs, chart=None)
+    return render(
+        request,
+        "cutoffs.html",
+        cutoffs=site.gallery.cutoffs,
+        overlapping=site.gallery.overlapping,
+        cameras=sum(camera is not None for camera in site.gallery.cameras()),
+    )
+
+
+@router.get("/cutoffs/picture")
+def cutoffs_picture(site: TheSite) -> Response:
+    """Draw how alike pairs of crops are, beside the cut-offs."""
+    cutoffs = site.gallery.cutoffs
+    with site.surveying:  # and matplotlib draws one figure at a time
+        kinds = site.gallery.evidence().kinds
+        svg = draw_cutoffs(kinds, cutoffs.same, cutoffs.maybe) if kinds else ""
+    return Response(shown.without_style(svg), media_type="text/html; charset=utf-8")
+
+
+@router.post("/calibrate")
+def calibrate(
+    request: Request, site: TheSite, rate: Annotated[float, Form()], overlapping: Text = ""
+) -> Response:
+    """Measure the cut-offs anew."""
+    with site.surveying:
+        if site.gallery.overlapping != bool(overlapping):
+            site.gallery.overlapping = bool(overlapping)
+        found = site.gallery.calibrate(false_match_rate=rate)
+    site.log(request, "calibrate", said=f"same {found.same:.4f}, maybe {found.maybe:.4f}")
+    said = f"Calibrated: same from {found.same:.3f}, maybe from {found.maybe:.3f}."
+    return _go(request, said, "/cutoffs")
 
 
 @router.get("/api")

@@ -1,11 +1,14 @@
 """How times, sightings and pictures look on the page."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from html import unescape
 from io import BytesIO
 
 import PIL.Image
+from markupsafe import Markup, escape
 
 from reseen.data.pictures import scaled
 from reseen.errors import DataError, counted
@@ -152,6 +155,20 @@ def marks(first: float, last: float) -> list[float]:
     step = next((step for step in STEPS if (last - first) / step <= MARKS), STEPS[-1])
     begin = -(-(first + zone) // step) * step - zone
     return [begin + i * step for i in range(int((last - begin) / step) + 1)][:MARKS]
+
+
+def without_style(svg: str) -> Markup:
+    """Make a figure for a page whose policy allows no style within it: attributes say the same."""
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.S)
+
+    def attributes(found: re.Match[str]) -> str:
+        rules = (rule.split(":", 1) for rule in unescape(found[1]).split(";") if ":" in rule)
+        told = {name.strip(): value.strip() for name, value in rules}
+        if "font" in told:  # the family is that of the page
+            told["font-size"] = told.pop("font").split()[0]
+        return " ".join(f'{name}="{escape(value)}"' for name, value in told.items())
+
+    return Markup(re.sub(r'style="([^"]*)"', attributes, svg))
 
 
 def drawn(content: bytes, *, blur: bool, size: tuple[int, int] | None = SIZE) -> bytes:

@@ -39,6 +39,8 @@ class Site:
     """What the page says once, after something was done."""
     encoding: Any = field(default_factory=Lock)
     """Held by the one request that computes with the encoder."""
+    surveying: Any = field(default_factory=Lock)
+    """Held by the one request that looks at the whole gallery: clusters it, or calibrates."""
     version: str = version("reseen")
 
     def log(self, request: Request, action: str, **what: Any) -> None:
