@@ -161,7 +161,7 @@ class Server(Tables):
         ):
             words, values = conditions(where, "camera IS DISTINCT FROM ?" if camera else "")
             values = [camera, *values] if camera else values
-            distance = f"vector <#> %s::{kind}"
+            distance = f"(vector <#> ?::{kind})"
             if self._few(words, values):  # all are compared: the sum is in no index
                 distance += " + 0"
             rows = self._rows(
