@@ -2,10 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -53,14 +52,15 @@ class Embedded(Tables):
     Memory: O(N D) of float32 from the first search on.
     """
 
+    begin = ("BEGIN IMMEDIATE",)
+
     def __init__(self, folder: Path, *, new: bool = False):
         self.path = folder / FILE
         if not new and not self.path.is_file():
             raise StoreError(
                 f"{self.path} is not there. Bring back a copy of it, or make a new gallery."
             )
-        self._lock = RLock()
-        self._depth = 0
+        super().__init__()
         self._index: _Index | None = None
         self._room = np.empty((0, 0), np.float32)
         self._codes: dict[str | None, int] = {None: -1}
@@ -114,27 +114,6 @@ class Embedded(Tables):
         with self._lock, self._said():
             self._connection.close()
 
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """As `store.Store.changing`."""
-        with self._lock:
-            if self._depth == 0:
-                with self._said():
-                    self._connection.execute("BEGIN IMMEDIATE")
-            self._depth += 1
-            try:
-                yield
-            except BaseException:
-                self._depth -= 1
-                if self._depth == 0:
-                    with suppress(sqlite3.Error):  # a full disk has ended it already
-                        self._connection.execute("ROLLBACK")
-                raise
-            self._depth -= 1
-            if self._depth == 0:
-                with self._said():
-                    self._connection.execute("COMMIT")
-
     def _rows(self, words: str, values: Sequence[Any] = ()) -> list[tuple]:
         with self._lock, self._said():
             return self._connection.execute(words, values).fetchall()
@@ -152,6 +131,9 @@ class Embedded(Tables):
 
     def _vector_type(self, dimensions: int) -> str:
         return "BLOB"
+
+    def _prepare(self, table: str) -> None:
+        pass
 
     def nearest(  # noqa: D102
         self,
@@ -301,6 +283,9 @@ class Embedded(Tables):
                     f"What was deleted has left {self.path}, but not yet its log beside it, which "
                     "another process keeps reading: stop that, and give the command once more."
                 )
+
+    def settle(self) -> None:
+        """As `store.Store.settle`: search is exact, and needs nothing."""
 
     def bytes_used(self) -> int:
         """As `store.Store.bytes_used`."""

@@ -6,12 +6,14 @@ gallery.sqlite    the embedded store: crops, pictures, vectors, decisions
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from reseen.errors import SettingsError, StoreError
 from reseen.gallery.embedded import FILE, Embedded
+from reseen.gallery.server import PREFIXES, Server, without_password
 from reseen.gallery.store import Store
 
 FORMAT = 1
@@ -109,9 +111,21 @@ def make_store(folder: Path, store: str | None, dimensions: int) -> tuple[Store,
     """
     if store is None:
         return Embedded(folder, new=True), {"format": FORMAT, "store": EMBEDDED}
-    raise SettingsError(f"store is {store!r}. Leave it out.")
+    if not store.startswith(PREFIXES):
+        raise SettingsError(
+            f"store is {without_password(store)!r}. Use postgresql://USER@HOST/DATABASE, or leave "
+            "it out: the gallery then keeps everything in its folder."
+        )
+    made = Server(store, dimensions=dimensions)
+    kept = {"store": without_password(store), "schema": made.schema}
+    return made, {"format": FORMAT} | kept
 
 
 def open_store(folder: Path, facts: dict[str, Any]) -> Store:
     """Open the store of a gallery."""
-    return Embedded(folder)
+    if facts["store"] == EMBEDDED:
+        return Embedded(folder)
+    schema = facts.get("schema")
+    if not (isinstance(schema, str) and re.fullmatch(r"reseen_[0-9a-f]{12}", schema)):
+        raise StoreError(f"{folder / FACTS} is damaged: it names no schema. Bring back a copy.")
+    return Server(facts["store"], schema)

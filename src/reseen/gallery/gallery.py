@@ -255,6 +255,7 @@ class Gallery:
                 f"stopped; {counted(new, 'new picture is', 'new pictures are')} kept. The same "
                 "command continues."
             ) from None
+        self.store.settle()
         lines = tuple(line for part in parts for line in part.lines)
         ids = tuple(dict.fromkeys(id for part in parts for id in part.ids))
         new = sum(part.new for part in parts)
@@ -940,6 +941,7 @@ class Gallery:
         self._settle()
         self._embedder = embedder
         self.store.compact()
+        self.store.settle()
         return made
 
     def _make_vectors(self, embedder: "Embedder") -> int:

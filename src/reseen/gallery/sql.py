@@ -3,13 +3,14 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
-from reseen.errors import counted
+from reseen.errors import StoreError, counted
 from reseen.gallery.records import Crop, Decision, Person
 from reseen.gallery.store import EVERYTHING, Filter, State
 
@@ -47,9 +48,31 @@ class Tables(ABC):
     def _many(self, words: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement for each of several rows of values."""
 
-    @abstractmethod
-    def changing(self) -> AbstractContextManager[None]:
-        """As `store.Store.changing`."""
+    begin: tuple[str, ...]
+    """Statements that begin a transaction which no other process is in."""
+
+    def __init__(self):
+        self._lock = RLock()
+        self._depth = 0
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:  # noqa: D102 (here and below: store.Store)
+        with self._lock:
+            if self._depth == 0:
+                for statement in self.begin:
+                    self._rows(statement)
+            self._depth += 1
+            try:
+                yield
+                if self._depth == 1:
+                    self._rows("COMMIT")
+            except BaseException:
+                if self._depth == 1:
+                    with suppress(StoreError):  # a full disk has ended it already
+                        self._rows("ROLLBACK")
+                raise
+            finally:
+                self._depth -= 1
 
     @abstractmethod
     def _vector(self, row: np.ndarray) -> Any:
@@ -59,7 +82,7 @@ class Tables(ABC):
     def _array(self, values: Sequence[Any]) -> np.ndarray:
         """Give vectors (N, D) of what came from the database."""
 
-    def value(self, name: str) -> str | None:  # noqa: D102 (here and below: store.Store)
+    def value(self, name: str) -> str | None:  # noqa: D102
         found = self._rows("SELECT value FROM settings WHERE name = ?", [name])
         return found[0][0] if found else None
 
@@ -125,23 +148,22 @@ class Tables(ABC):
         cameras: dict[str, list[str]] = {}
         for name, camera in self._rows(
             "SELECT DISTINCT person, camera FROM crops WHERE person IS NOT NULL "
-            "AND camera IS NOT NULL ORDER BY person, camera"
+            "AND camera IS NOT NULL"
         ):
             cameras.setdefault(name, []).append(camera)
         rows = self._rows(
             "SELECT person, COUNT(*), MIN(time), MAX(time), "
             "SUM(CASE WHEN ignored THEN 1 ELSE 0 END) FROM crops WHERE person IS NOT NULL "
-            "GROUP BY person ORDER BY person"
+            "GROUP BY person"
         )
         return [
-            Person(name, count, tuple(cameras.get(name, ())), first, last, ignored == count)
-            for name, count, first, last, ignored in rows
+            Person(name, count, tuple(sorted(cameras.get(name, ()))), first, last, ignored == count)
+            for name, count, first, last, ignored in sorted(rows)
         ]
 
     def cameras(self) -> dict[str | None, int]:  # noqa: D102
-        return dict(
-            self._rows("SELECT camera, COUNT(*) FROM crops GROUP BY camera ORDER BY camera")
-        )
+        rows = self._rows("SELECT camera, COUNT(*) FROM crops GROUP BY camera")
+        return dict(sorted(rows, key=lambda row: row[0] or ""))
 
     def times(self) -> tuple[float | None, float | None]:  # noqa: D102
         ((first, last),) = self._rows("SELECT MIN(time), MAX(time) FROM crops")
@@ -230,6 +252,7 @@ class Tables(ABC):
                 "CREATE TABLE next_vectors (seq BIGINT PRIMARY KEY, "
                 f"vector {self._vector_type(vectors.shape[1])} NOT NULL)"
             )
+            self._prepare("next_vectors")
             self.set_value("next_model", model)
         seqs = dict(self._in("SELECT id, seq FROM crops WHERE id IN", ids))
         self._many(
@@ -244,6 +267,10 @@ class Tables(ABC):
         self.set_value("next_model", None)
         self.set_value("model", model)
         self._change()
+
+    @abstractmethod
+    def _prepare(self, table: str) -> None:
+        """Do what else a new table of vectors needs."""
 
     @abstractmethod
     def _vector_type(self, dimensions: int) -> str:

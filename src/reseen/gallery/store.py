@@ -198,6 +198,10 @@ class Store(Protocol):
         """Take the vectors of the other model into use; those before are deleted."""
         ...
 
+    def settle(self) -> None:
+        """Make what quickens search, where there is enough for it; called after adding."""
+        ...
+
     def bytes_used(self) -> int:
         """Tell the room that the store takes, in bytes."""
         ...
