@@ -71,8 +71,8 @@ def test_add_search_name_undo_and_forget(gallery, scripts):
     with served(gallery) as start, browsed(start, scripts=scripts) as page:
         page.get_by_role("link", name="Add pictures").click()
         page.locator("input[type=file]").set_input_files([file("a.png", 1), file("b.png", 2)])
-        page.get_by_label("Camera").fill("Gate")
-        page.get_by_label("Time").fill("2026-11-28T10:00:00")
+        page.get_by_label("Camera", exact=True).fill("Gate")
+        page.get_by_label("Time", exact=True).fill("2026-11-28T10:00:00")
         page.get_by_role("button", name="Add").click()
         says(page, "2 pictures added.")
         assert gallery.cameras()["Gate"] == 2

@@ -1,10 +1,7 @@
 """The service: everything that answers requests, behind its guard."""
 
-import sys
 from collections.abc import Iterable
 from importlib.resources import files
-from importlib.resources.abc import Traversable
-from traceback import print_exception
 from typing import Any
 
 from fastapi import FastAPI, Request

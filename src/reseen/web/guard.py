@@ -1,12 +1,10 @@
 """What stands before every request: hosts, tokens, other sites' forms, sizes, and headers."""
 
-import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from threading import Lock
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders

@@ -1,11 +1,10 @@
 """The page: plain forms that need no script, which htmx makes quicker."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Annotated, Any
-from urllib.parse import urlencode, urlsplit, parse_qsl
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from fastapi.responses import RedirectResponse, Response
@@ -14,7 +13,7 @@ from markupsafe import Markup, escape
 from starlette.exceptions import HTTPException
 
 from reseen.errors import counted
-from reseen.gallery.records import Crop, Match, Person, Sighting
+from reseen.gallery.records import Crop, Match, Sighting
 from reseen.report.calibration import draw_cutoffs
 from reseen.web import shown
 from reseen.web.description import calls, records

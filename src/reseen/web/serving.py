@@ -36,20 +36,13 @@ def listen(host: str, port: int) -> socket.socket:
         SettingsError: it cannot be opened.
     """
     try:
-        kind, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        opened = socket.socket(kind, socket.SOCK_STREAM)
+        kind = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=kind)
     except (OSError, OverflowError) as error:
-        raise SettingsError(f"--host {host} --port {port} cannot be used: {error}.") from error
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        opened.bind(place)
-    except (OSError, OverflowError) as error:
-        opened.close()
         raise SettingsError(
-            f"port {port} of {host} cannot be opened: {error}. Give another --port, or stop what "
-            "uses it."
+            f"--host {host} --port {port} cannot be used: {error}. Give another, or stop what uses "
+            "it."
         ) from error
-    return opened
 
 
 def address(place: socket.socket, certificate: Path | None) -> str:
