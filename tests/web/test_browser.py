@@ -114,9 +114,13 @@ def test_a_crop_is_dropped_filtered_and_reviewed(gallery, ids):
         page.get_by_label("Camera", exact=True).select_option("2")  # without any button
         page.wait_for_url("**camera=2**")
         assert 0 < page.locator(".card").count() < shown
-        cameras = {gallery.crop(id).camera for id in page.locator("[name=crop]").evaluate_all(
-            "boxes => boxes.map(box => box.value)"
-        ) if id}
+        cameras = {
+            gallery.crop(id).camera
+            for id in page.locator("[name=crop]").evaluate_all(
+                "boxes => boxes.map(box => box.value)"
+            )
+            if id
+        }
         assert "2" in cameras and len(cameras - {"2"}) <= 1  # the hidden query is of its own
         page.evaluate(  # as when a file is dragged from a folder
             """bytes => {

@@ -1,7 +1,9 @@
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from urllib.parse import urlsplit
 
 from reseen.errors import SettingsError
 from reseen.web.guard import HEADERS, Door, local
@@ -68,7 +70,7 @@ def test_every_answer_has_the_headers_that_keep_a_browser_safe(client, path, mon
 
 
 def test_an_error_that_nobody_expected_says_nothing_of_the_inside(client):
-    client.app.app.add_api_route("/v1/fail", lambda: open("/etc/secret"))
+    client.app.app.add_api_route("/v1/fail", Path("/etc/secret").read_text)
     answer = client.get("/v1/fail")
     assert answer.status_code == 500 and "secret" not in answer.text
     assert list(answer.json()) == ["error"]

@@ -96,7 +96,10 @@ def test_every_field_and_picture_has_a_name_for_those_who_do_not_see_it(page, ga
     gallery.name(ids[:3], "Anna")
     found = page(path.replace("ID", ids[5]))
     assert all("alt" in attrs for tag, attrs in found.tags if tag == "img")
-    assert ("html", {"lang": "en"}) in found.tags and ("a", "#main") == ("a", found.all("a", "href")[0])
+    assert ("html", {"lang": "en"}) in found.tags and ("a", found.all("a", "href")[0]) == (
+        "a",
+        "#main",
+    )
     labelled = set(found.all("label", "for"))
     inside = 0
     for tag, attrs in found.tags:  # fields stand in labels, or are named by one
@@ -142,7 +145,7 @@ def test_the_answer_names_who_is_most_similar(page, gallery, ids, verdicts):
     assert "? Maybe Anna" in page(f"/?crop={ids[0]}").text
     verdicts(2.0, 2.0)
     found = page(f"/?crop={ids[0]}").text
-    assert "– Nobody with a name is similar enough. No crop is similar enough" in found
+    assert "○ Nobody with a name is similar enough. No crop is similar enough" in found
     gallery.name([ids[0]], "Anna")
     assert "Somebody said that this is Anna." in page(f"/?crop={ids[0]}").text
 
@@ -223,7 +226,10 @@ def test_what_a_person_decides_is_kept_and_taken_back(do, gallery, ids, log):
 def test_people_are_merged_split_renamed_ignored_and_forgotten(do, page, gallery, ids):
     gallery.name(ids[:3], "Anna")
     gallery.name(ids[3:5], "Berta")
-    assert "Berta and Anna are one person now, called Anna." in do("/merge", person="Berta", into="Anna").text
+    assert (
+        "Berta and Anna are one person now, called Anna."
+        in do("/merge", person="Berta", into="Anna").text
+    )
     assert len(gallery.crops(person="Anna")) == 5
     assert "2 crops are Cara now." in do("/split", person="Anna", crop=ids[3:5], other="Cara").text
     do("/split", person="Anna", crop=ids[2], other="Cara")
@@ -288,14 +294,18 @@ def test_after_a_form_one_is_where_one_was_and_nowhere_else(client, ids):
 def test_a_person_is_shown_with_where_it_was_seen(page, gallery, ids, verdicts):
     gallery.name(ids[:2], "Anna")
     for camera in "123":
-        gallery.add_files([("a", photo(int(camera)))], camera=camera, time=1795860000.0 + int(camera))
+        gallery.add_files(
+            [("a", photo(int(camera)))], camera=camera, time=1795860000.0 + int(camera)
+        )
     verdicts(2.0, -1.0)
     found = page("/person?name=Anna")
     assert "2 crops with this name" in found.text and "has the name" in found.text
     assert "that may be Anna: look closely" in found.text
     lanes = [attrs for tag, attrs in found.tags if tag == "svg" and "aria-label" in attrs]
     assert len(lanes) == 3 and "Camera 1" in lanes[0]["aria-label"]
-    for link in (attrs["href"] for tag, attrs in found.tags if tag == "a" and attrs.get("hx-boost")):
+    for link in (
+        attrs["href"] for tag, attrs in found.tags if tag == "a" and attrs.get("hx-boost")
+    ):
         assert link == "#main" or link[1:] in found.all("h3", "id")
     assert "No sighting passes" in page("/person?name=Anna&since=2126-01-01T00:00").text
 

@@ -66,7 +66,11 @@ def test_every_sighting_has_its_place_in_the_lane_of_its_camera():
 
 
 def test_names_of_cameras_are_words():
-    assert (shown.at("3"), shown.at("Gate"), shown.at(None)) == ("Camera 3", "Gate", "Camera unknown")
+    assert (shown.at("3"), shown.at("Gate"), shown.at(None)) == (
+        "Camera 3",
+        "Gate",
+        "Camera unknown",
+    )
     assert shown.cameras_said(("1", "2")) == "cameras 1, 2"
     assert shown.cameras_said(("1",)) == "camera 1"
     assert shown.cameras_said(("Gate", "Hall")) == "Gate, Hall"

@@ -31,7 +31,7 @@ def test_pictures_are_read_and_others_are_said():
     assert [upload.content for upload in read] == [photo(1), photo(2, kind="JPEG")]
     assert read[0].picture().size == (24, 48) and len(read[0].id) == 32
     assert len(broken) == 1 and broken[0].startswith("a.png: it is no picture (JPEG, PNG")
-    with pytest.raises(HTTPException, match="a.png: it is no picture"):
+    with pytest.raises(HTTPException, match=r"a\.png: it is no picture"):
         read_all(files(photo(1), b"no picture"), Limits())
 
 

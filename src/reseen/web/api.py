@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
 from fastapi.responses import Response
-from starlette.exceptions import HTTPException
 
 from reseen.gallery.records import Added, Crop, Cutoffs, Match, Person, Sighting
 from reseen.web.shown import drawn
@@ -77,7 +76,9 @@ def embed(site: TheSite, request: Request, pictures: Pictures) -> Embedded:
 def search(
     site: TheSite,
     request: Request,
-    pictures: Annotated[list[UploadFile], File(description="Whom to look for.")] = [],  # noqa: B006
+    pictures: Annotated[
+        list[UploadFile], File(default_factory=list, description="Whom to look for.")
+    ],
     crop: Annotated[str | None, Form(description="Or a crop of the gallery, by its id.")] = None,
     camera: Camera = None,
     since: Annotated[str | None, Form(description="No crops before this time.")] = None,
@@ -89,7 +90,7 @@ def search(
     rerank: Annotated[bool, Form(description="Order by shared neighbours.")] = False,
 ) -> Searched:
     """Find the crops that are most like each picture, or like a crop of the gallery."""
-    how = dict(
+    how: dict[str, Any] = dict(
         camera=camera or None,
         since=moment_asked(since, "since"),
         until=moment_asked(until, "until"),
@@ -131,8 +132,12 @@ def enrol(
     site: TheSite,
     request: Request,
     name: Name,
-    pictures: Annotated[list[UploadFile], File(description="Pictures of the person.")] = [],  # noqa: B006
-    crops: Annotated[list[str], Form(description="Or crops of the gallery, by their ids.")] = [],  # noqa: B006
+    pictures: Annotated[
+        list[UploadFile], File(default_factory=list, description="Pictures of the person.")
+    ],
+    crops: Annotated[
+        list[str], Form(default_factory=list, description="Or crops of the gallery, by their ids.")
+    ],
     camera: Camera = None,
     time: Annotated[str | None, Form(description="When pictures were taken.")] = None,
 ) -> Added:
@@ -191,7 +196,9 @@ def crop(site: TheSite, request: Request, id: Id) -> Crop:
     return found
 
 
-@router.get("/crops/{id}/picture", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+@router.get(
+    "/crops/{id}/picture", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}}
+)
 def picture(site: TheSite, request: Request, id: Id) -> Response:
     """Give the picture of a crop as a JPEG, with nothing in it but its pixels."""
     site.crop(id)

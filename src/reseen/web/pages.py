@@ -30,7 +30,7 @@ PROPOSED, OF_EACH = 20, 24
 
 router = APIRouter()
 
-Ids = Annotated[list[str], Form()]
+Ids = Annotated[list[str], Form(default_factory=list)]
 Text = Annotated[str, Form()]
 Files = Annotated[list[UploadFile], File()]
 Asked = Annotated[str, Query()]
@@ -94,7 +94,9 @@ def _go(request: Request, said: str | None, to: str) -> Response:
     """Go to a page, which says something once."""
     to = _unsaid(local(to))
     if said:
-        to += ("&" if "?" in to else "?") + urlencode({"said": request.app.state.site.notes.keep(said)})
+        to += ("&" if "?" in to else "?") + urlencode(
+            {"said": request.app.state.site.notes.keep(said)}
+        )
     return RedirectResponse(to, 303)
 
 
@@ -175,21 +177,20 @@ def search_page(
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
     """Search by a crop or a picture; without one, list crops to choose from."""
-    when = dict(since=moment_asked(since, "From"), until=moment_asked(until, "To"))
+    when: dict[str, Any] = dict(since=moment_asked(since, "From"), until=moment_asked(until, "To"))
     asked = dict(camera=camera, since=since, until=until, top=top, rerank=bool(rerank))
     cameras = sorted(c for c in site.gallery.cameras() if c is not None)
     what: dict[str, Any] = dict(asked=asked, cameras=cameras, query=None)
     if not (crop or picture):
-        found = site.gallery.crops(
-            camera=camera or None, **when, limit=BROWSED + 1, offset=offset
-        )
+        found = site.gallery.crops(camera=camera or None, **when, limit=BROWSED + 1, offset=offset)
         here = {k: v for k, v in dict(camera=camera, since=since, until=until).items() if v}
         pages = _pages(here, offset, len(found) > BROWSED)
         empty = not (found or camera or since or until or offset)
         return render(
             request, "search.html", crops=found[:BROWSED], page=pages, empty=empty, **what
         )
-    how = dict(camera=camera or None, **when, top=top, rerank=bool(rerank))
+    how: dict[str, Any] = dict(camera=camera or None, **when, top=top, rerank=bool(rerank))
+    query: dict[str, Any]
     if crop:
         query = dict(crop=site.crop(crop), picture="", id=crop)
         matches = site.gallery.search_crop(crop, **how)
@@ -215,10 +216,11 @@ def search_page(
         if m.crop.time is not None
     ]
     query["answer"] = answer(query["crop"], matches)
+    what["query"] = query
     return render(
         request,
         "search.html",
-        **(what | dict(query=query)),
+        **what,
         groups=groups,
         rest=rest,
         rest_label=f"{counted(len(rest), 'crop')} below the cut-offs: probably other people",
@@ -255,7 +257,7 @@ def answer(crop: Crop | None, matches: Sequence[Match]) -> str:
         sure = "✓ Likely" if best.verdict == "same" else "? Maybe"
         first = f"{sure} {best.crop.person}: similarity {best.similarity:.2f}."
     else:
-        first = "– Nobody with a name is similar enough."
+        first = "○ Nobody with a name is similar enough."
     if not verdicts["same"] and not verdicts["maybe"]:
         return f"{first} No crop is similar enough; the most similar ones follow."
     parts = [
@@ -272,7 +274,8 @@ def search(request: Request, site: TheSite, picture: Files) -> Response:
     upload = read_all(picture[:1], site.limits)[0]
     if site.gallery.store.known([upload.id]):
         return RedirectResponse(f"/?{urlencode({'crop': upload.id})}", 303)
-    return RedirectResponse(f"/?{urlencode({'picture': site.held.keep(upload, len(upload.content))})}", 303)
+    name = site.held.keep(upload, len(upload.content))
+    return RedirectResponse(f"/?{urlencode({'picture': name})}", 303)
 
 
 @router.get("/pictures/{id}")
@@ -316,7 +319,7 @@ def person_page(
 ) -> Response:
     """Tell where a person was seen."""
     person = site.person(name)
-    when = dict(since=moment_asked(since, "From"), until=moment_asked(until, "To"))
+    when: dict[str, Any] = dict(since=moment_asked(since, "From"), until=moment_asked(until, "To"))
     found = site.gallery.seen(name, **when)
     site.log(request, "sightings", names=[name], **when)
     sure: dict[str | None, list[Stay]] = {}
@@ -483,7 +486,7 @@ def _named(name: str) -> str:
 def name_crops(
     request: Request,
     site: TheSite,
-    crop: Ids = [],  # noqa: B006
+    crop: Ids,
     query: Text = "",
     picture: Text = "",
     name: Text = "",
@@ -509,7 +512,11 @@ def name_crops(
 
 @router.post("/accept")
 def accept(
-    request: Request, site: TheSite, crop: Ids = [], name: Text = "", back: Text = "/"  # noqa: B006
+    request: Request,
+    site: TheSite,
+    crop: Ids,
+    name: Text = "",
+    back: Text = "/",
 ) -> Response:
     """Say who an unknown person is."""
     who, ids = _named(name), _ticked(site, crop)
@@ -522,7 +529,7 @@ def accept(
 def deny(
     request: Request,
     site: TheSite,
-    crop: Ids = [],  # noqa: B006
+    crop: Ids,
     name: Text = "",
     person: Text = "",
     back: Text = "/",
@@ -535,7 +542,7 @@ def deny(
 
 
 @router.post("/unname")
-def unname(request: Request, site: TheSite, crop: Ids = [], back: Text = "/") -> Response:  # noqa: B006
+def unname(request: Request, site: TheSite, crop: Ids, back: Text = "/") -> Response:
     """Take the names of the ticked crops back."""
     ids = _ticked(site, crop)
     site.gallery.unname(ids)
@@ -545,7 +552,11 @@ def unname(request: Request, site: TheSite, crop: Ids = [], back: Text = "/") ->
 
 @router.post("/ignore")
 def ignore(
-    request: Request, site: TheSite, crop: Ids = [], whole: Text = "", back: Text = "/"  # noqa: B006
+    request: Request,
+    site: TheSite,
+    crop: Ids,
+    whole: Text = "",
+    back: Text = "/",
 ) -> Response:
     """Leave the ticked crops, or a whole person, out of searches."""
     what = site.person(whole).name if whole else _ticked(site, crop)
@@ -568,7 +579,7 @@ def split(
     request: Request,
     site: TheSite,
     person: Text,
-    crop: Ids = [],  # noqa: B006
+    crop: Ids,
     other: Text = "",
     back: Text = "/",
 ) -> Response:

@@ -14,7 +14,7 @@ from reseen.data.pictures import scaled
 from reseen.errors import DataError, counted
 from reseen.report.thumbnails import blur_face
 
-SYMBOLS = {"same": "✓", "maybe": "?", "unknown": "–"}
+SYMBOLS = {"same": "✓", "maybe": "?", "unknown": "○"}
 """What a verdict shows beside its word, for those who see no colours."""
 
 CLOCK = 10 * 365 * 86400

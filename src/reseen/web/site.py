@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
-from reseen.errors import DataError, StoreError, counted
+from reseen.errors import StoreError, counted
 from reseen.gallery.gallery import Gallery
 from reseen.gallery.records import Added, Crop, Match, Person
 from reseen.web.audit import Audit
@@ -33,7 +33,7 @@ class Site:
     door: Door
     audit: Audit
     blur: bool = False
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     held: Held[Upload] = field(default_factory=lambda: Held(HELD))
     notes: Held[str] = field(default_factory=lambda: Held(HELD))
     """What the page says once, after something was done."""

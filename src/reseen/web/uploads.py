@@ -48,9 +48,7 @@ class Upload:
         return scaled(BytesIO(self.content))[0]
 
 
-def read_uploads(
-    files: Sequence[UploadFile], limits: Limits
-) -> tuple[list[Upload], list[str]]:
+def read_uploads(files: Sequence[UploadFile], limits: Limits) -> tuple[list[Upload], list[str]]:
     """Read pictures that were sent, and say in a line each which are none.
 
     Raises:
