@@ -48,7 +48,7 @@ def test_another_host_demands_a_token(reseen, made, started, monkeypatch):
         (["nowhere"], "nowhere"),
         (["MADE", "--token", "short"], "the token has 5 characters"),
         (["MADE", "--key", "k.pem"], "--key is given without --certificate"),
-        (["MADE", "--port", "99999"], "--port 99999 cannot be used"),
+        (["MADE", "--port", "99999"], "--port is 99999"),
     ],
 )
 def test_mistakes_are_told_in_one_line(reseen, made, words, says):

@@ -40,10 +40,11 @@ def test_a_port_is_opened_once():
             listen(host, port)
 
 
-@pytest.mark.parametrize(("host", "port"), [("nowhere.invalid", 0), ("127.0.0.1", 99999)])
-def test_places_that_are_none_are_told_in_a_sentence(host, port):
-    with pytest.raises(SettingsError, match=f"--host {host} --port {port} cannot be used"):
-        listen(host, port)
+def test_places_that_are_none_are_told_in_a_sentence():
+    with pytest.raises(SettingsError, match=r"--host nowhere\.invalid --port 0 cannot be used"):
+        listen("nowhere.invalid", 0)
+    with pytest.raises(SettingsError, match="--port is 99999"):
+        listen("127.0.0.1", 99999)
 
 
 def test_a_certificate_that_is_none_is_told_in_a_sentence(tmp_path):
@@ -68,7 +69,7 @@ def test_it_serves_until_it_is_stopped(made, number, code):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"RESEEN_TOKEN": ""},
+        env={name: value for name, value in os.environ.items() if name != "RESEEN_TOKEN"},
     ) as process:
         token = process.stderr.readline().removeprefix("token: ").strip()
         line = process.stdout.readline()
