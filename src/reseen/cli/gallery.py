@@ -45,7 +45,14 @@ def people(
         _table(
             "name crops cameras first last ignored",
             [
-                (p.name, p.crops, ", ".join(p.cameras), told(p.first), told(p.last), _yes(p.ignored))
+                (
+                    p.name,
+                    p.crops,
+                    ", ".join(p.cameras),
+                    told(p.first),
+                    told(p.last),
+                    _yes(p.ignored),
+                )
                 for p in known
             ],
         )
@@ -273,9 +280,7 @@ def undo(gallery: Path, /, *, quiet: Quiet = False) -> None:
     _say("Nothing is left to take back." if said is None else f"taken back: {said}", quiet)
 
 
-def forget(
-    gallery: Path, person: str, /, *, quiet: Quiet = False, as_json: AsJson = False
-) -> None:
+def forget(gallery: Path, person: str, /, *, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Delete a person for good: crops, pictures, vectors, decisions and the name.
 
     Crops that show the person without carrying the name stay. `reseen gallery seen` finds them.
@@ -320,9 +325,7 @@ def expire(
     give({"deleted": crops}, f"{counted(crops, 'crop')} deleted", as_json=as_json)
 
 
-def export(
-    gallery: Path, out: Path, /, *, quiet: Quiet = False, as_json: AsJson = False
-) -> None:
+def export(gallery: Path, out: Path, /, *, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Write what is known of all crops as a file for other programs.
 
     Parameters
@@ -356,7 +359,10 @@ def info(gallery: Path, /, *, as_json: AsJson = False) -> None:
         ("crops", f"{found['crops']:,}, {found['named']:,} with a name"),
         ("people", f"{found['people']:,}"),
         ("cameras", cameras or "none"),
-        ("times", f"{told(found['first'])} to {told(found['last'])}" * (found["first"] is not None)),
+        (
+            "times",
+            f"{told(found['first'])} to {told(found['last'])}" * (found["first"] is not None),
+        ),
         ("room", f"{found['bytes'] / 1e6:,.1f} MB"),
         ("cut-offs", f"same {cut['same']:.3f}, maybe {cut['maybe']:.3f}. {cut['source']}"),
     ]

@@ -1,7 +1,6 @@
 """`reseen gallery VERB G ...`: what looks at pictures, and so needs the encoder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -51,7 +50,6 @@ def create(
         What is taken out of the features of each camera: mean, deviation or off; auto is deviation
         where the run knows cameras.
     """
-    Screen(quiet)
     with Gallery.create(gallery, run, store=store, centring=centring, device=device) as made:
         knows = made.centring != "off"
         said = f"{gallery} is an empty gallery, searched by {run}"
