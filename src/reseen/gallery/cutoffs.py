@@ -308,7 +308,7 @@ def _best(
         (found.different, found.different_groups, f"of {names} named people by two cameras"),
         (found.impossible, found.impossible_groups, "that cannot be one person"),
     ]
-    kinds = [kind for kind in kinds if len(kind[0])]
+    kinds = [(s, g, what) for s, g, what in kinds if len(s) and (g is None or len(g))]
     each = 1 - (1 - confidence) / max(1, len(kinds))  # the best of several holds by `confidence`
     bounds = [(_bound(s, g, rate, each), s, g, what) for s, g, what in kinds]
     bounds = [bound for bound in bounds if bound[0]]

@@ -49,9 +49,10 @@ def impossible(
         others: who are one person already.
         overlapping: cameras see the same places, so that one time at two cameras says nothing.
     """
-    every = list({crop.id: crop for crop in (*crops, *others)}.values())
+    new = {crop.id for crop in crops}
+    every = [*(other for other in others if other.id not in new), *crops]
     for i, j in cannot_be_one(facts_of(every), overlapping=overlapping):
-        if i < len(crops):  # what others are to each other is decided already
+        if every[j].id in new:  # what others are to each other is decided already
             a, b = every[i], every[j]
             if a.frame is not None and (a.source, a.frame) == (b.source, b.frame):
                 return f"{a.id} and {b.id} are two boxes in frame {a.frame} of {a.source}."

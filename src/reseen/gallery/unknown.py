@@ -6,7 +6,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from reseen.cluster.density import DensitySettings
+from reseen.cluster.density import MANY, DensitySettings
 from reseen.cluster.numbering import by_appearance
 from reseen.cluster.survey import survey
 from reseen.gallery.facts import TOLERANCE, Facts, cannot_be_one, facts_of
@@ -42,7 +42,7 @@ def settings_for(features: np.ndarray, cameras: np.ndarray) -> DensitySettings:
         eps=found.eps - CAREFUL,
         min_samples=found.min_samples,
         centring=plain.centring,
-        neighbours="auto",
+        neighbours="approximate" if len(features) >= MANY else "exact",
     )
 
 
@@ -56,7 +56,7 @@ def group_unknown(
 ) -> np.ndarray:
     """Group crops without a name by who they may show.
 
-    All crops that are not ignored are grouped by density; the named ones are then taken out. The
+    All crops are grouped by density, and those with a name and the ignored are then taken out. The
     crops of a tracklet stay together: they go where most of them are. A group with crops that
     cannot be one person is parted: it is built anew from its tracklets and single crops, the
     nearest parts first (mean distance of their crops), never joining what cannot be one person.
@@ -68,34 +68,35 @@ def group_unknown(
         tolerance, overlapping: as in `cannot_be_one`.
 
     Returns:
-        (N,) int64 groups, 0..K-1 in the order of their first crops; NOISE for crops in none, and
-        for those with a name and the ignored.
+        (N,) int64 groups, in the order of their first crops; NOISE for crops in none, for a crop
+        that is alone, and for those with a name and the ignored. Groups of which no crop is left
+        have numbers too, so naming and ignoring change none of the others'.
 
     Raises:
         DataError: rows are unusable (see `check_rows`).
     """
     groups = np.full(len(facts.people), NOISE, np.int64)
-    live = np.flatnonzero(~facts.ignored)
-    if len(live) >= LEAST:
-        rows = check_rows(features[live])
-        settings = settings or settings_for(rows, facts.cameras[live])
-        groups[live] = settings.label(rows, facts.cameras[live]).ids
-    groups[facts.people >= 0] = NOISE
-    free = np.flatnonzero(~facts.ignored & (facts.people < 0))
-    units = np.where(facts.tracklets >= 0, facts.tracklets, facts.tracklets.max(initial=-1) + 1)
-    units = np.where(facts.tracklets >= 0, units, units + np.arange(len(units)))
-    for unit in np.unique(units[free][facts.tracklets[free] >= 0]):
-        crops = free[units[free] == unit]
+    if len(groups) >= LEAST:
+        settings = settings or settings_for(features, facts.cameras)
+        groups = settings.label(features, facts.cameras).ids.copy()
+    tracklets, counts = np.unique(facts.tracklets[facts.tracklets >= 0], return_counts=True)
+    for tracklet in tracklets[counts > 1]:
+        crops = np.flatnonzero(facts.tracklets == tracklet)
         own = groups[crops][groups[crops] != NOISE]
-        new = groups.max() + 1 if len(crops) > 1 else NOISE
-        groups[crops] = np.bincount(own).argmax() if len(own) else new
+        groups[crops] = np.bincount(own).argmax() if len(own) else groups.max() + 1
+    free = ~facts.ignored & (facts.people < 0)
     apart = cannot_be_one(facts, tolerance=tolerance, overlapping=overlapping)
-    apart = apart[(groups[apart[:, 0]] == groups[apart[:, 1]]) & (groups[apart[:, 0]] != NOISE)]
+    apart = apart[free[apart].all(1) & (groups[apart[:, 0]] == groups[apart[:, 1]])]
+    apart = apart[groups[apart[:, 0]] != NOISE]
+    alone = facts.tracklets.max(initial=-1) + 1 + np.arange(len(groups))
+    units = np.where(facts.tracklets >= 0, facts.tracklets, alone)
     for group in np.unique(groups[apart[:, 0]]):
-        rows = np.flatnonzero(groups == group)
+        rows = np.flatnonzero(free & (groups == group))
         inside = np.searchsorted(rows, apart[groups[apart[:, 0]] == group])
         groups[rows] = groups.max() + 1 + _parted(features[rows], units[rows], inside)
-    return by_appearance(_without_single(groups))
+    groups = by_appearance(groups)
+    sizes = np.bincount(groups[free & (groups != NOISE)], minlength=max(1, groups.max() + 1))
+    return np.where(free & (groups != NOISE) & (sizes[groups] > 1), groups, NOISE)
 
 
 def _parted(features: np.ndarray, units: np.ndarray, apart: np.ndarray) -> np.ndarray:
@@ -125,12 +126,6 @@ def _parted(features: np.ndarray, units: np.ndarray, apart: np.ndarray) -> np.nd
     return fcluster(tree, 2, "distance")[place].astype(np.int64) - 1
 
 
-def _without_single(groups: np.ndarray) -> np.ndarray:
-    """Give groups (N,) without those of one crop."""
-    sizes = np.bincount(groups[groups != NOISE], minlength=1)
-    return np.where((groups != NOISE) & (sizes[groups] > 1), groups, NOISE)
-
-
 def propose(
     features: np.ndarray,
     crops: Sequence[Crop],
@@ -152,12 +147,15 @@ def propose(
         tolerance, overlapping: as in `cannot_be_one`.
 
     Returns:
-        Proposals, numbered from 1 in the order in which their first crops were added; those with
-        few crops keep their number too, and are left out. The crops of each are ordered by time.
+        Proposals, numbered from 1 in the order in which their first crops were added; numbers of
+        groups that are left out, because their crops have names or are few, are not given anew.
+        The crops of each are ordered by time.
 
     Raises:
         DataError: rows are unusable (see `check_rows`).
     """
+    if not crops:
+        return []
     order = sorted(range(len(crops)), key=lambda i: (crops[i].added, crops[i].id))
     features, crops = features[order], [crops[i] for i in order]
     facts = facts_of(crops, denials)
@@ -165,7 +163,7 @@ def propose(
     groups = group_unknown(features, facts, **where)
     likeness = alike(features, facts, groups, cannot_be_one(facts, **where))
     found = []
-    for group in range(groups.max(initial=NOISE) + 1):
+    for group in np.unique(groups[groups != NOISE]).tolist():
         own = [crops[i] for i in np.flatnonzero(groups == group)]
         if len(own) < min_crops:
             continue
@@ -196,7 +194,7 @@ def alike(features: np.ndarray, facts: Facts, groups: np.ndarray, apart: np.ndar
     Args:
         features: (N, D) unit rows.
         facts: of the N crops.
-        groups: (N,) int, 0..K-1 or NOISE.
+        groups: (N,) int, 0..K-1 (not all need to be there) or NOISE.
         apart: (P, 2) pairs of crops that cannot be one person.
 
     Returns:
@@ -210,7 +208,7 @@ def alike(features: np.ndarray, facts: Facts, groups: np.ndarray, apart: np.ndar
     if not len(named) or not count:
         return found
     who, starts = np.unique(facts.people[named], return_index=True)
-    for group in range(count):
+    for group in np.unique(groups[groups != NOISE]):
         own, step = np.flatnonzero(groups == group), max(1, BLOCK_BYTES // (4 * len(named)))
         best = [
             np.maximum.reduceat(rows[own[i : i + step]] @ rows[named].T, starts, axis=1)
