@@ -143,6 +143,15 @@ def test_what_is_no_such_folder_is_refused(original, tmp_path):
         from_pretrained(tmp_path)
 
 
+def test_where_weights_came_from_is_told_by_name_alone(encoder, original, tmp_path):
+    before = encoder.settings
+    encoder.settings = replace(before, weights="/home/ada/secret/start.pt")
+    folder = save_pretrained(encoder, tmp_path / "e")
+    encoder.settings = before
+    assert from_pretrained(folder).settings.weights == "start.pt"
+    assert "ada" not in (folder / "config.json").read_text()
+
+
 def test_others_can_read_the_weights(encoder, original, tmp_path):
     found = load_file(original / "model.safetensors")
     moments = found.pop("camera_statistics")

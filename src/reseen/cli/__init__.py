@@ -44,6 +44,7 @@ for _command, _place, _help in (
     ("attention-share", "use:attention_share", "Say how much attention is on the person."),
     ("search", "search:search", "Find the crops that look like a picture."),
     ("extract", "use:extract", "Write the features of images."),
+    ("export", "export:export", "Write one file that other programs load."),
     ("choose-eps", "use:choose_eps", "Say which eps suits some features."),
     ("report", "report:report", "Write a page on runs."),
     ("methods", "use:methods", "List what can be trained."),

@@ -99,6 +99,10 @@ EXAMPLES = {
         "reseen extract runs/first crops/ -o features.npz",
         "reseen extract runs/first crops/ -o features.npz --pattern '{camera}_{_}.jpg'",
     ),
+    "export": (
+        "reseen export runs/first --for boxmot -o first.onnx --judge labelled/",
+        "reseen export --check first.onnx",
+    ),
     "choose-eps": (
         "reseen choose-eps features.npz",
         "reseen choose-eps reseen-tiny crops/ --at 0.4 --at 0.5 --k1 10",
