@@ -30,8 +30,8 @@ from reseen.gallery.unknown import group_unknown
 from reseen.records import camera_names, cameras_of, distinct, people_of
 from reseen.training import learn_cameras
 
-DRAWS, HERE = 5, 100
-NAMED = 0, 30, 90
+DRAWS, HERE = 3, 100
+NAMED = 0, 60
 RATES = 1e-3, 1e-4
 SEED = 5
 """Of the halves of people."""

@@ -9,13 +9,8 @@ from rich.table import Table
 
 from reseen.cli.moments import span, told
 from reseen.cli.output import AsJson, Out, Quiet, give
-from reseen.engine.files import check_out
-from reseen.engine.progress import Screen
 from reseen.errors import SettingsError, counted
-from reseen.gallery.cutoffs import explain
 from reseen.gallery.gallery import Gallery
-from reseen.report.calibration import write_calibration
-from reseen.report.page import check_page
 
 
 def people(
@@ -113,6 +108,12 @@ def calibrate(
     out
         An .html file to write: how alike pairs of crops are, and what the cut-offs cost.
     """
+    from reseen.engine.files import check_out
+    from reseen.engine.progress import Screen
+    from reseen.gallery.cutoffs import explain
+    from reseen.report.calibration import write_calibration
+    from reseen.report.page import check_page
+
     if out is not None:
         check_out(out, ".html", Screen(quiet))
         check_page(out)
