@@ -9,23 +9,21 @@ import PIL.Image
 import pytest
 
 from reseen.cli.moments import moment, span
+from reseen.engine.device import Device
 from reseen.errors import SettingsError
 from reseen.gallery.gallery import Gallery
 from tests.cli.test_cli import reseen as reseen
 
+CPU = ("--device.name", "cpu", "--device.precision", "float32")
+
 
 @pytest.fixture(scope="module")
 def filled(town_folder, tmp_path_factory):
-    """A gallery made and filled on the command line, and what was printed."""
+    """The folder of a gallery of the town's gallery crops."""
     folder = tmp_path_factory.mktemp("cli") / "g"
-    from reseen.cli import main
-
-    main(["gallery", "create", str(folder), "--run", "reseen-tiny", "-q", *CPU])
-    main(["gallery", "add", str(folder), str(town_folder / "bounding_box_test"), "-q", *CPU])
+    with Gallery.create(folder, "reseen-tiny", onnx=False, device=Device(name="cpu")) as gallery:
+        gallery.add(town_folder / "bounding_box_test")
     return folder
-
-
-CPU = ("--device.name", "cpu")
 
 
 @pytest.fixture
@@ -44,7 +42,9 @@ def people(folder):
 
 
 def test_a_gallery_is_made_filled_and_described(reseen, town_folder, tmp_path):
-    code, out, _ = reseen("gallery", "create", tmp_path / "g", "--run", "reseen-tiny", *CPU)
+    code, out, _ = reseen(
+        "gallery", "create", tmp_path / "g", "--run", "reseen-tiny", "--no-onnx", *CPU
+    )
     assert code == 0 and "is an empty gallery, searched by reseen-tiny" in out
     few = tmp_path / "crops"
     few.mkdir()
