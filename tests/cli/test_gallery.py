@@ -197,3 +197,13 @@ def test_times_are_read_as_people_write_them():
     for wrong in ("30 years", "d", "", "-1h"):
         with pytest.raises(SettingsError, match="x is"):
             span(wrong, "x")
+
+
+def test_calibrate_writes_a_page(reseen, folder, tmp_path):
+    page = tmp_path / "c.html"
+    code, out, _ = reseen("gallery", "calibrate", folder, "--out", page, "--json")
+    said = json.loads(out)
+    assert code == 0 and f"same, from {said['same']:.3f} on" in page.read_text()
+    page.write_text("mine")
+    code, _, err = reseen("gallery", "calibrate", folder, "--out", page)
+    assert code == 1 and "not a page of reseen" in err and page.read_text() == "mine"

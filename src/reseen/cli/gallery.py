@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from reseen.cli.moments import span, told
-from reseen.cli.output import AsJson, Quiet, give
+from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.errors import SettingsError, counted
 from reseen.gallery.gallery import Gallery
 
@@ -85,6 +85,7 @@ def calibrate(
     false_match_rate: float | None = None,
     confidence: float = 0.95,
     overlapping: bool | None = None,
+    out: Out | None = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -104,11 +105,25 @@ def calibrate(
     overlapping
         Cameras see the same places, so that one time at two cameras may be one person; kept for
         later. --overlapping=false takes it back.
+    out
+        An .html file to write: how alike pairs of crops are, and what the cut-offs cost.
     """
+    from reseen.engine.files import check_out
+    from reseen.engine.progress import Screen
+    from reseen.gallery.cutoffs import explain
+    from reseen.report.calibration import write_calibration
+    from reseen.report.page import check_page
+
+    if out is not None:
+        check_out(out, ".html", Screen(quiet))
+        check_page(out)
     with Gallery.open(gallery) as opened:
         if overlapping is not None:
             opened.overlapping = overlapping
         found = opened.calibrate(false_match_rate=false_match_rate, confidence=confidence)
+        if out is not None:
+            kinds, title = opened.evidence().kinds, f"Cut-offs of {gallery.name}"
+            write_calibration(out, kinds, found.same, found.maybe, explain(found), title=title)
     said = f"same from {found.same:.3f} on, maybe from {found.maybe:.3f} on"
     give(asdict(found), f"{said}. {found.source}", as_json=as_json)
 
