@@ -4,14 +4,17 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from reseen.data.invented import Difficulty, invent
 from reseen.data.reading import read
 from reseen.engine.settings import flat, varied
+from reseen.export import export
+from reseen.kernels.centring import CameraStatistics
 from reseen.methods import METHODS
-from reseen.nets.encoder import EncoderSettings
+from reseen.nets.encoder import Encoder, EncoderSettings, build
 from reseen.records import Dataset
 
 torch.set_num_threads(1)  # tests run side by side; one thread each is quickest
@@ -132,6 +135,31 @@ def small(name: str = "cluster-contrast", **changes):
 def quick():
     """Give `small`."""
     return small
+
+
+@pytest.fixture(scope="session")
+def given_encoder() -> Encoder:
+    """A small encoder in float32 that knows two cameras, to be given away; leave it as it is."""
+    torch.manual_seed(0)
+    options = {"layers": "(1, 1, 1, 1)", "channels": "(8, 8, 16, 16)", "zero_init_last": "False"}
+    settings = EncoderSettings(
+        backbone="resnet18", weights="none", height=64, width=32, options=options, std=(0.5,) * 3
+    )
+    encoder = build(settings)
+    for _ in range(20):  # moves the running statistics
+        encoder(torch.rand(16, 3, 64, 32) * torch.rand(16, 3, 1, 1) * 255)
+    moments = 0.05 * np.random.default_rng(0).random((3, 2, encoder.dimensions), np.float32)
+    encoder.camera_statistics = CameraStatistics(("1", "2"), moments)
+    return encoder.eval()
+
+
+@pytest.fixture(scope="session")
+def given_file(given_encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX file of `given_encoder`, as BoxMOT takes it; leave it as it is."""
+    path = tmp_path_factory.mktemp("given") / "small.onnx"
+    threshold = {"similarity": 0.6, "source": "invented"}
+    export(given_encoder, path, "boxmot", run="runs/small", data="Noise.", threshold=threshold)
+    return path
 
 
 @pytest.fixture(scope="session")

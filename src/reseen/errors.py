@@ -27,7 +27,7 @@ class CheckpointError(ReseenError):
 
 
 class StoreError(ReseenError):
-    """A gallery or its store cannot be read, belongs to something else, or refuses what is asked."""
+    """A gallery cannot be read, belongs to something else, or refuses what is asked of it."""
 
 
 def counted(number: int, one: str, many: str = "") -> str:

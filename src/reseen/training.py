@@ -28,7 +28,7 @@ from reseen.kernels.centring import LEAST, covered
 from reseen.kernels.neighbours import nearest
 from reseen.nets import backbones
 from reseen.nets import encoder as encoders
-from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.nets.encoder import AnyEncoder, Encoder, EncoderSettings
 from reseen.nets.pretrained import is_pretrained
 from reseen.presets import PRESETS, suited
 from reseen.records import Dataset, Hit, Image, Ranking, cameras_of, distinct
@@ -229,6 +229,44 @@ def load(
     return encoder
 
 
+def embedder(
+    run: Path | str,
+    *,
+    best: bool = False,
+    adapt_norm: Dataset | Path | str | None = None,
+    device: Device | None = None,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> AnyEncoder:
+    """Give what makes features: the encoder of a run, as `load` does, or an exported file.
+
+    Args:
+        run: as in `load`; or an .onnx file (or .xml, .pt2) that `reseen export` wrote, which
+            computes on the CPU.
+        best, adapt_norm, device, loading, quiet: as in `load`, for encoders alone.
+
+    Raises:
+        CheckpointError, DataError: as `load`; or the file gives other vectors than it should.
+        SettingsError: a file is to be adapted, or its runtime is not installed.
+    """
+    if not is_exported(run):
+        how: Any = dict(adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet)
+        return load(run, best=best, **how)
+    if best or adapt_norm is not None:
+        raise SettingsError(
+            f"{run} is an exported file, which cannot be changed: leave out best and adapt_norm, "
+            "or give the run that it was made from."
+        )
+    from reseen.export import Exported
+
+    return Exported(run)
+
+
+def is_exported(run: Path | str) -> bool:
+    """Say whether what stands for a run is the name of an exported file."""
+    return Path(run).suffix in (".onnx", ".xml", ".pt2")
+
+
 def is_shipped(run: Path | str) -> bool:
     """Say whether what stands for a run is the name of the encoder that ships."""
     return str(run) == backbones.TINY and not Path(run).exists()
@@ -257,7 +295,7 @@ def untrained(run: Path | str, *, device: Device | None = None) -> Encoder:
 
 
 def evaluate(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     data: Dataset | Path | str,
     *,
     rerank: bool = False,
@@ -268,7 +306,7 @@ def evaluate(
     """Search the gallery of a data set for every query (Market-1501 protocol).
 
     Args:
-        encoder: as `load` or `train` gives it.
+        encoder: as `load`, `train` or `embedder` gives it.
         data: a data set with queries and a gallery, or its folder.
         rerank: re-rank by k-reciprocal encoding.
         centring: mean or deviation, by the encoder's camera statistics, or off (see `extract`).
@@ -284,7 +322,7 @@ def evaluate(
 
 
 def compare(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     data: Dataset | Path | str,
     centrings: Sequence[str],
     *,
@@ -308,7 +346,7 @@ def compare(
 
 
 def learn_cameras(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     data: Dataset | Path | str,
     *,
     loading: Loading | None = None,
@@ -340,7 +378,7 @@ def learn_cameras(
 
 
 def extract(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     images: Dataset | Thing | Iterable[Thing],
     *,
     centring: str = "off",
@@ -355,7 +393,7 @@ def extract(
     one. Features with and without it are not to be compared.
 
     Args:
-        encoder: as `load` or `train` gives it.
+        encoder: as `load`, `train` or `embedder` gives it.
         images: one or several of: the path of a picture, of a folder of pictures or of a manifest;
             a PIL picture; an array (H, W, 3) uint8 in the order red, green, blue; a record, such
             as those of `read(folder).train`. Or a data set, of which all parts are taken.
@@ -387,7 +425,7 @@ def extract(
     return features, crops.images
 
 
-def _check_camera(encoder: Encoder, centring: str, camera: str | None) -> None:
+def _check_camera(encoder: AnyEncoder, centring: str, camera: str | None) -> None:
     known = extraction.statistics_for(encoder, centring)
     if camera is not None and (known is None or camera not in known.names):
         names = "none" if known is None else ", ".join(known.names)
@@ -398,7 +436,7 @@ def _check_camera(encoder: Encoder, centring: str, camera: str | None) -> None:
 
 
 def search(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     queries: Dataset | Thing | Iterable[Thing],
     gallery: Dataset | Thing | Iterable[Thing],
     top: int = 10,
@@ -413,7 +451,7 @@ def search(
     A similarity is not proof of identity: somebody always comes first.
 
     Args:
-        encoder: as `load` or `train` gives it.
+        encoder: as `load`, `train` or `embedder` gives it.
         queries: whom to look for, as `extract` takes it.
         gallery: where to look, as `extract` takes it. A query that lies in it is left out of its
             own hits.
@@ -462,6 +500,11 @@ def _checkpoint(run: Path, which: str = "") -> Path:
         raise CheckpointError(
             f"{run} is the encoder that ships, and no run: it has no best round, and training "
             f"begins with it by --encoder.backbone {run}."
+        )
+    if is_exported(run):
+        raise CheckpointError(
+            f"{run} is an exported file: it gives features (extract, evaluate, search; in Python "
+            "training.embedder), but has no weights to train or to look into. Give a run."
         )
     if not run.exists():
         raise CheckpointError(

@@ -30,7 +30,7 @@ def small_encoder():
 def made(small_encoder, town, tmp_path_factory) -> Path:
     """The folder of a gallery that holds the training crops of the town."""
     folder = tmp_path_factory.mktemp("gallery") / "g"
-    with Gallery.create(folder, small_encoder, device=CPU) as gallery:
+    with Gallery.create(folder, small_encoder, onnx=False, device=CPU) as gallery:
         gallery.add(town.train)
     return folder
 
@@ -45,7 +45,7 @@ def gallery(made, tmp_path):
 @pytest.fixture
 def empty(small_encoder, tmp_path):
     """A gallery without crops."""
-    with Gallery.create(tmp_path / "empty", small_encoder, device=CPU) as gallery:
+    with Gallery.create(tmp_path / "empty", small_encoder, onnx=False, device=CPU) as gallery:
         yield gallery
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from reseen.report.calibration import draw_cutoffs, plot_cutoffs
+from reseen.report.calibration import draw_cutoffs, plot_cutoffs, write_calibration
 
 
 def test_pairs_and_both_cut_offs_are_drawn():
@@ -26,3 +26,14 @@ def test_the_picture_stands_in_a_page():
 
 def test_without_pairs_the_cut_offs_are_drawn_alone():
     assert "same, from 0.800 on" in draw_cutoffs({}, 0.8, 0.65)
+
+
+def test_a_page_says_it_in_words_and_keeps_the_figure(tmp_path):
+    page = tmp_path / "c.html"
+    kinds = {"any two crops": np.linspace(-1, 1, 50)}
+    write_calibration(page, kinds, 0.6, 0.4, ["At most 1 in 5 <pairs>."], title="Cut-offs of G")
+    text = page.read_text()
+    assert "At most 1 in 5 &lt;pairs&gt;." in text and "<svg" in text and "Cut-offs of G" in text
+    beside = tmp_path / "c.reseen"
+    assert {path.name for path in beside.iterdir()} >= {"cutoffs.svg", "cutoffs.csv"}
+    assert "same,0.6" in (beside / "cutoffs.csv").read_text()

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from reseen.cli.moments import span, told
-from reseen.cli.output import AsJson, Quiet, give
+from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.errors import SettingsError, counted
 from reseen.gallery.gallery import Gallery
 
@@ -45,7 +45,14 @@ def people(
         _table(
             "name crops cameras first last ignored",
             [
-                (p.name, p.crops, ", ".join(p.cameras), told(p.first), told(p.last), _yes(p.ignored))
+                (
+                    p.name,
+                    p.crops,
+                    ", ".join(p.cameras),
+                    told(p.first),
+                    told(p.last),
+                    _yes(p.ignored),
+                )
                 for p in known
             ],
         )
@@ -78,6 +85,7 @@ def calibrate(
     false_match_rate: float | None = None,
     confidence: float = 0.95,
     overlapping: bool | None = None,
+    out: Out | None = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -97,11 +105,25 @@ def calibrate(
     overlapping
         Cameras see the same places, so that one time at two cameras may be one person; kept for
         later. --overlapping=false takes it back.
+    out
+        An .html file to write: how alike pairs of crops are, and what the cut-offs cost.
     """
+    from reseen.engine.files import check_out
+    from reseen.engine.progress import Screen
+    from reseen.gallery.cutoffs import explain
+    from reseen.report.calibration import write_calibration
+    from reseen.report.page import check_page
+
+    if out is not None:
+        check_out(out, ".html", Screen(quiet))
+        check_page(out)
     with Gallery.open(gallery) as opened:
         if overlapping is not None:
             opened.overlapping = overlapping
         found = opened.calibrate(false_match_rate=false_match_rate, confidence=confidence)
+        if out is not None:
+            kinds, title = opened.evidence().kinds, f"Cut-offs of {gallery.name}"
+            write_calibration(out, kinds, found.same, found.maybe, explain(found), title=title)
     said = f"same from {found.same:.3f} on, maybe from {found.maybe:.3f} on"
     give(asdict(found), f"{said}. {found.source}", as_json=as_json)
 
@@ -273,9 +295,7 @@ def undo(gallery: Path, /, *, quiet: Quiet = False) -> None:
     _say("Nothing is left to take back." if said is None else f"taken back: {said}", quiet)
 
 
-def forget(
-    gallery: Path, person: str, /, *, quiet: Quiet = False, as_json: AsJson = False
-) -> None:
+def forget(gallery: Path, person: str, /, *, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Delete a person for good: crops, pictures, vectors, decisions and the name.
 
     Crops that show the person without carrying the name stay. `reseen gallery seen` finds them.
@@ -320,9 +340,7 @@ def expire(
     give({"deleted": crops}, f"{counted(crops, 'crop')} deleted", as_json=as_json)
 
 
-def export(
-    gallery: Path, out: Path, /, *, quiet: Quiet = False, as_json: AsJson = False
-) -> None:
+def export(gallery: Path, out: Path, /, *, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Write what is known of all crops as a file for other programs.
 
     Parameters
@@ -356,7 +374,10 @@ def info(gallery: Path, /, *, as_json: AsJson = False) -> None:
         ("crops", f"{found['crops']:,}, {found['named']:,} with a name"),
         ("people", f"{found['people']:,}"),
         ("cameras", cameras or "none"),
-        ("times", f"{told(found['first'])} to {told(found['last'])}" * (found["first"] is not None)),
+        (
+            "times",
+            f"{told(found['first'])} to {told(found['last'])}" * (found["first"] is not None),
+        ),
         ("room", f"{found['bytes'] / 1e6:,.1f} MB"),
         ("cut-offs", f"same {cut['same']:.3f}, maybe {cut['maybe']:.3f}. {cut['source']}"),
     ]

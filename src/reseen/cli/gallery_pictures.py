@@ -1,7 +1,6 @@
 """`reseen gallery VERB G ...`: what looks at pictures, and so needs the encoder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -25,6 +24,15 @@ from reseen.report.section import Section, paragraph
 from reseen.report.sheets import Cell, Row, sheet_html
 from reseen.report.thumbnails import Thumbnails
 
+Onnx = Annotated[
+    bool,
+    Parameter(
+        negative="--no-onnx",
+        help="Embed by ONNX Runtime on a CPU where it is installed, several times as fast. "
+        "Preparing it takes up to a minute, once.",
+    ),
+]
+
 
 def create(
     gallery: Path,
@@ -33,6 +41,7 @@ def create(
     run: Path,
     store: str | None = None,
     centring: str = "auto",
+    onnx: Onnx = True,
     quiet: Quiet = False,
     device: Device = Device(),  # noqa: B008 (frozen)
 ) -> None:
@@ -51,8 +60,8 @@ def create(
         What is taken out of the features of each camera: mean, deviation or off; auto is deviation
         where the run knows cameras.
     """
-    Screen(quiet)
-    with Gallery.create(gallery, run, store=store, centring=centring, device=device) as made:
+    how: Any = dict(centring=centring, onnx=onnx, device=device, quiet=quiet)
+    with Gallery.create(gallery, run, store=store, **how) as made:
         knows = made.centring != "off"
         said = f"{gallery} is an empty gallery, searched by {run}"
         said += f"; features are centred by camera ({made.centring})" if knows else ""
@@ -151,6 +160,7 @@ def rebuild(
     /,
     *,
     centring: str = "auto",
+    onnx: Onnx = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
     device: Device = Device(),  # noqa: B008 (frozen)
@@ -171,7 +181,7 @@ def rebuild(
         where the run knows cameras.
     """
     with Gallery.open(gallery, device) as opened:
-        made = opened.rebuild(run, centring=centring, quiet=quiet)
+        made = opened.rebuild(run, centring=centring, onnx=onnx, quiet=quiet)
     give({"vectors": made}, f"{counted(made, 'vector')} made by {run}", as_json=as_json)
 
 

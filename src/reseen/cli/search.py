@@ -52,7 +52,8 @@ def search(
     Parameters
     ----------
     run
-        Folder of a run, one of its checkpoints, or reseen-tiny (ships, is used untrained).
+        Folder of a run, one of its checkpoints, reseen-tiny (ships, is used untrained), or a file
+        that reseen export wrote.
     pictures
         Whom to look for: crops of standing people, or folders of them.
     gallery
@@ -90,7 +91,7 @@ def search(
         for folder in filter(Path.is_dir, (gallery, *pictures)):
             refuse_inside(out, folder)
     dataset = read(gallery, format=format, pattern=pattern, folders=folders)
-    encoder = training.load(
+    encoder = training.embedder(
         run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
     )
     how: Any = dict(centring=centring, camera=camera, loading=loading, quiet=quiet)

@@ -51,7 +51,8 @@ def evaluate(
     Parameters
     ----------
     run
-        Folder of a run, one of its checkpoints, or reseen-tiny (ships, is used untrained).
+        Folder of a run, one of its checkpoints, reseen-tiny (ships, is used untrained), or a file
+        that reseen export wrote.
     data
         Folder with queries and a gallery.
     rerank
@@ -75,7 +76,7 @@ def evaluate(
         What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
     """
     dataset = read(data, format=format, pattern=pattern, folders=folders)
-    encoder = training.load(
+    encoder = training.embedder(
         run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
     )
     if centring_from is not None:
@@ -177,7 +178,8 @@ def extract(
     Parameters
     ----------
     run
-        Folder of a run, one of its checkpoints, or reseen-tiny (ships, is used untrained).
+        Folder of a run, one of its checkpoints, reseen-tiny (ships, is used untrained), or a file
+        that reseen export wrote.
     images
         Folder or manifest of crops, or one picture.
     out
@@ -204,7 +206,7 @@ def extract(
     dataset = read(images, format=format, pattern=pattern, folders=folders)
     if images.is_dir():
         refuse_inside(out, images)
-    encoder = training.load(
+    encoder = training.embedder(
         run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
     )
     features, kept = training.extract(
@@ -264,7 +266,7 @@ def choose_eps(
         rows = _features(features)
     else:
         dataset = read(data, format=format, pattern=pattern, folders=folders)
-        encoder = training.load(features, device=device)
+        encoder = training.embedder(features, device=device)
         rows, _ = training.extract(encoder, dataset.train, loading=loading, quiet=quiet)
     found = sweep(rows, at, k1=k1, k2=k2, min_samples=min_samples)
     columns = ("eps", "clusters", "noise", "largest", "stability")

@@ -12,7 +12,7 @@ from reseen.errors import DataError, counted
 from reseen.metrics.agreement import agreement
 from reseen.metrics.ranking import cosine_blocks, rank
 from reseen.metrics.rerank import rerank_blocks
-from reseen.nets.encoder import Encoder
+from reseen.nets.encoder import AnyEncoder
 from reseen.records import (
     JUNK,
     Dataset,
@@ -72,7 +72,7 @@ class Judge:
             return {}
         return {"reliable_right": float(np.mean(person[found] == person[:, None]))}
 
-    def search(self, encoder: Encoder, *, rerank: bool = False) -> Ranking:
+    def search(self, encoder: AnyEncoder, *, rerank: bool = False) -> Ranking:
         """Search the gallery for every query (Market-1501 protocol, see `metrics.ranking.rank`).
 
         Raises:
@@ -81,7 +81,7 @@ class Judge:
         return self.compare(encoder, ("off",), rerank=rerank)["off"]
 
     def compare(
-        self, encoder: Encoder, centrings: Sequence[str], *, rerank: bool = False
+        self, encoder: AnyEncoder, centrings: Sequence[str], *, rerank: bool = False
     ) -> dict[str, Ranking]:
         """Search by the same features, centred by camera in several ways.
 

@@ -14,13 +14,13 @@ from reseen.data.loading import SHOWN, Crops, Loading, decoded_bytes, thin
 from reseen.engine.progress import QUIET, UNTRACKED, Screen, Track
 from reseen.errors import SettingsError, counted
 from reseen.kernels.centring import CENTRINGS, LEAST, CameraStatistics, covered, moments
-from reseen.nets.encoder import Encoder
+from reseen.nets.encoder import AnyEncoder, Encoder
 from reseen.records import Image, camera_names, cameras_of
 
 
 def load(
     images: Sequence[Image],
-    encoder: Encoder,
+    encoder: AnyEncoder,
     loading: Loading | None = None,
     screen: Screen = QUIET,
     chance: Callable[[], np.random.Generator] | None = None,
@@ -78,7 +78,7 @@ def camera_statistics(
 
 
 def centred(
-    encoder: Encoder, features: np.ndarray, cameras: Sequence[str | None], how: str
+    encoder: AnyEncoder, features: np.ndarray, cameras: Sequence[str | None], how: str
 ) -> np.ndarray:
     """Centre features by what the encoder has learnt of cameras.
 
@@ -98,7 +98,7 @@ def centred(
     return features if found is None else found.centred(features, cameras, how)
 
 
-def statistics_for(encoder: Encoder, how: str) -> CameraStatistics | None:
+def statistics_for(encoder: AnyEncoder, how: str) -> CameraStatistics | None:
     """Give the camera statistics by which features are centred, None where how is off.
 
     Raises:
@@ -117,13 +117,13 @@ def statistics_for(encoder: Encoder, how: str) -> CameraStatistics | None:
     return encoder.camera_statistics
 
 
-def default_batch(encoder: Encoder) -> int:
+def default_batch(encoder: AnyEncoder) -> int:
     """Give the number of crops that `extract` takes at a time where nobody says."""
     return 64 if encoder.device.type == "cpu" else 256
 
 
 def extract(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     crops: Crops,
     *,
     batch: int | None = None,
@@ -172,7 +172,7 @@ def extract_parts(
 
 @torch.inference_mode()
 def extract_of(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     crops: Crops,
     of: Callable[[Tensor], Tensor],
     *,

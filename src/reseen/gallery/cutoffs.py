@@ -394,9 +394,13 @@ def _guess(anybody: np.ndarray, rate: float, confidence: float) -> tuple[float, 
         return *PLAIN_GUESS, f"{said}. {TO_CALIBRATE}"
     z = np.arctanh(np.clip(anybody, -0.999, 0.999))
     same, maybe = (float(np.tanh(z.mean() + times * z.std())) for times in GUESS)
-    return same, maybe, (
-        f"{said}. They are as far above what any two crops here reach as was right for another "
-        f"site. {TO_CALIBRATE}"
+    return (
+        same,
+        maybe,
+        (
+            f"{said}. They are as far above what any two crops here reach as was right for another "
+            f"site. {TO_CALIBRATE}"
+        ),
     )
 
 

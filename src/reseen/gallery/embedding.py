@@ -12,8 +12,10 @@ from reseen.data.pictures import broken_said, scaled
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.pretrained import from_pretrained
+from reseen.engine.progress import QUIET, Screen
+from reseen.export.quick import NAME, quick
 from reseen.nets import encoder as encoders
-from reseen.nets.encoder import Encoder
+from reseen.nets.encoder import AnyEncoder, Encoder
 from reseen.records import Image
 
 
@@ -27,6 +29,7 @@ class Embedder:
 
     def __init__(self, encoder: Encoder, centring: str = "off"):
         self.encoder, self.centring = encoder, centring
+        self._runner: AnyEncoder = encoder
         self.model = encoders.digest(encoder) + (f"-{centring}" if centring != "off" else "")
         """Names what the vectors are: the digest of the encoder, and the centring."""
 
@@ -37,7 +40,19 @@ class Embedder:
         Raises:
             CheckpointError: it is not there or damaged.
         """
-        return cls(from_pretrained(folder, device=device), centring)
+        made = cls(from_pretrained(folder, device=device), centring)
+        if (folder / NAME).is_file():
+            made.quicken(folder)
+        return made
+
+    def quicken(self, folder: Path, screen: Screen = QUIET) -> None:
+        """Embed by ONNX Runtime, from a file in a folder, where that gives the same vectors.
+
+        Args:
+            folder: of the copy of the encoder; the file is written where it is not there.
+            screen: says what is done, or why not.
+        """
+        self._runner = quick(self.encoder, folder, screen)
 
     def decode(self, content: bytes) -> PIL.Image.Image:
         """Read a picture at the size of the encoder.
@@ -61,7 +76,7 @@ class Embedder:
             *(images, settings.height, settings.width, Loading()),
             pictures={image.path: p for image, p in zip(images, pictures, strict=True)},
         ).to(self.encoder.device)
-        features = extraction.extract(self.encoder, crops)
+        features = extraction.extract(self._runner, crops)
         return extraction.centred(self.encoder, features, cameras, self.centring)
 
 

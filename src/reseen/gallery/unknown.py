@@ -188,9 +188,7 @@ def _moment(crop: Crop) -> tuple[bool, float, str]:
     return crop.time is None, crop.time or 0.0, crop.id
 
 
-def alike(
-    features: np.ndarray, facts: Facts, groups: np.ndarray, apart: np.ndarray
-) -> np.ndarray:
+def alike(features: np.ndarray, facts: Facts, groups: np.ndarray, apart: np.ndarray) -> np.ndarray:
     """Tell how like named people groups of crops look.
 
     Args:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -83,6 +84,36 @@ class EncoderSettings:
             raise SettingsError(
                 f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size."
             )
+
+
+class AnyEncoder(Protocol):
+    """What makes features: an `Encoder`, or an exported file of one (`reseen.export.Exported`)."""
+
+    settings: EncoderSettings
+    camera_statistics: CameraStatistics | None
+    training: bool
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors it gives, D."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
+    def __call__(self, pixels: Tensor, /) -> Tensor:
+        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
+        ...
+
+    def eval(self) -> Any:
+        """Stop training."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Go on training, or stop."""
+        ...
 
 
 class Encoder(nn.Module):
@@ -322,6 +353,22 @@ def save(encoder: Encoder) -> dict:
 def digest(encoder: Encoder) -> str:
     """Give the SHA-256 of an encoder's settings and weights, as `pretrained.digest_of`."""
     return pretrained.digest_of(asdict(encoder.settings), encoder.state_dict())
+
+
+@torch.inference_mode()
+def exact(encoder: Encoder, pixels: Tensor) -> Tensor:
+    """Give the vectors (B, D) of an encoder in float32 and evaluation mode, on the CPU.
+
+    Args:
+        encoder: left in the mode and precision in which it came.
+        pixels: (B, 3, H, W), uint8 or 0 to 255.
+    """
+    training, precision = encoder.training, encoder.precision
+    encoder.precision = "float32"
+    found = encoder.eval()(pixels.to(encoder.device)).cpu()
+    encoder.precision = precision
+    encoder.train(training)
+    return found
 
 
 def load(path: Path) -> Encoder:

@@ -47,6 +47,11 @@ def digest_of(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str
     return found.hexdigest()
 
 
+def without_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of an encoder as others may read them: of a file of weights the name."""
+    return {**settings, "weights": Path(settings["weights"]).name}
+
+
 def is_pretrained(folder: Path) -> bool:
     """Say whether a folder is an encoder that `save_pretrained` wrote, and not a run."""
     return (folder / CONFIG).is_file() and not (folder / "run.json").exists()
@@ -65,7 +70,7 @@ def contents(state: Mapping[str, Any], card: str) -> dict[str, bytes]:
         "format": FORMAT,
         "library_name": "reseen",
         "digest": digest_of(settings, weights),
-        "encoder_settings": settings,
+        "encoder_settings": without_paths(settings),
     }
     if cameras is not None:
         config["cameras"] = cameras["names"]
@@ -74,6 +79,11 @@ def contents(state: Mapping[str, Any], card: str) -> dict[str, bytes]:
     config["weights_sha256"] = sha256(stored).hexdigest()
     told = json.dumps(config, indent=2, sort_keys=True) + "\n"
     return {WEIGHTS: stored, CARD: card.encode(), CONFIG: told.encode()}
+
+
+def from_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of an encoder that JSON has kept, which knows no tuples."""
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -87,9 +97,9 @@ def read(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{weights} is not there. Bring back a copy of the folder.")
     try:
         told = json.loads(config.read_text(encoding="utf-8"))
-        version, settings = told["format"], dict(told["encoder_settings"])
+        version, settings = told["format"], from_json(told["encoder_settings"])
         known, cameras = told["weights_sha256"], told.get("cameras")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{config} is damaged or was not written by this package ({error!r:.80}). Bring back a "
             "copy of it, or give another folder."
@@ -112,8 +122,6 @@ def read(folder: Path) -> dict[str, Any]:
     state: dict[str, Any] = {}
     if cameras is not None:
         state["camera_statistics"] = {"names": cameras, "moments": found.pop(_MOMENTS, None)}
-    for name, value in settings.items():  # JSON knows no tuples
-        settings[name] = tuple(value) if isinstance(value, list) else value
     if told.get("digest") != (digest := digest_of(settings, found)):
         raise CheckpointError(
             f"{config} was changed: its digest is not that of these settings and weights. Bring "

@@ -1,0 +1,205 @@
+"""The card of an exported file: what who loads it has to know, and two vectors to test it by.
+
+It lies beside the file as FILE.json, and its keys are those of the metadata of an ONNX file, each
+value as JSON.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from reseen.errors import CheckpointError
+from reseen.export.contract import INPUT, OUTPUT, Contract
+from reseen.kernels.centring import CameraStatistics
+from reseen.nets.encoder import EncoderSettings
+from reseen.nets.pretrained import from_json
+
+FORMAT = 1
+PICTURES = tuple(sorted(Path(__file__).with_name("pictures").glob("*.png")))
+"""Two people who do not exist, on whom files are tested (drawn by `reseen data invent`)."""
+
+LIKENESS = {"float32": 0.9999, "float16": 0.999, "int8": 0.99}
+"""Cosine that a vector must have with that on the card, by precision: another processor rounds
+differently, and a wrong contract was seen at 0.985."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known about an exported file."""
+
+    consumer: str
+    """The program that it was written for."""
+    height: int
+    width: int
+    scale: str
+    order: str
+    mean: tuple[float, ...]
+    """What is subtracted from pixels of 0 to 1 before the file sees them; 0 where nothing is."""
+    std: tuple[float, ...]
+    """By what they are divided then; 1 where by nothing."""
+    batch: int
+    """Images at a time; 0 is any number."""
+    precision: str
+    dimensions: int
+    """Numbers of a vector."""
+    encoder_settings: dict[str, Any]
+    digest: str
+    """SHA-256 of settings and weights of the encoder (`reseen.nets.encoder.digest`)."""
+    version: str
+    """Of reseen, which wrote it."""
+    run: str = ""
+    """The run or folder that it comes from."""
+    data: str = ""
+    """A sentence on the pictures that it was trained on."""
+    cameras: dict[str, Any] | None = None
+    """Camera statistics of features: names, and moments as base64 of float32 (1 + C, 2, D)."""
+    threshold: dict[str, Any] | None = None
+    """similarity (cosine) from which two crops count as the same person, and its source."""
+    vectors: dict[str, list[float]]
+    """What the file gives for the two drawn pictures, resized as `resize` says."""
+    resize: str = "stretch, bilinear"
+    input: str = INPUT
+    output: str = OUTPUT
+    unit_rows: bool = True
+    format: int = FORMAT
+
+    @property
+    def contract(self) -> Contract:
+        """What the file takes."""
+        return Contract(
+            scale=self.scale, order=self.order, batch=self.batch, precision=self.precision
+        )
+
+    @property
+    def settings(self) -> EncoderSettings:
+        """The settings of the encoder."""
+        return EncoderSettings(**from_json(self.encoder_settings))
+
+    @property
+    def camera_statistics(self) -> CameraStatistics | None:
+        """What the encoder makes of each camera of its training crops, where that was measured."""
+        if self.cameras is None:
+            return None
+        moments = np.frombuffer(base64.b64decode(self.cameras["moments"]), "<f4")
+        names = tuple(self.cameras["names"])
+        return CameraStatistics(names, moments.reshape(1 + len(names), 2, -1).copy())
+
+    def metadata(self) -> dict[str, str]:
+        """Give every key with its value as JSON, as ONNX files keep them."""
+        return {name: json.dumps(value) for name, value in asdict(self).items()}
+
+    def text(self) -> str:
+        """Give the file that lies beside: JSON, a line a key."""
+        lines = (f"  {json.dumps(name)}: {value}" for name, value in self.metadata().items())
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def from_metadata(told: Mapping[str, Any], path: Path) -> Card:
+    """Make a card of its keys and values.
+
+    Raises:
+        CheckpointError: it is not of this package, of a newer version, or damaged.
+    """
+    if "digest" not in told or "vectors" not in told:
+        raise CheckpointError(
+            f"{path} has no card of this package. Give a file that reseen export wrote, with its "
+            f"card ({beside(path).name}) beside it."
+        )
+    if told.get("format") != FORMAT:
+        raise CheckpointError(
+            f"The card of {path} has format {told.get('format')!r:.20}, and this version reads "
+            f"{FORMAT}. Install a newer version of reseen, or export the file again."
+        )
+    known = {field.name for field in fields(Card)}
+    try:
+        card = Card(**{name: value for name, value in told.items() if name in known})
+        _ = card.contract, card.settings, card.camera_statistics
+        vectors = np.array([card.vectors[picture.name] for picture in PICTURES])
+        if vectors.shape != (len(PICTURES), card.dimensions) or not np.isfinite(vectors).all():
+            raise ValueError(f"vectors of shape {vectors.shape}")
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"The card of {path} is damaged: {error!r:.100}. Bring back a copy, or export again."
+        ) from error
+    return card
+
+
+def read_beside(path: Path) -> Card:
+    """Read the card that lies beside a file.
+
+    Raises:
+        CheckpointError: there is none, or as `from_metadata`.
+    """
+    card = beside(path)
+    if not card.is_file():
+        raise CheckpointError(
+            f"{path} has no card: {card} is not there. reseen export writes one with every file; "
+            "bring back a copy of it."
+        )
+    try:
+        told = json.loads(card.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{card} is damaged ({error}). Bring back a copy of it.") from error
+    return from_metadata(told if isinstance(told, dict) else {}, path)
+
+
+def beside(path: Path) -> Path:
+    """Give the place of the card of a file."""
+    return path.with_name(path.name + ".json")
+
+
+def camera_entry(cameras: CameraStatistics | None) -> dict[str, Any] | None:
+    """Give what a card says of cameras."""
+    if cameras is None:
+        return None
+    moments = np.ascontiguousarray(cameras.moments, "<f4").tobytes()
+    return {"names": list(cameras.names), "moments": base64.b64encode(moments).decode()}
+
+
+def drawn(height: int, width: int) -> np.ndarray:
+    """Give the two drawn pictures as trackers resize them: (2, 3, height, width) uint8, RGB."""
+    size, how = (width, height), PIL.Image.Resampling.BILINEAR
+    made = (PIL.Image.open(path).convert("RGB").resize(size, how) for path in PICTURES)
+    return np.stack([np.array(picture).transpose(2, 0, 1) for picture in made])
+
+
+def check_vectors(found: np.ndarray, wanted: np.ndarray, precision: str, path: Path) -> float:
+    """Refuse vectors of the drawn pictures that are wrong.
+
+    Args:
+        found: (2, D) what the file gives.
+        wanted: (2, D) what it should give.
+        precision: of the file.
+        path: of the file, for messages.
+
+    Returns:
+        The smaller cosine of the two pairs.
+
+    Raises:
+        CheckpointError: they are equal to each other, not of unit length, or others.
+    """
+    lengths = np.linalg.norm(found, axis=1)
+    if not np.isfinite(found).all() or np.abs(lengths - 1).max() > 1e-2:
+        raise CheckpointError(
+            f"{path} gives vectors of lengths {lengths.round(3).tolist()} instead of 1. Do not use "
+            "it: export it again, or run it with another version of its runtime."
+        )
+    if float(found[0] @ found[1]) > LIKENESS["float32"]:
+        raise CheckpointError(
+            f"{path} gives the same vector for two different people, as a runtime with a wrong "
+            "setting does. Do not use it: export it again, or with another precision."
+        )
+    likeness = float((found * wanted).sum(1).min())
+    if not likeness >= LIKENESS[precision]:
+        raise CheckpointError(
+            f"{path} gives other vectors than it should for the two test pictures: cosine "
+            f"{likeness:.4f}, {LIKENESS[precision]} is the least. The file, its card or the "
+            "colour order and scale of its pixels are not those that belong together: export again."
+        )
+    return likeness

@@ -1,0 +1,163 @@
+"""An exported file in the place of an encoder: it gives features, and cannot be trained."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reseen.errors import CheckpointError, SettingsError, needs
+from reseen.export.card import PICTURES, Card, check_vectors, drawn, from_metadata, read_beside
+from reseen.export.contract import INPUT, OUTPUT
+from reseen.nets.encoder import EncoderSettings
+
+Runner = Callable[[np.ndarray], np.ndarray]
+"""Gives vectors (B, D) of what a file takes, (B, 3, H, W) float32."""
+
+
+class Exported:
+    """A file that `export` wrote, for features on a CPU: .onnx by ONNX Runtime, .xml, .pt2.
+
+    It can stand wherever an encoder makes features (`reseen.extract`, `evaluate`, `search`), and
+    computes with as many threads as torch is told to. When it is opened, the two test pictures of
+    its card are embedded, and a file that gives other vectors for them is refused.
+
+    Args:
+        path: of the file; its card lies inside (ONNX) or beside it.
+
+    Attributes:
+        card: what is known about it.
+
+    Raises:
+        CheckpointError: it is missing, damaged, has no card, or gives other vectors than it should.
+        SettingsError: the runtime is not installed.
+    """
+
+    device = torch.device("cpu")
+    training = False
+
+    def __init__(self, path: Path | str):
+        self.path = path = Path(path)
+        if path.suffix not in _OPENERS:
+            raise SettingsError(f"{path} does not end in one of: {', '.join(_OPENERS)}.")
+        if not path.is_file():
+            raise CheckpointError(f"{path} is not there. Give a file that reseen export wrote.")
+        self._run, self.card = _OPENERS[path.suffix](path)
+        self.settings: EncoderSettings = self.card.settings
+        self.camera_statistics = self.card.camera_statistics
+        wanted = np.array([self.card.vectors[picture.name] for picture in PICTURES], np.float32)
+        found = self(torch.from_numpy(drawn(self.card.height, self.card.width))).numpy()
+        self.likeness = check_vectors(found, wanted, self.card.precision, path)
+        """Cosine of the test vectors with those on the card, the smaller of the two."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of the vectors it gives, D."""
+        return self.card.dimensions
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255, RGB."""
+        return torch.from_numpy(embed(self._run, self.card.contract, pixels.numpy()))
+
+    def eval(self) -> "Exported":
+        """Do nothing: it is never trained."""
+        return self
+
+    def train(self, mode: bool = True) -> "Exported":
+        """Do nothing where mode is False.
+
+        Raises:
+            SettingsError: mode is True.
+        """
+        if mode:
+            raise SettingsError(f"{self.path} is an exported file and cannot be trained.")
+        return self
+
+
+def embed(run: Runner, contract: Any, pixels: np.ndarray) -> np.ndarray:
+    """Give vectors (B, D) of pixels (B, 3, H, W), 0 to 255, RGB, as many at a time as fit."""
+    images, at_once = contract.prepare(pixels), contract.batch
+    if not at_once:
+        return run(images)
+    spare = -len(images) % at_once
+    filled = np.concatenate([images, np.repeat(images[-1:], spare, 0)])
+    parts = [run(filled[i : i + at_once]) for i in range(0, len(filled), at_once)]
+    return np.concatenate(parts)[: len(images)]
+
+
+def onnx_session(model: Path | bytes) -> Any:
+    """Open an ONNX model by ONNX Runtime, on the CPU."""
+    needs("onnxruntime", extra="export")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors alone
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_runner(session: Any) -> Runner:
+    """Run an ONNX model."""
+    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+
+
+def openvino_runner(path: Path) -> Runner:
+    """Run an OpenVINO model in float32: by default it computes in 16 bits where it can."""
+    needs("openvino", extra="export")
+    import openvino
+
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    return lambda images: compiled(images)[0].copy()
+
+
+def torch_runner(path: Path) -> Runner:
+    """Run what torch.export wrote."""
+    network = torch.export.load(path).module()
+    return lambda images: network(torch.from_numpy(images)).numpy()
+
+
+def _open_onnx(path: Path) -> tuple[Runner, Card]:
+    session = _sound(path, partial(onnx_session, path))
+    told = session.get_modelmeta().custom_metadata_map
+    try:
+        values = {name: json.loads(value) for name, value in told.items()}
+    except ValueError:  # of another program
+        values = {}
+    return onnx_runner(session), from_metadata(values, path)
+
+
+def _open_openvino(path: Path) -> tuple[Runner, Card]:
+    card = read_beside(path)
+    return _sound(path, partial(openvino_runner, path)), card
+
+
+def _open_torch(path: Path) -> tuple[Runner, Card]:
+    card = read_beside(path)
+    return _sound(path, partial(torch_runner, path)), card
+
+
+def _sound(path: Path, opened: Callable[[], Any]) -> Any:
+    try:
+        return opened()
+    except (SettingsError, PermissionError):
+        raise
+    except Exception as error:  # each runtime has errors of its own
+        first = (str(error).splitlines() or [""])[0]
+        raise CheckpointError(
+            f"{path} cannot be opened ({first:.100}). It is damaged, or its runtime is too old: "
+            "bring back a copy, or export again."
+        ) from error
+
+
+_OPENERS: dict[str, Callable[[Path], tuple[Runner, Card]]] = {
+    ".onnx": _open_onnx,
+    ".xml": _open_openvino,
+    ".pt2": _open_torch,
+}
+"""What opens a file, by its ending."""

@@ -1,0 +1,100 @@
+"""The network of an encoder as one graph: its normalisation inside, what it has learnt constant."""
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from reseen.export.contract import INPUT, OUTPUT, Contract
+from reseen.nets.encoder import Encoder
+from reseen.nets.pooling import GeM, average
+
+OPSET = 20
+"""Version of the ONNX operators."""
+
+
+class Graph(nn.Module):
+    """What an exported file computes: images (B, 3, H, W) as a contract has them to unit rows.
+
+    Args:
+        encoder: left as it is; the graph has a copy.
+        contract: what the images are like, and whether the network computes in half precision.
+    """
+
+    factor: Tensor
+    shift: Tensor
+
+    def __init__(self, encoder: Encoder, contract: Contract):
+        super().__init__()
+        encoder = copy.deepcopy(encoder).cpu().eval().requires_grad_(False)
+        encoder.to(memory_format=torch.contiguous_format)
+        of, self.half_network = encoder.pooling, contract.precision == "float16"
+        self.network = nn.Sequential(encoder.backbone, encoder.attention)
+        if self.half_network:
+            self.network.half()
+        self.pooling = _ConstantGeM(of.p.item(), of.eps) if isinstance(of, GeM) else of
+        self.neck = encoder.neck
+        self.bgr = contract.order == "bgr"
+        before = torch.tensor(contract.outside, dtype=torch.float64)
+        after = torch.tensor((encoder.settings.mean, encoder.settings.std), dtype=torch.float64)
+        unit = 255 if contract.scale == "pixel" else 1
+        factor = before[1] / (after[1] * unit)
+        shift = (before[0] - after[0]) / after[1]
+        for name, values in (("factor", factor), ("shift", shift)):
+            self.register_buffer(name, values.float().view(3, 1, 1))
+        self.changes = bool((factor != 1).any() or shift.any())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give unit rows (B, D) float32."""
+        x = images[:, [2, 1, 0]] if self.bgr else images
+        if self.changes:
+            x = x * self.factor + self.shift
+        if self.half_network:
+            x = x.half()
+        return F.normalize(self.neck(self.pooling(self.network(x).float())))
+
+
+class _ConstantGeM(nn.Module):
+    """GeM whose exponent is a number of the graph, not a weight."""
+
+    def __init__(self, p: float, eps: float):
+        super().__init__()
+        self.p, self.eps = p, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return average(x.clamp(min=self.eps).pow(self.p)).pow(1 / self.p)
+
+
+def program(encoder: Encoder, contract: Contract) -> ExportedProgram:
+    """Trace an encoder by torch.export."""
+    size = encoder.settings.height, encoder.settings.width
+    example = torch.zeros(contract.batch or 2, 3, *size)  # a batch of 1 would be taken as fixed
+    graph, shapes = Graph(encoder, contract).eval(), _shapes(contract)
+    return torch.export.export(graph, (example,), dynamic_shapes=shapes)
+
+
+def _shapes(contract: Contract) -> dict[str, dict[int, Any]] | None:
+    return None if contract.batch else {INPUT: {0: Dim("batch")}}
+
+
+def onnx_bytes(traced: ExportedProgram, contract: Contract) -> bytes:
+    """Give an encoder that was traced for a contract as an ONNX model, in one piece."""
+    with warnings.catch_warnings():
+        # The exporter's own use of what newer versions of Python and its parts call old.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        made = torch.onnx.export(
+            traced,
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=_shapes(contract),  # names the axis
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert made is not None
+    return made.model_proto.SerializeToString()

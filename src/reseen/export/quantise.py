@@ -1,0 +1,71 @@
+"""Eight bits instead of thirty-two: weights and maps of convolutions and products of matrices."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from reseen.errors import DataError, needs
+from reseen.export.contract import INPUT
+
+LEAST = 32
+"""Pictures below which the ranges of maps are a guess."""
+
+
+def quantised(model: bytes, batches: Iterator[np.ndarray]) -> bytes:
+    """Give an ONNX model in int8; GeM, the neck and the length stay float32.
+
+    Static quantisation with one scale a channel of weights and one a map, whose range is the least
+    and greatest value that occurs on the pictures.
+
+    Args:
+        model: in float32.
+        batches: what the model takes, (B, 3, H, W) float32 each.
+
+    Source: Jacob et al., Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference, CVPR 2018.
+    """
+    needs("onnxruntime", extra="export")
+    needs("onnx", extra="export")
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(quantization.CalibrationDataReader):
+        def get_next(self) -> dict[str, np.ndarray] | None:  # pyright: ignore
+            images = next(batches, None)
+            return None if images is None else {INPUT: images}
+
+    logger = logging.getLogger()
+    before = logger.level
+    logger.setLevel(logging.ERROR)  # it advises on the root logger what was done already
+    try:
+        with TemporaryDirectory() as folder:
+            plain, ready, out = (Path(folder, f"{name}.onnx") for name in ("a", "b", "c"))
+            plain.write_bytes(model)
+            quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
+            quantization.quantize_static(
+                str(ready),
+                str(out),
+                Reader(),
+                quant_format=quantization.QuantFormat.QDQ,
+                op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+                per_channel=True,
+            )
+            return out.read_bytes()
+    finally:
+        logger.setLevel(before)
+
+
+def check_calibration(count: int) -> None:
+    """Refuse to guess ranges from too few pictures.
+
+    Raises:
+        DataError: there are fewer than LEAST.
+    """
+    if count < LEAST:
+        raise DataError(
+            f"int8 needs {LEAST} pictures or more to find the range of its numbers, and "
+            f"{count} were given: --calibrate FOLDER with crops of the site."
+        )

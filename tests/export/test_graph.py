@@ -1,0 +1,54 @@
+"""The graph of a file: the encoder's vectors from what each contract gives it."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+
+from reseen.export.contract import ORDERS, SCALES, Contract
+from reseen.export.graph import Graph
+from reseen.nets.encoder import EncoderSettings, build, digest
+from reseen.nets.pooling import POOLINGS
+
+PIXELS = torch.randint(0, 256, (3, 3, 64, 32), generator=torch.Generator().manual_seed(0))
+
+
+def prepared(contract):
+    return torch.from_numpy(contract.prepare(PIXELS.numpy()))
+
+
+@pytest.mark.parametrize(("scale", "order"), [*product(SCALES, ORDERS)])
+@torch.inference_mode()
+def test_mean_and_std_are_folded_in(given_encoder, scale, order):
+    contract = Contract(scale=scale, order=order)
+    found = Graph(given_encoder, contract)(prepared(contract))
+    torch.testing.assert_close(found, given_encoder(PIXELS), atol=2e-6, rtol=0)
+
+
+@torch.inference_mode()
+def test_imagenet_pixels_go_in_as_they_are():
+    graph = Graph(build(EncoderSettings(backbone="resnet18", weights="none")), Contract())
+    assert not graph.changes  # no operation in front of the network
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@torch.inference_mode()
+def test_every_pooling_is_the_same_and_has_no_weights(given_encoder, pooling):
+    encoder = build(replace(given_encoder.settings, pooling=pooling)).eval()
+    graph = Graph(encoder, Contract())
+    torch.testing.assert_close(graph(prepared(Contract())), encoder(PIXELS), atol=2e-6, rtol=0)
+    assert not list(graph.pooling.parameters())
+
+
+@torch.inference_mode()
+def test_half_precision_is_close_and_leaves_the_encoder_alone(given_encoder):
+    before = digest(given_encoder)
+    graph = Graph(given_encoder, Contract(precision="float16"))
+    kinds = {type(m): next(m.parameters()).dtype for m in graph.modules() if list(m.parameters())}
+    assert kinds[nn.Conv2d] == torch.float16 and kinds[nn.BatchNorm1d] == torch.float32
+    found, exact = graph(prepared(Contract())), given_encoder(PIXELS)
+    assert found.dtype == torch.float32 and (found != exact).any()
+    assert ((found * exact).sum(1) > 0.999).all()
+    assert digest(given_encoder) == before
