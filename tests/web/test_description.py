@@ -25,6 +25,9 @@ def test_every_call_is_described_with_its_fields_and_an_example(client):
     assert told["POST", "/v1/embed"]["fields"][0]["required"]
     assert told["POST", "/v1/crops"]["example"].endswith("/v1/crops -F pictures=@a.jpg")
     assert told["DELETE", "/v1/people/{name}"]["example"].startswith("curl -X DELETE ")
+    assert told["POST", "/v1/search"]["answer"] == "Searched"
+    assert told["GET", "/v1/people"]["answer"] == "list of Person"
+    assert told["GET", "/v1/crops/{id}/picture"]["answer"] == "image/jpeg"
 
 
 def test_records_are_those_of_the_gallery(client):

@@ -126,7 +126,7 @@ def test_a_crop_is_searched_for_and_shown_by_camera(page, gallery, ids, verdicts
     found = page(f"/?crop={ids[0]}&top=24")
     badges = [attrs["class"] for tag, attrs in found.tags if "badge" in attrs.get("class", "")]
     assert (badges.count("badge same"), badges.count("badge maybe")) == (4, 8)
-    assert "12 crops below the cut-offs: probably other people" in found.text
+    assert "12 crops below the cut-offs: too little alike to say anything" in found.text
     assert "Nobody with a name is similar enough. 4 crops are likely the same person and 8" in (
         found.text
     )

@@ -12,7 +12,7 @@ FILE = "audit.jsonl"
 
 
 class Audit:
-    """Appends a line for everything that somebody looked at or decided.
+    """Appends a line for every search, every look at people, and every decision.
 
     Vectors and pictures are not written. A request whose line cannot be written fails.
 

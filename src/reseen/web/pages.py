@@ -223,7 +223,7 @@ def search_page(
         **what,
         groups=groups,
         rest=rest,
-        rest_label=f"{counted(len(rest), 'crop')} below the cut-offs: probably other people",
+        rest_label=f"{counted(len(rest), 'crop')} below the cut-offs: too little alike to say anything",
         lanes=shown.timeline(bars, len(likely) - len(bars)),
         people=site.gallery.people(),
         cutoffs_said=(
