@@ -26,6 +26,7 @@ app = App(
     help_epilogue=examples(""),
     default_parameter=NOTHING,
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says what is kept
 )
 app.register_install_completion_command(
     help="Install completion of commands and options for your shell, and load it at its start.",
