@@ -54,7 +54,8 @@ def browsed(start: str, width: int = 1600, *, dark: bool = False, scripts: bool 
         page.goto(start)
         yield page
         chromium.close()
-    elsewhere = [word for word in said if not word.startswith((start, "blob:"))]
+    here = "/".join(start.split("/")[:3])
+    elsewhere = [word for word in said if not word.startswith((f"{here}/", "blob:"))]
     assert not elsewhere, elsewhere
 
 
@@ -111,18 +112,11 @@ def test_a_crop_is_dropped_filtered_and_reviewed(gallery, ids):
         page.locator(".cards a").first.click()
         page.get_by_role("heading", name="Where else").wait_for()
         page.get_by_text("Ticked: 0").wait_for()  # htmx has settled
-        shown = page.locator(".card").count()
+        assert page.get_by_role("region", name="Camera 1").count() == 1
         page.locator("select[name=camera]").select_option("2")  # without any button
         page.wait_for_url("**camera=2**")
-        assert 0 < page.locator(".card").count() < shown
-        cameras = {
-            gallery.crop(id).camera
-            for id in page.locator("[name=crop]").evaluate_all(
-                "boxes => boxes.map(box => box.value)"
-            )
-            if id
-        }
-        assert "2" in cameras and len(cameras - {"2"}) <= 1  # the hidden query is of its own
+        page.get_by_role("region", name="Camera 1").wait_for(state="detached")
+        assert page.get_by_role("region", name="Camera 2").locator(".card").count() > 0
         page.evaluate(  # as when a file is dragged from a folder
             """bytes => {
                 const put = new DataTransfer();

@@ -223,7 +223,8 @@ def search_page(
         **what,
         groups=groups,
         rest=rest,
-        rest_label=f"{counted(len(rest), 'crop')} below the cut-offs: too little alike to say anything",
+        rest_label=f"{counted(len(rest), 'crop')} below the cut-offs: too little alike to say "
+        "anything",
         lanes=shown.timeline(bars, len(likely) - len(bars)),
         people=site.gallery.people(),
         cutoffs_said=(
