@@ -13,6 +13,7 @@ from reseen.engine.device import Device
 from reseen.errors import CheckpointError, SettingsError
 from reseen.kernels.centring import CameraStatistics
 from reseen.nets import encoder as encoders
+from reseen.nets.backbones import TINY_WEIGHTS
 from reseen.nets.encoder import EncoderSettings, build, digest
 from reseen.nets.pretrained import digest_of
 from reseen.training import load
@@ -157,3 +158,12 @@ def test_others_can_read_the_weights(encoder, original, tmp_path):
     moments = found.pop("camera_statistics")
     assert (moments.numpy() == encoder.camera_statistics.moments).all()
     assert all(torch.equal(value, found[name]) for name, value in encoder.state_dict().items())
+
+
+def test_the_card_of_the_shipped_encoder_says_what_it_is():
+    card, encoder = TINY_WEIGHTS.with_suffix(".md").read_text(), load("reseen-tiny")
+    millions = sum(weight.numel() for weight in encoder.parameters()) / 1e6
+    assert f"{encoder.settings.height} x {encoder.settings.width} pixels" in card
+    assert f"{encoder.dimensions} numbers" in card and f"{millions:.1f} million" in card
+    assert f"{TINY_WEIGHTS.stat().st_size / 1e6:.1f} MB" in card
+    assert "people who do not exist" in card and "What it cannot do" in card

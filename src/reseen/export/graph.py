@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -72,12 +73,16 @@ def program(encoder: Encoder, contract: Contract) -> ExportedProgram:
     """Trace an encoder by torch.export."""
     size = encoder.settings.height, encoder.settings.width
     example = torch.zeros(contract.batch or 2, 3, *size)  # a batch of 1 would be taken as fixed
-    shapes = None if contract.batch else {"images": {0: Dim("batch")}}
-    return torch.export.export(Graph(encoder, contract).eval(), (example,), dynamic_shapes=shapes)
+    graph, shapes = Graph(encoder, contract).eval(), _shapes(contract)
+    return torch.export.export(graph, (example,), dynamic_shapes=shapes)
 
 
-def onnx_bytes(traced: ExportedProgram) -> bytes:
-    """Give a traced encoder as an ONNX model, in one piece."""
+def _shapes(contract: Contract) -> dict[str, dict[int, Any]] | None:
+    return None if contract.batch else {INPUT: {0: Dim("batch")}}
+
+
+def onnx_bytes(traced: ExportedProgram, contract: Contract) -> bytes:
+    """Give an encoder that was traced for a contract as an ONNX model, in one piece."""
     with warnings.catch_warnings():
         # The exporter's own use of what newer versions of Python and its parts call old.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -87,6 +92,7 @@ def onnx_bytes(traced: ExportedProgram) -> bytes:
             dynamo=True,
             input_names=[INPUT],
             output_names=[OUTPUT],
+            dynamic_shapes=_shapes(contract),  # names the axis
             opset_version=OPSET,
             verbose=False,
         )

@@ -94,7 +94,7 @@ def export(
     # OpenVINO halves weights itself: its half is the float32 graph with smaller numbers.
     halved = suffix == ".xml" and contract.precision == "float16"
     traced = program(encoder, replace(contract, precision="float32") if halved else contract)
-    model = b"" if suffix == ".pt2" else onnx_bytes(traced)
+    model = b"" if suffix == ".pt2" else onnx_bytes(traced, contract)
     if contract.precision == "int8":
         screen.say(f"calibrating int8 on {min(len(calibrate), CALIBRATED)} pictures")
         model = quantised(model, batches)

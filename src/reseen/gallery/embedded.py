@@ -144,6 +144,8 @@ class Embedded(Tables):
     ) -> list[list[tuple[Crop, float]]]:
         index = self._refreshed()
         rows = np.flatnonzero(self._fits(index, where))
+        if not len(rows):
+            return [[] for _ in queries]
         seqs, cameras = index.seqs[rows], index.cameras[rows]
         all_rows = len(rows) == len(index.seqs)
         # A product with all rows is quicker than a copy of most of them.

@@ -17,6 +17,7 @@ from reseen.gallery.folder import (
     ENCODER,
     NEXT,
     begin,
+    check_store,
     digest_in,
     make_store,
     open_store,
@@ -111,6 +112,7 @@ class Gallery:
 
         folder = Path(folder)
         refuse_used(folder)
+        check_store(store)
         embedder = _new_embedder(run, centring, device)
         begin(folder)
         save_pretrained(embedder.encoder, folder / ENCODER)
