@@ -753,7 +753,11 @@ class Gallery:
             self.store.set_value("overlapping", "yes" if value else None)
 
     def calibrate(
-        self, *, false_match_rate: float | None = None, confidence: float = 0.95
+        self,
+        *,
+        false_match_rate: float | None = None,
+        confidence: float = 0.95,
+        floor: bool = True,
     ) -> Cutoffs:
         """Find the cut-offs of this gallery, and keep them; arguments as in `cutoffs.calibrate`.
 
@@ -768,6 +772,7 @@ class Gallery:
             *self._known(),
             false_match_rate=cutoffs.RATE if false_match_rate is None else false_match_rate,
             confidence=confidence,
+            floor=floor,
             overlapping=self.overlapping,
         )
         with self.store.changing():
