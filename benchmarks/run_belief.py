@@ -69,7 +69,7 @@ def measure(command: str, about: dict, rows, who, cameras) -> None:
                 cutoffs(rows, who, cameras, everybody if every else proof, rate, named, draw)
                 for draw in draws
             ]
-            means = {key: f"{np.nanmean([f[key] for f in figures]):.3g}" for key in figures[0]}
+            means = {key: mean([f[key] for f in figures]) for key in figures[0]}
             print(about, rate, named, means, flush=True)
             said = dict(people="everybody" if every else "half", named=0 if every else named)
             record("belief", command, **about, **said, draws=len(draws), asked=rate, **means)
@@ -99,6 +99,12 @@ def cutoffs(rows, who, cameras, people, rate, named, draw) -> dict[str, float]:
             kept = shares["across"] <= promised if some.any() else np.nan
             figures[f"{place}_{name}_kept"] = float(kept)
     return figures
+
+
+def mean(values: list[float]) -> str:
+    """Write the mean of what is known, or nothing."""
+    found = [value for value in values if not np.isnan(value)]
+    return f"{np.mean(found):.3g}" if found else ""
 
 
 def known(who, cameras, names) -> Facts:

@@ -20,9 +20,7 @@ from tests.gallery.people import invented
 def filled(empty):
     """A gallery of twelve easy people by three cameras; their features are invented."""
     rows, who, cameras = invented(people=12, crops=5, spread=0.2, dimensions=512)
-    crops = [
-        Crop(f"{i:032x}", f"cam{c}", 10.0 * i, added=float(i)) for i, c in enumerate(cameras)
-    ]
+    crops = [Crop(f"{i:032x}", f"cam{c}", 10.0 * i, added=float(i)) for i, c in enumerate(cameras)]
     with empty.store.changing():
         empty.store.add(crops, rows, [b"picture"] * len(crops))
     ids = {person: [f"{i:032x}" for i in np.flatnonzero(who == person)] for person in range(12)}
@@ -88,7 +86,7 @@ def test_cameras_that_see_the_same_places_say_nothing_about_one_time(empty):
 
 
 def test_evidence_is_there_to_be_drawn(filled):
-    gallery, _, crops, ids = filled
+    gallery, *_, ids = filled
     assert set(gallery.evidence().kinds) == {"any two crops"}
     gallery.name(ids[0], "Ann")
     gallery.name(ids[1], "Ben")

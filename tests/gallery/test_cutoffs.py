@@ -67,7 +67,7 @@ def test_pairs_that_cannot_be_one_are_evidence_where_their_tracklets_are_known()
 
 
 def test_what_is_known_to_be_one_person_is_not_drawn_as_anybody():
-    rows, who, cameras = invented(people=5, crops=6)
+    rows, who, _ = invented(people=5, crops=6)
     n = len(rows)
     assert len(gather_evidence(rows, facts(n)).anybody) == n * (n - 1) / 2
     expected = n * (n - 1) / 2 - 5 * 15
@@ -126,6 +126,9 @@ def test_same_is_never_below_the_floor_and_says_who_raised_it():
     assert cutoffs.same == pytest.approx(cutoffs.floor + MARGIN)
     assert "P0 and P1" in cutoffs.source or "P1 and P0" in cutoffs.source
     assert cutoffs.maybe < cutoffs.floor  # that one is about a rate
+    given = facts(len(rows), cameras, names=names, people=people)
+    free = calibrate(rows, given, false_match_rate=0.01, floor=False)
+    assert free.floor == cutoffs.floor > free.same and "raised" not in free.source
     stranger = facts(
         len(rows), cameras, names=names[:1], people=np.where(who == 0, 0, -1), ignored=who == 1
     )
@@ -153,8 +156,7 @@ def test_an_encoder_that_makes_all_crops_alike_matches_nobody():
 def test_the_bootstrap_is_a_plain_loop():
     rng = np.random.default_rng(0)
     similar = np.sort(rng.random(400))[::-1]
-    place = np.sort(rng.integers(12, size=(400, 2)), axis=1)
-    place = np.where(place[:, :1] == place[:, 1:], place + [0, 1], place) % 12
+    place = np.sort([rng.choice(12, 2, replace=False) for _ in range(400)], axis=1)
     draws, cuts = np.random.default_rng(0), []
     people = int(place.max()) + 1
     for _ in range(200):

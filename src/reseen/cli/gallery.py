@@ -84,6 +84,7 @@ def calibrate(
     *,
     false_match_rate: float | None = None,
     confidence: float = 0.95,
+    floor: bool = True,
     overlapping: bool | None = None,
     out: Out | None = None,
     quiet: Quiet = False,
@@ -102,6 +103,9 @@ def calibrate(
         Share of pairs of different people that may be called the same; by default 1 in 10,000.
     confidence
         How sure it must be that no more are, 0 to 1.
+    floor
+        Keep the cut-off above the closest two people who have names, and above the highest
+        stranger to one; very careful where many people have names.
     overlapping
         Cameras see the same places, so that one time at two cameras may be one person; kept for
         later. --overlapping=false takes it back.
@@ -120,7 +124,9 @@ def calibrate(
     with Gallery.open(gallery) as opened:
         if overlapping is not None:
             opened.overlapping = overlapping
-        found = opened.calibrate(false_match_rate=false_match_rate, confidence=confidence)
+        found = opened.calibrate(
+            false_match_rate=false_match_rate, confidence=confidence, floor=floor
+        )
         if out is not None:
             kinds, title = opened.evidence().kinds, f"Cut-offs of {gallery.name}"
             write_calibration(out, kinds, found.same, found.maybe, explain(found), title=title)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import gammaincinv
 
 from reseen.errors import DataError, SettingsError, counted
-from reseen.gallery.facts import TOLERANCE, Facts, cannot_be_one
+from reseen.gallery.facts import Facts, cannot_be_one
 from reseen.gallery.records import Cutoffs, Verdict
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
 from reseen.metrics.operating import (
@@ -94,7 +94,6 @@ def gather_evidence(
     facts: Facts,
     *,
     pairs: int = PAIRS,
-    tolerance: float = TOLERANCE,
     overlapping: bool = False,
 ) -> Evidence:
     """Draw the pairs that cut-offs come from, always the same ones.
@@ -103,7 +102,7 @@ def gather_evidence(
         features: (N, D) unit rows.
         facts: of the N crops.
         pairs: of each kind.
-        tolerance, overlapping: as in `cannot_be_one`.
+        overlapping: as in `cannot_be_one`.
 
     Raises:
         DataError: rows are unusable (see `check_rows`).
@@ -128,7 +127,7 @@ def gather_evidence(
     else:
         same, same_groups = 1 - known.same, known.same_groups
         different, different_groups = 1 - known.different, known.different_groups
-    apart = cannot_be_one(facts, tolerance=tolerance, overlapping=overlapping)
+    apart = cannot_be_one(facts, overlapping=overlapping)
     if len(apart) > pairs:
         apart = apart[np.sort(rng.choice(len(apart), pairs, replace=False))]
     groups = facts.tracklets[apart]
@@ -176,7 +175,6 @@ def leave_one_out(
     features: np.ndarray,
     facts: Facts,
     *,
-    tolerance: float = TOLERANCE,
     overlapping: bool = False,
 ) -> LeaveOneOut:
     """Search for each crop of a named person among all others.
@@ -184,7 +182,7 @@ def leave_one_out(
     Args:
         features: (N, D) unit rows.
         facts: of the N crops.
-        tolerance, overlapping: as in `cannot_be_one`.
+        overlapping: as in `cannot_be_one`.
 
     Raises:
         DataError: rows are unusable (see `check_rows`).
@@ -207,7 +205,7 @@ def leave_one_out(
         other[part] = np.where(people[pool] < 0, similar, -np.inf).max(1)
         others = np.where(~alike & (people[pool] >= 0), similar, -np.inf)
         by[part], best[part] = pool[others.argmax(1)], others.max(1)
-    pairs = cannot_be_one(facts, tolerance=tolerance, overlapping=overlapping)
+    pairs = cannot_be_one(facts, overlapping=overlapping)
     pairs = pairs[(people[pairs] >= 0).any(1)]
     apart = _similarities(rows, pairs)
     place = np.full(len(rows), -1)
@@ -233,7 +231,7 @@ def calibrate(
     *,
     false_match_rate: float = RATE,
     confidence: float = 0.95,
-    tolerance: float = TOLERANCE,
+    floor: bool = True,
     overlapping: bool = False,
 ) -> Cutoffs:
     """Find the cut-offs of a gallery.
@@ -245,7 +243,9 @@ def calibrate(
             0 and below 1; TIMES as many may be called maybe the same. This is of pairs: a search
             compares one picture with all N crops, and so meets N times as many strangers.
         confidence: that no more do, above 0 and below 1.
-        tolerance, overlapping: as in `cannot_be_one`.
+        floor: keep `same` above every wrong pair of a named person that was seen. The more people
+            have names, the more careful that is.
+        overlapping: as in `cannot_be_one`.
 
     Returns:
         `Cutoffs` whose `source` says what they come from and what is promised. Where there are too
@@ -269,9 +269,8 @@ def calibrate(
         )
     if len(features) == 0:
         return Cutoffs(*PLAIN_GUESS, f"Only a guess: there are no crops. {TO_CALIBRATE}")
-    where = dict(tolerance=tolerance, overlapping=overlapping)
-    found = gather_evidence(features, facts, **where)
-    searched = leave_one_out(features, facts, **where)
+    found = gather_evidence(features, facts, overlapping=overlapping)
+    searched = leave_one_out(features, facts, overlapping=overlapping)
     count = int((~facts.ignored).sum())
     numbers: dict[str, float] = {"crops": count, "confidence": confidence}
     if told := _best(found, false_match_rate, confidence, len(facts.names)):
@@ -285,36 +284,35 @@ def calibrate(
         )
     else:
         same, maybe, source = _guess(found.anybody, false_match_rate, confidence)
-    floor = searched.floor
-    if floor is not None:
+    if searched.floor is not None:
         names = len(np.unique(facts.people[facts.people >= 0]))
         numbers |= {"people": names}
         for name in ("closest", "other"):
             if (value := getattr(searched, name)) is not None:
                 numbers[{"closest": "closest_people", "other": "highest_stranger"}[name]] = value
-        if same <= floor:
-            same = floor + MARGIN
+        if floor and same <= searched.floor:
+            same = searched.floor + MARGIN
             source += f" `same` is raised to {same:.3f}, just above {_reached(searched, names)}."
     numbers |= _measured(found, searched, same, maybe, confidence)
-    return Cutoffs(float(same), float(min(maybe, same)), source, floor, numbers)
+    return Cutoffs(float(same), float(min(maybe, same)), source, searched.floor, numbers)
 
 
 def _best(
     found: Evidence, rate: float, confidence: float, names: int
 ) -> tuple[float, float, float, int, str] | None:
     """Give same, maybe, the rate that is promised, the number of pairs, and a sentence."""
-    kinds = [
+    kinds: list[tuple[np.ndarray, np.ndarray | None, str]] = [
         (found.anybody, None, ACROSS if found.across else ANY),
         (found.different, found.different_groups, f"of {names} named people by two cameras"),
         (found.impossible, found.impossible_groups, "that cannot be one person"),
     ]
     kinds = [(s, g, what) for s, g, what in kinds if len(s) and (g is None or len(g))]
     each = 1 - (1 - confidence) / max(1, len(kinds))  # the best of several holds by `confidence`
-    bounds = [(_bound(s, g, rate, each), s, g, what) for s, g, what in kinds]
-    bounds = [bound for bound in bounds if bound[0]]
-    if not bounds:
+    bounds = ((_bound(s, g, rate, each), s, g, what) for s, g, what in kinds)
+    usable = [(bound, s, g, what) for bound, s, g, what in bounds if bound]
+    if not usable:
         return None
-    (told, same), similarities, groups, what = min(bounds, key=lambda bound: bound[0])
+    (told, same), similarities, groups, what = min(usable, key=lambda found: found[0])
     _, maybe = _bound(similarities, groups, _maybe_rate(told), each) or (told, same)
     asked = f" ({_one_in(rate)} was asked for, which takes more pairs)" if told > rate else ""
     source = (
@@ -336,7 +334,7 @@ def _bound(
         rate: that is wanted.
         confidence: of the promise.
     """
-    least = 1
+    least, order, place = 1, np.empty(0, np.int64), np.empty((0, 2), np.int64)
     if groups is not None:
         people, place = np.unique(groups, return_inverse=True)
         place = np.sort(place.reshape(-1, 2), axis=1)

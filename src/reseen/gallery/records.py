@@ -122,7 +122,8 @@ class Cutoffs:
     source: str
     """Where they come from, in a sentence: numbers of pairs, interval."""
     floor: float | None = None
-    """The similarity that wrong pairs reach: `same` is never below it."""
+    """The highest similarity of a wrong pair of a named person, which `same` is above unless it was
+    calibrated without a floor."""
     numbers: dict[str, float] = field(default_factory=dict)
     """Other numbers that were measured."""
 

@@ -9,7 +9,7 @@ from scipy.spatial.distance import squareform
 from reseen.cluster.density import MANY, DensitySettings
 from reseen.cluster.numbering import by_appearance
 from reseen.cluster.survey import survey
-from reseen.gallery.facts import TOLERANCE, Facts, cannot_be_one, facts_of
+from reseen.gallery.facts import Facts, cannot_be_one, facts_of
 from reseen.gallery.records import Crop, Cutoffs, Proposal
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
 from reseen.records import NOISE
@@ -51,7 +51,6 @@ def group_unknown(
     facts: Facts,
     *,
     settings: DensitySettings | None = None,
-    tolerance: float = TOLERANCE,
     overlapping: bool = False,
 ) -> np.ndarray:
     """Group crops without a name by who they may show.
@@ -65,7 +64,7 @@ def group_unknown(
         features: (N, D) unit rows, oldest crop first, for that is how groups are numbered.
         facts: of the N crops.
         settings: how crops are grouped; by default `settings_for` them.
-        tolerance, overlapping: as in `cannot_be_one`.
+        overlapping: as in `cannot_be_one`.
 
     Returns:
         (N,) int64 groups, in the order of their first crops; NOISE for crops in none, for a crop
@@ -85,7 +84,7 @@ def group_unknown(
         own = groups[crops][groups[crops] != NOISE]
         groups[crops] = np.bincount(own).argmax() if len(own) else groups.max() + 1
     free = ~facts.ignored & (facts.people < 0)
-    apart = cannot_be_one(facts, tolerance=tolerance, overlapping=overlapping)
+    apart = cannot_be_one(facts, overlapping=overlapping)
     apart = apart[free[apart].all(1) & (groups[apart[:, 0]] == groups[apart[:, 1]])]
     apart = apart[groups[apart[:, 0]] != NOISE]
     alone = facts.tracklets.max(initial=-1) + 1 + np.arange(len(groups))
@@ -133,7 +132,6 @@ def propose(
     denials: Iterable[tuple[str, str]] = (),
     *,
     min_crops: int = 2,
-    tolerance: float = TOLERANCE,
     overlapping: bool = False,
 ) -> list[Proposal]:
     """Propose unknown people; nothing gets a name by it.
@@ -144,7 +142,7 @@ def propose(
         cutoffs: from which similarity on a proposal is said to look like a named person.
         denials: pairs of the id of a crop and a name that it is not.
         min_crops: of a proposal.
-        tolerance, overlapping: as in `cannot_be_one`.
+        overlapping: as in `cannot_be_one`.
 
     Returns:
         Proposals, numbered from 1 in the order in which their first crops were added; numbers of
@@ -159,9 +157,8 @@ def propose(
     order = sorted(range(len(crops)), key=lambda i: (crops[i].added, crops[i].id))
     features, crops = features[order], [crops[i] for i in order]
     facts = facts_of(crops, denials)
-    where = dict(tolerance=tolerance, overlapping=overlapping)
-    groups = group_unknown(features, facts, **where)
-    likeness = alike(features, facts, groups, cannot_be_one(facts, **where))
+    groups = group_unknown(features, facts, overlapping=overlapping)
+    likeness = alike(features, facts, groups, cannot_be_one(facts, overlapping=overlapping))
     found = []
     for group in np.unique(groups[groups != NOISE]).tolist():
         own = [crops[i] for i in np.flatnonzero(groups == group)]
