@@ -44,6 +44,7 @@ BATCH, REPEATS = 32, 5
 EXACT = Device(name="cpu", precision="float32")
 
 
+@torch.inference_mode()
 def seconds(call) -> float:
     call()
     taken = []
@@ -56,12 +57,11 @@ def seconds(call) -> float:
 
 def encoder_of(name: str):
     if is_shipped(name) or Path(name).exists():
-        return load(name, device=EXACT)
+        return load(name, device=EXACT).eval()
     torch.manual_seed(0)
     return EXACT.place(build(EncoderSettings(backbone=name, weights="none"))).eval()
 
 
-@torch.inference_mode()
 def main(name: str = "reseen-tiny", crops: str = "") -> None:
     encoder = encoder_of(name)
     size = encoder.settings.height, encoder.settings.width

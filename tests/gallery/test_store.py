@@ -234,6 +234,9 @@ def test_passwords_are_never_told(tmp_path):
     with pytest.raises(StoreError, match="cannot be used") as raised:
         make_store(tmp_path, "postgresql://me:secret@127.0.0.1:1/db", 8)
     assert "secret" not in str(raised.value) and raised.value.__cause__ is None
+    assert without_password("postgresql://h/db?password=secret&host=/tmp/x") == (
+        "postgresql://h/db?host=/tmp/x"
+    )
     with pytest.raises(SettingsError, match=r"Use postgresql://"):
         make_store(tmp_path, "mysql://me:secret@127.0.0.1:1/db", 8)
 

@@ -11,9 +11,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from reseen.errors import SettingsError, StoreError, needs
+from reseen.errors import StoreError
 from reseen.gallery.embedded import FILE, Embedded
-from reseen.gallery.server import PREFIXES, Server, without_password
+from reseen.gallery.server import Server, without_password
 from reseen.gallery.store import Store
 
 FORMAT = 1
@@ -94,23 +94,6 @@ def digest_in(folder: Path) -> str | None:
         return None
 
 
-def check_store(store: str | None) -> None:
-    """Refuse a store that there is not.
-
-    Raises:
-        SettingsError: it is none of ours, or what it needs is not installed.
-    """
-    if store is None:
-        return
-    if not store.startswith(PREFIXES):
-        raise SettingsError(
-            f"store is {without_password(store)!r}. Use postgresql://USER@HOST/DATABASE, or leave "
-            "it out: the gallery then keeps everything in its folder."
-        )
-    for module in ("psycopg", "pgvector"):
-        needs(module, "postgres")
-
-
 def make_store(folder: Path, store: str | None, dimensions: int) -> tuple[Store, dict[str, Any]]:
     """Make the store of a new gallery.
 
@@ -123,10 +106,9 @@ def make_store(folder: Path, store: str | None, dimensions: int) -> tuple[Store,
         The store, and the facts by which it is found again.
 
     Raises:
-        SettingsError: as `check_store`.
+        SettingsError: as `server.check_store`.
         StoreError: it cannot be made.
     """
-    check_store(store)
     if store is None:
         return Embedded(folder, new=True), {"format": FORMAT, "store": EMBEDDED}
     made = Server(store, dimensions=dimensions)

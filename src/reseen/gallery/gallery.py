@@ -17,7 +17,6 @@ from reseen.gallery.folder import (
     ENCODER,
     NEXT,
     begin,
-    check_store,
     digest_in,
     make_store,
     open_store,
@@ -37,6 +36,7 @@ from reseen.gallery.records import (
     id_of,
 )
 from reseen.gallery.rules import check_name, impossible, some, stays, unknown_word
+from reseen.gallery.server import check_store
 from reseen.gallery.store import Filter, State, Store
 
 if TYPE_CHECKING:  # torch is loaded when the first picture is embedded
@@ -863,7 +863,8 @@ class Gallery:
             for crop, similarity in found:
                 if similarity >= cutoffs.maybe and similarity > scores.get(crop.id, -1):
                     crops[crop.id], scores[crop.id] = crop, similarity
-        denied = {id for id, name in self.store.denials(crops) if name == who}
+        name = who if isinstance(who, str) else None
+        denied = {id for id, of in self.store.denials(crops) if of == name}
         kept = [crop for crop in crops.values() if crop.id not in denied]
         return [
             Sighting(

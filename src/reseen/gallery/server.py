@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
 import numpy as np
 
-from reseen.errors import StoreError, needs
+from reseen.errors import SettingsError, StoreError, needs
 from reseen.gallery.records import Crop
 from reseen.gallery.sql import COLUMNS, SCHEMA, Tables, conditions, crop_of
 from reseen.gallery.store import EVERYTHING, Filter
@@ -20,6 +20,23 @@ INDEXED, HALF = 2000, 4000
 """Numbers of a vector up to which an index takes it in single and in half precision."""
 _EFFORT = 200
 """Candidates that a search in the index follows (hnsw.ef_search)."""
+
+
+def check_store(store: str | None) -> None:
+    """Refuse the address of a store that there is not; None is the embedded one.
+
+    Raises:
+        SettingsError: it is no server of ours, or what it needs is not installed.
+    """
+    if store is None:
+        return
+    if not store.startswith(PREFIXES):
+        raise SettingsError(
+            f"store is {without_password(store)!r}. Use postgresql://USER@HOST/DATABASE, or leave "
+            "it out: the gallery then keeps everything in its folder."
+        )
+    for module in ("psycopg", "pgvector"):
+        needs(module, "postgres")
 
 
 class Server(Tables):
@@ -43,8 +60,7 @@ class Server(Tables):
     """
 
     def __init__(self, url: str, schema: str | None = None, *, dimensions: int = 0):
-        for module in ("psycopg", "pgvector"):
-            needs(module, "postgres")
+        check_store(url)
         super().__init__()
         self._url = url
         self.schema = schema or f"reseen_{uuid4().hex[:12]}"
@@ -108,7 +124,7 @@ class Server(Tables):
             yield
         except psycopg.Error as error:
             why = " ".join(str(error).split()) or type(error).__name__
-            if password := urlsplit(self._url).password:
+            for password in passwords(self._url):
                 why = why.replace(password, "...")
             raise StoreError(
                 f"The store {without_password(self._url)} cannot be used: {why}. Check that the "
@@ -221,5 +237,13 @@ def without_password(url: str) -> str:
     """Give a URL that may be printed and kept."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    user = parts.username or ""
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host))
+    netloc = f"{parts.username}@{host}" if parts.username else host
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if name != "password"]
+    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(kept, safe="/")))
+
+
+def passwords(url: str) -> list[str]:
+    """Give the words of a URL that must not be printed."""
+    parts = urlsplit(url)
+    found = [value for name, value in parse_qsl(parts.query) if name == "password"]
+    return [word for word in (*found, parts.password) if word]
