@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -146,3 +147,17 @@ def test_a_log_that_cannot_be_written_stops_the_search(client, gallery, ids):
 def test_the_log_can_be_switched_off(serve, gallery, ids):
     serve(audit=False).post("/v1/search", data={"crop": ids[0]})
     assert not (gallery.folder / "audit.jsonl").exists()
+
+
+def test_many_ask_and_change_at_one_time(client, gallery, ids):
+    def ask(place: int) -> int:
+        if place % 4 == 0:
+            return client.post("/v1/crops", files=sent(photo(100 + place))).status_code
+        if place % 4 == 1:
+            form = {"crops": ids[place]}
+            return client.post(f"/v1/people/P{place}/crops", data=form).status_code
+        return client.post("/v1/search", files=sent(photo(place))).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(24))) == {200}
+    assert gallery.store.count() == 78 and len(gallery.people()) == 6
