@@ -68,7 +68,8 @@ def says(page, words: str) -> None:
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["htmx", "no scripts"])
-def test_add_search_name_undo_and_forget(gallery, scripts):
+def test_add_search_name_undo_and_forget(gallery, verdicts, scripts):
+    verdicts(0.5, -1.0)
     with served(gallery) as start, browsed(start, scripts=scripts) as page:
         page.get_by_role("link", name="Add pictures").click()
         page.locator("#pictures").set_input_files([file("a.png", 1), file("b.png", 2)])
@@ -107,7 +108,8 @@ def test_add_search_name_undo_and_forget(gallery, scripts):
         assert gallery.people() == [] and gallery.store.count() == 74
 
 
-def test_a_crop_is_dropped_filtered_and_reviewed(gallery, ids):
+def test_a_crop_is_dropped_filtered_and_reviewed(gallery, verdicts):
+    verdicts(0.5, -1.0)
     with served(gallery) as start, browsed(start) as page:
         page.locator(".cards a").first.click()
         page.get_by_role("heading", name="Where else").wait_for()
@@ -116,6 +118,7 @@ def test_a_crop_is_dropped_filtered_and_reviewed(gallery, ids):
         page.locator("select[name=camera]").select_option("2")  # without any button
         page.wait_for_url("**camera=2**")
         page.get_by_role("region", name="Camera 1").wait_for(state="detached")
+        page.get_by_text("at 1 camera.").wait_for()
         assert page.get_by_role("region", name="Camera 2").locator(".card").count() > 0
         page.evaluate(  # as when a file is dragged from a folder
             """bytes => {

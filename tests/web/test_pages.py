@@ -1,4 +1,3 @@
-import json
 import re
 from html.parser import HTMLParser
 
@@ -54,17 +53,6 @@ def do(client):
         return Page(answer.text)
 
     return post
-
-
-@pytest.fixture
-def verdicts(gallery):
-    """Set cut-offs."""
-
-    def set_to(same, maybe):
-        told = dict(same=same, maybe=maybe, source="Measured on 7 pairs.", floor=None, numbers={})
-        gallery.store.set_value("cutoffs", json.dumps(told))
-
-    return set_to
 
 
 PATHS = ("/", "/people", "/add", "/cutoffs", "/api", "/login", "/person?name=Anna", "/?crop=ID")
