@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reseen.errors import StoreError
-from reseen.gallery.cutoffs import calibrate
+from reseen.gallery.cutoffs import calibrate, guess_cutoffs
 from reseen.gallery.facts import facts_of
 from reseen.gallery.gallery import Gallery
 from reseen.gallery.records import Crop, Cutoffs
@@ -29,7 +29,9 @@ def filled(empty):
 
 def test_calibrated_cutoffs_are_kept_and_said(filled):
     gallery, rows, crops, _ = filled
-    assert "never calibrated" in gallery.cutoffs.source
+    guess = gallery.cutoffs
+    assert "Only a guess" in guess.source and "never calibrated" in guess.source
+    assert guess == guess_cutoffs(rows) and guess.numbers == {}
     found = gallery.calibrate(false_match_rate=0.01)
     assert found == calibrate(rows, facts_of(crops), false_match_rate=0.01) == gallery.cutoffs
     assert gallery.info()["cutoffs"] == asdict(found)

@@ -11,6 +11,7 @@ from reseen.gallery.cutoffs import (
     calibrate,
     explain,
     gather_evidence,
+    guess_cutoffs,
     leave_one_out,
     verdict,
 )
@@ -146,6 +147,18 @@ def test_too_few_pairs_promise_what_they_can_and_then_only_guess():
     for n in (0, 1, 5):
         plain = calibrate(rows[:n], facts(n))
         assert (plain.same, plain.maybe) == PLAIN_GUESS and "guess" in plain.source
+
+
+@pytest.mark.parametrize("shift", [0.0, 4.0])
+def test_a_guess_follows_how_alike_all_crops_are(shift):
+    rows, who, cameras = invented(people=60, crops=3, spread=0.7)
+    rows[:, 0] += shift / 4  # an encoder to which all crops look alike
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    guess = guess_cutoffs(rows)
+    same, maybe = true_rates(rows, who, cameras, guess)
+    assert same <= maybe < 0.005 and (guess.maybe > 0.8) == (shift > 0)
+    plain = guess_cutoffs(rows[:0])
+    assert (plain.same, plain.maybe) == PLAIN_GUESS
 
 
 def test_an_encoder_that_makes_all_crops_alike_matches_nobody():

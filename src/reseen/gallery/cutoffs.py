@@ -37,9 +37,10 @@ LEAST_HITS = 5
 """Different pairs of people among those that match, from which on their share means something."""
 WORST_RATE = 0.01
 """A rate that pairs too few to tell a better one are still worth."""
-GUESS = 5.5, 4.3
-"""Standard deviations of Fisher's z of all similarities above their mean where 1 in 10,000 and 1 in
-1,000 pairs of different people matched on Market-half (docs/when-to-believe.md)."""
+GUESS = 6.0, 4.6
+"""Standard deviations of Fisher's z above the median of any two crops (the deviation by quartiles,
+as few pairs show one person) where 1 in 10,000 and 1 in 1,000 pairs of different people matched:
+5.0 to 6.1 and 3.9 to 4.7 with two encoders on Market-half, plain and centred."""
 PLAIN_GUESS = 0.8, 0.65
 """Cut-offs of a gallery that is too small even to guess by its similarities."""
 FEW = 45
@@ -382,24 +383,43 @@ def _over_people(
     return float(np.quantile(cuts, confidence)) + 1e-9  # the barred pair itself does not match
 
 
+def guess_cutoffs(features: np.ndarray) -> Cutoffs:
+    """Guess cut-offs from a few crops, for a gallery that was never calibrated.
+
+    Args:
+        features: (N, D) unit rows; all pairs of them are looked at, so give some hundreds at most.
+    """
+    similarities = (features @ features.T)[np.triu_indices(len(features), 1)]
+    return Cutoffs(*_guessed(similarities), NEVER)
+
+
+NEVER = (
+    "Only a guess: these cut-offs were never calibrated on this gallery (reseen gallery calibrate)."
+)
+
+
+def _guessed(similarities: np.ndarray) -> tuple[float, float]:
+    """Give cut-offs as far above what any two crops reach as was right for another data set."""
+    if len(similarities) < FEW:
+        return PLAIN_GUESS
+    z = np.arctanh(np.clip(similarities, -0.999, 0.999))
+    low, middle, high = np.quantile(z, (0.25, 0.5, 0.75))
+    same, maybe = (float(np.tanh(middle + times * (high - low) / 1.349)) for times in GUESS)
+    return same, maybe
+
+
 def _guess(anybody: np.ndarray, rate: float, confidence: float) -> tuple[float, float, str]:
     needed = int(np.ceil(gammaincinv(2, confidence) / max(rate, WORST_RATE)))
     said = (
         f"Only a guess: {counted(len(anybody), 'pair')} of crops can be compared, and {needed:,} "
         "are the least to calibrate by"
     )
-    if len(anybody) < FEW:
-        return *PLAIN_GUESS, f"{said}. {TO_CALIBRATE}"
-    z = np.arctanh(np.clip(anybody, -0.999, 0.999))
-    same, maybe = (float(np.tanh(z.mean() + times * z.std())) for times in GUESS)
-    return (
-        same,
-        maybe,
-        (
-            f"{said}. They are as far above what any two crops here reach as was right for another "
-            f"site. {TO_CALIBRATE}"
-        ),
-    )
+    if len(anybody) >= FEW:
+        said += (
+            ". They are as far above what any two crops here reach as was right for another data "
+            "set"
+        )
+    return *_guessed(anybody), f"{said}. {TO_CALIBRATE}"
 
 
 def _measured(

@@ -57,9 +57,8 @@ EXEMPLARS = 100
 FOUND = 500
 """Crops that are looked at for each of them."""
 
-UNCALIBRATED = Cutoffs(
-    0.8, 0.65, "These cut-offs were never calibrated on this gallery (reseen gallery calibrate)."
-)
+GLANCED = 300
+"""Crops by which cut-offs are guessed until they are calibrated."""
 
 
 class Gallery:
@@ -738,9 +737,16 @@ class Gallery:
 
     @property
     def cutoffs(self) -> Cutoffs:
-        """From which similarity on a match is called the same person, or maybe the same."""
-        told = self.store.value("cutoffs")
-        return UNCALIBRATED if told is None else Cutoffs(**json.loads(told))
+        """From which similarity on a match is called the same person, or maybe the same.
+
+        Until they are calibrated they are a guess by a few crops, and say so.
+        """
+        if (told := self.store.value("cutoffs")) is not None:
+            return Cutoffs(**json.loads(told))
+        from reseen.gallery.cutoffs import guess_cutoffs
+
+        crops = self.store.select(limit=GLANCED)
+        return guess_cutoffs(self.store.vectors([crop.id for crop in crops])[0])
 
     @property
     def overlapping(self) -> bool:
