@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -85,6 +87,13 @@ def test_a_deleted_file_is_not_made_anew(tmp_path):
     with pytest.raises(StoreError, match="is not there"):
         Embedded(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_of_something_else_is_refused(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "gallery.sqlite")) as other:
+        other.execute("CREATE TABLE mine (x)")
+    with pytest.raises(StoreError, match="holds no gallery"):
+        Embedded(tmp_path)
 
 
 def test_the_best_are_those_of_a_sort():

@@ -272,6 +272,20 @@ def test_a_gallery_opens_again(gallery, by_person):
         assert again.search_crop(by_person[0][0], top=1)[0].rank == 1
 
 
+def test_a_creation_that_was_killed_begins_anew(small_encoder, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reseen.gallery.gallery.write_facts", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Gallery.create(tmp_path / "g", small_encoder, onnx=False, device=CPU)
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match="holds no gallery"):
+        Gallery.open(tmp_path / "g")
+    with Gallery.create(tmp_path / "g", small_encoder, onnx=False, device=CPU) as gallery:
+        assert gallery.add(picture()).new == 1
+
+
 def test_foreign_damaged_and_newer_folders_are_refused(small_encoder, made, tmp_path, gallery):
     with pytest.raises(StoreError, match="holds no gallery"):
         Gallery.open(tmp_path)

@@ -257,6 +257,14 @@ class TestServer:
             for row, some in zip(queries @ every[mask].T, found, strict=True):
                 best = [crops(200)[mask[i]].id for i in np.argsort(-row)[:5]]
                 assert [c.id for c, _ in some] == best
+        for name, value in (
+            ("hnsw.max_scan_tuples", 1),  # as where hardly any crop fits
+            ("hnsw.ef_search", 5),
+            ("enable_seqscan", "off"),
+            ("enable_sort", "off"),
+        ):
+            store._rows(f"SET {name} = {value}")
+        assert len(store.nearest(queries[:1], 60, Filter(camera="a"))[0]) == 60
         store.close()
 
     def test_long_vectors_are_kept_in_half_precision(self, server):

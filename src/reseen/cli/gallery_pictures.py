@@ -93,7 +93,8 @@ def add(
     camera
         Name of the camera of crops that say none.
     time
-        When crops were taken that do not say it: 2026-11-28T10:00, or 2h for two hours ago.
+        When crops were taken that do not say it: 2026-11-28T10:00, or 2h for two hours ago. Crops
+        of exactly one time at two cameras count as two people, so give it one camera at a time.
     format
         auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
         market_like, veri776, by_person, mars or dukevideo.
@@ -362,7 +363,9 @@ def _write_page(
             for match in matches:
                 file = Path(place) / match.crop.id
                 file.write_bytes(gallery.picture(match.crop.id))
-                seen = " ".join(filter(None, (match.crop.person, match.crop.camera)))
+                camera = match.crop.camera or ""
+                camera = f"c{camera}" if camera.isdigit() else camera
+                seen = " ".join(filter(None, (match.crop.person, camera)))
                 said = f"{seen} {match.similarity:.2f} {match.verdict}".strip()
                 cells.append(Cell(Image(file), said))
                 rows.append([query.path.as_posix(), *_told(match).values()])

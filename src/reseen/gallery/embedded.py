@@ -124,6 +124,10 @@ class Embedded(Tables):
         with self._lock, self._said():
             self._connection.executemany(words, rows)
 
+    def _insert(self, table: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
+        marks = ", ".join("?" * (columns.count(",") + 1))
+        self._many(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
+
     def _vector(self, row: np.ndarray) -> bytes:
         return row.astype("<f4").tobytes()
 

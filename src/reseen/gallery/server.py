@@ -14,12 +14,23 @@ from reseen.gallery.sql import COLUMNS, SCHEMA, Tables, conditions, crop_of
 from reseen.gallery.store import EVERYTHING, Filter
 
 PREFIXES = ("postgresql://", "postgres://")
-EXACT = 20_000
+EXACT = 5_000
 """Crops up to which all are compared, without an index."""
 INDEXED, HALF = 2000, 4000
 """Numbers of a vector up to which an index takes it in single and in half precision."""
-_EFFORT = 200
+_EFFORT = 300
 """Candidates that a search in the index follows (hnsw.ef_search)."""
+
+
+_TYPES = {
+    **dict.fromkeys(("id", "camera", "tracklet", "source", "box", "person", "given_by"), "text"),
+    **dict.fromkeys(("time", "added"), "float8"),
+    **dict.fromkeys(("frame", "changed", "seq"), "int8"),
+    "ignored": "bool",
+    "content": "bytea",
+    "vector": "vector",
+}
+"""Of columns, as COPY needs them."""
 
 
 def check_store(store: str | None) -> None:
@@ -146,6 +157,23 @@ class Server(Tables):
         with self._lock, self._said(), self._connected().cursor() as cursor:
             cursor.executemany(words.replace("?", "%s"), rows)
 
+    def _insert(self, table: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
+        types = [_TYPES[name.strip()] for name in columns.split(",")]
+        with self._lock, self._said():
+            connection = self._connected()
+            if "vector" in types:  # of this many numbers
+                ((kind,),) = self._rows(
+                    "SELECT atttypid::regtype::text FROM pg_attribute "
+                    "WHERE attrelid = ?::regclass AND attname = 'vector'",
+                    [table],
+                )
+                types[types.index("vector")] = kind
+            words = f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT BINARY)"
+            with connection.cursor() as cursor, cursor.copy(words) as copy:
+                copy.set_types(types)
+                for row in rows:
+                    copy.write_row(row)
+
     def _vector(self, row: np.ndarray) -> Any:
         if len(row) <= INDEXED:
             return row.astype(np.float32)
@@ -177,17 +205,25 @@ class Server(Tables):
         ):
             words, values = conditions(where, "camera IS DISTINCT FROM ?" if camera else "")
             values = [camera, *values] if camera else values
-            distance = f"(vector <#> ?::{kind})"
-            if self._few(words, values):  # all are compared: the sum is in no index
-                distance += " + 0"
-            rows = self._rows(
-                f"SELECT {COLUMNS}, {distance} AS far FROM vectors JOIN crops USING (seq){words} "
-                f"ORDER BY {distance} LIMIT {top + 1}",
-                [self._vector(query), *values, self._vector(query)],
-            )
+            rows: list[tuple] = []
+            if not self._few(words, values):
+                rows = self._ordered(query, kind, words, values, top + 1, "")
+            if len(rows) <= top:  # so few fit that the walk through the index ended before
+                rows = self._ordered(query, kind, words, values, top + 1, " + 0")
             near = [(crop_of(row[:-1]), -row[-1]) for row in rows if row[0] != itself]
             found.append(near[:top])
         return found
+
+    def _ordered(
+        self, query: np.ndarray, kind: str, words: str, values: list[Any], top: int, exactly: str
+    ) -> list[tuple]:
+        """Give the nearest rows; " + 0" makes the distance a sum, which is in no index."""
+        distance = f"(vector <#> ?::{kind}){exactly}"
+        return self._rows(
+            f"SELECT {COLUMNS}, {distance} AS far FROM vectors JOIN crops USING (seq){words} "
+            f"ORDER BY {distance} LIMIT {top}",
+            [self._vector(query), *values, self._vector(query)],
+        )
 
     def _few(self, words: str, values: list[Any]) -> bool:
         """Say whether so few crops are meant that comparing all is as quick as any index."""

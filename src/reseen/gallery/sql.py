@@ -48,6 +48,10 @@ class Tables(ABC):
     def _many(self, words: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement for each of several rows of values."""
 
+    @abstractmethod
+    def _insert(self, table: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows that are not there yet."""
+
     begin: tuple[str, ...]
     """Statements that begin a transaction which no other process is in."""
 
@@ -109,18 +113,13 @@ class Tables(ABC):
         place = {crop.id: i for i, crop in enumerate(crops)}
         known = self.known(place)
         new = {id: i for id, i in place.items() if id not in known}
-        marks = ", ".join("?" * 12)
-        self._many(
-            f"INSERT INTO crops ({COLUMNS}, changed) VALUES ({marks})",
-            ((*_row(crops[i]), change) for i in new.values()),
-        )
+        rows = ((*_row(crops[i]), change) for i in new.values())
+        self._insert("crops", f"{COLUMNS}, changed", rows)
         seqs = dict(self._in("SELECT id, seq FROM crops WHERE id IN", new))
-        for table, content in (
-            ("pictures", lambda i: pictures[i]),
-            ("vectors", lambda i: self._vector(vectors[i])),
-        ):
-            rows = ((seqs[id], content(i)) for id, i in new.items())
-            self._many(f"INSERT INTO {table} VALUES (?, ?)", rows)
+        pairs = ((seqs[id], pictures[i]) for id, i in new.items())
+        self._insert("pictures", "seq, content", pairs)
+        pairs = ((seqs[id], self._vector(vectors[i])) for id, i in new.items())
+        self._insert("vectors", "seq, vector", pairs)
         return list(new)
 
     def count(self) -> int:  # noqa: D102
