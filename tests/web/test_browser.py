@@ -69,7 +69,7 @@ def says(page, words: str) -> None:
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["htmx", "no scripts"])
 def test_add_search_name_undo_and_forget(gallery, verdicts, scripts):
-    verdicts(0.5, -1.0)
+    verdicts(0.5, -0.9)
     with served(gallery) as start, browsed(start, scripts=scripts) as page:
         page.get_by_role("link", name="Add pictures").click()
         page.locator("#pictures").set_input_files([file("a.png", 1), file("b.png", 2)])
@@ -109,7 +109,7 @@ def test_add_search_name_undo_and_forget(gallery, verdicts, scripts):
 
 
 def test_a_crop_is_dropped_filtered_and_reviewed(gallery, verdicts):
-    verdicts(0.5, -1.0)
+    verdicts(0.5, -0.9)
     with served(gallery) as start, browsed(start) as page:
         page.locator(".cards a").first.click()
         page.get_by_role("heading", name="Where else").wait_for()

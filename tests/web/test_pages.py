@@ -3,7 +3,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from reseen.gallery.records import Proposal
 from reseen.web.app import STATIC
+from reseen.web.pages import _proposal_said
 from tests.web.conftest import photo, sent
 
 NASTY = '<script>alert("1")<script>'
@@ -316,3 +318,10 @@ def test_blurred_faces_are_said_and_shown_blurred(serve, gallery, ids):
         place = client.post("/search", files=files, follow_redirects=False).headers["location"]
         sizes.append(len(client.get(f"/held/{place.split('=')[1]}").content))
     assert sizes[1] < sizes[0]
+
+
+def test_an_unknown_person_is_described():
+    proposal = Proposal(1, ("a", "b"), ("Gate",), 5.0, 65.0, "Anna", 0.71)
+    assert _proposal_said(proposal) == (
+        "2 crops; Gate; 0:00:05 to 0:01:05; ? maybe Anna: similarity 0.71"
+    )

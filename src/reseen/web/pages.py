@@ -386,6 +386,7 @@ def _proposal_said(proposal: Any) -> str:
         counted(len(proposal.crops), "crop") + (f", {OF_EACH} of them shown" if more > 0 else ""),
         shown.cameras_said(proposal.cameras),
         shown.span(proposal.first, proposal.last) if proposal.first is not None else "",
+        f"? maybe {proposal.like}: similarity {proposal.similarity:.2f}" if proposal.like else "",
     ]
     return "; ".join(filter(None, parts))
 
