@@ -14,7 +14,7 @@ PUBLIC = {
     "ConsLearn", "MLA", "MMT", "SpCL", "SSL", "BUC", "DAAL", "House", "AugmentSettings", "Device",
     "Encoder", "EncoderSettings", "Loading", "Dataset", "Hit", "Image", "PseudoLabels", "Ranking",
     "JUNK", "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError",
-    "SettingsError",
+    "SettingsError", "StoreError", "Gallery",
     "method", "parts", "save_pretrained", "from_pretrained", "__version__",
 }  # fmt: skip
 

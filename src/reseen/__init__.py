@@ -17,6 +17,7 @@ from reseen.errors import (
     DataError,
     ReseenError,
     SettingsError,
+    StoreError,
 )
 from reseen.records import JUNK, NOISE, Dataset, Hit, Image, PseudoLabels, Ranking
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from reseen.data.reading import read
     from reseen.engine.device import Device
     from reseen.engine.pretrained import from_pretrained, save_pretrained
+    from reseen.gallery.gallery import Gallery
     from reseen.methods.adtc import ADTC
     from reseen.methods.buc import BUC
     from reseen.methods.cluster_contrast import ClusterContrast
@@ -52,6 +54,7 @@ _ELSEWHERE = {
     "Device": "reseen.engine.device",
     "Encoder": "reseen.nets.encoder",
     "EncoderSettings": "reseen.nets.encoder",
+    "Gallery": "reseen.gallery.gallery",
     "House": "reseen.methods.house",
     "Loading": "reseen.data.loading",
     "MLA": "reseen.methods.mla",
@@ -97,6 +100,7 @@ __all__ = [
     "Device",
     "Encoder",
     "EncoderSettings",
+    "Gallery",
     "Loading",
     "Dataset",
     "Image",
@@ -110,6 +114,7 @@ __all__ = [
     "ClusteringError",
     "DataError",
     "SettingsError",
+    "StoreError",
     "__version__",
 ]
 

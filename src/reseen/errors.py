@@ -26,6 +26,10 @@ class CheckpointError(ReseenError):
     """A file of weights or a run folder cannot be read, or belongs to something else."""
 
 
+class StoreError(ReseenError):
+    """A gallery cannot be read, belongs to something else, or refuses what is asked of it."""
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """Write a number with the words it counts: 1 image, 1,200 images, 1 picture is, 2 pictures are.
 

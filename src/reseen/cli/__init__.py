@@ -26,6 +26,7 @@ app = App(
     help_epilogue=examples(""),
     default_parameter=NOTHING,
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says what is kept
 )
 app.register_install_completion_command(
     help="Install completion of commands and options for your shell, and load it at its start.",
@@ -33,7 +34,8 @@ app.register_install_completion_command(
 )
 data = App(name="data", help="Check a data set before training, or draw an invented one.")
 bench = App(name="bench", help="Measure methods.")
-for _group in (data, bench):
+gallery = App(name="gallery", help="Keep crops, search them, and say who is on them.")
+for _group in (data, bench, gallery):
     _group.help_epilogue = examples(_group.name[0])
     app.command(_group)
 
@@ -42,6 +44,7 @@ for _command, _place, _help in (
     ("evaluate", "use:evaluate", "Evaluate a run on a data set."),
     ("attention-share", "use:attention_share", "Say how much attention is on the person."),
     ("search", "search:search", "Find the crops that look like a picture."),
+    ("serve", "serve:serve", "Serve a gallery as a page and by REST."),
     ("extract", "use:extract", "Write the features of images."),
     ("export", "export:export", "Write one file that other programs load."),
     ("choose-eps", "use:choose_eps", "Say which eps suits some features."),
@@ -49,11 +52,34 @@ for _command, _place, _help in (
     ("methods", "use:methods", "List what can be trained."),
     ("data check", "data:check", "Say what is there and what will hurt."),
     ("data invent", "data:invent", "Draw people who do not exist."),
+    ("gallery create", "gallery_pictures:create", "Make an empty gallery."),
+    ("gallery add", "gallery_pictures:add", "Add crops."),
+    ("gallery search", "gallery_pictures:search", "Find the crops that look like a picture."),
+    ("gallery enrol", "gallery_pictures:enrol", "Add pictures of a person who has a name."),
+    ("gallery people", "gallery:people", "List who is known, and groups of unknown crops."),
+    ("gallery seen", "gallery_pictures:seen", "Say where and when a person was seen."),
+    ("gallery calibrate", "gallery:calibrate", "Find out when a match may be believed."),
+    ("gallery name", "gallery:name", "Say who is on crops."),
+    ("gallery unname", "gallery:unname", "Take the names of crops back."),
+    ("gallery deny", "gallery:deny", "Say that crops do not show a person."),
+    ("gallery allow", "gallery:allow", "Take that back."),
+    ("gallery ignore", "gallery:ignore", "Leave people or crops out of searches."),
+    ("gallery unignore", "gallery:unignore", "Take them in again."),
+    ("gallery merge", "gallery:merge", "Say that two names are one person."),
+    ("gallery split", "gallery:split", "Give crops of a person to somebody new."),
+    ("gallery rename", "gallery:rename", "Give a person another name."),
+    ("gallery undo", "gallery:undo", "Take back the last decision."),
+    ("gallery forget", "gallery:forget", "Delete a person for good."),
+    ("gallery expire", "gallery:expire", "Delete for good what is old."),
+    ("gallery rebuild", "gallery_pictures:rebuild", "Give a gallery another encoder."),
+    ("gallery export", "gallery:export", "Write what is known for other programs."),
+    ("gallery info", "gallery:info", "Say what a gallery is and holds."),
+    ("gallery check", "gallery:check", "Look for damage."),
     ("bench table", "bench:table", "Run a whole table of a paper."),
     ("bench sweep", "bench:sweep", "Try values of one setting."),
     ("bench all", "bench:every", "Run all methods on several data sets."),
 ):
-    _above = {"data": data, "bench": bench}.get(_command.split()[0], app)
+    _above = {"data": data, "bench": bench, "gallery": gallery}.get(_command.split()[0], app)
     _above.command(
         f"reseen.cli.{_place}",
         name=_command.split()[-1],
@@ -172,8 +198,9 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run one command.
 
     Exit codes: 0 done; 1 an error that the user can mend, said in a line, words that are not
-    understood among them; 130 stopped by Ctrl-C, 143 by SIGTERM. `data check` alone ends with 2
-    where something will hurt. Anything else keeps its traceback.
+    understood among them; 130 stopped by Ctrl-C, 143 by SIGTERM. `data check` and `gallery
+    check` alone end with 2, where something will hurt or is damaged. Anything else keeps its
+    traceback.
     """
     for stream in (sys.stdout, sys.stderr):  # names that a console's alphabet cannot show
         if isinstance(stream, TextIOWrapper):

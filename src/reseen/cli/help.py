@@ -95,6 +95,10 @@ EXAMPLES = {
         "reseen search runs/first yard/a.jpg --in crops/ -o found.html",
         "reseen search reseen-tiny wanted/ --in crops/ --top 5 --json",
     ),
+    "serve": (
+        "reseen serve yard/",
+        "reseen serve yard/ --host 0.0.0.0 --certificate site.pem --blur-faces",
+    ),
     "extract": (
         "reseen extract runs/first crops/ -o features.npz",
         "reseen extract runs/first crops/ -o features.npz --pattern '{camera}_{_}.jpg'",
@@ -120,6 +124,102 @@ EXAMPLES = {
     "data invent": (
         "reseen data invent -o town/",
         "reseen data invent -o station/ --town town-b --people 50 --seed 7",
+    ),
+    "gallery": (
+        "reseen gallery create site/ --run runs/first",
+        "reseen gallery add site/ crops/",
+    ),
+    "gallery create": (
+        "reseen gallery create site/ --run runs/first",
+        "reseen gallery create site/ --run reseen-tiny --store postgresql:///reid",
+    ),
+    "gallery add": (
+        "reseen gallery add site/ crops/",
+        "reseen gallery add site/ new/ --camera gate --time 2026-11-28T10:00",
+    ),
+    "gallery search": (
+        "reseen gallery search site/ somebody.jpg",
+        "reseen gallery search site/ a.jpg --camera gate --since 2h -o found.html",
+    ),
+    "gallery enrol": (
+        "reseen gallery enrol site/ anna/ --as Anna",
+        "reseen gallery enrol site/ a.jpg b.jpg --as 'Anna Nym'",
+    ),
+    "gallery people": (
+        "reseen gallery people site/",
+        "reseen gallery people site/ --unknown --min-crops 5 --json",
+    ),
+    "gallery seen": (
+        "reseen gallery seen site/ Anna",
+        "reseen gallery seen site/ somebody.jpg --since 2026-11-28T08:00 --json",
+    ),
+    "gallery calibrate": (
+        "reseen gallery calibrate site/",
+        "reseen gallery calibrate site/ --false-match-rate 0.001",
+    ),
+    "gallery name": (
+        "reseen gallery name site/ Anna 0f3c5a",
+        "reseen gallery name site/ 'Anna Nym' 0f3c5a 9b21d7",
+    ),
+    "gallery unname": (
+        "reseen gallery unname site/ 0f3c5a",
+        "reseen gallery unname site/ 0f3c5a 9b21d7",
+    ),
+    "gallery deny": (
+        "reseen gallery deny site/ Anna 0f3c5a",
+        "reseen gallery deny site/ Anna 0f3c5a 9b21d7",
+    ),
+    "gallery allow": (
+        "reseen gallery allow site/ Anna 0f3c5a",
+        "reseen gallery allow site/ Anna 0f3c5a 9b21d7",
+    ),
+    "gallery ignore": (
+        "reseen gallery ignore site/ Anna",
+        "reseen gallery ignore site/ 0f3c5a 9b21d7",
+    ),
+    "gallery unignore": (
+        "reseen gallery unignore site/ Anna",
+        "reseen gallery unignore site/ 0f3c5a 9b21d7",
+    ),
+    "gallery merge": (
+        "reseen gallery merge site/ Ana Anna",
+        "reseen gallery merge site/ 'man in red' Carl",
+    ),
+    "gallery split": (
+        "reseen gallery split site/ Anna Berta 0f3c5a",
+        "reseen gallery split site/ Anna Berta 0f3c5a 9b21d7",
+    ),
+    "gallery rename": (
+        "reseen gallery rename site/ Ana Anna",
+        "reseen gallery rename site/ 'man in red' Carl",
+    ),
+    "gallery undo": (
+        "reseen gallery undo site/",
+        "reseen gallery undo site/ --quiet",
+    ),
+    "gallery forget": (
+        "reseen gallery forget site/ Anna",
+        "reseen gallery forget site/ 'Anna Nym' --json",
+    ),
+    "gallery expire": (
+        "reseen gallery expire site/ --older-than 30d",
+        "reseen gallery expire site/ --older-than 12h --keep-named",
+    ),
+    "gallery rebuild": (
+        "reseen gallery rebuild site/ runs/second",
+        "reseen gallery rebuild site/ runs/second --centring off",
+    ),
+    "gallery export": (
+        "reseen gallery export site/ site.csv",
+        "reseen gallery export site/ site.npz",
+    ),
+    "gallery info": (
+        "reseen gallery info site/",
+        "reseen gallery info site/ --json",
+    ),
+    "gallery check": (
+        "reseen gallery check site/",
+        "reseen gallery check site/ --json",
     ),
     "bench": (
         "reseen bench table adtc-2 market/ -o runs/table",

@@ -1,0 +1,220 @@
+"""The REST interface: JSON in and out, for programs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
+from fastapi.responses import Response
+
+from reseen.gallery.records import Added, Crop, Cutoffs, Match, Person, Sighting
+from reseen.web.shown import drawn
+from reseen.web.site import TOP, TheSite, ids_of, moment_asked
+from reseen.web.uploads import read_all, read_uploads
+
+ABOUT = (
+    'Every answer is JSON; a mistake is answered by {"error": "..."} with a sentence. Times are '
+    "seconds since 1970 (UTC) in answers; in requests they are ISO 8601 (2026-11-28T10:00, in the "
+    "time zone of the server unless one is given). Where the service has a token, send it as the "
+    "header Authorization: Bearer TOKEN. A similarity is not proof of identity."
+)
+
+router = APIRouter(prefix="/v1")
+
+Pictures = Annotated[list[UploadFile], File(description="Crops of one whole person each.")]
+Name = Annotated[str, Path(description="Name of a person.")]
+Id = Annotated[str, Path(description="Id of a crop.")]
+Camera = Annotated[str | None, Form(description="Name of a camera.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Features of pictures: a unit vector each, and the digest of the encoder that made them."""
+
+    model: str
+    features: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found for one picture: its file name or id, and the matches, best first."""
+
+    query: str
+    matches: Sequence[Match]
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What was found, with the cut-offs that its verdicts follow and where they come from."""
+
+    cutoffs: Cutoffs
+    results: Sequence[Found]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Says that the service works, and how much it holds."""
+
+    status: Literal["ok"]
+    version: str
+    model: str
+    crops: int
+    people: int
+
+
+@router.post("/embed")
+def embed(site: TheSite, request: Request, pictures: Pictures) -> Embedded:
+    """Give the features of pictures; nothing is kept."""
+    uploads = read_all(pictures, site.limits)
+    with site.encoding:
+        features = site.gallery.embed([upload.picture() for upload in uploads])
+    site.log(request, "embed", pictures=[upload.id for upload in uploads])
+    return Embedded(site.gallery.model, features.tolist())
+
+
+@router.post("/search")
+def search(
+    site: TheSite,
+    request: Request,
+    pictures: Annotated[
+        list[UploadFile], File(default_factory=list, description="Whom to look for.")
+    ],
+    crop: Annotated[str | None, Form(description="Or a crop of the gallery, by its id.")] = None,
+    camera: Camera = None,
+    since: Annotated[str | None, Form(description="No crops before this time.")] = None,
+    until: Annotated[str | None, Form(description="No crops after this time.")] = None,
+    top: Annotated[int, Form(ge=1, le=TOP, description="Most matches of each picture.")] = 10,
+    same_camera: Annotated[
+        bool, Form(description="Also crops of the camera that took the crop.")
+    ] = True,
+    rerank: Annotated[bool, Form(description="Order by shared neighbours.")] = False,
+) -> Searched:
+    """Find the crops that are most like each picture, or like a crop of the gallery."""
+    how: dict[str, Any] = dict(
+        camera=camera or None,
+        since=moment_asked(since, "since"),
+        until=moment_asked(until, "until"),
+        top=top,
+        same_camera=same_camera,
+        rerank=rerank,
+    )
+    if crop:
+        queries = [site.crop(crop).id]
+        matches = [site.gallery.search_crop(crop, **how)]
+    else:
+        uploads = read_all(pictures, site.limits)
+        queries = [upload.name for upload in uploads]
+        with site.encoding:
+            matches = site.gallery.search([upload.picture() for upload in uploads], **how)
+    results = [Found(query, found) for query, found in zip(queries, matches, strict=True)]
+    for found in results:
+        site.log_search(request, found.query, found.matches, how)
+    return Searched(site.gallery.cutoffs, results)
+
+
+@router.post("/crops")
+def add_crops(
+    site: TheSite,
+    request: Request,
+    pictures: Pictures,
+    camera: Camera = None,
+    time: Annotated[str | None, Form(description="When they were taken.")] = None,
+) -> Added:
+    """Add pictures to the gallery; those that are there already are not added again."""
+    uploads, broken = read_uploads(pictures, site.limits)
+    added = site.add(uploads, broken, camera, moment_asked(time, "time"))
+    site.log(request, "add", ids=added.ids)
+    return added
+
+
+@router.post("/people/{name}/crops")
+def enrol(
+    site: TheSite,
+    request: Request,
+    name: Name,
+    pictures: Annotated[
+        list[UploadFile], File(default_factory=list, description="Pictures of the person.")
+    ],
+    crops: Annotated[
+        list[str], Form(default_factory=list, description="Or crops of the gallery, by their ids.")
+    ],
+    camera: Camera = None,
+    time: Annotated[str | None, Form(description="When pictures were taken.")] = None,
+) -> Added:
+    """Say that pictures or crops show a person, known or new; pictures are added first."""
+    ids = ids_of(site, crops)
+    added = Added(known=len(ids), ids=tuple(ids))
+    if not ids:
+        uploads, broken = read_uploads(pictures, site.limits)
+        added = site.add(uploads, broken, camera, moment_asked(time, "time"))
+    if added.ids:
+        site.gallery.name(added.ids, name)
+    site.log(request, "name", names=[name], ids=added.ids)
+    return added
+
+
+@router.get("/people")
+def people(site: TheSite, request: Request) -> list[Person]:
+    """List everybody who has a name."""
+    site.log(request, "people")
+    return site.gallery.people()
+
+
+@router.get("/people/{name}/sightings")
+def sightings(
+    site: TheSite,
+    request: Request,
+    name: Name,
+    since: Annotated[str | None, Query(description="No crops before this time.")] = None,
+    until: Annotated[str | None, Query(description="No crops after this time.")] = None,
+    gap: Annotated[
+        float, Query(ge=0, description="Seconds without a crop that end a sighting.")
+    ] = 60,
+) -> list[Sighting]:
+    """Tell where and when a person was seen, in the order of time."""
+    site.person(name)
+    when = moment_asked(since, "since"), moment_asked(until, "until")
+    found = site.gallery.seen(name, since=when[0], until=when[1], gap=gap)
+    site.log(request, "sightings", names=[name], since=when[0], until=when[1])
+    return found
+
+
+@router.delete("/people/{name}")
+def forget(site: TheSite, request: Request, name: Name) -> dict[str, int]:
+    """Delete a person with all crops, pictures and vectors. This cannot be undone."""
+    site.person(name)
+    deleted = site.forget(name)
+    site.log(request, "forget", names=[name])
+    return {"deleted": deleted}
+
+
+@router.get("/crops/{id}")
+def crop(site: TheSite, request: Request, id: Id) -> Crop:
+    """Give what is known about a crop."""
+    found = site.crop(id)
+    site.log(request, "crop", ids=[id], names=[found.person] if found.person else [])
+    return found
+
+
+@router.get(
+    "/crops/{id}/picture", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}}
+)
+def picture(site: TheSite, request: Request, id: Id) -> Response:
+    """Give the picture of a crop as a JPEG, with nothing in it but its pixels."""
+    site.crop(id)
+    content = drawn(site.gallery.picture(id), blur=site.blur, size=None)
+    site.log(request, "picture", ids=[id])
+    return Response(content, media_type="image/jpeg")
+
+
+@router.get("/threshold")
+def threshold(site: TheSite) -> Cutoffs:
+    """Give the cut-offs of verdicts, and where they come from."""
+    return site.gallery.cutoffs
+
+
+@router.get("/health")
+def health(site: TheSite) -> Health:
+    """Say that the service works."""
+    crops, people = site.sizes()
+    return Health("ok", site.version, site.gallery.model, crops, people)

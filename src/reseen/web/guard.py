@@ -1,0 +1,211 @@
+"""What stands before every request: hosts, tokens, other sites' forms, sizes, and headers."""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from threading import Lock
+from urllib.parse import quote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reseen.errors import SettingsError
+
+COOKIE = "reseen"
+"""Holds the session of somebody who has given the token."""
+
+SHORTEST = 16
+"""Characters that a token must have at least."""
+
+SESSIONS = 1000
+"""People logged in at one time; the one who came first is logged out."""
+
+SESSION = 12 * 3600
+"""Seconds after which a browser must log in again."""
+
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+"""Of every response. Nothing is kept by browsers: a person who is forgotten is forgotten there."""
+
+OPEN = ("/login", "/static/")
+"""What may be seen without a token."""
+
+
+class Door:
+    """Knows the token, and who has given it.
+
+    Args:
+        token: at least SHORTEST characters; None lets everybody in.
+
+    Raises:
+        SettingsError: it is too short.
+    """
+
+    def __init__(self, token: str | None):
+        if token is not None and len(token) < SHORTEST:
+            raise SettingsError(
+                f"the token has {len(token)} characters. Give one of {SHORTEST} or more, or none, "
+                "and one is drawn."
+            )
+        self.token = token
+        self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._lock = Lock()
+
+    def right(self, token: str) -> bool:
+        """Say whether a token is the right one, in a time that does not tell how near it was."""
+        return self.token is None or secrets.compare_digest(token.encode(), self.token.encode())
+
+    def enter(self, who: str) -> str:
+        """Give the session of somebody who has given the token."""
+        session = secrets.token_urlsafe(32)
+        with self._lock:
+            self._sessions[session] = who
+            while len(self._sessions) > SESSIONS:
+                self._sessions.popitem(last=False)
+        return session
+
+    def leave(self, session: str) -> None:
+        """End a session."""
+        with self._lock:
+            self._sessions.pop(session, None)
+
+    def who(self, headers: Headers) -> str | None:
+        """Give who sends a request: a name given at the login, "" for a program, None if nobody."""
+        if self.token is None:
+            return ""
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and self.right(token.strip()):
+            return ""
+        with self._lock:
+            return self._sessions.get(session_of(headers))
+
+
+def session_of(headers: Headers) -> str:
+    """Give what stands in the cookie of a request."""
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return ""
+    return cookies[COOKIE].value if COOKIE in cookies else ""
+
+
+class Guard:
+    """Refuses what no request of this page or of a program would be, and adds HEADERS.
+
+    Args:
+        app: what is guarded.
+        door: knows the token.
+        hosts: names by which the service is called, without ports; None allows every one. On the
+            loopback this keeps out pages of other sites whose name was made to point here.
+        most: bytes of a request.
+    """
+
+    def __init__(self, app: ASGIApp, door: Door, hosts: frozenset[str] | None, most: int):
+        self.app, self.door, self.hosts, self.most = app, door, hosts, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            return await send({"type": "websocket.close", "code": 1008})
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self.most:
+                raise HTTPException(413, self._too_large)
+            return message
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refused = self._refused(scope)
+        if refused is not None:
+            return await refused(scope, receive, headed)
+        await self.app(scope, limited, headed)
+
+    @property
+    def _too_large(self) -> str:
+        return f"The request is larger than {self.most >> 20} MiB. Send fewer pictures at a time."
+
+    def _refused(self, scope: Scope) -> Response | None:
+        headers, path = Headers(scope=scope), scope["path"]
+        host = headers.get("host", "")
+        if self.hosts is not None and _name(host) not in self.hosts:
+            return answer(scope, 421, "This service is not known by that name. Call it localhost.")
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _foreign(headers, host):
+            return answer(scope, 403, "Another site asked for this change, so nothing was changed.")
+        if headers.get("content-length", "0").isdecimal() is False:
+            return answer(scope, 400, "The length of the request cannot be read.")
+        if int(headers.get("content-length", 0)) > self.most:
+            return answer(scope, 413, self._too_large)
+        who = self.door.who(headers)
+        if who is None and not path.startswith(OPEN):
+            if path.startswith("/v1/"):
+                told = {"www-authenticate": "Bearer"}
+                said = "A token is needed: send the header Authorization: Bearer TOKEN."
+                return answer(scope, 401, said, told)
+            query = scope.get("query_string", b"").decode("latin-1")
+            wanted = path + (f"?{query}" if query else "")
+            wanted = wanted if scope["method"] == "GET" else "/"
+            return RedirectResponse(f"/login?back={quote(wanted, safe='')}", 303)
+        scope.setdefault("state", {})["who"] = who or ""
+        return None
+
+
+def answer(
+    scope: Scope, status: int, said: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Give a sentence as JSON for the API, or as plain text."""
+    given = dict(headers or {})
+    if scope["path"].startswith("/v1/"):
+        return JSONResponse({"error": said}, status, given)
+    return Response(said + "\n", status, given, "text/plain; charset=utf-8")
+
+
+def _name(host: str) -> str:
+    """Give a host's name without its port."""
+    return (urlsplit(f"//{host}").hostname or "") if _plain(host) else ""
+
+
+def _plain(host: str) -> bool:
+    try:
+        return urlsplit(f"//{host}").netloc == host and "@" not in host
+    except ValueError:
+        return False
+
+
+def _foreign(headers: Headers, host: str) -> bool:
+    """Say whether a page of another site sends this; programs send neither header."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != host
+
+
+def local(path: str) -> str:
+    """Give a path of this service, or the first page where it leads elsewhere."""
+    parts = urlsplit(path)
+    elsewhere = parts.scheme or parts.netloc or not path.startswith("/") or "\\" in path
+    return "/" if elsewhere or path.startswith("//") or any(c < " " for c in path) else path

@@ -1,0 +1,154 @@
+"""Pictures that are sent: how many, how large, and whether they are pictures at all."""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import PurePosixPath
+from threading import Lock
+from typing import Generic, TypeVar
+
+import PIL.Image
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from reseen.data.pictures import BrokenPictureError, as_bytes, broken_said, scaled
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
+"""Kinds of pictures that are read; the fewer, the less code sees what strangers send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may hold."""
+
+    bytes: int = 64 << 20
+    pictures: int = 100
+    pixels: int = 50_000_000
+    """Of all pictures together. Few bytes can unpack into many pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture that was sent."""
+
+    name: str
+    """Of its file, without folders."""
+    content: bytes
+
+    @property
+    def id(self) -> str:
+        """The id that its crop has or would have in a gallery."""
+        return sha256(self.content).hexdigest()[:32]
+
+    def picture(self) -> PIL.Image.Image:
+        """Unpack it: RGB, upright."""
+        return scaled(BytesIO(self.content))[0]
+
+
+def read_uploads(files: Sequence[UploadFile], limits: Limits) -> tuple[list[Upload], list[str]]:
+    """Read pictures that were sent, and say in a line each which are none.
+
+    Raises:
+        HTTPException: there are none, or too many (422, 413).
+    """
+    files = [file for file in files if file.filename or file.size]
+    if not files:
+        raise HTTPException(422, "No picture was sent. Choose one or more files.")
+    if len(files) > limits.pictures:
+        raise HTTPException(
+            413,
+            f"{len(files)} pictures were sent at a time, and {limits.pictures} may be. Send fewer, "
+            "or add a folder on the command line.",
+        )
+    read, broken, room = [], [], limits.pixels
+    for place, file in enumerate(files, 1):
+        name = file_name(file.filename, place)
+        content = file.file.read()
+        try:
+            room -= unpacked(content, room)
+            read.append(Upload(name, content))
+        except BrokenPictureError as error:
+            broken.append(f"{name}: {error}")
+    return read, broken
+
+
+def read_all(files: Sequence[UploadFile], limits: Limits) -> list[Upload]:
+    """Read pictures that were sent, all of them.
+
+    Raises:
+        HTTPException: as `read_uploads`, or one is no picture (422).
+    """
+    read, broken = read_uploads(files, limits)
+    if broken:
+        raise HTTPException(422, f"Not every file is a picture that can be read: {broken[0]}.")
+    return read
+
+
+def unpacked(content: bytes, room: int) -> int:
+    """Unpack a picture after a look at its size, and give the number of its pixels.
+
+    Raises:
+        BrokenPictureError: it is none, is spoilt, or has more pixels than there is room for.
+    """
+    with broken_said():
+        try:
+            opened = PIL.Image.open(BytesIO(content), formats=FORMATS)
+        except PIL.UnidentifiedImageError:
+            raise BrokenPictureError(f"it is no picture ({', '.join(FORMATS)} are read)") from None
+        with opened as picture:
+            pixels = picture.width * picture.height
+            if pixels > room:
+                raise BrokenPictureError(
+                    f"it has {picture.width} x {picture.height} pixels, and there is room for "
+                    f"{room:,} more; cut the person out of it"
+                )
+            as_bytes(picture)
+            return pixels
+
+
+def file_name(given: str | None, place: int) -> str:
+    """Give the name of a file without folders or what no name holds."""
+    name = PurePosixPath((given or "").replace("\\", "/")).name
+    name = "".join(letter for letter in name if letter.isprintable())[-100:]
+    return name if name.strip(". ") else f"picture-{place}"
+
+
+Thing = TypeVar("Thing")
+
+
+class Held(Generic[Thing]):
+    """Keeps the last things in memory under names that nobody guesses.
+
+    Args:
+        most: things that are kept.
+        room: bytes that they may take together.
+    """
+
+    def __init__(self, most: int, room: int = 1 << 28):
+        self._most, self._room = most, room
+        self._sizes: dict[str, int] = {}
+        self._things: OrderedDict[str, Thing] = OrderedDict()
+        self._lock = Lock()
+
+    def keep(self, thing: Thing, size: int = 0) -> str:
+        """Keep a thing of so many bytes, and give its name."""
+        name = secrets.token_urlsafe(12)
+        with self._lock:
+            self._things[name], self._sizes[name] = thing, size
+            while len(self._things) > self._most or sum(self._sizes.values()) > self._room:
+                del self._sizes[self._things.popitem(last=False)[0]]
+        return name
+
+    def get(self, name: str) -> Thing | None:
+        """Give a thing, if it is still here."""
+        with self._lock:
+            return self._things.get(name)
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._things.clear()
+            self._sizes.clear()

@@ -1,0 +1,140 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reseen.cluster.density import DensitySettings
+from reseen.gallery.facts import cannot_be_one
+from reseen.gallery.records import Crop, Cutoffs
+from reseen.gallery.unknown import _parted, alike, group_unknown, propose
+from reseen.records import NOISE
+from tests.gallery.people import facts, invented
+
+EASY = DensitySettings(k1=6, k2=2, eps=0.5, min_samples=2)
+CUTOFFS = Cutoffs(0.8, 0.6, "")
+
+
+@pytest.fixture(scope="module")
+def easy():
+    """Ten people who are easy to tell apart."""
+    return invented(people=10, crops=6, spread=0.2)
+
+
+def partition(groups):
+    """Give groups as sets of positions."""
+    return {frozenset(np.flatnonzero(groups == g)) for g in np.unique(groups[groups != NOISE])}
+
+
+def test_unknown_people_are_found(easy):
+    rows, who, cameras = easy
+    groups = group_unknown(rows, facts(len(rows), cameras))
+    assert partition(groups) == partition(who)
+    firsts = [np.flatnonzero(groups == g)[0] for g in range(10)]
+    assert firsts == sorted(firsts)
+
+
+def test_a_name_takes_its_crops_out_and_changes_no_number(easy):
+    rows, who, cameras = easy
+    before = group_unknown(rows, facts(len(rows), cameras), settings=EASY)
+    people = np.where(np.isin(who, who[:3]), who, -1)
+    named = facts(len(rows), cameras, names=tuple("abcdefghij"), people=people)
+    after = group_unknown(rows, named, settings=EASY)
+    assert (after == np.where(people >= 0, NOISE, before)).all() and (people >= 0).any()
+    ignored = group_unknown(rows, facts(len(rows), cameras, ignored=people >= 0), settings=EASY)
+    assert (ignored == after).all()
+
+
+def test_crops_of_a_tracklet_stay_together(easy):
+    rows, who, _ = easy
+    stray = np.flatnonzero(who == 3)[0]
+    rows = rows.copy()
+    rows[stray] = np.random.default_rng(5).normal(size=rows.shape[1])
+    rows[stray] /= np.linalg.norm(rows[stray])
+    given = facts(len(rows), tracklets=np.where(who == 3, 3, -1))
+    assert partition(group_unknown(rows, given, settings=EASY)) == partition(who)
+    alone = group_unknown(rows, replace(given, tracklets=given.tracklets * 0 - 1), settings=EASY)
+    assert alone[stray] == NOISE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_cannot_be_one_person_is_never_together(seed):
+    rows, who, cameras = invented(people=6, crops=10, spread=0.3, seed=seed)
+    frames = np.random.default_rng(seed).integers(0, 20, len(rows))
+    given = facts(len(rows), cameras, frames=frames)
+    groups = group_unknown(rows, given, settings=EASY)
+    apart = cannot_be_one(given)
+    bad = who[apart[:, 0]] == who[apart[:, 1]]
+    assert bad.any() and (groups >= 0).any()
+    i, j = apart.T
+    assert not ((groups[i] == groups[j]) & (groups[i] >= 0)).any()
+
+
+def test_a_group_is_parted_by_who_is_nearer():
+    rows, who, _ = invented(people=2, crops=5, spread=0.3, seed=1)
+    a, b = np.flatnonzero(who == 0)[0], np.flatnonzero(who == 1)[0]
+    parts = _parted(rows, np.arange(10), np.array([[a, b]]))
+    assert partition(parts) == partition(who)
+    one = _parted(rows, np.zeros(10, np.int64), np.array([[a, b]]))
+    assert set(one.tolist()) == {0}
+
+
+def test_likeness_is_a_plain_loop(easy):
+    rows, who, _ = easy
+    n = len(rows)
+    people = np.where(who < 2, who, -1)
+    given = facts(n, names=("Ann", "Ben"), people=people, ignored=(who == 1) & (np.arange(n) < 20))
+    groups = np.where(who >= 7, who - 7, NOISE)
+    found = alike(rows, given, groups, np.array([[np.flatnonzero(who == 0)[0], i] for i in [0]]))
+    for group in range(3):
+        for person in range(2):
+            own = np.flatnonzero(groups == group)
+            theirs = np.flatnonzero((people == person) & ~given.ignored)
+            best = [max(float(rows[i] @ rows[j]) for j in theirs) for i in own]
+            barred = person == 0 and groups[0] == group
+            assert found[group, person] == pytest.approx(-1 if barred else np.median(best))
+
+
+def crops_of(who, cameras, **known):
+    return [
+        Crop(f"c{i:03}", str(c), float(i), added=float(i), person=known.get("names", {}).get(w))
+        for i, (w, c) in enumerate(zip(who.tolist(), cameras.tolist(), strict=True))
+    ]
+
+
+def test_proposals_say_where_when_and_whom_they_look_like(easy):
+    rows, who, cameras = easy
+    crops = crops_of(who, cameras)
+    third = np.flatnonzero(who == 3)
+    for i in third[:3]:
+        crops[i] = replace(crops[i], person="Ann")
+    found = propose(rows, crops, CUTOFFS)
+    assert {frozenset(p.crops) for p in found} == {
+        frozenset(crops[i].id for i in part if crops[i].person is None) for part in partition(who)
+    }
+    like = [p for p in found if p.like]
+    assert [p.like for p in like] == ["Ann"] and set(like[0].crops) == {
+        crops[i].id for i in third[3:]
+    }
+    assert like[0].similarity is not None and like[0].similarity > 0.6
+    for proposal in found:
+        own = [c for c in crops if c.id in proposal.crops]
+        assert proposal.cameras == tuple(sorted({str(c.camera) for c in own}))
+        assert (proposal.first, proposal.last) == (own[0].time, own[-1].time)
+    denied = propose(rows, crops, CUTOFFS, [(like[0].crops[0], "Ann")])
+    assert [p.like for p in denied] == [None] * len(found)
+    assert [(p.number, p.crops) for p in denied] == [(p.number, p.crops) for p in found]
+
+
+def test_the_order_of_crops_does_not_matter_and_small_groups_are_left_out(easy):
+    rows, who, cameras = easy
+    crops = crops_of(who, cameras)
+    found = propose(rows, crops, CUTOFFS)
+    order = np.random.default_rng(1).permutation(len(rows))
+    assert propose(rows[order], [crops[i] for i in order], CUTOFFS) == found
+    assert propose(rows, crops, CUTOFFS, min_crops=7) == []
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_few_crops_are_no_unknown_people(n):
+    rows, who, cameras = invented(people=1, crops=2)
+    assert propose(rows[:n], crops_of(who[:n], cameras[:n]), CUTOFFS) == []
