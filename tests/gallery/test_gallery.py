@@ -48,6 +48,15 @@ def test_what_is_added_is_there_with_what_is_known_of_it(gallery, town):
     assert np.allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
 
 
+def test_an_empty_gallery_answers(empty, tmp_path):
+    assert empty.search(picture()) == [[]] and empty.seen(picture()) == []
+    assert empty.people() == empty.unknown() == empty.check() == []
+    assert empty.info()["crops"] == empty.export(tmp_path / "all.npz") == empty.expire(0) == 0
+    with pytest.raises(StoreError, match="holds no crops to calibrate by"):
+        empty.calibrate()
+    assert empty.undo() is None
+
+
 def test_adding_again_embeds_nothing(gallery, town, monkeypatch):
     embedder = gallery.embedder()
     monkeypatch.setattr(type(embedder), "embed", lambda *_: pytest.fail("embedded again"))

@@ -133,7 +133,7 @@ class Embedded(Tables):
 
     def _array(self, values: Sequence[bytes]) -> np.ndarray:
         size = len(values[0]) // 4 if values else 0
-        return np.frombuffer(b"".join(values), "<f4").reshape(-1, size).astype(np.float32)
+        return np.frombuffer(b"".join(values), "<f4").reshape(len(values), size).astype(np.float32)
 
     def _vector_type(self, dimensions: int) -> str:
         return "BLOB"

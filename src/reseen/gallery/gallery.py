@@ -769,10 +769,12 @@ class Gallery:
 
         Raises:
             SettingsError: a setting is out of range.
-            StoreError: the gallery got another encoder meanwhile.
+            StoreError: there are no crops, or the gallery got another encoder meanwhile.
         """
         from reseen.gallery import cutoffs
 
+        if not self.store.count():
+            raise StoreError(f"{self.folder} holds no crops to calibrate by. Add some first.")
         model = self.model
         found = cutoffs.calibrate(
             *self._known(),
