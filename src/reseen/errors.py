@@ -1,7 +1,9 @@
 """The errors this package raises on purpose: each says what was found, where, and what to do.
 
-Beside them stands `counted`, with which every message writes its numbers.
+Beside them stand `counted`, with which every message writes its numbers, and `needs`.
 """
+
+from importlib.util import find_spec
 
 
 class ReseenError(Exception):
@@ -33,3 +35,19 @@ def counted(number: int, one: str, many: str = "") -> str:
         many: the words for any other number; by default `one` and an s.
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def needs(module: str, extra: str) -> None:
+    """Demand a module that an extra of this package brings.
+
+    Args:
+        module: as it is imported.
+        extra: such as `video`.
+
+    Raises:
+        SettingsError: it is not installed.
+    """
+    if find_spec(module) is None:
+        raise SettingsError(
+            f"This needs {module}, which is not installed: pip install 'reseen[{extra}]'."
+        )
