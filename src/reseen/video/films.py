@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -83,8 +83,8 @@ def find_films(
     films = []
     for source in sources:
         if "://" in str(source):
-            host = re.sub(r"[^\w.-]+", "-", str(source).partition("://")[2].rpartition("@")[2])
-            films.append(Film(str(source), "", camera or host.strip("-"), areas=areas))
+            host = re.sub(r"[^\w.]+", "-", str(source).partition("://")[2].rpartition("@")[2])
+            films.append(Film(str(source), "live", camera or host.strip("-"), areas=areas))
             continue
         for path, name in _paths(Path(source)):
             fields = _fields(expression, pattern, name)
@@ -97,7 +97,7 @@ def find_films(
     for place, film in enumerate(films):
         begin = told.get(film.camera, {}).get("start", start)
         if film.camera not in firsts and film.start is None and not film.live:
-            films[place] = Film(film.source, film.name, film.camera, begin, film.areas)
+            films[place] = replace(film, start=begin)
         firsts.add(film.camera)
     return films
 
