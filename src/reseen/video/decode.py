@@ -86,7 +86,7 @@ class Decoder:
                     continue
                 said = None if frame.pts is None else frame.pts * tick
                 zero = said if zero is None else zero
-                now = time + step if said is None or zero is None else said - zero
+                now = number * step if said is None or zero is None else said - zero
                 if stamps is not None:  # the first frame behind the seek
                     number, stamps = int(np.searchsorted(stamps, now - step / 2)), None
                 time = now if now > time else time + step  # clocks of recorders jump back

@@ -20,7 +20,7 @@ SUFFIXES = VIDEOS | {".3gp", ".dav", ".flv", ".h264", ".h265", ".hevc", ".m2ts",
 FIELDS = ("camera", "time", "year", "month", "day", "hour", "minute", "second", "_")
 
 _MOMENT = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)[-_.T ]*"
+    r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)[-_.T /]*"
     r"([0-2]\d)[-_.:h]?([0-5]\d)[-_.:m]?([0-5]\d)?(?!\d)"
 )
 """A date and a time of day in a name, such as 20261128_100500 or 2026-11-28T10.05.00."""
@@ -61,7 +61,7 @@ def find_films(
     """Find films, in the order of their cameras and, within one, of their time.
 
     The camera of a film is, in this order: `camera`; what `pattern` says; that of `cameras` whose
-    films it is among; the folder below the given one that it lies in; its name, without a date and
+    films it is among; the folder below the given one that it lies in, if that has letters; its name, without a date and
     time. Its start is what `pattern` or its name say.
 
     Args:
@@ -118,12 +118,10 @@ def _paths(source: Path) -> list[tuple[Path, str]]:
 
 
 def _camera(name: str) -> str:
-    """Take the camera from the folder that a film lies in, or else from its name without a time."""
-    folder, found, _ = name.partition("/")
-    if found and not _MOMENT.search(folder):
-        return folder
-    stem = Path(name).stem
-    return _MOMENT.sub("", stem).strip(" -_.") or "camera"
+    """Take the camera from a folder that a film lies in, or else from its name without a time."""
+    *folders, stem = Path(name).with_suffix("").parts
+    named = (part for part in folders if re.search(r"[^\W\d_]", part))  # others are dates
+    return next(named, None) or _MOMENT.sub("", stem).strip(" -_.") or "camera"
 
 
 def _among(told: dict[str, dict[str, Any]], name: str) -> str | None:
@@ -164,13 +162,17 @@ def _moment(fields: dict[str, str], name: str) -> float | None:
     if "year" not in fields:
         found = None if fields else _MOMENT.search(name)
         parts = found.groups() if found else ()
-    if not any(parts):
-        return None
-    numbers = [int(part or least) for part, least in zip(parts, (1, 1, 1, 0, 0, 0), strict=True)]
     try:
-        return datetime(*numbers).timestamp()  # pyright: ignore[reportArgumentType]
+        return _local(parts) if any(parts) else None
     except ValueError as error:
+        if not fields:  # a number that looks like a date
+            return None
         raise DataError(f"{name} names no time of the calendar: {error}.") from error
+
+
+def _local(parts: Sequence[str | None]) -> float:
+    year, month, day, *rest = (int(part) if part else None for part in parts)
+    return datetime(year or 1, month or 1, day or 1, *(n or 0 for n in rest)).timestamp()
 
 
 def moment_of(text: Any, where: str) -> float:
@@ -188,7 +190,7 @@ def moment_of(text: Any, where: str) -> float:
     said = _MOMENT.fullmatch(str(text))
     try:
         if said:
-            return datetime(*(int(part or 0) for part in said.groups())).timestamp()  # pyright: ignore
+            return _local(said.groups())
         return datetime.fromisoformat(str(text)).timestamp()
     except ValueError as error:
         raise DataError(

@@ -116,7 +116,7 @@ class CropFolder:
         """
         if (self.root / PENDING).exists():  # Ctrl-C came while another one was written
             self._recover()
-        name, kept = tracklet.name, sorted(tracklet.kept, key=lambda k: (k.time, k.number))
+        name, kept = tracklet.name, tracklet.chosen
         place = f"{safe_name(camera)}/{name}"
         hidden = self.root / safe_name(camera) / f".{name}.tmp"
         hidden.mkdir(parents=True)

@@ -306,7 +306,7 @@ class Cropper:
             return
         image = self.folder.write(tracklet, camera)
         self.summary.tracklets += 1
-        self.summary.crops += len(tracklet.kept)
+        self.summary.crops += len(image.frames)
         if self.closed:
             self.closed(image, camera)
 

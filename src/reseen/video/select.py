@@ -13,6 +13,10 @@ from reseen.errors import SettingsError
 _SMALL = 32, 64
 """Size at which sharpness and likeness are measured, so that they compare."""
 
+_CUT, _POOR = 0.25, 0.4
+"""What a box at the border of the frame is worth, and below which share of the median quality a
+frame is left out in the end: of people who come in, the whole figure stays and the head does not."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CropSettings:
@@ -102,7 +106,7 @@ class Tracklet:
         )
         tall, wide = pixels.shape[:2]
         at_border = box[0] <= 1 or box[1] <= 1 or box[2] >= wide - 1 or box[3] >= tall - 1
-        quality = sharpness(small) * (1 - hidden) ** 2 * (0.5 if at_border else 1)
+        quality = sharpness(small) * (1 - hidden) ** 2 * (_CUT if at_border else 1)
         near = [i for i, k in enumerate(self.kept) if _apart(k.small, small) < own.alike]
         if near:
             worst = min(near, key=lambda i: self.kept[i].quality)
@@ -121,6 +125,12 @@ class Tracklet:
             self.kept.append(new)
         else:
             self.kept[worst] = new
+
+    @property
+    def chosen(self) -> list[Kept]:
+        """The frames to write, in order."""
+        least = _POOR * float(np.median([k.quality for k in self.kept]))
+        return sorted((k for k in self.kept if k.quality >= least), key=lambda k: k.time)
 
     @property
     def fault(self) -> str | None:

@@ -40,7 +40,7 @@ class TrackSettings:
     """Score of a box that may continue one: people who are partly hidden score low."""
     patience: float = 2.0
     """Seconds that a track waits for somebody who is hidden."""
-    min_overlap: float = 0.15
+    min_overlap: float = 0.2
     """IoU of the predicted and the found box, from which on they may be one person's."""
     min_likeness: float = 0.6
     """Cosine of features from which on somebody who was hidden may be found again by looks."""
@@ -51,6 +51,11 @@ class TrackSettings:
                 f"weak_score is {self.weak_score}, min_score {self.min_score} and patience "
                 f"{self.patience}. Use 0 <= weak_score <= min_score <= 1 and some patience."
             )
+
+
+_TRUST = np.array((0.6, 0.6, 0.3, 0.3))
+"""How far a box that was found corrects the expected middle, width and height: legs that swing
+change the width, and half a body that is hidden the height."""
 
 
 @dataclass
@@ -72,9 +77,8 @@ class _Track:
         """Take a box that was found (alpha-beta filter, with a quick start)."""
         gap, expected = time - self.time, self.at(time)
         off = found - expected
-        gain = 0.8 if self.count == 1 else 0.3
-        self.state = expected + 0.8 * off
-        self.speed = self.speed + gain * off / gap * (1, 1, 0.2, 0.2)
+        self.state = expected + _TRUST * off
+        self.speed += (0.8 if self.count == 1 else 0.25) * off / gap * (1, 1, 0, 0)
         self.time, self.count = time, self.count + 1
         if look is not None:
             mean = look if self.look is None else 0.8 * self.look + 0.2 * look
