@@ -7,6 +7,7 @@ import pytest
 from reseen.data.invented import film
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 40, 220)}
+TOPS = {"red": 5, "green": 30, "blue": 50}
 SIZE = 120, 160  # height, width
 TALL, WIDE = 60, 24
 
@@ -35,10 +36,10 @@ def toy(*walks, frames=20):
     for i in range(frames):
         picture = np.full((*SIZE, 3), 110, np.uint8)
         for walk in walks:
-            colour, first, last, begin, end = (*walk, 0, frames)[:5] if len(walk) < 5 else walk
+            colour, first, last, begin, end = walk if len(walk) == 5 else (*walk, 0, frames)
             if begin <= i < end:
-                x = round(first + (last - first) * i / frames)
-                y = 30
+                x = round(first + (last - first) * (i - begin) / (end - begin))
+                y = TOPS[colour]
                 picture[y : y + TALL, max(x, 0) : max(x + WIDE, 0)] = COLOURS[colour]
                 picture[y + 5 + i % 3 * 8 : y + 15 + i % 3 * 8, max(x + 4, 0) : max(x + 12, 0)] = 250
         pictures.append(picture)

@@ -93,7 +93,7 @@ def test_invented_people_are_followed_through_errors_of_a_detector():
     """Boxes that shake, are missed and are invented; who is hidden by more than 0.7 is missed."""
     truth, found = [], []
     for camera in (1, 2):
-        frames = film(people=(1, 2, 3), camera=camera, seconds=6, rate=5, height=96, width=128)
+        frames = film(people=(1, 2, 3), camera=camera, seconds=6, rate=5, height=36, width=48)
         rng, tracker = np.random.default_rng(camera), OverlapTracker()
         for i, frame in enumerate(frames):
             seen = frame.hidden < 0.7
@@ -103,7 +103,7 @@ def test_invented_people_are_followed_through_errors_of_a_detector():
             given = np.column_stack([shaken, 0.95 - frame.hidden[seen]])
             given = given[rng.random(len(given)) > 0.05]
             if rng.random() < 0.1:
-                given = np.vstack([given, box(60, 50, 0.4, 40, 16)])
+                given = np.vstack([given, box(24, 18, 0.4, 16, 6)])
             ids = tracker.update(given, i / 5)
             truth.append((people + 100 * camera, boxes))
             found.append((ids[ids >= 0] + 100 * camera, given[ids >= 0, :4]))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -40,7 +40,7 @@ class Film:
     camera: str
     start: float | None = None
     """Seconds since 1970 (UTC) where names or settings say so."""
-    areas: Areas = ()
+    areas: Areas = field(default=(), compare=False)
     """Where nobody counts."""
 
     @property
