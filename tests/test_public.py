@@ -15,7 +15,7 @@ PUBLIC = {
     "Encoder", "EncoderSettings", "Loading", "Dataset", "Hit", "Image", "PseudoLabels", "Ranking",
     "JUNK", "NOISE", "ReseenError", "CheckpointError", "ClusteringError", "DataError",
     "SettingsError",
-    "method", "parts", "__version__",
+    "method", "parts", "save_pretrained", "from_pretrained", "__version__",
 }  # fmt: skip
 
 

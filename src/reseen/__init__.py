@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from reseen.data.loading import Loading
     from reseen.data.reading import read
     from reseen.engine.device import Device
+    from reseen.engine.pretrained import from_pretrained, save_pretrained
     from reseen.methods.adtc import ADTC
     from reseen.methods.buc import BUC
     from reseen.methods.cluster_contrast import ClusterContrast
@@ -58,9 +59,11 @@ _ELSEWHERE = {
     "SpCL": "reseen.methods.spcl",
     "evaluate": "reseen.training",
     "extract": "reseen.training",
+    "from_pretrained": "reseen.engine.pretrained",
     "load": "reseen.training",
     "method": "reseen.presets",
     "read": "reseen.data.reading",
+    "save_pretrained": "reseen.engine.pretrained",
     "search": "reseen.training",
     "train": "reseen.training",
 }
@@ -75,6 +78,8 @@ __all__ = [
     "extract",
     "search",
     "load",
+    "save_pretrained",
+    "from_pretrained",
     "read",
     "method",
     "parts",

@@ -26,6 +26,10 @@ class CheckpointError(ReseenError):
     """A file of weights or a run folder cannot be read, or belongs to something else."""
 
 
+class StoreError(ReseenError):
+    """A gallery or its store cannot be read, belongs to something else, or refuses what is asked."""
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """Write a number with the words it counts: 1 image, 1,200 images, 1 picture is, 2 pictures are.
 
@@ -51,3 +55,8 @@ def needs(module: str, extra: str) -> None:
         raise SettingsError(
             f"This needs {module}, which is not installed: pip install 'reseen[{extra}]'."
         )
+
+
+def installed(*modules: str) -> bool:
+    """Say whether modules that extras bring are all there."""
+    return all(find_spec(module) for module in modules)

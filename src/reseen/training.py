@@ -29,6 +29,7 @@ from reseen.kernels.neighbours import nearest
 from reseen.nets import backbones
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import Encoder, EncoderSettings
+from reseen.nets.pretrained import is_pretrained
 from reseen.presets import PRESETS, suited
 from reseen.records import Dataset, Hit, Image, Ranking, cameras_of, distinct
 
@@ -81,7 +82,8 @@ def train(
         folder: the run's; new, or holding the same run.
         seed: root of every random draw.
         source: labelled data, for a method that learns from both; its people reach the method.
-        start: a run, or one of its checkpoints, whose encoder this one begins with.
+        start: a run, one of its checkpoints, or a folder that `save_pretrained` wrote, whose
+            encoder this one begins with.
         images_per_person: of one person among the training images, on average, which settings that
             are auto then follow; estimated from the neighbourhoods of the images by default.
         adapt_norm: take the batch-norm statistics anew on the training images before the first
@@ -199,8 +201,9 @@ def load(
     """Give the encoder that a run resulted in: of its last round, unless training did harm.
 
     Args:
-        run: folder of a run, one of its checkpoints, or `reseen-tiny`, which is the encoder that
-            ships, without training (a file or folder of that name is read instead).
+        run: folder of a run, one of its checkpoints, a folder that `save_pretrained` wrote, or
+            `reseen-tiny`, which is the encoder that ships, without training (a file or folder of
+            that name is read instead).
         best: the round that was best on the test set instead.
         adapt_norm: pictures on which its batch-norm statistics are taken anew, such as the crops
             that are to be searched: the training images of a data set or folder, all others where
@@ -466,6 +469,12 @@ def _checkpoint(run: Path, which: str = "") -> Path:
             "encoder that ships with this package; no other network is of use before it is trained."
         )
     if run.is_file():
+        return run
+    if is_pretrained(run):
+        if which == "best":
+            raise CheckpointError(
+                f"{run} is an encoder without its run, and has no best round: leave out best."
+            )
         return run
     read_facts(run)
     path = checkpoint(run, which or result(run))

@@ -24,6 +24,7 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from reseen.errors import CheckpointError, SettingsError
+from reseen.nets import pretrained
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -424,15 +425,17 @@ def intact(path: Path, *, mapped: bool = False) -> bool:
 
 
 def read_weights(path: Path, *, mapped: bool = False) -> dict:
-    """Read a file written by torch, as weights only, onto the CPU.
+    """Read a file written by torch, as weights only, onto the CPU; or a pretrained folder.
 
     Args:
-        path: of the file.
+        path: of the file, or of a folder that `save_pretrained` wrote.
         mapped: leave tensors in the file until they are used, for who wants little of it.
 
     Raises:
         CheckpointError: there is no such file, or it holds more than weights.
     """
+    if pretrained.is_pretrained(path):
+        return pretrained.read(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file. Give a file of weights, or name none.")
     try:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from reseen.errors import CheckpointError, SettingsError
 from reseen.kernels.centring import CameraStatistics
-from reseen.nets import backbones
+from reseen.nets import backbones, pretrained
 from reseen.nets.attention import attention, check_attention
 from reseen.nets.attention.gate import Gate
 from reseen.nets.ghost_norm import ghost_batch_norm
@@ -319,8 +319,13 @@ def save(encoder: Encoder) -> dict:
     return state
 
 
+def digest(encoder: Encoder) -> str:
+    """Give the SHA-256 of an encoder's settings and weights, as `pretrained.digest_of`."""
+    return pretrained.digest_of(asdict(encoder.settings), encoder.state_dict())
+
+
 def load(path: Path) -> Encoder:
-    """Make an encoder again from a file that holds what `save` gave.
+    """Make an encoder again from a file that holds what `save` gave, or a pretrained folder.
 
     Raises:
         CheckpointError: the file is missing, is not one of ours, or does not fit this version.

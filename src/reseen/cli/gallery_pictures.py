@@ -1,0 +1,371 @@
+"""`reseen gallery VERB G ...`: what looks at pictures, and so needs the encoder."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.table import Table
+
+from reseen.cli.moments import moment, told
+from reseen.cli.output import AsJson, Quiet, give
+from reseen.data.given import gather
+from reseen.data.reading import read
+from reseen.engine.device import Device
+from reseen.engine.files import check_out
+from reseen.engine.progress import Screen
+from reseen.errors import SettingsError, counted
+from reseen.gallery.gallery import Gallery
+from reseen.gallery.records import Added, Match
+from reseen.records import Image
+from reseen.report.page import check_page, figures_folder, warning, write_files, write_page
+from reseen.report.section import Section, paragraph
+from reseen.report.sheets import Cell, Row, sheet_html
+from reseen.report.thumbnails import Thumbnails
+
+
+def create(
+    gallery: Path,
+    /,
+    *,
+    run: Path,
+    store: str | None = None,
+    centring: str = "auto",
+    quiet: Quiet = False,
+    device: Device = Device(),  # noqa: B008 (frozen)
+) -> None:
+    """Make an empty gallery, with a copy of the encoder that it is searched by.
+
+    Parameters
+    ----------
+    gallery
+        Folder to make.
+    run
+        Folder of a run, one of its checkpoints, or reseen-tiny (ships, is used untrained).
+    store
+        postgresql://USER@HOST/DATABASE keeps everything but the encoder there. The password comes
+        from PGPASSWORD or ~/.pgpass. By default all is kept in the folder.
+    centring
+        What is taken out of the features of each camera: mean, deviation or off; auto is deviation
+        where the run knows cameras.
+    """
+    Screen(quiet)
+    with Gallery.create(gallery, run, store=store, centring=centring, device=device) as made:
+        knows = made.centring != "off"
+        said = f"{gallery} is an empty gallery, searched by {run}"
+        said += f"; features are centred by camera ({made.centring})" if knows else ""
+    if not quiet:
+        give(None, f"{said}. Add crops: reseen gallery add {gallery} CROPS", as_json=False)
+
+
+def add(
+    gallery: Path,
+    /,
+    *crops: Path,
+    camera: str | None = None,
+    time: str | None = None,
+    format: str = "auto",
+    pattern: str | None = None,
+    folders: str = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    device: Device = Device(),  # noqa: B008 (frozen)
+) -> None:
+    """Add crops to a gallery; what is there already is passed over, so it can be stopped any time.
+
+    Parameters
+    ----------
+    gallery
+        Folder of the gallery.
+    crops
+        Folders of crops, manifests, tracklets, or pictures.
+    camera
+        Name of the camera of crops that say none.
+    time
+        When crops were taken that do not say it: 2026-11-28T10:00, or 2h for two hours ago.
+    format
+        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
+        market_like, veri776, by_person, mars or dukevideo.
+    pattern
+        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+    folders
+        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+    """
+    taken = moment(time, "--time")
+    if not crops:
+        raise SettingsError("CROPS is missing: give one or more folders, manifests or pictures.")
+    data = [read(path, format=format, pattern=pattern, folders=folders) for path in crops]
+    done: list[Added] = []
+    with Gallery.open(gallery, device) as opened:
+        for one in data:
+            done.append(opened.add(one, camera=camera, time=taken, quiet=quiet))
+        total = opened.store.count()
+    _give_added(done, total, quiet, as_json)
+
+
+def enrol(
+    gallery: Path,
+    /,
+    *pictures: Path,
+    name: Annotated[str, Parameter(name="--as")],
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    device: Device = Device(),  # noqa: B008 (frozen)
+) -> None:
+    """Add pictures of a person and give them the name.
+
+    Parameters
+    ----------
+    gallery
+        Folder of the gallery.
+    pictures
+        Crops of the person, or folders of them.
+    name
+        Of the person, known or new.
+    """
+    if not pictures:
+        raise SettingsError("PICTURE is missing: give one or more pictures of the person.")
+    with Gallery.open(gallery, device) as opened:
+        added = opened.enrol(name, pictures, quiet=quiet)
+        total = opened.store.count()
+    _give_added([added], total, quiet, as_json)
+
+
+def _give_added(done: Sequence[Added], total: int, quiet: bool, as_json: bool) -> None:
+    new, known, broken = (
+        sum(getattr(one, what) for one in done) for what in ("new", "known", "broken")
+    )
+    screen = Screen(quiet)
+    for line in [line for one in done for line in one.lines][:20]:
+        screen.say(f"  left out, cannot be read: {line}")
+    said = f"{counted(new, 'new crop')}, {known:,} known before, {broken:,} that cannot be read"
+    numbers = {"new": new, "known": known, "broken": broken, "crops": total}
+    give(numbers, f"{said}; {counted(total, 'crop')} in all", as_json=as_json)
+
+
+def rebuild(
+    gallery: Path,
+    run: Path,
+    /,
+    *,
+    centring: str = "auto",
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    device: Device = Device(),  # noqa: B008 (frozen)
+) -> None:
+    """Give a gallery another encoder: all vectors are made anew from the pictures in it.
+
+    Names and decisions stay. Cut-offs have to be calibrated again. The gallery can be used
+    meanwhile, with the old vectors; what is stopped goes on by the same command.
+
+    Parameters
+    ----------
+    gallery
+        Folder of the gallery.
+    run
+        Folder of a run, one of its checkpoints, or reseen-tiny.
+    centring
+        What is taken out of the features of each camera: mean, deviation or off; auto is deviation
+        where the run knows cameras.
+    """
+    with Gallery.open(gallery, device) as opened:
+        made = opened.rebuild(run, centring=centring, quiet=quiet)
+    give({"vectors": made}, f"{counted(made, 'vector')} made by {run}", as_json=as_json)
+
+
+def search(
+    gallery: Path,
+    /,
+    *pictures: Path,
+    camera: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    top: int = 10,
+    same_camera: Annotated[bool, Parameter(negative="--no-same-camera")] = True,
+    rerank: bool = False,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    blur: bool = False,
+    quiet: Quiet = False,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help="Print each match as one line of JSON.")
+    ] = False,
+    device: Device = Device(),  # noqa: B008 (frozen)
+) -> None:
+    """Print the crops that look most like each of some pictures, and how far to believe it.
+
+    Every match is called the same person, maybe the same, or unknown, by the cut-offs of the
+    gallery. A similarity is not proof of identity: somebody always comes first, also where the
+    person is not there. Ignored crops are left out, and a picture does not find itself.
+
+    Parameters
+    ----------
+    gallery
+        Folder of the gallery.
+    pictures
+        Whom to look for: crops of standing people, or folders of them.
+    camera
+        Only crops of this camera.
+    since
+        Only crops from this time on: 2026-11-28T10:00, or 2h for the last two hours.
+    until
+        Only crops until this time.
+    top
+        Matches of each picture.
+    same_camera
+        Also crops of the camera that took the picture itself, where it is known.
+    rerank
+        Put the nearest in the order of k-reciprocal re-ranking.
+    out
+        An .html file to write: a page with the pictures and their matches.
+    blur
+        Blur the upper quarter of every crop on the page, where faces are.
+    """
+    if not pictures:
+        raise SettingsError("PICTURE is missing: give one or more pictures to look for.")
+    if out is not None:
+        check_out(out, ".html", Screen(quiet))
+        check_page(out)
+    when = dict(since=moment(since, "--since"), until=moment(until, "--until"))
+    with Gallery.open(gallery, device) as opened:
+        asked = gather(pictures).images
+        how: Any = dict(camera=camera, **when, top=top, same_camera=same_camera, rerank=rerank)
+        found = list(zip(asked, opened.search(pictures, **how), strict=True))
+        cutoffs = opened.cutoffs
+        if out is not None:
+            _write_page(out, found, opened, blur)
+    if as_json:
+        for query, matches in found:
+            for match in matches:
+                rows = {"query": query.path, **_told(match), "cutoffs": cutoffs.source}
+                give(rows, as_json=True)
+        return
+    ordered = ["Ordered by k-reciprocal re-ranking."] if rerank else []
+    page = [] if out is None else [f"{out.resolve()}: open it in a browser"]
+    cut = f"same from {cutoffs.same:.3f} on, maybe from {cutoffs.maybe:.3f} on"
+    give(
+        None,
+        *(_table(str(query.path), [_told(match) for match in matches]) for query, matches in found),
+        *(*ordered, f"{cut}. {cutoffs.source}", *warning(Thumbnails()), *page),
+        as_json=False,
+    )
+
+
+def seen(
+    gallery: Path,
+    who: str,
+    /,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    gap: float = 60,
+    quiet: Quiet = False,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help="Print each sighting as one line of JSON.")
+    ] = False,
+    device: Device = Device(),  # noqa: B008 (frozen)
+) -> None:
+    """Say where and when a person was seen.
+
+    Of a name, these are the crops that carry it, and those without a name that are the same or
+    maybe the same by the cut-offs of the gallery; of a picture, all that are so.
+
+    Parameters
+    ----------
+    gallery
+        Folder of the gallery.
+    who
+        Name of a person, or a picture.
+    since
+        Only from this time on: 2026-11-28T10:00, or 2h for the last two hours.
+    until
+        Only until this time.
+    gap
+        Seconds without a crop after which a new sighting at the same camera begins.
+    """
+    when = dict(since=moment(since, "--since"), until=moment(until, "--until"))
+    with Gallery.open(gallery, device) as opened:
+        found = opened.seen(who, **when, gap=gap)
+        cutoffs = opened.cutoffs
+    rows = [
+        {
+            "camera": sighting.camera,
+            "begin": sighting.begin,
+            "end": sighting.end,
+            "crops": len(sighting.crops),
+            "similarity": round(sighting.similarity, 4),
+            "verdict": sighting.verdict,
+        }
+        for sighting in found
+    ]
+    if as_json:
+        for row, sighting in zip(rows, found, strict=True):
+            give({**row, "ids": [crop.id for crop in sighting.crops]}, as_json=True)
+        return
+    if not rows:
+        give(None, f"{who} was not seen. {cutoffs.source}", as_json=False)
+        return
+    give(None, _table(who, rows), cutoffs.source, *warning(Thumbnails()), as_json=False)
+
+
+def _told(match: Match) -> dict[str, Any]:
+    crop = match.crop
+    return {
+        "rank": match.rank,
+        "similarity": round(match.similarity, 4),
+        "verdict": match.verdict,
+        "camera": crop.camera,
+        "time": crop.time,
+        "person": crop.person,
+        "id": crop.id,
+        "source": crop.source,
+    }
+
+
+_TIMES = ("time", "begin", "end")
+_NUMBERS = ("rank", "similarity", "crops")
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None)
+    names = [name for name in (rows[0] if rows else ()) if any(r[name] is not None for r in rows)]
+    for name in names:
+        table.add_column(name, justify="right" if name in _NUMBERS else "left")
+    for row in rows:
+        words = {name: told(row[name]) if name in _TIMES else row[name] for name in names}
+        if "similarity" in words:
+            words["similarity"] = f"{row['similarity']:.3f}"
+        table.add_row(*("" if word is None else str(word) for word in words.values()))
+    return table
+
+
+def _write_page(
+    out: Path, found: Sequence[tuple[Image, list[Match]]], gallery: Gallery, blur: bool
+) -> None:
+    """Write matches as a page, and as `matches.csv` in the folder beside it."""
+    thumbnails, sheet = Thumbnails(blur=blur), []
+    rows = [["query", *(_told(found[0][1][0]) if found and found[0][1] else ())]]
+    with TemporaryDirectory() as place:
+        for query, matches in found:
+            cells = [Cell(query, "", "query")]
+            for match in matches:
+                file = Path(place) / match.crop.id
+                file.write_bytes(gallery.picture(match.crop.id))
+                seen = " ".join(filter(None, (match.crop.person, match.crop.camera)))
+                said = f"{seen} {match.similarity:.2f} {match.verdict}".strip()
+                cells.append(Cell(Image(file), said))
+                rows.append([query.path.as_posix(), *_told(match).values()])
+            sheet.append(Row(query.path.name, "", cells))
+        html = sheet_html(sheet, thumbnails)
+    cutoffs = gallery.cutoffs
+    about = (
+        "In blue what was searched for, and after it the crops that are most similar to it. Below "
+        "each stands its person and camera, where they are known, the similarity, and what that "
+        f"says: the same person from {cutoffs.same:.3f} on, maybe from {cutoffs.maybe:.3f} on. "
+        f"{cutoffs.source}"
+    )
+    section = Section("Most similar crops", paragraph(about) + html, tables={"matches": rows})
+    write_files(figures_folder(out), [section])
+    note = f"The matches are a table in {figures_folder(out).name}/matches.csv."
+    write_page(out, f"Search in {gallery.folder.name}", [section], thumbnails, [note])

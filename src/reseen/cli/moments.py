@@ -1,0 +1,57 @@
+"""Times as people write them: 2026-11-28T10:00, or 30d for thirty days."""
+
+import re
+import time as clock
+from datetime import datetime
+
+from reseen.errors import SettingsError
+
+_UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def span(text: str, option: str) -> float:
+    """Read a length of time: a number and s, min, h, d or w; a number alone is seconds.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
+    if not match or (match[2] and match[2] not in _UNITS):
+        raise SettingsError(
+            f"{option} is {text!r}. Write a number and s, min, h, d or w, such as 90min or 30d."
+        )
+    return float(match[1]) * _UNITS.get(match[2], 1)
+
+
+def moment(text: str | None, option: str) -> float | None:
+    """Read a time: ISO 8601, of this machine's zone unless it names one; or 2h for two hours ago.
+
+    Returns:
+        Seconds since 1970 (UTC); None of None.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError):
+        pass
+    try:
+        return clock.time() - span(text, option)
+    except SettingsError:
+        raise SettingsError(
+            f"{option} is {text!r}. Write a time such as 2026-11-28T10:00, or how long ago it was, "
+            "such as 2h or 30d."
+        ) from None
+
+
+def told(time: float | None) -> str:
+    """Write a time of this machine's zone, to the second; empty where it is unknown."""
+    if time is None:
+        return ""
+    return datetime.fromtimestamp(time).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,489 @@
+"""From which similarity on a match is believed: cut-offs measured on a gallery's own pairs.
+
+Three kinds of pairs tell how alike different people look to the encoder: pairs by two cameras drawn
+whoever they show (nearly all show two people, and those that do not only make cut-offs more
+careful), pairs of people who have names, and pairs that cannot be one person. Each kind gives the
+lowest similarity at which, with the wanted confidence, no more than the wanted share of pairs of
+different people match; the best of them counts. People who have names also show the highest
+similarity of a wrong pair, below which nothing is called the same.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaincinv
+
+from reseen.errors import DataError, SettingsError, counted
+from reseen.gallery.facts import TOLERANCE, Facts, cannot_be_one
+from reseen.gallery.records import Cutoffs, Verdict
+from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
+from reseen.metrics.operating import (
+    bound_threshold,
+    measure_threshold,
+    pairs_of_anybody,
+    pairs_with_truth,
+)
+
+RATE = 1e-4
+"""Share of the pairs of different people that may be called the same, where nobody says."""
+TIMES = 10
+"""How many times as many may be called maybe the same."""
+PAIRS = 500_000
+"""Pairs of each kind that are looked at; of named people and pairs that cannot be one, all for the
+floor."""
+LEAST_PEOPLE = 20
+"""Named people, or tracklets, from which on their pairs stand for those of others."""
+LEAST_HITS = 5
+"""Different pairs of people among those that match, from which on their share means something."""
+WORST_RATE = 0.01
+"""A rate that pairs too few to tell a better one are still worth."""
+GUESS = 5.5, 4.3
+"""Standard deviations of Fisher's z of all similarities above their mean where 1 in 10,000 and 1 in
+1,000 pairs of different people matched on Market-half (docs/when-to-believe.md)."""
+PLAIN_GUESS = 0.8, 0.65
+"""Cut-offs of a gallery that is too small even to guess by its similarities."""
+FEW = 45
+"""Pairs, of ten crops, below which it is."""
+RESAMPLES = 200
+"""Draws of people for a cut-off, and for the range of a rate."""
+
+
+def verdict(similarities: np.ndarray, cutoffs: Cutoffs) -> list[Verdict]:
+    """Say in a word what each similarity (N,) means: same, maybe or unknown."""
+    return [cutoffs.verdict(similarity) for similarity in np.asarray(similarities).tolist()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What the crops of a gallery say about how alike people look.
+
+    Args:
+        anybody: (A,) similarities of pairs by two cameras, whoever they show.
+        across: whether two cameras are known; else these are pairs of any two crops.
+        same: (S,) similarities of pairs of one named person.
+        same_groups: (S,) the person.
+        different: (T,) of pairs of two named people.
+        different_groups: (T, 2) the two.
+        impossible: (I,) of pairs that cannot be one person.
+        impossible_groups: (I, 2) their tracklets, or empty (0, 2) where a tracklet is unknown.
+    """
+
+    anybody: np.ndarray
+    across: bool
+    same: np.ndarray
+    same_groups: np.ndarray
+    different: np.ndarray
+    different_groups: np.ndarray
+    impossible: np.ndarray
+    impossible_groups: np.ndarray
+
+    @property
+    def kinds(self) -> dict[str, np.ndarray]:
+        """The similarities of each kind of pairs that there is, by its name, for a picture."""
+        pairs = {
+            "any two crops": self.anybody,
+            "two named people": self.different,
+            "cannot be one person": self.impossible,
+            "one named person": self.same,
+        }
+        return {name: similarities for name, similarities in pairs.items() if len(similarities)}
+
+
+def gather_evidence(
+    features: np.ndarray,
+    facts: Facts,
+    *,
+    pairs: int = PAIRS,
+    tolerance: float = TOLERANCE,
+    overlapping: bool = False,
+) -> Evidence:
+    """Draw the pairs that cut-offs come from, always the same ones.
+
+    Args:
+        features: (N, D) unit rows.
+        facts: of the N crops.
+        pairs: of each kind.
+        tolerance, overlapping: as in `cannot_be_one`.
+
+    Raises:
+        DataError: rows are unusable (see `check_rows`).
+    """
+    rows, rng = check_rows(features), np.random.default_rng(0)
+    nothing = np.empty(0)
+    across = len(np.unique(facts.cameras[facts.cameras >= 0])) > 1
+    anybody = nothing
+    if len(rows) > 1:
+        distances, drawn = pairs_of_anybody(rows, facts.cameras if across else None, rng, pairs)
+        one = [
+            (column[drawn[:, 0]] == column[drawn[:, 1]]) & (column[drawn[:, 0]] >= 0)
+            for column in (facts.people, facts.tracklets)
+        ]
+        anybody = 1 - distances[~np.any(one, axis=0)]
+    same = same_groups = different = nothing
+    different_groups = np.empty((0, 2), np.int64)
+    try:
+        known = pairs_with_truth(rows, facts.people, facts.cameras, rng, pairs)
+    except DataError:  # no named person is seen twice, or there are not two of them
+        pass
+    else:
+        same, same_groups = 1 - known.same, known.same_groups
+        different, different_groups = 1 - known.different, known.different_groups
+    apart = cannot_be_one(facts, tolerance=tolerance, overlapping=overlapping)
+    if len(apart) > pairs:
+        apart = apart[np.sort(rng.choice(len(apart), pairs, replace=False))]
+    groups = facts.tracklets[apart]
+    return Evidence(
+        *(anybody, across, same, same_groups, different, different_groups),
+        impossible=_similarities(rows, apart),
+        impossible_groups=groups if (groups >= 0).all() else groups[:0],
+    )
+
+
+def _similarities(rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    step = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
+    parts = [pairs[i : i + step] for i in range(0, len(pairs), step)]
+    found = [np.einsum("pd,pd->p", rows[p[:, 0]], rows[p[:, 1]], dtype=np.float64) for p in parts]
+    return np.concatenate([np.empty(0), *found])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeaveOneOut:
+    """Each crop of a named person searched for among all others of named people.
+
+    Args:
+        own: (E,) the highest similarity to another crop of the person, not of the same tracklet;
+            -inf where there is none.
+        stranger: (E,) the highest to somebody else, -inf where there is none.
+        closest: the highest similarity of crops of two named people, or None.
+        names: the two.
+        other: the highest of a crop of a named person and one that is known to be somebody else
+            without a name (ignored, not this one, cannot be one person), or None.
+    """
+
+    own: np.ndarray
+    stranger: np.ndarray
+    closest: float | None
+    names: tuple[str, str] | None
+    other: float | None
+
+    @property
+    def floor(self) -> float | None:
+        """The highest similarity of a wrong pair, or None where there is none."""
+        return max((s for s in (self.closest, self.other) if s is not None), default=None)
+
+
+def leave_one_out(
+    features: np.ndarray,
+    facts: Facts,
+    *,
+    tolerance: float = TOLERANCE,
+    overlapping: bool = False,
+) -> LeaveOneOut:
+    """Search for each crop of a named person among all others.
+
+    Args:
+        features: (N, D) unit rows.
+        facts: of the N crops.
+        tolerance, overlapping: as in `cannot_be_one`.
+
+    Raises:
+        DataError: rows are unusable (see `check_rows`).
+
+    Memory: O(N) and a block of similarities. Time: E times the crops of named and ignored people.
+    """
+    rows, people = check_rows(features), facts.people
+    named = np.flatnonzero(people >= 0)
+    pool = np.flatnonzero((people >= 0) | facts.ignored)
+    own, other = np.full((2, len(named)), -np.inf)
+    best, by = np.full(len(named), -np.inf), np.zeros(len(named), np.int64)
+    step = max(1, BLOCK_BYTES // (16 * max(1, len(pool))))
+    for start in range(0, len(named), step):
+        some, part = named[start : start + step], slice(start, start + step)
+        similar = rows[some] @ rows[pool].T
+        alike = people[some, None] == people[pool]
+        one = (facts.tracklets[some, None] == facts.tracklets[pool]) & (facts.tracklets[pool] >= 0)
+        one |= some[:, None] == pool
+        own[part] = np.where(alike & ~one, similar, -np.inf).max(1)
+        other[part] = np.where(people[pool] < 0, similar, -np.inf).max(1)
+        others = np.where(~alike & (people[pool] >= 0), similar, -np.inf)
+        by[part], best[part] = pool[others.argmax(1)], others.max(1)
+    pairs = cannot_be_one(facts, tolerance=tolerance, overlapping=overlapping)
+    pairs = pairs[(people[pairs] >= 0).any(1)]
+    apart = _similarities(rows, pairs)
+    place = np.full(len(rows), -1)
+    place[named] = np.arange(len(named))
+    for side in (place[pairs[:, 0]], place[pairs[:, 1]]):
+        np.maximum.at(other, side[side >= 0], apart[side >= 0])
+    highest, names = other.max(initial=-np.inf), None
+    if (closest := best.max(initial=-np.inf)) > -np.inf:
+        i = int(best.argmax())
+        names = facts.names[people[named[i]]], facts.names[people[by[i]]]
+    return LeaveOneOut(
+        own=own,
+        stranger=np.maximum(best, other),
+        closest=float(closest) if names else None,
+        names=names,
+        other=float(highest) if highest > -np.inf else None,
+    )
+
+
+def calibrate(
+    features: np.ndarray,
+    facts: Facts,
+    *,
+    false_match_rate: float = RATE,
+    confidence: float = 0.95,
+    tolerance: float = TOLERANCE,
+    overlapping: bool = False,
+) -> Cutoffs:
+    """Find the cut-offs of a gallery.
+
+    Args:
+        features: (N, D) unit rows, as they are searched.
+        facts: of the N crops.
+        false_match_rate: share of the pairs of different people that may be called the same, above
+            0 and below 1; TIMES as many may be called maybe the same. This is of pairs: a search
+            compares one picture with all N crops, and so meets N times as many strangers.
+        confidence: that no more do, above 0 and below 1.
+        tolerance, overlapping: as in `cannot_be_one`.
+
+    Returns:
+        `Cutoffs` whose `source` says what they come from and what is promised. Where there are too
+        few pairs for the rate, the lowest that they can tell is promised; where that is above
+        WORST_RATE they are a guess, and say so. Its `numbers`, as far as they are known: `crops`,
+        `pairs`, `false_match_rate`, `maybe_rate`, `confidence`, `strangers_same` and
+        `strangers_maybe` (expected in a search of all crops, at most), `people`, `closest_people`,
+        `highest_stranger`, for each cut-off `misses_*` with `misses_*_low` and `_high` (pairs of
+        one named person by two cameras that do not reach it), of searches for each crop of a named
+        person `searches`, `found_*` and `stranger_maybe`, and `impossible`, `impossible_*` (pairs
+        that cannot be one person, and the share that reach a cut-off).
+
+    Raises:
+        SettingsError: a setting is out of range.
+        DataError: rows are unusable (see `check_rows`).
+    """
+    if not 0 < false_match_rate < 1 or not 0 < confidence < 1:
+        raise SettingsError(
+            f"false_match_rate is {false_match_rate} and confidence is {confidence}: give shares "
+            "between 0 and 1; 0.0001 is one pair in 10,000."
+        )
+    if len(features) == 0:
+        return Cutoffs(*PLAIN_GUESS, f"Only a guess: there are no crops. {TO_CALIBRATE}")
+    where = dict(tolerance=tolerance, overlapping=overlapping)
+    found = gather_evidence(features, facts, **where)
+    searched = leave_one_out(features, facts, **where)
+    count = int((~facts.ignored).sum())
+    numbers: dict[str, float] = {"crops": count, "confidence": confidence}
+    if told := _best(found, false_match_rate, confidence, len(facts.names)):
+        same, maybe, rate, pairs, source = told
+        numbers |= {"pairs": pairs, "false_match_rate": rate, "maybe_rate": _maybe_rate(rate)}
+        strangers = count * rate, count * _maybe_rate(rate)
+        numbers |= dict(zip(("strangers_same", "strangers_maybe"), strangers, strict=True))
+        source += (
+            f" A search of all {counted(count, 'crop')} meets at most {_some(strangers[0])} "
+            f"strangers called the same and {_some(strangers[1])} called maybe, on average."
+        )
+    else:
+        same, maybe, source = _guess(found.anybody, false_match_rate, confidence)
+    floor = searched.floor
+    if floor is not None:
+        names = len(np.unique(facts.people[facts.people >= 0]))
+        numbers |= {"people": names}
+        for name in ("closest", "other"):
+            if (value := getattr(searched, name)) is not None:
+                numbers[{"closest": "closest_people", "other": "highest_stranger"}[name]] = value
+        if same <= floor:
+            same = floor + MARGIN
+            source += f" `same` is raised to {same:.3f}, just above {_reached(searched, names)}."
+    numbers |= _measured(found, searched, same, maybe, confidence)
+    return Cutoffs(float(same), float(min(maybe, same)), source, floor, numbers)
+
+
+def _best(
+    found: Evidence, rate: float, confidence: float, names: int
+) -> tuple[float, float, float, int, str] | None:
+    """Give same, maybe, the rate that is promised, the number of pairs, and a sentence."""
+    kinds = [
+        (found.anybody, None, ACROSS if found.across else ANY),
+        (found.different, found.different_groups, f"of {names} named people by two cameras"),
+        (found.impossible, found.impossible_groups, "that cannot be one person"),
+    ]
+    kinds = [kind for kind in kinds if len(kind[0])]
+    each = 1 - (1 - confidence) / max(1, len(kinds))  # the best of several holds by `confidence`
+    bounds = [(_bound(s, g, rate, each), s, g, what) for s, g, what in kinds]
+    bounds = [bound for bound in bounds if bound[0]]
+    if not bounds:
+        return None
+    (told, same), similarities, groups, what = min(bounds, key=lambda bound: bound[0])
+    _, maybe = _bound(similarities, groups, _maybe_rate(told), each) or (told, same)
+    asked = f" ({_one_in(rate)} was asked for, which takes more pairs)" if told > rate else ""
+    source = (
+        f"From {len(similarities):,} pairs {what}: with {confidence:.0%} confidence at most "
+        f"{_one_in(told)} pairs of different people is called the same{asked} and "
+        f"{_one_in(_maybe_rate(told))} maybe."
+    )
+    return same, maybe, told, len(similarities), source
+
+
+def _bound(
+    similarities: np.ndarray, groups: np.ndarray | None, rate: float, confidence: float
+) -> tuple[float, float] | None:
+    """Give the rate that can be promised, `rate` or more, and the similarity for it.
+
+    Args:
+        similarities: (P,).
+        groups: (P, 2) the two people of each pair, None where pairs are drawn at random.
+        rate: that is wanted.
+        confidence: of the promise.
+    """
+    least = 1
+    if groups is not None:
+        people, place = np.unique(groups, return_inverse=True)
+        place = np.sort(place.reshape(-1, 2), axis=1)
+        order = np.argsort(-similarities, kind="stable")
+        _, first = np.unique(place[order] @ (len(people), 1), return_index=True)
+        if len(people) < LEAST_PEOPLE or len(first) < LEAST_HITS:
+            return None
+        least = int(np.sort(first)[LEAST_HITS - 1]) + 1
+    told = max(rate, float(gammaincinv(least + 1, confidence)) / max(1, len(similarities)))
+    if told > max(rate, WORST_RATE):
+        return None
+    try:
+        cut = 1 - bound_threshold(1 - similarities, told, confidence=confidence).distance
+    except DataError:  # so many pairs look the same that no similarity parts them
+        return told, 1 + MARGIN
+    if groups is not None:
+        cut = max(cut, _over_people(similarities[order], place[order], told, confidence))
+    return told, cut
+
+
+def _over_people(
+    similarities: np.ndarray, place: np.ndarray, rate: float, confidence: float
+) -> float:
+    """Give the similarity that holds when other people of the same kind had been seen.
+
+    People are drawn anew with replacement, a pair counting as often as both of its people were
+    drawn together (the pigeonhole bootstrap of `suggest_threshold`).
+
+    Args:
+        similarities: (P,) descending.
+        place: (P, 2) the two people of each pair, 0..K-1.
+        rate: share of the pairs that may match.
+        confidence: share of the draws that it holds for.
+    """
+    rng, people = np.random.default_rng(0), int(place.max()) + 1
+    pairs = np.zeros((people, people))
+    np.add.at(pairs, (place[:, 0], place[:, 1]), 1)
+    near = place[: min(len(place), int(20 * rate * len(place)) + 1000)]
+    cuts = []
+    for _ in range(RESAMPLES):
+        times = np.bincount(rng.integers(people, size=people), minlength=people)
+        share = np.cumsum(times[near].prod(1)) / max(1, times @ pairs @ times)
+        barred = min(int(np.searchsorted(share, rate, "right")), len(near) - 1)
+        cuts.append(similarities[barred])
+    return float(np.quantile(cuts, confidence)) + 1e-9  # the barred pair itself does not match
+
+
+def _guess(anybody: np.ndarray, rate: float, confidence: float) -> tuple[float, float, str]:
+    needed = int(np.ceil(gammaincinv(2, confidence) / max(rate, WORST_RATE)))
+    said = (
+        f"Only a guess: {counted(len(anybody), 'pair')} of crops can be compared, and {needed:,} "
+        "are the least to calibrate by"
+    )
+    if len(anybody) < FEW:
+        return *PLAIN_GUESS, f"{said}. {TO_CALIBRATE}"
+    z = np.arctanh(np.clip(anybody, -0.999, 0.999))
+    same, maybe = (float(np.tanh(z.mean() + times * z.std())) for times in GUESS)
+    return same, maybe, (
+        f"{said}. They are as far above what any two crops here reach as was right for another "
+        f"site. {TO_CALIBRATE}"
+    )
+
+
+def _measured(
+    found: Evidence, searched: LeaveOneOut, same: float, maybe: float, confidence: float
+) -> dict[str, float]:
+    """Give what the cut-offs cost, where that can be measured."""
+    numbers: dict[str, float] = {}
+    judged = searched.own > -np.inf
+    numbers |= {"searches": int(judged.sum())} if judged.any() else {}
+    numbers |= {"impossible": len(found.impossible)} if len(found.impossible) else {}
+    for name, cut in (("same", same), ("maybe", maybe)):
+        if len(found.same):
+            at = measure_threshold(
+                *(1 - cut, 1 - found.same, 1 - found.different),
+                same_groups=found.same_groups,
+                confidence=confidence,
+                resamples=RESAMPLES,
+            )
+            numbers[f"misses_{name}"] = at.misses
+            low, high = at.misses_range
+            numbers |= {f"misses_{name}_low": low, f"misses_{name}_high": high}
+        if judged.any():
+            numbers[f"found_{name}"] = float((searched.own[judged] >= cut).mean())
+            numbers[f"stranger_{name}"] = float((searched.stranger[judged] >= cut).mean())
+        if len(found.impossible):
+            numbers[f"impossible_{name}"] = float((found.impossible >= cut).mean())
+    return numbers
+
+
+def explain(cutoffs: Cutoffs) -> list[str]:
+    """Say in sentences what cut-offs promise, and what was measured of them."""
+    n = cutoffs.numbers
+    said = [cutoffs.source]
+    if "closest_people" in n:
+        said.append(
+            f"Of {n['people']:.0f} named people the closest two reach {n['closest_people']:.3f}."
+        )
+    if "highest_stranger" in n:
+        said.append(
+            "The highest crop that is known to be somebody else without a name reaches "
+            f"{n['highest_stranger']:.3f}."
+        )
+    if "misses_same" in n:
+        shares = (
+            f"{n[f'misses_{cut}']:.0%} ({n[f'misses_{cut}_low']:.0%} to "
+            f"{n[f'misses_{cut}_high']:.0%}) do not reach {cut}"
+            for cut in ("same", "maybe")
+        )
+        said.append(f"Of pairs of one named person by two cameras {', '.join(shares)}.")
+    if "searches" in n:
+        said.append(
+            f"Searching for each of {n['searches']:,.0f} crops of named people, another crop of "
+            f"the person is called the same in {n['found_same']:.0%} and at least maybe in "
+            f"{n['found_maybe']:.0%} of the searches; somebody else in {n['stranger_same']:.0%} "
+            f"and {n['stranger_maybe']:.0%}."
+        )
+    if "impossible" in n:
+        said.append(
+            f"Of {n['impossible']:,.0f} pairs that cannot be one person {n['impossible_same']:.2%} "
+            f"reach same and {n['impossible_maybe']:.2%} maybe."
+        )
+    return said
+
+
+def _maybe_rate(rate: float) -> float:
+    return min(TIMES * rate, 0.5)
+
+
+def _one_in(rate: float) -> str:
+    return f"1 in {1 / rate:,.0f}"
+
+
+def _some(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def _reached(searched: LeaveOneOut, names: int) -> str:
+    """Say who reaches the floor."""
+    if searched.names and searched.closest == searched.floor:
+        return f"{' and '.join(searched.names)}, the closest two of {names} named people"
+    return "the highest stranger to a named person"
+
+
+MARGIN = 1e-4
+"""How far above the floor `same` lies, so that what reaches the floor does not reach it."""
+
+ACROSS = "by two cameras, drawn whoever they show"
+ANY = "of any two crops, as no two cameras are known, drawn whoever they show"
+TO_CALIBRATE = "Add crops, or name people, and calibrate."

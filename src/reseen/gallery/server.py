@@ -1,0 +1,225 @@
+"""The store on a server: PostgreSQL with pgvector, for several machines and for millions."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import numpy as np
+
+from reseen.errors import StoreError, needs
+from reseen.gallery.records import Crop
+from reseen.gallery.sql import COLUMNS, SCHEMA, Tables, conditions, crop_of
+from reseen.gallery.store import EVERYTHING, Filter
+
+PREFIXES = ("postgresql://", "postgres://")
+EXACT = 20_000
+"""Crops up to which all are compared, without an index."""
+INDEXED, HALF = 2000, 4000
+"""Numbers of a vector up to which an index takes it in single and in half precision."""
+_EFFORT = 200
+"""Candidates that a search in the index follows (hnsw.ef_search)."""
+
+
+class Server(Tables):
+    """A store in a schema of its own in a PostgreSQL database, for any number of machines.
+
+    Among more than EXACT crops a search follows an HNSW index of pgvector and may miss some.
+    Vectors of more than 2,000 numbers are kept in half precision.
+
+    Args:
+        url: `postgresql://user:password@host/database`; what it leaves out comes from the variables
+            and files of libpq (PGPASSWORD, ~/.pgpass).
+        schema: in which the gallery lies; None makes one.
+        dimensions: of the vectors, D, where one is made.
+
+    Raises:
+        SettingsError: psycopg or pgvector is not installed.
+        StoreError: the server is not there, or holds no such gallery.
+
+    Source: Malkov, Yashunin: Efficient and robust approximate nearest neighbor search using
+    Hierarchical Navigable Small World graphs, TPAMI 2020.
+    """
+
+    def __init__(self, url: str, schema: str | None = None, *, dimensions: int = 0):
+        for module in ("psycopg", "pgvector"):
+            needs(module, "postgres")
+        super().__init__()
+        self._url = url
+        self.schema = schema or f"reseen_{uuid4().hex[:12]}"
+        lock = int(self.schema.removeprefix("reseen_")[:12], 16)
+        self.begin = ("BEGIN", f"SELECT pg_advisory_xact_lock({lock})")
+        self._connection: Any = None
+        try:
+            if schema is None:
+                self._make(dimensions)
+            elif not self._rows("SELECT 1 FROM pg_namespace WHERE nspname = ?", [self.schema]):
+                raise StoreError(f"{self.place} holds no such gallery. It may have been deleted.")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def place(self) -> str:
+        """As `store.Store.place`."""
+        return f"{without_password(self._url)}, schema {self.schema}"
+
+    def _make(self, dimensions: int) -> None:
+        words = SCHEMA.format(
+            number="BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+            blob="BYTEA",
+            vector=self._vector_type(dimensions),
+        )
+        with self.changing():
+            self._rows(f"CREATE SCHEMA {self.schema}")
+            for statement in words.split(";"):
+                self._rows(statement)
+            self._prepare("vectors")
+
+    def _connected(self) -> Any:
+        """Give the connection, a new one where the last was lost."""
+        import psycopg
+
+        if self._connection is None or self._connection.closed:
+            from pgvector.psycopg import register_vector
+
+            if self._depth:  # what was begun on the other one is lost
+                raise psycopg.OperationalError("the connection was lost")
+            self._connection = psycopg.connect(
+                self._url, autocommit=True, connect_timeout=10, application_name="reseen"
+            )
+            execute = self._connection.execute
+            execute(f"SET search_path TO {self.schema}, public")
+            execute("SET client_min_messages TO warning")
+            execute("SET maintenance_work_mem TO '1GB'")  # an index is built in it
+            execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
+            for name, value in (("ef_search", _EFFORT), ("iterative_scan", "strict_order")):
+                execute(f"SET hnsw.{name} = {value}")
+            register_vector(self._connection)
+        return self._connection
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """Tell what the server or its driver raises in a sentence, without the password."""
+        import psycopg
+
+        try:
+            yield
+        except psycopg.Error as error:
+            why = " ".join(str(error).split()) or type(error).__name__
+            if password := urlsplit(self._url).password:
+                why = why.replace(password, "...")
+            raise StoreError(
+                f"The store {without_password(self._url)} cannot be used: {why}. Check that the "
+                "server runs, has the extension vector, and lets you in (PGPASSWORD, ~/.pgpass)."
+            ) from None
+
+    def close(self) -> None:
+        """Let go of the server."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _rows(self, words: str, values: Sequence[Any] = ()) -> list[tuple]:
+        words = words.replace("?", "%s")
+        with self._lock, self._said():
+            cursor = self._connected().execute(words, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def _many(self, words: str, rows: Iterable[Sequence[Any]]) -> None:
+        with self._lock, self._said(), self._connected().cursor() as cursor:
+            cursor.executemany(words.replace("?", "%s"), rows)
+
+    def _vector(self, row: np.ndarray) -> Any:
+        if len(row) <= INDEXED:
+            return row.astype(np.float32)
+        from pgvector import HalfVector
+
+        return HalfVector(row)
+
+    def _array(self, values: Sequence[Any]) -> np.ndarray:
+        rows = [value.to_numpy() if hasattr(value, "to_numpy") else value for value in values]
+        return np.array(rows, np.float32) if rows else np.empty((0, 0), np.float32)
+
+    def _vector_type(self, dimensions: int) -> str:
+        return f"{'vector' if dimensions <= INDEXED else 'halfvec'}({dimensions})"
+
+    def _prepare(self, table: str) -> None:  # a vector fits in a page, and is read there
+        self._rows(f"ALTER TABLE {table} ALTER COLUMN vector SET STORAGE PLAIN")
+
+    def nearest(  # noqa: D102
+        self,
+        queries: np.ndarray,
+        top: int,
+        where: Filter = EVERYTHING,
+        without: Sequence[tuple[str | None, str | None]] = (),
+    ) -> list[list[tuple[Crop, float]]]:
+        kind = "vector" if queries.shape[1] <= INDEXED else "halfvec"
+        found = []
+        for query, (itself, camera) in zip(
+            queries, without or [(None, None)] * len(queries), strict=True
+        ):
+            words, values = conditions(where, "camera IS DISTINCT FROM ?" if camera else "")
+            values = [camera, *values] if camera else values
+            distance = f"(vector <#> ?::{kind})"
+            if self._few(words, values):  # all are compared: the sum is in no index
+                distance += " + 0"
+            rows = self._rows(
+                f"SELECT {COLUMNS}, {distance} AS far FROM vectors JOIN crops USING (seq){words} "
+                f"ORDER BY {distance} LIMIT {top + 1}",
+                [self._vector(query), *values, self._vector(query)],
+            )
+            near = [(crop_of(row[:-1]), -row[-1]) for row in rows if row[0] != itself]
+            found.append(near[:top])
+        return found
+
+    def _few(self, words: str, values: list[Any]) -> bool:
+        """Say whether so few crops are meant that comparing all is as quick as any index."""
+        meant = f"SELECT 1 FROM crops{words} LIMIT {EXACT + 1}"
+        return self._rows(f"SELECT COUNT(*) FROM ({meant}) AS meant", values)[0][0] <= EXACT
+
+    def settle(self) -> None:
+        """As `store.Store.settle`."""
+        if self.count() <= EXACT or self._indexed():
+            return
+        with self.changing():
+            ((size,),) = self._rows(
+                "SELECT atttypmod FROM pg_attribute "
+                "WHERE attrelid = 'vectors'::regclass AND attname = 'vector'"
+            )
+            if size > HALF:  # no index takes them
+                return
+            kind = "vector" if size <= INDEXED else "halfvec"
+            self._rows(
+                "CREATE INDEX IF NOT EXISTS vectors_near ON vectors "
+                f"USING hnsw (vector {kind}_ip_ops)"
+            )
+        self._rows("ANALYZE")
+
+    def _indexed(self) -> bool:
+        return bool(self._rows("SELECT to_regclass('vectors_near')")[0][0])
+
+    def compact(self) -> None:
+        """As `store.Store.compact`; the server's write-ahead log keeps it until it is reused."""
+        for table in ("crops", "pictures", "vectors", "denials", "decisions"):
+            self._rows(f"VACUUM (FULL) {table}")
+
+    def bytes_used(self) -> int:
+        """As `store.Store.bytes_used`."""
+        words = (
+            "SELECT COALESCE(SUM(pg_total_relation_size(oid)), 0) FROM pg_class "
+            "WHERE relnamespace = ?::regnamespace AND relkind = 'r'"
+        )
+        return int(self._rows(words, [self.schema])[0][0])
+
+    def check(self) -> list[str]:
+        """As `store.Store.check`."""
+        return self._lost()
+
+
+def without_password(url: str) -> str:
+    """Give a URL that may be printed and kept."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    user = parts.username or ""
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host))

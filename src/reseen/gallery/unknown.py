@@ -1,0 +1,225 @@
+"""Unknown people: crops without a name that may show one person, for a human to look at."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from reseen.cluster.density import DensitySettings
+from reseen.cluster.numbering import by_appearance
+from reseen.cluster.survey import survey
+from reseen.gallery.facts import TOLERANCE, Facts, cannot_be_one, facts_of
+from reseen.gallery.records import Crop, Cutoffs, Proposal
+from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
+from reseen.records import NOISE
+
+LEAST = 3
+"""Crops without which there is nothing to group."""
+CAREFUL = 0.1
+"""How much smaller eps is than for pseudo-labels: a stranger among the crops of a proposal is worse
+than a person in two proposals (docs/when-to-believe.md)."""
+APART = 1e9
+"""The distance of crops that cannot be one person: no mean of distances with it is usual."""
+
+
+def settings_for(features: np.ndarray, cameras: np.ndarray) -> DensitySettings:
+    """Choose how crops are grouped, by what they are like.
+
+    Args:
+        features: (N, D) unit rows, N of LEAST or more.
+        cameras: (N,) int, -1 where unknown.
+
+    Returns:
+        Settings as `auto` would choose them, but for an eps that is smaller by CAREFUL, and with
+        features centred by camera where two cameras or more have crops enough.
+    """
+    plain = DensitySettings(centring="deviation")
+    found = survey(plain.centred(features, cameras), cameras)
+    return DensitySettings(
+        k1=found.k1,
+        k2=found.k2,
+        eps=found.eps - CAREFUL,
+        min_samples=found.min_samples,
+        centring=plain.centring,
+        neighbours="auto",
+    )
+
+
+def group_unknown(
+    features: np.ndarray,
+    facts: Facts,
+    *,
+    settings: DensitySettings | None = None,
+    tolerance: float = TOLERANCE,
+    overlapping: bool = False,
+) -> np.ndarray:
+    """Group crops without a name by who they may show.
+
+    All crops that are not ignored are grouped by density; the named ones are then taken out. The
+    crops of a tracklet stay together: they go where most of them are. A group with crops that
+    cannot be one person is parted: it is built anew from its tracklets and single crops, the
+    nearest parts first (mean distance of their crops), never joining what cannot be one person.
+
+    Args:
+        features: (N, D) unit rows, oldest crop first, for that is how groups are numbered.
+        facts: of the N crops.
+        settings: how crops are grouped; by default `settings_for` them.
+        tolerance, overlapping: as in `cannot_be_one`.
+
+    Returns:
+        (N,) int64 groups, 0..K-1 in the order of their first crops; NOISE for crops in none, and
+        for those with a name and the ignored.
+
+    Raises:
+        DataError: rows are unusable (see `check_rows`).
+    """
+    groups = np.full(len(facts.people), NOISE, np.int64)
+    live = np.flatnonzero(~facts.ignored)
+    if len(live) >= LEAST:
+        rows = check_rows(features[live])
+        settings = settings or settings_for(rows, facts.cameras[live])
+        groups[live] = settings.label(rows, facts.cameras[live]).ids
+    groups[facts.people >= 0] = NOISE
+    free = np.flatnonzero(~facts.ignored & (facts.people < 0))
+    units = np.where(facts.tracklets >= 0, facts.tracklets, facts.tracklets.max(initial=-1) + 1)
+    units = np.where(facts.tracklets >= 0, units, units + np.arange(len(units)))
+    for unit in np.unique(units[free][facts.tracklets[free] >= 0]):
+        crops = free[units[free] == unit]
+        own = groups[crops][groups[crops] != NOISE]
+        new = groups.max() + 1 if len(crops) > 1 else NOISE
+        groups[crops] = np.bincount(own).argmax() if len(own) else new
+    apart = cannot_be_one(facts, tolerance=tolerance, overlapping=overlapping)
+    apart = apart[(groups[apart[:, 0]] == groups[apart[:, 1]]) & (groups[apart[:, 0]] != NOISE)]
+    for group in np.unique(groups[apart[:, 0]]):
+        rows = np.flatnonzero(groups == group)
+        inside = np.searchsorted(rows, apart[groups[apart[:, 0]] == group])
+        groups[rows] = groups.max() + 1 + _parted(features[rows], units[rows], inside)
+    return by_appearance(_without_single(groups))
+
+
+def _parted(features: np.ndarray, units: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Part a group, so that no part holds crops that cannot be one person.
+
+    Args:
+        features: (M, D) unit rows.
+        units: (M,) crops that stay together have one number.
+        apart: (P, 2) positions of crops that cannot be one person.
+
+    Returns:
+        (M,) int64 parts, from 0.
+
+    Memory: O(U^2) for U units.
+    """
+    _, place = np.unique(units, return_inverse=True)
+    means = np.zeros((place.max() + 1, features.shape[1]))
+    np.add.at(means, place, features)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    distances = np.clip(1 - means @ means.T, 0, 2)
+    a, b = place[apart].T
+    distances[a, b] = distances[b, a] = APART
+    np.fill_diagonal(distances, 0)
+    if len(means) == 1:  # a tracklet that contradicts itself stays as it is
+        return np.zeros(len(units), np.int64)
+    tree = linkage(squareform(distances, checks=False), "average")
+    return fcluster(tree, 2, "distance")[place].astype(np.int64) - 1
+
+
+def _without_single(groups: np.ndarray) -> np.ndarray:
+    """Give groups (N,) without those of one crop."""
+    sizes = np.bincount(groups[groups != NOISE], minlength=1)
+    return np.where((groups != NOISE) & (sizes[groups] > 1), groups, NOISE)
+
+
+def propose(
+    features: np.ndarray,
+    crops: Sequence[Crop],
+    cutoffs: Cutoffs,
+    denials: Iterable[tuple[str, str]] = (),
+    *,
+    min_crops: int = 2,
+    tolerance: float = TOLERANCE,
+    overlapping: bool = False,
+) -> list[Proposal]:
+    """Propose unknown people; nothing gets a name by it.
+
+    Args:
+        features: (N, D) unit rows.
+        crops: N records.
+        cutoffs: from which similarity on a proposal is said to look like a named person.
+        denials: pairs of the id of a crop and a name that it is not.
+        min_crops: of a proposal.
+        tolerance, overlapping: as in `cannot_be_one`.
+
+    Returns:
+        Proposals, numbered from 1 in the order in which their first crops were added; those with
+        few crops keep their number too, and are left out. The crops of each are ordered by time.
+
+    Raises:
+        DataError: rows are unusable (see `check_rows`).
+    """
+    order = sorted(range(len(crops)), key=lambda i: (crops[i].added, crops[i].id))
+    features, crops = features[order], [crops[i] for i in order]
+    facts = facts_of(crops, denials)
+    where = dict(tolerance=tolerance, overlapping=overlapping)
+    groups = group_unknown(features, facts, **where)
+    likeness = alike(features, facts, groups, cannot_be_one(facts, **where))
+    found = []
+    for group in range(groups.max(initial=NOISE) + 1):
+        own = [crops[i] for i in np.flatnonzero(groups == group)]
+        if len(own) < min_crops:
+            continue
+        times = sorted(crop.time for crop in own if crop.time is not None)
+        similar = float(likeness[group].max(initial=-1))
+        like = similar >= cutoffs.maybe
+        found.append(
+            Proposal(
+                number=group + 1,
+                crops=tuple(c.id for c in sorted(own, key=_moment)),
+                cameras=tuple(sorted({crop.camera for crop in own if crop.camera})),
+                first=times[0] if times else None,
+                last=times[-1] if times else None,
+                like=facts.names[int(likeness[group].argmax())] if like else None,
+                similarity=similar if like else None,
+            )
+        )
+    return found
+
+
+def _moment(crop: Crop) -> tuple[bool, float, str]:
+    return crop.time is None, crop.time or 0.0, crop.id
+
+
+def alike(
+    features: np.ndarray, facts: Facts, groups: np.ndarray, apart: np.ndarray
+) -> np.ndarray:
+    """Tell how like named people groups of crops look.
+
+    Args:
+        features: (N, D) unit rows.
+        facts: of the N crops.
+        groups: (N,) int, 0..K-1 or NOISE.
+        apart: (P, 2) pairs of crops that cannot be one person.
+
+    Returns:
+        (K, P) the median, over the crops of a group, of the highest similarity to a crop of the
+        person; -1 where the group cannot be that person.
+    """
+    rows, count = check_rows(features), int(groups.max(initial=NOISE)) + 1
+    found = np.full((count, len(facts.names)), -1.0)
+    named = np.flatnonzero((facts.people >= 0) & ~facts.ignored)
+    named = named[np.argsort(facts.people[named], kind="stable")]
+    if not len(named) or not count:
+        return found
+    who, starts = np.unique(facts.people[named], return_index=True)
+    for group in range(count):
+        own, step = np.flatnonzero(groups == group), max(1, BLOCK_BYTES // (4 * len(named)))
+        best = [
+            np.maximum.reduceat(rows[own[i : i + step]] @ rows[named].T, starts, axis=1)
+            for i in range(0, len(own), step)
+        ]
+        found[group, who] = np.median(np.concatenate(best), axis=0)
+    for a, b in ((apart[:, 0], apart[:, 1]), (apart[:, 1], apart[:, 0])):
+        barred = (groups[a] != NOISE) & (facts.people[b] >= 0)
+        found[groups[a[barred]], facts.people[b[barred]]] = -1
+    return found

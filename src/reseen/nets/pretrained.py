@@ -1,0 +1,122 @@
+"""An encoder as a folder that can be given to others, without the run that it comes from.
+
+    model.safetensors   the weights, and the camera statistics where there are some
+    README.md           the model card
+    config.json         settings, digest, names of the cameras; written last: with it the folder is
+                        an encoder
+
+Functions here turn the state of an encoder (`encoder.save`) into these files and back.
+"""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as tensors
+from torch import Tensor
+
+from reseen.errors import CheckpointError
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+FORMAT = 1
+_MOMENTS = "camera_statistics"
+
+
+def digest_of(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """Give the SHA-256 of what an encoder computes, the same in every process and file format.
+
+    Where the weights came from (`weights` of the settings) does not count.
+
+    Args:
+        settings: those of the encoder, by name.
+        weights: its state dict.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    counted = {name: value for name, value in settings.items() if name != "weights"}
+    found = sha256(json.dumps(counted, sort_keys=True).encode())
+    for name, value in sorted(weights.items()):
+        plain = value.detach().cpu().contiguous()
+        found.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        found.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def is_pretrained(folder: Path) -> bool:
+    """Say whether a folder is an encoder that `save_pretrained` wrote, and not a run."""
+    return (folder / CONFIG).is_file() and not (folder / "run.json").exists()
+
+
+def contents(state: Mapping[str, Any], card: str) -> dict[str, bytes]:
+    """Give the files of a folder by name, in the order in which they are to be written.
+
+    Args:
+        state: of an encoder, as `encoder.save` gives it.
+        card: text of the model card.
+    """
+    weights = {name: value.detach().cpu().contiguous() for name, value in state["encoder"].items()}
+    settings, cameras = state["encoder_settings"], state.get("camera_statistics")
+    config = {
+        "format": FORMAT,
+        "library_name": "reseen",
+        "digest": digest_of(settings, weights),
+        "encoder_settings": settings,
+    }
+    if cameras is not None:
+        config["cameras"] = cameras["names"]
+        weights[_MOMENTS] = cameras["moments"]
+    stored = tensors.save(weights, {"format": "pt"})
+    config["weights_sha256"] = sha256(stored).hexdigest()
+    told = json.dumps(config, indent=2, sort_keys=True) + "\n"
+    return {WEIGHTS: stored, CARD: card.encode(), CONFIG: told.encode()}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read such a folder as the state of an encoder (`encoder.save`), with its `digest`.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or of a newer version.
+    """
+    config, weights = folder / CONFIG, folder / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(f"{weights} is not there. Bring back a copy of the folder.")
+    try:
+        told = json.loads(config.read_text(encoding="utf-8"))
+        version, settings = told["format"], dict(told["encoder_settings"])
+        known, cameras = told["weights_sha256"], told.get("cameras")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{config} is damaged or was not written by this package ({error!r:.80}). Bring back a "
+            "copy of it, or give another folder."
+        ) from error
+    if version != FORMAT:
+        raise CheckpointError(
+            f"{config} has format {version!r:.20}, and this version reads {FORMAT}. Install a "
+            "newer version of reseen."
+        )
+    stored = weights.read_bytes()
+    if sha256(stored).hexdigest() != known:
+        raise CheckpointError(
+            f"{weights} is not the file that belongs to {config.name}: its SHA-256 is another. "
+            "Bring back a copy of the folder."
+        )
+    try:
+        found = tensors.load(stored)
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights} holds no weights ({error}).") from error
+    state: dict[str, Any] = {}
+    if cameras is not None:
+        state["camera_statistics"] = {"names": cameras, "moments": found.pop(_MOMENTS, None)}
+    for name, value in settings.items():  # JSON knows no tuples
+        settings[name] = tuple(value) if isinstance(value, list) else value
+    if told.get("digest") != (digest := digest_of(settings, found)):
+        raise CheckpointError(
+            f"{config} was changed: its digest is not that of these settings and weights. Bring "
+            "back a copy of the folder."
+        )
+    return {"encoder_settings": settings, "encoder": found, "digest": digest} | state

@@ -1,0 +1,48 @@
+"""How alike pairs of crops are, beside the cut-offs of a gallery."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reseen.report.plotting import INK, PALETTE, add_legend, inline, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BARS = 60
+
+
+def plot_cutoffs(kinds: Mapping[str, np.ndarray], same: float, maybe: float) -> "Figure":
+    """Draw how alike pairs are, and from where on they are the same, or maybe the same.
+
+    Args:
+        kinds: name and similarities of each kind of pairs; each kind adds up to 100 %.
+        same, maybe: the cut-offs.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    every = np.concatenate([*kinds.values(), [same, maybe]])
+    edges = np.linspace(every.min(), every.max() + 1e-9, BARS + 1)
+    with styled():
+        figure = new_figure(6.4, 3.2)
+        axes = figure.add_subplot(
+            title="Similarity of pairs", xlabel="similarity, cosine", ylabel="share of pairs"
+        )
+        for (name, similarities), colour in zip(kinds.items(), PALETTE, strict=False):
+            counts, _ = np.histogram(similarities, edges)
+            share = counts / len(similarities)
+            label = f"{name} ({len(similarities):,})"
+            axes.stairs(share, edges, fill=True, color=colour, alpha=0.45, label=label)
+            axes.stairs(share, edges, color=colour, linewidth=1.2)
+        for name, cut, line in (("maybe", maybe, ":"), ("same", same, "--")):
+            axes.axvline(cut, color=INK, linestyle=line, label=f"{name}, from {cut:.3f} on")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        add_legend(figure, 3)
+    return figure
+
+
+def draw_cutoffs(kinds: Mapping[str, np.ndarray], same: float, maybe: float) -> str:
+    """Draw the same as SVG to stand in a page; arguments as in `plot_cutoffs`."""
+    said = f"Similarity of pairs of crops; same from {same:.3f} on, maybe from {maybe:.3f} on"
+    return inline(plot_cutoffs(kinds, same, maybe), said)
