@@ -338,6 +338,7 @@ def test_a_summary_is_plain_numbers(crossing, tmp_path):
     assert json.loads(json.dumps(vars(summary)))["tracklets"] == 2
 
 
+@pytest.mark.slow  # detector, tracker and pipeline have tests of their own
 def test_invented_people_become_pure_tracklets(town_film, tmp_path):
     """The whole way with the detector that ships: whose each crop is, by the truth."""
     path, frames = town_film

@@ -1,8 +1,10 @@
 """`reseen video FILM... --out CROPS`: from a camera's films to tracklets."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,6 +13,7 @@ from reseen.engine.device import Device
 from reseen.engine.files import check_out
 from reseen.engine.progress import Screen
 from reseen.errors import SettingsError
+from reseen.records import Image
 from reseen.video import CropSettings, TrackSettings, find_films, load_detector, make_tracklets
 from reseen.video.films import moment_of, read_area
 from reseen.video.pipeline import Look
@@ -25,6 +28,7 @@ def video(
     detector: str | None = None,
     detector_weights: Path | None = None,
     appearance: str | None = None,
+    gallery: Path | None = None,
     camera: str | None = None,
     start: str | None = None,
     pattern: str | None = None,
@@ -60,6 +64,8 @@ def video(
         Weights of a detector of torchvision, which fetches nothing.
     appearance
         Run, or reseen-tiny, by whose features people are found again who were hidden.
+    gallery
+        Gallery to which each tracklet is added as it closes (reseen gallery create).
     camera
         Name of the camera of all films; by default folders or names say it.
     start
@@ -76,28 +82,43 @@ def video(
     """
     if not films:
         raise SettingsError("FILMS is missing: give a film, a folder of films or a stream.")
-    check_out(out, screen=Screen(quiet))
     screen = Screen(quiet)
+    check_out(out, screen=screen)
     areas = tuple(map(read_area, ignore_area))
     begin = None if start is None else moment_of(start, "--start")
     detect = load_detector(detector, detector_weights)
-    facts = dict(detector=detector, appearance=appearance, areas=list(ignore_area))
-    summary = make_tracklets(
-        lambda: find_films(
-            films, camera=camera, start=begin, pattern=pattern, cameras=cameras, areas=areas
-        ),
-        out,
-        rate=rate,
-        crops=crops,
-        tracks=tracks,
-        detector=detect,
-        look=_look(appearance, device) if appearance else None,
-        facts=facts,
-        watch=watch,
-        settle=settle,
-        screen=screen,
-    )
+    with _opened(gallery, device) as added:
+        summary = make_tracklets(
+            lambda: find_films(
+                films, camera=camera, start=begin, pattern=pattern, cameras=cameras, areas=areas
+            ),
+            out,
+            rate=rate,
+            crops=crops,
+            tracks=tracks,
+            detector=detect,
+            look=_look(appearance, device) if appearance else None,
+            facts=dict(detector=detector, appearance=appearance, areas=list(ignore_area)),
+            gallery=added,
+            watch=watch,
+            settle=settle,
+            screen=screen,
+        )
     give(asdict(summary), str(summary), f"crops and manifest.csv: {out}", as_json=as_json)
+
+
+@contextmanager
+def _opened(
+    folder: Path | None, device: Device
+) -> Iterator[tuple[str, Callable[[list[Image]], Any]] | None]:
+    """Open a gallery, and give its name and how tracklets are added to it."""
+    if folder is None:
+        yield None
+        return
+    from reseen.gallery.gallery import Gallery
+
+    with Gallery.open(folder, device) as gallery:
+        yield str(folder.resolve()), gallery.add
 
 
 def _look(run: str, device: Device) -> Look:

@@ -140,9 +140,8 @@ class CropFolder:
             )
         write_text(self.root / PENDING, _table(COLUMNS, rows, head=True))
         self._finish(rows)
-        files = [Path(row["path"]).name for row in rows]
-        path = self.root / place / files[0]
-        return Image(path, time=tracklet.times[0], frames=tuple(files))
+        files = tuple(Path(row["path"]).name for row in rows)
+        return Image(self.root / place / files[0], time=kept[0].time, frames=files)
 
     def _finish(self, rows: Rows, written: bool = False) -> None:
         place = (self.root / rows[0]["path"]).parent

@@ -1,7 +1,7 @@
 """From films to tracklets: decode, detect, track, choose, write."""
 
 import time as clock
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from reseen.errors import DataError, counted
 from reseen.records import Image
 from reseen.video.decode import Decoder, Facts, Frame
 from reseen.video.detect import Detector, load_detector
+from reseen.video.feed import Feed
 from reseen.video.films import Film, inside
 from reseen.video.folder import CropFolder
 from reseen.video.select import CropSettings, Tracklet, hidden_shares, padded
@@ -50,7 +51,7 @@ class Summary:
     """Frames of a live stream that were passed over, because others took too long."""
     tracklets: int = 0
     crops: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: dict[str, int] = field(default_factory=dict)
     """Tracks that were left out: `still` things, and `short` ones."""
     ignored: int = 0
     """Boxes in areas where nobody counts, or too small."""
@@ -110,7 +111,7 @@ class Cropper:
         detector: finds people; the one that ships by default.
         tracker: makes a tracker, one a camera.
         look: gives features of boxes, for a tracker that uses them.
-        closed: called with the record and camera of each tracklet that is written.
+        feed: gets each tracklet that is written.
         screen: says what is done.
     """
 
@@ -124,14 +125,14 @@ class Cropper:
         detector: Detector | None = None,
         tracker: Callable[[], Tracker] | None = None,
         look: Look | None = None,
-        closed: Callable[[Image, str], None] | None = None,
+        feed: Feed | None = None,
         screen: Screen = QUIET,
     ):
         self.folder, self.rate, self.look, self.screen = folder, rate, look, screen
         self.crops, self.tracks = crops or CropSettings(), tracks or TrackSettings()
         self.detector = detector or load_detector()
         self.tracker = tracker or (lambda: OverlapTracker(self.tracks))
-        self.closed = closed
+        self.feed = feed
         self.summary = Summary()
         self.cameras: dict[str, _Camera] = {}
         self.unreadable: dict[Film, DataError] = {}
@@ -159,6 +160,8 @@ class Cropper:
             own = self.cameras[name]
             for number in list(own.open):
                 self._close(name, own, number)
+        if self.feed:
+            self.feed.give()
 
     def _past(self, film: Film) -> bool:
         """Say whether a film is read already; the next one of its camera then follows it."""
@@ -216,6 +219,8 @@ class Cropper:
             if time - marked > MARK:
                 self.folder.mark(film, begin, time)
                 marked = time
+            if self.feed:
+                self.feed.give(now=False)
             yield
         self._count(decoder, facts, max(after, 0.0), time - begin)
         if not film.live:
@@ -302,13 +307,13 @@ class Cropper:
     def _close(self, camera: str, own: _Camera, number: int) -> None:
         tracklet = own.open.pop(number)
         if fault := tracklet.fault:
-            self.summary.dropped[fault] += 1
+            self.summary.dropped[fault] = self.summary.dropped.get(fault, 0) + 1
             return
         image = self.folder.write(tracklet, camera)
         self.summary.tracklets += 1
         self.summary.crops += len(image.frames)
-        if self.closed:
-            self.closed(image, camera)
+        if self.feed:
+            self.feed.offer(image)
 
 
 def _newest(frames: Iterator[Frame], summary: Summary, most: int = 4) -> Iterator[Frame]:
@@ -356,7 +361,7 @@ def make_tracklets(
     tracker: Callable[[], Tracker] | None = None,
     look: Look | None = None,
     facts: dict[str, Any] | None = None,
-    closed: Callable[[CropFolder], Callable[[Image, str], None]] | None = None,
+    gallery: tuple[str, Callable[[list[Image]], Any]] | None = None,
     watch: bool = False,
     settle: float = 10.0,
     screen: Screen = QUIET,
@@ -373,7 +378,7 @@ def make_tracklets(
         crops, tracks: settings.
         detector, tracker, look: see `Cropper`.
         facts: what else makes the tracklets what they are, to refuse a folder made otherwise.
-        closed: given the folder, gives what is called with each tracklet that is written.
+        gallery: name of what gets each tracklet that is written, and how; see `Feed`.
         watch: go on with films that come later, until Ctrl-C.
         settle: seconds for which a film must not have changed before it is read, where `watch`.
         screen: says what is done.
@@ -394,7 +399,7 @@ def make_tracklets(
             detector=detector,
             tracker=tracker,
             look=look,
-            closed=closed(folder) if closed else None,
+            feed=Feed(folder, *gallery) if gallery else None,
             screen=screen,
         )
         try:
