@@ -1,4 +1,4 @@
-"""Films for tests: coloured boxes that move, whose detector is their colour, and invented people."""
+"""Films for tests: boxes that move, whose detector is their colour, and invented people."""
 
 import av
 import numpy as np
@@ -41,7 +41,8 @@ def toy(*walks, frames=20):
                 x = round(first + (last - first) * (i - begin) / (end - begin))
                 y = TOPS[colour]
                 picture[y : y + TALL, max(x, 0) : max(x + WIDE, 0)] = COLOURS[colour]
-                picture[y + 5 + i % 3 * 8 : y + 15 + i % 3 * 8, max(x + 4, 0) : max(x + 12, 0)] = 250
+                mark = y + 5 + i % 3 * 8
+                picture[mark : mark + 10, max(x + 4, 0) : max(x + 12, 0)] = 250
         pictures.append(picture)
     return pictures
 

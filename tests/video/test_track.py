@@ -13,12 +13,10 @@ def box(x, y=100.0, score=0.9, tall=100.0, wide=40.0):
 
 def follow(frames, settings=None, features=None, rate=5.0):
     """Give the tracks of each frame's boxes."""
-    tracker = OverlapTracker(settings)
+    tracker, looks = OverlapTracker(settings), features or [None] * len(frames)
     return [
-        tracker.update(
-            np.array(boxes, float).reshape(-1, 5), i / rate, None if features is None else features[i]
-        ).tolist()
-        for i, boxes in enumerate(frames)
+        tracker.update(np.array(boxes, float).reshape(-1, 5), i / rate, look).tolist()
+        for i, (boxes, look) in enumerate(zip(frames, looks, strict=True))
     ]
 
 

@@ -1,7 +1,6 @@
 """`reseen gallery VERB G ...`: what looks at pictures, and so needs the encoder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any

@@ -40,7 +40,7 @@ def video(
     crops: Annotated[CropSettings, Parameter(name="*")] = CropSettings(),  # noqa: B008 (frozen)
     tracks: Annotated[TrackSettings, Parameter(name="*")] = TrackSettings(),  # noqa: B008 (frozen)
 ) -> None:
-    """Find the people in films and write each as a tracklet: a folder of crops that belong together.
+    """Find the people in films, and write each as a tracklet: crops that belong together.
 
     The folder can be given to every other command. The same command goes on where it was stopped,
     and reads films that have come since.

@@ -78,8 +78,8 @@ def advice(suffixes: Iterable[str]) -> str:
 
 
 _CROP_FIRST = (
-    " Of a video, crops of people are read: reseen video FILE --out CROPS makes them, as tracklets, "
-    "and every command reads that folder."
+    " Of a video, crops of people are read: reseen video FILE --out CROPS makes them, and every "
+    "command reads that folder."
 )
 
 

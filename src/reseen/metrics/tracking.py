@@ -148,7 +148,6 @@ def _identified(frames: Sequence[tuple], overlap: float) -> float:
 
 def _hota(frames: Sequence[tuple], alpha: float) -> float:
     """Give HOTA at one overlap: sqrt(detection x association accuracy)."""
-
     met = _met(frames, lambda share: share >= alpha - 1e-9)
     counts = [
         np.bincount(np.concatenate([f[i] for f in frames]), minlength=met.shape[i]) for i in (0, 1)

@@ -1,7 +1,7 @@
 """Frames of a film or a live stream, decoded one after the other by PyAV."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -90,9 +90,11 @@ class Decoder:
                 if stamps is not None:  # the first frame behind the seek
                     number, stamps = int(np.searchsorted(stamps, now - step / 2)), None
                 time = now if now > time else time + step  # clocks of recorders jump back
-                if (after >= 0 and time <= after + step / 2) or (rate and int(time * rate + 1e-3) <= slot):
+                if after >= 0 and time <= after + step / 2:
                     continue
-                slot = int(time * rate + 1e-3)
+                last, slot = slot, int(time * rate + 1e-3)
+                if rate and slot <= last:
+                    continue
                 pixels = frame.to_ndarray(format="rgb24")
                 yield Frame(_upright(pixels, frame.rotation), number, time)
 
@@ -130,7 +132,8 @@ def _opened(source: str) -> Iterator[tuple[Any, Any]]:
         container = av.open(source, options=options, timeout=PATIENCE if live else None)
     except (OSError, ValueError, av.FFmpegError) as error:
         hint = "Check the address." if live else "Is it whole, and a film?"
-        raise DataError(f"{_hidden(source)} cannot be opened: {error.strerror or error}. {hint}") from error
+        why = error.strerror or error
+        raise DataError(f"{_hidden(source)} cannot be opened: {why}. {hint}") from error
     with container:
         if not container.streams.video:
             raise DataError(f"{_hidden(source)} has no pictures. Give a film.")
@@ -154,11 +157,8 @@ def _facts(stream: Any) -> Facts:
         seconds = container.duration / 1e6
     said = {**container.metadata, **stream.metadata}.get("creation_time")
     created = None
-    if said:
-        try:
-            created = datetime.fromisoformat(said).timestamp()
-        except ValueError:
-            pass
+    with suppress(ValueError):
+        created = datetime.fromisoformat(said).timestamp() if said else None
     if created is not None and created <= 0:  # a recorder whose clock was never set
         created = None
     return Facts(seconds, float(stream.average_rate or stream.guessed_rate or 25), created)

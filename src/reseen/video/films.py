@@ -61,8 +61,8 @@ def find_films(
     """Find films, in the order of their cameras and, within one, of their time.
 
     The camera of a film is, in this order: `camera`; what `pattern` says; that of `cameras` whose
-    films it is among; the folder below the given one that it lies in, if that has letters; its name, without a date and
-    time. Its start is what `pattern` or its name say.
+    films it is among; a folder below the given one that it lies in, and that has letters; its name,
+    without a date and time. Its start is what `pattern` or its name say.
 
     Args:
         sources: films, folders of films, and addresses of streams.
@@ -219,12 +219,12 @@ def read_cameras(path: Path) -> dict[str, dict[str, Any]]:
             raise SettingsError(
                 f"{path}: {min(wrong)} of {camera} is not known. Use films, start and ignore."
             )
-        begin = own.get("start")
-        cameras[str(camera)] = {
-            "films": str(own.get("films", "")),
-            "ignore": tuple(_polygon(points, f"{path}, {camera}") for points in own.get("ignore", ())),
-            **({} if begin is None else {"start": moment_of(begin, f"{path}, {camera}")}),
-        }
+        where = f"{path}, {camera}"
+        read: dict[str, Any] = {"films": str(own.get("films", ""))}
+        read["ignore"] = tuple(_polygon(points, where) for points in own.get("ignore", ()))
+        if "start" in own:
+            read["start"] = moment_of(own["start"], where)
+        cameras[str(camera)] = read
     return cameras
 
 

@@ -193,7 +193,7 @@ class CropFolder:
         """Give the lines of every tracklet, in the order in which they were written."""
         rows: Rows = []
         for row in self._read(MANIFEST, COLUMNS):
-            if rows and (rows[0]["camera"], rows[0]["tracklet"]) != (row["camera"], row["tracklet"]):
+            if rows and any(rows[0][key] != row[key] for key in ("camera", "tracklet")):
                 yield rows
                 rows = []
             rows.append(row)

@@ -15,7 +15,7 @@ _SMALL = 32, 64
 
 _CUT, _POOR = 0.25, 0.4
 """What a box at the border of the frame is worth, and below which share of the median quality a
-frame is left out in the end: of people who come in, the whole figure stays and the head does not."""
+frame is left out in the end: of people who come in, the whole figure stays, and not the head."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,8 @@ class Tracklet:
             picture.convert("L").resize(_SMALL, PIL.Image.Resampling.BILINEAR), np.float32
         )
         tall, wide = pixels.shape[:2]
-        at_border = box[0] <= 1 or box[1] <= 1 or box[2] >= wide - 1 or box[3] >= tall - 1
+        x, y = 0.01 * wide, 0.01 * tall
+        at_border = box[0] < x or box[1] < y or box[2] > wide - x or box[3] > tall - y
         quality = sharpness(small) * (1 - hidden) ** 2 * (_CUT if at_border else 1)
         near = [i for i, k in enumerate(self.kept) if _apart(k.small, small) < own.alike]
         if near:

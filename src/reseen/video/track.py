@@ -149,7 +149,7 @@ class OverlapTracker:
         features: np.ndarray | None,
         least: float | None = None,
     ) -> np.ndarray:
-        """Say how well tracks fit boxes: overlap, and looks where they are known; 0 is not at all."""
+        """Say how well tracks fit boxes: overlap, and looks where known; 0 is not at all."""
         if not tracks or not len(places):
             return np.zeros((len(tracks), len(places)))
         least = self.settings.min_overlap if least is None else least
