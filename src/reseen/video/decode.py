@@ -100,16 +100,16 @@ class Decoder:
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
         """Give every frame, None in the place of a broken one."""
-        import av
+        from av import error
 
         packets = container.demux(stream)
         while True:
             try:
                 packet = next(packets, None)
                 found = packet.decode() if packet is not None else []
-            except (av.InvalidDataError, av.EOFError):
+            except (error.InvalidDataError, error.EOFError):
                 packet, found = "", [None]
-            except (OSError, av.FFmpegError):  # a stream that is gone, a disk that is pulled out
+            except (OSError, error.FFmpegError):  # a stream that is gone, a disk that is pulled out
                 return
             if packet is None:
                 return
@@ -125,14 +125,15 @@ def _opened(source: str) -> Iterator[tuple[Any, Any]]:
     """Open a film; gives its container and its first stream of pictures."""
     needs("av", extra="video")
     import av
+    from av.error import FFmpegError
 
     live = "://" in source
     options = {"rtsp_transport": "tcp"} if source.startswith("rtsp") else {}
     try:
         container = av.open(source, options=options, timeout=PATIENCE if live else None)
-    except (OSError, ValueError, av.FFmpegError) as error:
+    except (OSError, ValueError, FFmpegError) as error:
         hint = "Check the address." if live else "Is it whole, and a film?"
-        why = error.strerror or error
+        why = getattr(error, "strerror", None) or error
         raise DataError(f"{_hidden(source)} cannot be opened: {why}. {hint}") from error
     with container:
         if not container.streams.video:

@@ -19,7 +19,8 @@ WORTH = 0.1
 OVERLAP = 0.65
 """IoU above which two boxes of a model that leaves this to others are one person's."""
 
-_MEAN, _STD = np.float32((0.485, 0.456, 0.406)), np.float32((0.229, 0.224, 0.225))
+_MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+_STD = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 class Detector(Protocol):
@@ -253,8 +254,8 @@ def _torchvision(name: str, weights: Path | None) -> Detector:
             f"{', '.join(known)}."
         )
     if weights is None:
-        url = get_model_weights(name)["DEFAULT"].url
-        weights = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+        file = get_model_weights(name)["DEFAULT"].url.rpartition("/")[2]
+        weights = Path(torch.hub.get_dir(), "checkpoints", file)
     if not weights.is_file():
         raise SettingsError(
             f"{name} needs its weights, and {weights} is not there. Nothing is fetched: give the "

@@ -172,7 +172,8 @@ def _moment(fields: dict[str, str], name: str) -> float | None:
 
 def _local(parts: Sequence[str | None]) -> float:
     year, month, day, *rest = (int(part) if part else None for part in parts)
-    return datetime(year or 1, month or 1, day or 1, *(n or 0 for n in rest)).timestamp()
+    hour, minute, second = (n or 0 for n in rest)
+    return datetime(year or 1, month or 1, day or 1, hour, minute, second).timestamp()
 
 
 def moment_of(text: Any, where: str) -> float:
@@ -241,7 +242,7 @@ def _polygon(points: Any, where: str) -> np.ndarray:
     try:
         polygon = np.array(points, np.float64)
     except (TypeError, ValueError):
-        polygon = np.empty(0)
+        polygon = np.zeros((0, 2))
     if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not (polygon >= 0).all():
         raise SettingsError(
             f"{where} is not a polygon. Write three or more corners, x and y each, as shares of "

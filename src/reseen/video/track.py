@@ -58,6 +58,10 @@ _TRUST = np.array((0.6, 0.6, 0.3, 0.3))
 change the width, and half a body that is hidden the height."""
 
 
+_FEW = 20
+"""Boxes from which on the mean of how they look says something of the camera."""
+
+
 @dataclass
 class _Track:
     """Somebody who is followed: middle, width and height, and how fast they change."""
@@ -101,12 +105,17 @@ class OverlapTracker:
         self.settings = settings or TrackSettings()
         self._tracks: list[_Track] = []
         self._next = 0
+        self._mean, self._looked = np.zeros(1), 0
 
     def update(
         self, boxes: np.ndarray, time: float, features: np.ndarray | None = None
     ) -> np.ndarray:
         """Take the next frame; see `Tracker`."""
         own = self.settings
+        if features is not None and len(features):
+            self._looked += len(features)
+            share = len(features) / min(self._looked, 1000)
+            self._mean = self._mean + share * (features.mean(0) - self._mean)
         self._tracks = [t for t in self._tracks if time - t.time <= own.patience]
         found = np.column_stack([(boxes[:, :2] + boxes[:, 2:4]) / 2, boxes[:, 2:4] - boxes[:, :2]])
         ids = np.full(len(boxes), -1, np.int64)
@@ -160,8 +169,7 @@ class OverlapTracker:
             worth[row] = iou(expected, _corners(found[places], more))[0]
         fits = worth >= least
         if features is not None:
-            looks = np.array([t.look for t in tracks])
-            worth = worth + (looks @ features[places].T).clip(0)
+            worth = worth + self._alike(tracks, features[places]).clip(0)
         return np.where(fits, worth, 0)
 
     def _likeness(
@@ -173,9 +181,20 @@ class OverlapTracker:
         state = np.array([t.state for t in tracks])
         gap = np.array([time - t.time for t in tracks])
         way = np.linalg.norm(state[:, None, :2] - found[None, :, :2], axis=-1) / state[:, 3:4]
-        alike = np.array([t.look for t in tracks]) @ features.T
+        alike = self._alike(tracks, features)
         near = way <= 0.5 + 1.5 * gap[:, None]  # in heights: nobody walks faster
         return np.where(near & (alike >= self.settings.min_likeness), alike, 0)
+
+
+    def _alike(self, tracks: list[_Track], features: np.ndarray) -> np.ndarray:
+        """Give the cosines of how tracks and boxes look, without what all at this camera share.
+
+        The mean that is taken out counts the more, the more boxes it was taken of.
+        """
+        mean = self._looked / (self._looked + _FEW) * self._mean
+        looks = [x - mean for x in (np.array([t.look for t in tracks]), features)]
+        one, other = (x / np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12) for x in looks)
+        return one @ other.T
 
 
 def _corners(state: np.ndarray, larger: float) -> np.ndarray:
