@@ -11,11 +11,13 @@ detector that ships, each without and with the looks of reseen-tiny. `real` make
 films in a folder of your own. Rows go to benchmarks/results/tracklets.csv.
 """
 
-import resource
+import json
+import subprocess
 import sys
 import tempfile
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -23,9 +25,8 @@ from record import record
 
 import reseen
 from reseen.data.invented import FilmFrame, film
-from reseen.engine.progress import Screen
 from reseen.metrics.tracking import judge_tracks
-from reseen.video import OverlapTracker, find_films, load_detector, make_tracklets
+from reseen.video import OverlapTracker, load_detector
 from reseen.video.looks import looks
 from reseen.video.select import padded
 
@@ -58,9 +59,24 @@ def real(folder: str) -> None:
         note(f"real {folder}", Path(folder).name, [Path(folder)], Path(out) / "crops")
 
 
+COMMAND = """
+import re, sys
+from pathlib import Path
+from reseen.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(int(re.search("VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
+"""
+"""The command, and the most memory that it ever had, in megabytes."""
+
+
 def note(words: str, what: str, films: list[Path], out: Path) -> None:
-    found = make_tracklets(lambda: find_films(films), out, screen=Screen())
-    print(found)
+    command = [sys.executable, "-c", COMMAND, "video", *map(str, films), "-o", str(out), "--json"]
+    told, peak = subprocess.run(
+        command, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    found = SimpleNamespace(**json.loads(told))
     stages = {f"{stage}_ms": f"{1e3 * s / found.looked:.1f}" for stage, s in found.stages.items()}
     record(
         "tracklets",
@@ -74,13 +90,14 @@ def note(words: str, what: str, films: list[Path], out: Path) -> None:
         tracklets=found.tracklets,
         crops=found.crops,
         left_out="; ".join(f"{n} {why}" for why, n in found.dropped.items()),
-        peak_MB=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        peak_MB=peak,
         MOTA="",
         IDF1="",
         HOTA="",
         purity="",
         completeness="",
     )
+    print(f"{what}: {told}, {peak} MB")
 
 
 def shaken(rng: np.random.Generator, frame: FilmFrame) -> np.ndarray:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -47,6 +49,12 @@ def test_a_film_becomes_tracklets(reseen, town_film, tmp_path):
     assert len(data.train) == told["tracklets"] >= 2 and list(data.cameras.values()) == ["yard"]
     code, said, _ = reseen(*words)
     assert code == 0 and said.startswith("0 tracklets of 0 crops\n0 films")
+
+
+def test_films_are_read_without_torch():
+    """It would take half a gigabyte of memory."""
+    code = "import sys, reseen.cli.video; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_looks_may_help(reseen, town_film, tmp_path):

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from reseen.cli.output import AsJson, Out, Quiet, give
-from reseen.engine.device import Device
 from reseen.engine.files import check_out
 from reseen.engine.progress import Screen
 from reseen.errors import SettingsError
@@ -36,7 +35,6 @@ def video(
     ignore_area: tuple[str, ...] = (),
     quiet: Quiet = False,
     as_json: AsJson = False,
-    device: Device = Device(),  # noqa: B008 (frozen)
     crops: Annotated[CropSettings, Parameter(name="*")] = CropSettings(),  # noqa: B008 (frozen)
     tracks: Annotated[TrackSettings, Parameter(name="*")] = TrackSettings(),  # noqa: B008 (frozen)
 ) -> None:
@@ -87,7 +85,7 @@ def video(
     areas = tuple(map(read_area, ignore_area))
     begin = None if start is None else moment_of(start, "--start")
     detect = load_detector(detector, detector_weights)
-    with _opened(gallery, device) as added:
+    with _opened(gallery) as added:
         summary = make_tracklets(
             lambda: find_films(
                 films, camera=camera, start=begin, pattern=pattern, cameras=cameras, areas=areas
@@ -97,7 +95,7 @@ def video(
             crops=crops,
             tracks=tracks,
             detector=detect,
-            look=_look(appearance, device) if appearance else None,
+            look=_look(appearance) if appearance else None,
             facts=dict(detector=detector, appearance=appearance, areas=list(ignore_area)),
             gallery=added,
             watch=watch,
@@ -109,7 +107,7 @@ def video(
 
 @contextmanager
 def _opened(
-    folder: Path | None, device: Device
+    folder: Path | None,
 ) -> Iterator[tuple[str, Callable[[list[Image]], Any]] | None]:
     """Open a gallery, and give its name and how tracklets are added to it."""
     if folder is None:
@@ -117,12 +115,12 @@ def _opened(
         return
     from reseen.gallery.gallery import Gallery
 
-    with Gallery.open(folder, device) as gallery:
+    with Gallery.open(folder) as gallery:
         yield str(folder.resolve()), gallery.add
 
 
-def _look(run: str, device: Device) -> Look:
+def _look(run: str) -> Look:
     from reseen.training import load
     from reseen.video.looks import looks
 
-    return looks(load(run, device=device, quiet=True))
+    return looks(load(run, quiet=True))

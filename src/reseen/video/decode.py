@@ -90,7 +90,7 @@ class Decoder:
                 if stamps is not None:  # the first frame behind the seek
                     number, stamps = int(np.searchsorted(stamps, now - step / 2)), None
                 time = now if now > time else time + step  # clocks of recorders jump back
-                if after >= 0 and time <= after + step / 2:
+                if after >= 0 and time <= after + 2e-3:
                     continue
                 last, slot = slot, int(time * rate + 1e-3)
                 if rate and slot <= last:
