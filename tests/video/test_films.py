@@ -116,6 +116,15 @@ def test_what_is_not_there(tmp_path):
         find_films([tmp_path], pattern="x-{year}-{month}-{day}-{_}.mp4")
 
 
+def test_two_films_of_one_name_and_camera(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.mp4").touch()
+    with pytest.raises(DataError, match=r"are both a\.mp4 of the camera a\. Give the folder above"):
+        find_films([tmp_path / "x" / "a.mp4", tmp_path / "y" / "a.mp4"])
+    assert {film.camera for film in find_films([tmp_path])} == {"x", "y"}
+
+
 def test_a_stream_is_named_by_its_address_without_the_password():
     (stream,) = find_films(["rtsp://me:secret@door.local:554/main"])
     assert (stream.camera, stream.live, stream.start) == ("door.local-554-main", True, None)

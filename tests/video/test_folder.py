@@ -137,11 +137,15 @@ def test_films_that_are_done(tmp_path):
     root.mkdir()
     folder = CropFolder(root, SETTINGS)
     assert folder.done(film) is None
-    folder.finish(film, 10.0, 70.0, 600, 2)
-    done = CropFolder(root, SETTINGS).done(film)
-    assert done and (done.camera, done.begin, done.end) == ("door", 10, 70)
-    (tmp_path / "a.mp4").write_bytes(b"123456")  # another film of the same name
-    assert folder.done(film) is None
+    folder.mark(film, 10.0, 60.0)
+    folder.finish(film, 5, 10.0, 70.0, 600, 2)
+    again = CropFolder(root, SETTINGS)
+    done = again.done(film)
+    assert done and (done.size, done.begin, done.end) == (5, 10, 70)
+    (tmp_path / "a.mp4").write_bytes(b"123456")  # a recorder was still at it
+    assert again.done(film) is None and again.position(film) == (10, 69.995)
+    (tmp_path / "a.mp4").write_bytes(b"123")  # another film of the same name
+    assert again.done(film) is None and again.position(film) is None
 
 
 def test_other_settings_and_other_folders_are_refused(tmp_path):

@@ -167,6 +167,17 @@ def test_the_start_may_come_from_metadata(tmp_path):
     assert begin == pytest.approx(1769882700)
 
 
+def test_a_film_that_grew_goes_on(tmp_path):
+    """A recorder was still writing it."""
+    pictures = toy(("red", 10, 130), frames=30)
+    film = write_film(tmp_path / "a.avi", pictures[:15])
+    make(film, tmp_path / "out", found=dict(start=1000.0))
+    write_film(film, pictures)
+    make(film, tmp_path / "out", found=dict(start=1000.0))
+    assert max(Counter(row["frame"] for row in rows(tmp_path / "out")).values()) == 1
+    assert [round(b, 1) for _, b, *_ in tracklets(tmp_path / "out")] == [1000, 1001.5]
+
+
 def test_two_cameras_are_not_one(tmp_path):
     for camera in ("cam1", "cam2"):
         (tmp_path / camera).mkdir()

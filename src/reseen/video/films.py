@@ -92,6 +92,7 @@ def find_films(
             moment = _moment(fields, name)
             extra = told.get(own, {}).get("ignore", ())
             films.append(Film(str(path), name, own, moment, (*areas, *extra)))
+    _refuse_twins(films)
     films.sort(key=lambda f: (natural(f.camera), f.start or 0, natural(f.name)))
     firsts: set[str] = set()
     for place, film in enumerate(films):
@@ -100,6 +101,18 @@ def find_films(
             films[place] = replace(film, start=begin)
         firsts.add(film.camera)
     return films
+
+
+def _refuse_twins(films: Sequence[Film]) -> None:
+    """What is read already is known by camera and name."""
+    known: dict[tuple[str, str], str] = {}
+    for film in films:
+        other = known.setdefault((film.camera, film.name), film.source)
+        if other != film.source:
+            raise DataError(
+                f"{other} and {film.source} are both {film.name} of the camera {film.camera}. Give "
+                "the folder above both, or read them one by one with another --camera."
+            )
 
 
 def _paths(source: Path) -> list[tuple[Path, str]]:

@@ -29,7 +29,7 @@ Rows = list[dict[str, Any]]
 class Done:
     """What is known of a film that was read to its end."""
 
-    camera: str
+    size: int
     begin: float
     end: float
 
@@ -58,8 +58,8 @@ class CropFolder:
         self.state = self._claim(settings)
         self._recover()
         self.films = {
-            (row["film"], int(row["bytes"])): Done(
-                row["camera"], float(row["begin"]), float(row["end"])
+            (row["camera"], row["film"]): Done(
+                int(row["bytes"]), float(row["begin"]), float(row["end"])
             )
             for row in self._read(FILMS, FILM_COLUMNS)
         }
@@ -165,19 +165,21 @@ class CropFolder:
         self.names.add((camera, found))
         return found
 
-    def finish(self, film: Film, begin: float, end: float, frames: int, broken: int) -> None:
-        """Note that a film is read to its end."""
-        size = 0 if film.live else Path(film.source).stat().st_size
+    def finish(
+        self, film: Film, size: int, begin: float, end: float, frames: int, broken: int
+    ) -> None:
+        """Note that a film, which had `size` bytes when it was opened, is read to its end."""
         row = dict(film=film.name, bytes=size, camera=film.camera, begin=f"{begin:.3f}")
         row |= dict(end=f"{end:.3f}", frames=frames, broken=broken)
         self._append(FILMS, FILM_COLUMNS, [row])
-        self.films[film.name, size] = Done(film.camera, begin, end)
+        self.films[film.camera, film.name] = Done(size, begin, end)
+        self.state["position"].pop(film.camera, None)
+        self._keep()
 
     def done(self, film: Film) -> Done | None:
         """Give what is known of a film that was read to its end already."""
-        if film.live:
-            return None
-        return self.films.get((film.name, Path(film.source).stat().st_size))
+        done = self.films.get((film.camera, film.name))
+        return done if done and done.size == Path(film.source).stat().st_size else None
 
     def mark(self, film: Film, begin: float, time: float) -> None:
         """Note how far a film is read; tracks that are open there are lost in a crash."""
@@ -185,9 +187,16 @@ class CropFolder:
         self._keep()
 
     def position(self, film: Film) -> tuple[float, float] | None:
-        """Give when a film begins, and until when it was read; None if it was not begun."""
+        """Give when a film begins, and until when it was read; None if it was not begun.
+
+        A film that has grown since it was read, as a recorder was still at it, goes on there.
+        """
         name, begin, time = self.state["position"].get(film.camera, ("", 0.0, 0.0))
-        return (begin, time) if name == film.name and not film.live else None
+        if film.live or name == film.name:
+            return None if film.live else (begin, time)
+        done = self.films.get((film.camera, film.name))
+        grown = done and done.size < Path(film.source).stat().st_size
+        return (done.begin, done.end - 5e-3) if done and grown else None  # the next frame is new
 
     def tracklets(self) -> Iterator[Rows]:
         """Give the lines of every tracklet, in the order in which they were written."""

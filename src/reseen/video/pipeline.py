@@ -203,7 +203,7 @@ class Cropper:
             self.close(film.camera)
             own.tracker, own.time = self.tracker(), -np.inf
         begin = max(begin, own.time + 1e-3)  # the clock of a tracker never goes back
-        decoder = Decoder(film.source)
+        decoder, size = Decoder(film.source), 0 if film.live else Path(film.source).stat().st_size
         frames = decoder.frames(self.rate, after)
         frames = _newest(frames, self.summary) if film.live else frames
         self.folder.mark(film, begin, begin + after)
@@ -225,7 +225,7 @@ class Cropper:
         self._count(decoder, facts, max(after, 0.0), time - begin)
         if not film.live:
             own.clock = begin + max(facts.seconds, time - begin)
-            self.folder.finish(film, begin, own.clock, decoder.decoded, decoder.broken)
+            self.folder.finish(film, size, begin, own.clock, decoder.decoded, decoder.broken)
 
     def _begin(self, film: Film, own: _Camera, facts: Facts) -> float:
         """Say when a film begins: by its name, after the one before, or by its metadata."""
