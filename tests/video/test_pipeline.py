@@ -367,6 +367,4 @@ def test_invented_people_become_pure_tracklets(town_film, tmp_path):
         found.append((np.array(ids, np.int64), boxes))
     scores = judge_tracks(truth, found, 0.4)
     assert len(names) >= 3 and scores.purity > 0.85 and scores.completeness > 0.4, scores
-    assert read(tmp_path).train[0].time == pytest.approx(
-        float(rows(tmp_path)[0]["time"])
-    )
+    assert read(tmp_path).train[0].time == pytest.approx(float(rows(tmp_path)[0]["time"]))

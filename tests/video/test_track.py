@@ -79,9 +79,7 @@ def test_no_boxes_at_all():
     assert follow([[], []]) == [[], []]
 
 
-@pytest.mark.parametrize(
-    "wrong", [dict(weak_score=0.6), dict(min_score=1.2), dict(patience=0.0)]
-)
+@pytest.mark.parametrize("wrong", [dict(weak_score=0.6), dict(min_score=1.2), dict(patience=0.0)])
 def test_settings_that_contradict(wrong):
     with pytest.raises(SettingsError, match="weak_score is"):
         TrackSettings(**wrong)

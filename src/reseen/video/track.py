@@ -185,7 +185,6 @@ class OverlapTracker:
         near = way <= 0.5 + 1.5 * gap[:, None]  # in heights: nobody walks faster
         return np.where(near & (alike >= self.settings.min_likeness), alike, 0)
 
-
     def _alike(self, tracks: list[_Track], features: np.ndarray) -> np.ndarray:
         """Give the cosines of how tracks and boxes look, without what all at this camera share.
 
