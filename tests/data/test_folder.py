@@ -290,14 +290,14 @@ def test_other_suffixes_are_read_or_counted(tmp_path):
     assert len(data.train) == 5
     (note,) = data.notes
     assert all(count in note for count in ("not read: 2 .heic,", "1 .xml", "1 .mov"))
-    assert "Save .heic as JPEG" in note and "person detector" in note and "hidden" not in note
+    assert "Save .heic as JPEG" in note and "reseen video" in note and "hidden" not in note
 
 
 def test_videos_are_told_what_to_do(tmp_path):
     (tmp_path / "x.MP4").touch()
-    with pytest.raises(DataError, match=r"is a video.*person detector"):
+    with pytest.raises(DataError, match=r"is a video.*reseen video"):
         read(tmp_path / "x.MP4")
-    with pytest.raises(DataError, match=r"holds no pictures.*1 \.mp4.*person detector"):
+    with pytest.raises(DataError, match=r"holds no pictures.*1 \.mp4.*reseen video"):
         read(tmp_path)
 
 

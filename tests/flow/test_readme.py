@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reseen.cli import main
+from tests.video.conftest import toy, write_film
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,10 +46,14 @@ def test_commands(capsys):
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     reseen = [shlex.split(line) for line in lines if line.startswith("reseen ")]
     shutil.copy(min(Path("crops").rglob("*.jpg")), "somebody.jpg")
-    commands = ["data", "train", "report", "search", "extract", "search"]
+    commands = ["video", "data", "train", "report", "search", "extract", "search"]
     commands += [*["train"] * 4, "evaluate"]
     assert [words[1] for words in reseen] == commands
+    Path("recordings").mkdir()
+    write_film(Path("recordings/door.mp4"), toy(("red", 10, 130)))
     for words in reseen:
+        if words[1] == "video":  # crops are there already
+            words[-1] = "from-films"
         if words[1] == "train":
             published = words.index("--iterations") if "--iterations" in words else len(words)
             words[published:] = [*SMALL, *QUICK[words[2]]]

@@ -49,6 +49,7 @@ for _command, _place, _help in (
     ("export", "export:export", "Write one file that other programs load."),
     ("choose-eps", "use:choose_eps", "Say which eps suits some features."),
     ("report", "report:report", "Write a page on runs."),
+    ("video", "video:video", "Find people in films, and write crops of them."),
     ("methods", "use:methods", "List what can be trained."),
     ("data check", "data:check", "Say what is there and what will hurt."),
     ("data invent", "data:invent", "Draw people who do not exist."),

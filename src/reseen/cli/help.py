@@ -115,6 +115,10 @@ EXAMPLES = {
         "reseen report runs/first crops/",
         "reseen report runs/first runs/second crops/ -o both.html --blur",
     ),
+    "video": (
+        "reseen video door.mp4 -o crops/",
+        "reseen video recordings/ --watch -o crops/ --min-height 96",
+    ),
     "methods": ("reseen methods", "reseen methods adtc"),
     "data": ("reseen data check crops/", "reseen data invent -o town/"),
     "data check": (

@@ -32,8 +32,11 @@ from reseen.records import JUNK, Dataset, Image
 
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
 COLUMNS = ("path", "camera", "time", "person", "split")
-REMARKS = ("viewpoint", "occlusion")
-"""Columns that a manifest may have and that nobody reads yet; invented people have them."""
+INVENTED = ("viewpoint", "occlusion")
+TRACKLET_COLUMNS = ("tracklet", "begin", "end", "film", "frame", "box", "score")
+"""Columns of the manifest that `reseen video` writes beside path, camera and time."""
+REMARKS = (*INVENTED, *TRACKLET_COLUMNS)
+"""Columns that a manifest may have and that nobody reads here."""
 FIELDS = ("camera", "person", "time", "_")
 FOLDERS = ("auto", "camera", "person")
 UNKNOWN = {"nan", "none", "null", "n/a", "<na>"}
@@ -149,8 +152,18 @@ def _rows(
 
 def is_invented(manifest: Path) -> bool:
     """Say whether a manifest is an invented town's, whose folders say the same."""
+    return set(INVENTED) <= _head(manifest)
+
+
+def is_of_tracklets(root: Path) -> bool:
+    """Say whether a manifest that `root` is or holds was written by `reseen video`."""
+    manifest = find_manifest(root)
+    return manifest is not None and set(TRACKLET_COLUMNS) <= _head(manifest)
+
+
+def _head(manifest: Path) -> set[str]:
     with manifest.open(encoding="utf-8", errors="replace") as file:
-        return set(REMARKS) <= set(file.readline().strip().split(","))
+        return set(file.readline().strip().split(","))
 
 
 def find_manifest(root: Path) -> Path | None:

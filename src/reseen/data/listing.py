@@ -78,8 +78,8 @@ def advice(suffixes: Iterable[str]) -> str:
 
 
 _CROP_FIRST = (
-    " Of a video, crops of people are read: find the people in its frames with a person detector, "
-    "save each as a picture, one folder a camera, and give the folder that holds them."
+    " Of a video, crops of people are read: reseen video FILE --out CROPS makes them, and every "
+    "command reads that folder."
 )
 
 

@@ -8,10 +8,14 @@ from typing import IO
 
 import numpy as np
 import PIL.Image
+import PIL.ImageFilter
 import PIL.ImageOps
 
 TOPS = 1, 255, 1023, 4095, 16383, 65535
 """What white may be in a picture that is not of bytes: of floats, or of 8 to 16 bits."""
+FACE = 0.25
+"""Share of a crop, from the top, in which a face is looked for."""
+
 _SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
 """Errors that say nothing about a picture: open files, memory or the disk."""
 
@@ -74,3 +78,10 @@ def as_bytes(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, float | None]:
     top = next((float(top) for top in tops if most <= top), most)
     grey = np.rint(values * (255 / top)).astype(np.uint8)
     return PIL.Image.fromarray(grey).convert("RGB"), top
+
+
+def blur_top(picture: PIL.Image.Image) -> None:
+    """Make the upper quarter of a crop unrecognisable, where the face of a whole person is."""
+    face = picture.crop((0, 0, picture.width, max(1, round(picture.height * FACE))))
+    blurred = face.filter(PIL.ImageFilter.GaussianBlur(max(2, picture.width / 8)))
+    picture.paste(blurred, (0, 0))

@@ -51,8 +51,8 @@ READERS: dict[str, Reader] = {
     "dukemtmc": dukemtmc,
     "personx": personx,
     "cuhk03": cuhk03,
-    "folder": folder,
     "tracklets": tracklets,
+    "folder": folder,
 }
 """All readers by the name of their format: `auto` takes the first that recognises a folder. The
 four that share the layout of `market_like` are taken where they are named."""
@@ -69,8 +69,8 @@ def read(
         format: one of READERS, or `auto`: list files are MSMT17's, bounding_box_train or
             bounding_box_test is a Market-1501-like set, image_train or image_test is VeRi-776,
             train_all, query and gallery are a Market-1501-like set with a folder a person,
-            bbox_train or info is MARS, train, query and gallery are DukeMTMC-VideoReID, everything
-            else is a plain folder of pictures.
+            bbox_train or info is MARS, train, query and gallery are DukeMTMC-VideoReID, a manifest
+            of `reseen video` is tracklets, everything else is a plain folder of pictures.
         pattern: how file names of a plain folder are made.
         folders: what sub-folders of a plain folder are, `camera`, `person` or `auto`.
 

@@ -10,8 +10,8 @@ from reseen.records import Dataset, Image
 
 
 def recognises(root: Path) -> bool:
-    """Say that nothing is read as tracklets unasked: folders of crops look the same."""
-    return False
+    """Say whether it has the manifest of `reseen video`; else folders of crops look the same."""
+    return folder.is_of_tracklets(root)
 
 
 def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Dataset:

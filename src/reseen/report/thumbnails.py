@@ -7,10 +7,9 @@ from io import BytesIO
 
 import numpy as np
 import PIL.Image
-import PIL.ImageFilter
 import PIL.ImageOps
 
-from reseen.data.pictures import open_picture
+from reseen.data.pictures import blur_top, open_picture
 from reseen.records import Image
 
 WIDTH, HEIGHT = 64, 128
@@ -18,9 +17,6 @@ WIDTH, HEIGHT = 64, 128
 
 ACROSS, DOWN = 16, 16
 """Thumbnails of one sheet; one JPEG of many is smaller than many, and is decoded once."""
-
-FACE = 0.25
-"""Share of a crop, from the top, in which a face is looked for."""
 
 
 class Thumbnails:
@@ -123,17 +119,10 @@ def draw(image: Image, *, blur: bool = False, heat: np.ndarray | None = None) ->
     picture = open_picture(image.paths[0])
     picture = PIL.ImageOps.contain(picture, size, PIL.Image.Resampling.BICUBIC)
     if blur:
-        blur_face(picture)
+        blur_top(picture)
     if heat is not None:
         picture = _heated(picture, heat)
     return PIL.ImageOps.pad(picture, size, color=(128, 128, 128))
-
-
-def blur_face(picture: PIL.Image.Image) -> None:
-    """Blur the upper quarter of a picture in place, where the face of a whole person is."""
-    face = picture.crop((0, 0, picture.width, max(1, round(picture.height * FACE))))
-    blurred = face.filter(PIL.ImageFilter.GaussianBlur(max(2, picture.width / 8)))
-    picture.paste(blurred, (0, 0))
 
 
 def _heated(picture: PIL.Image.Image, heat: np.ndarray) -> PIL.Image.Image:

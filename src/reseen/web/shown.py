@@ -10,9 +10,8 @@ from io import BytesIO
 import PIL.Image
 from markupsafe import Markup, escape
 
-from reseen.data.pictures import scaled
+from reseen.data.pictures import blur_top, scaled
 from reseen.errors import DataError, counted
-from reseen.report.thumbnails import blur_face
 
 SYMBOLS = {"same": "✓", "maybe": "?", "unknown": "○"}
 """What a verdict shows beside its word, for those who see no colours."""
@@ -189,7 +188,7 @@ def drawn(content: bytes, *, blur: bool, size: tuple[int, int] | None = SIZE) ->
     if size is not None:
         picture.thumbnail(size, PIL.Image.Resampling.BICUBIC)
     if blur:
-        blur_face(picture)
+        blur_top(picture)
     out = BytesIO()
     picture.save(out, "JPEG", quality=88)
     return out.getvalue()

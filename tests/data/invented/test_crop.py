@@ -6,7 +6,7 @@ import pytest
 from reseen.data.invented import TOWNS, Difficulty
 from reseen.data.invented.body import pose
 from reseen.data.invented.cameras import make_camera
-from reseen.data.invented.crop import Shot, _actor, _detect, draw, take
+from reseen.data.invented.crop import Shot, _detect, draw, stand, take
 from reseen.data.invented.people import make_person
 from reseen.data.invented.render import CONE, TARGET, Cloth, Solid
 
@@ -20,7 +20,7 @@ def eyes():
 
 def _target(eye, number=1, where=(0.0, 10.0)):
     who = make_person(KEYS, number, TOWN.wardrobe, 0)
-    return _actor(eye, pose(who, 0.8), who.cloths, np.array(where), 2.0, TARGET)
+    return stand(eye, pose(who, 0.8), who.cloths, np.array(where), 2.0, TARGET)
 
 
 def _pixels(eye, who, frame=0):
@@ -58,7 +58,7 @@ def test_only_the_person_and_the_shadow_change_when_the_person_leaves(eyes):
 def test_what_stands_in_front_is_cut_out_of_the_mask(eyes):
     scene = _target(eyes[0])
     post = Solid(CONE, (0, 0, 0), (0, 4, 0), 0.12, 0.12, 0)
-    thing = _actor(eyes[0], [post], [Cloth((0.1, 0.1, 0.1), (0, 0, 0))], (0.0, 9.0), 0.0, 3)
+    thing = stand(eyes[0], [post], [Cloth((0.1, 0.1, 0.1), (0, 0, 0))], (0.0, 9.0), 0.0, 3)
     box = _detect(scene, np.random.default_rng(0), 0)
     _, open_mask, _ = draw(eyes[0], 43200, [scene], box, SIZE)
     _, mask, hidden = draw(eyes[0], 43200, [scene, thing], box, SIZE)

@@ -1,6 +1,7 @@
 """Invented people in invented towns: a benchmark without anybody's picture."""
 
+from reseen.data.invented.film import FilmFrame, film
 from reseen.data.invented.presets import TOWNS, Difficulty, Town, find_town
 from reseen.data.invented.town import invent
 
-__all__ = ["Difficulty", "TOWNS", "Town", "find_town", "invent"]
+__all__ = ["Difficulty", "FilmFrame", "TOWNS", "Town", "film", "find_town", "invent"]

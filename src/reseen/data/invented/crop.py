@@ -100,7 +100,7 @@ def take(town: Town, eye: Camera, shot: Shot, seed: int, size: tuple[int, int]) 
     where = way.middle + (frame - PASSAGE / 2) * way.pace
     phase = way.phase + 2 * pi * 0.95 * FRAME * frame
     walker = make_person(keys, shot.who, town.wardrobe, knobs.look_alikes)
-    target = _actor(eye, pose(walker, phase, way.swing), walker.cloths, where, heading, TARGET)
+    target = stand(eye, pose(walker, phase, way.swing), walker.cloths, where, heading, TARGET)
     crowd = _crowd(town, eye, keys, shot, where - frame % VIEW * way.pace)
     time = way.time + FRAME * frame
     left, bottom, right, top = _detect(target, rng, knobs.box_error * shot.wild)
@@ -158,7 +158,7 @@ def _rays(first: float, last: float, n: int) -> np.ndarray:
     return first + (np.arange(n) + 0.5) / n * (last - first)
 
 
-def _actor(eye: Camera, solids, cloths, where, heading: float, owner: int) -> Scene:
+def stand(eye: Camera, solids, cloths, where, heading: float, owner: int) -> Scene:
     """Put somebody on the ground of the town, x and z from below the camera."""
     shift = eye.origin + eye.turn @ np.array((where[0], 0.0, where[1]))
     return place(solids, cloths, eye.turn @ yaw(heading), shift, owner)
@@ -229,10 +229,10 @@ def _crowd(town: Town, eye: Camera, keys: Keys, shot: Shot, where: np.ndarray) -
             away = rng.uniform(-1.6, -0.4) if nearer else rng.uniform(0.5, 4)
             spot = where * (where[1] + away) / where[1] + (aside, 0)
             solids = pose(other, rng.uniform(0, 2 * pi), rng.uniform(0.1, 1))
-            actors.append(_actor(eye, solids, other.cloths, spot, rng.uniform(-pi, pi), 2))
+            actors.append(stand(eye, solids, other.cloths, spot, rng.uniform(-pi, pi), 2))
     if rng.random() < 0.45 * chance:
         aside = rng.normal(0, 0.35)
         spot = where * (where[1] - rng.uniform(0.5, 1.5)) / where[1] + (aside, 0)
         solids, cloths = obstacle(rng)
-        actors.append(_actor(eye, solids, cloths, spot, rng.normal(0, 0.4), 3))
+        actors.append(stand(eye, solids, cloths, spot, rng.normal(0, 0.4), 3))
     return actors

@@ -1,0 +1,166 @@
+"""How well people are followed through a film, where it is known who is where."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+Seen = tuple[np.ndarray, np.ndarray]
+"""One frame: who is there (n,) int64, and their boxes (n, 4): left, top, right, bottom."""
+
+ALPHAS = np.arange(0.05, 0.99, 0.05)
+"""Overlaps over which HOTA is averaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackScores:
+    """How well tracks agree with the truth; each 0 to 1 where nothing else is said."""
+
+    mota: float
+    """1 - (missed + false + switches) / boxes in truth; below 0 where errors outnumber them."""
+    idf1: float
+    """Share of boxes with the right name, if each track could have one name only."""
+    hota: float
+    """Geometric mean of how well boxes are found and how well they are joined."""
+    purity: float
+    """Share of the tracks' right boxes that are of the person whom their track shows most."""
+    completeness: float
+    """Share of people's boxes that are in the track which shows them most."""
+    switches: int
+    """How often a person got another track."""
+    missed: int
+    """Boxes in truth that no track has."""
+    false: int
+    """Boxes of tracks where nobody is."""
+
+    def __str__(self) -> str:
+        named = ("MOTA", self.mota), ("IDF1", self.idf1), ("HOTA", self.hota)
+        named += ("purity", self.purity), ("completeness", self.completeness)
+        return ", ".join(f"{name} {value:.1%}" for name, value in named)
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Give the overlap of boxes, as intersection over union.
+
+    Args:
+        one: (n, 4) left, top, right, bottom.
+        other: (m, 4).
+
+    Returns:
+        (n, m), 0 to 1.
+    """
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:4], other[None, :, 2:4])
+    shared = np.prod((high - low).clip(0), axis=-1)
+    areas = [np.prod((boxes[:, 2:4] - boxes[:, :2]).clip(0), axis=-1) for boxes in (one, other)]
+    return shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-12)
+
+
+def judge_tracks(truth: Sequence[Seen], found: Sequence[Seen], overlap: float = 0.5) -> TrackScores:
+    """Compare tracks with the truth.
+
+    Args:
+        truth: T frames.
+        found: the same T frames, as a tracker saw them.
+        overlap: IoU from which on two boxes may be of one person (all but HOTA).
+
+    Returns:
+        MOTA (Bernardin and Stiefelhagen, 2008, a pair of the frame before stays while it
+        overlaps), IDF1 (Ristani et al., ECCV Workshops 2016), HOTA (Luiten et al., IJCV 2021:
+        the mean over overlaps of sqrt(sum of A(c) over right pairs c / (right + missed + false)),
+        A(c) = TPA / (TPA + FNA + FPA)), and purity and completeness of the tracks by MOTA's pairs.
+    """
+    people, tracks = _numbered(truth), _numbered(found)
+    shares = [iou(t[1], f[1]) for t, f in zip(truth, found, strict=True)]
+    frames = list(zip(people, tracks, shares, strict=True))
+    boxes = sum(len(p) for p in people)
+    given = sum(len(t) for t in tracks)
+    pairs, switches = _clear(frames, overlap)
+    right = sum(pairs.values())
+    missed, false = boxes - right, given - right
+    by_track, by_person = _most(pairs, 1), _most(pairs, 0)
+    return TrackScores(
+        mota=1 - (missed + false + switches) / max(boxes, 1),
+        idf1=2 * _identified(frames, overlap) / max(boxes + given, 1),
+        hota=float(np.mean([_hota(frames, alpha) for alpha in ALPHAS])),
+        purity=by_track / max(right, 1),
+        completeness=by_person / max(boxes, 1),
+        switches=switches,
+        missed=missed,
+        false=false,
+    )
+
+
+def _numbered(seen: Sequence[Seen]) -> list[np.ndarray]:
+    """Give who is in each frame, numbered from 0."""
+    names = np.concatenate([np.asarray(ids, np.int64) for ids, _ in seen]) if seen else np.array([])
+    numbers = np.unique(names, return_inverse=True)[1]
+    return np.split(numbers, np.cumsum([len(ids) for ids, _ in seen])[:-1]) if seen else []
+
+
+def _match(worth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the pairs of the assignment of most worth; those of worth 0 or less are none."""
+    rows, columns = linear_sum_assignment(-worth)
+    good = worth[rows, columns] > 0
+    return rows[good], columns[good]
+
+
+def _clear(frames: Sequence[tuple], overlap: float) -> tuple[Counter, int]:
+    """Pair boxes frame by frame: how often person and track met, and how often tracks changed."""
+    pairs: Counter[tuple[int, int]] = Counter()
+    last: dict[int, int] = {}
+    switches = 0
+    for people, tracks, share in frames:
+        stays = np.array([[last.get(p) == t for t in tracks] for p in people]).reshape(share.shape)
+        rows, columns = _match(np.where(share >= overlap, share + 1000 * stays, 0))
+        for person, track in zip(people[rows].tolist(), tracks[columns].tolist(), strict=True):
+            switches += last.get(person, track) != track
+            last[person] = track
+            pairs[person, track] += 1
+    return pairs, switches
+
+
+def _most(pairs: Counter, place: int) -> int:
+    """Add up, over people (0) or tracks (1), the pairs with whom each met most often."""
+    best: dict[int, int] = defaultdict(int)
+    for pair, count in pairs.items():
+        best[pair[place]] = max(best[pair[place]], count)
+    return sum(best.values())
+
+
+def _met(frames: Sequence[tuple], worth) -> np.ndarray:
+    """Add up over frames, for each person and track, what `worth` says of their overlap."""
+    sizes = [1 + max((int(f[i].max(initial=-1)) for f in frames), default=-1) for i in (0, 1)]
+    met = np.zeros(sizes)
+    for people, tracks, share in frames:
+        met[np.ix_(people, tracks)] += worth(share)
+    return met
+
+
+def _identified(frames: Sequence[tuple], overlap: float) -> float:
+    """Give the boxes rightly named where each person has one track at most (IDTP)."""
+    met = _met(frames, lambda share: share >= overlap)
+    rows, columns = _match(met)
+    return float(met[rows, columns].sum())
+
+
+def _hota(frames: Sequence[tuple], alpha: float) -> float:
+    """Give HOTA at one overlap: sqrt(detection x association accuracy)."""
+    met = _met(frames, lambda share: share >= alpha - 1e-9)
+    counts = [
+        np.bincount(np.concatenate([f[i] for f in frames]), minlength=met.shape[i]) for i in (0, 1)
+    ]
+    union = counts[0][:, None] + counts[1][None]
+    alignment = met / np.maximum(union - met, 1)
+    pairs = np.zeros(met.shape)
+    for people, tracks, share in frames:
+        worth = 1000 + alignment[np.ix_(people, tracks)] + 1e-3 * share  # as many pairs as can be
+        rows, columns = _match(np.where(share >= alpha - 1e-9, worth, 0))
+        pairs[people[rows], tracks[columns]] += 1
+    right, boxes, given = pairs.sum(), counts[0].sum(), counts[1].sum()
+    if not right:
+        return 0.0
+    joined = pairs / np.maximum(union - pairs, 1)
+    return float(np.sqrt((pairs * joined).sum() / (boxes + given - right)))
