@@ -19,7 +19,7 @@ SEE = "`reseen train supervised --help` lists what there is."
         ("train supervised a --out", "--out is given without a value."),
         ("train supervised a -o x -c", "-c is given without a value."),
         ("train supervised a b -o x", f"Not understood: b. {SEE}"),
-        ("evaluate", "RUN is missing: Folder of a run, one of its checkpoints, or reseen-tiny ("),
+        ("evaluate", "RUN is missing: Folder of a run, one of its checkpoints, reseen-tiny ("),
         ("trian", 'Unknown command "trian". Did you mean "train"? Available commands: '),
         ("train supervised a -o x --epochs many", "Invalid value for --epochs: "),
         ("train supervised a -o x --augment.erase-area 1", "--augment.erase-area is given without"),

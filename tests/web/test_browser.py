@@ -133,8 +133,10 @@ def test_a_crop_is_dropped_filtered_and_reviewed(gallery, verdicts):
         page.wait_for_url("**camera=2**")
 
         page.get_by_role("link", name="Unknown people").click()
+        page.wait_for_url("**/unknown")
         page.get_by_text("Looking through").wait_for(state="detached")
         page.get_by_role("link", name="Cut-offs").click()
+        page.wait_for_url("**/cutoffs")
         page.locator("figure svg").wait_for()
         page.get_by_role("button", name="Calibrate").click()
         says(page, "Calibrated: same from")

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -70,6 +71,8 @@ def test_it_serves_until_it_is_stopped(made, number, code):
         stderr=subprocess.PIPE,
         text=True,
         env={name: value for name, value in os.environ.items() if name != "RESEEN_TOKEN"},
+        # tests that run in the background ignore it, and so would their children
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         token = process.stderr.readline().removeprefix("token: ").strip()
         line = process.stdout.readline()

@@ -16,7 +16,7 @@ GROUPS = {
     "warm-up head-rate backbone-rate momentum weight-decay dropout",
     "Pseudo-labels": "labelling labels clusters p k k2 weighted min-samples share camera-aware "
     "centring stages alpha beta rescale merge-rate size-weight stop epsilon floor own parts "
-    "part-weight camera-weight mining-vector camera-eps camera-quota neighbours eps-gap "
+    "part-weight camera-weight mining-vector camera-eps camera-quota whitening neighbours eps-gap "
     "independence compactness independent-share outliers",
     "Loss and memory": "loss margin unit normalised temperature smoothing triplet classifier "
     "both-views ce-weight triplet-weight soft-ce-weight soft-triplet-weight consistency-weight "
