@@ -22,6 +22,7 @@ from reseen.kernels.jaccard import jaccard_graph, jaccard_kth, smallest_mean
 from reseen.kernels.joined import nearest_by_camera
 from reseen.kernels.neighbours import nearest
 from reseen.kernels.reciprocal import average, encode
+from reseen.kernels.whitening import whitened
 from reseen.records import NOISE, PseudoLabels
 
 EPS = tuple(round(0.3 + 0.05 * step, 2) for step in range(11))
@@ -64,6 +65,9 @@ class DensitySettings:
     """What is taken out of the features of each camera before images are grouped: off (nothing),
     mean, or deviation (mean and deviation). Nothing where no two cameras have 50 crops. Published
     methods: off."""
+    whitening: float = 0.0
+    """How far features are whitened before images are grouped, 0 (not at all) to 1. Directions in
+    which all features vary much then count less. Published methods: 0."""
     neighbours: str = "exact"
     """exact or approximate (at least 98 % of them, much sooner where there are very many images);
     auto chooses by the number of images."""
@@ -146,7 +150,7 @@ class DensitySettings:
 
     def centred(self, features: np.ndarray, cameras: np.ndarray | None) -> np.ndarray:
         """Give the features (N, D) by which images are grouped."""
-        return centre_where_known(features, cameras, self.centring)
+        return whitened(centre_where_known(features, cameras, self.centring), self.whitening)
 
     def _at(self, features: np.ndarray, cameras: np.ndarray | None) -> "DensitySettings":
         if self.eps or not self.share:
