@@ -50,6 +50,16 @@ def summary(run: Path) -> dict[str, Any]:
     return figures
 
 
+def centred_summary(run: Path) -> dict[str, str]:
+    """Give mAP and rank-1 untrained and last, searched with each camera's mean and deviation out.
+
+    Empty where the run knows no cameras.
+    """
+    rows, names = read_metrics(run), ("mAP_centred", "rank1_centred")
+    ends = ("untrained", rows[0]), ("last", rows[-1])
+    return {f"{w}_{n}": f"{row[n]:.4f}" if n in row else "" for w, row in ends for n in names}
+
+
 def errors_in_camera(result: Ranking, data: Dataset) -> float:
     """Give the share of rank-1 errors that show somebody by the query's own camera."""
     camera = np.array([image.camera for image in data.gallery])

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from record import record, summary
+from record import centred_summary, record, summary
 
 from reseen.data.reading import read
 from reseen.records import Dataset, Image
@@ -81,7 +81,9 @@ def main(which: str, name: str, *options: str) -> None:
     command = ["train", method, str(data), "--out", str(run), "--preset", "published", *words]
     subprocess.run([sys.executable, "-m", "reseen", *command], check=True)
     told = f"./dev bench house {which} {name} {' '.join(options)}"
-    record("house", told, data=which, run=name, method=method, **summary(run))
+    record(
+        "house", told, data=which, run=name, method=method, **summary(run), **centred_summary(run)
+    )
 
 
 if __name__ == "__main__":

@@ -221,8 +221,12 @@ def load(
     if adapt_norm is not None:
         data, screen = _dataset(adapt_norm), Screen(quiet)
         images = data.train or distinct(data.query, data.gallery)
-        adapt.adapt_norm(encoder, extraction.load(images, encoder, loading, screen), screen)
+        crops = extraction.load(images, encoder, loading, screen)
+        adapt.adapt_norm(encoder, crops, screen)
         encoder.camera_statistics = None  # those were of features that are no more
+        if encoder.settings.whitening:
+            encoder.unwhiten()
+            encoder.whiten(extraction.extract(encoder, crops, track=screen.track("extracting")))
     return encoder
 
 

@@ -11,11 +11,13 @@ from torch import nn
 
 from reseen.checks import AUTO, Auto
 from reseen.cluster.density import DensitySettings
+from reseen.engine import extract as extraction
 from reseen.engine.folder import read_metrics
 from reseen.engine.progress import Screen
 from reseen.engine.run import Run
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError
 from reseen.kernels import centring
+from reseen.kernels.whitening import whitened
 from reseen.nets import encoder as encoders
 from reseen.records import Image, PseudoLabels, cameras_of
 from reseen.training import extract, load, train
@@ -351,6 +353,26 @@ def test_camera_statistics_are_of_the_weights_beside_them(town, tmp_path, few_ar
         groups = [features, *(features[at == number] for number in (1, 2, 3))]
         wanted = np.array([(group.mean(0), group.std(0)) for group in groups])
         np.testing.assert_allclose(known.moments, wanted, atol=1e-5)
+
+
+def test_a_run_whitens_what_it_gives_and_nothing_that_it_learns_from(town, tmp_path):
+    @dataclass(frozen=True, kw_only=True)
+    class Whitened(Turning):
+        def fit(self, images, run):
+            encoder = run.build(replace(TINY, whitening=0.5))
+            crops = run.load(images, encoder)
+            for _ in run.rounds(2, encoder=encoder):
+                assert torch.equal(encoder.white_matrix, torch.eye(encoder.dimensions))
+                with torch.no_grad():
+                    encoder.neck.weight += torch.randn(encoder.dimensions)
+                raw.append(extraction.extract(encoder, crops))
+            return encoder
+
+    raw: list[np.ndarray] = []
+    encoder = train(Whitened(), town, tmp_path, device=CPU, quiet=True)
+    for given in (encoder, load(tmp_path, device=CPU)):
+        features, images = extract(given, town.unlabelled(0), quiet=True)
+        np.testing.assert_allclose(features, whitened(raw[-1], 0.5), atol=1e-5)
 
 
 def test_no_checkpoint_holds_camera_statistics_of_other_weights(town, tmp_path, few_are_enough):

@@ -13,6 +13,7 @@ import torchvision
 
 from reseen.errors import CheckpointError, SettingsError
 from reseen.kernels.centring import CameraStatistics
+from reseen.kernels.whitening import whitened
 from reseen.nets import encoder as encoders
 from reseen.nets.attention.gate import Gate
 from reseen.nets.backbones import TINY_WEIGHTS
@@ -322,6 +323,27 @@ def test_camera_statistics_are_saved_with_the_weights_that_they_are_of(tmp_path)
         torch.save({**state, "camera_statistics": wrong}, path)
         with pytest.raises(CheckpointError, match="another version of this package or is damaged"):
             encoders.load(path)
+
+
+def test_an_encoder_whitens_what_it_gives_once_it_has_learnt_how(tmp_path):
+    plain, path = build(SMALL).eval(), tmp_path / "e.pt"
+    encoder = build(replace(SMALL, whitening=0.5)).eval()
+    encoder.load_state_dict(plain.state_dict(), strict=False)
+    pixels = torch.randint(0, 256, (24, 3, SMALL.height, SMALL.width), dtype=torch.uint8)
+    with torch.no_grad():
+        raw = plain(pixels).numpy()
+        np.testing.assert_allclose(encoder(pixels), raw, atol=1e-6)  # nothing is learnt yet
+        wanted = whitened(raw, 0.5)
+        np.testing.assert_allclose(encoder.whiten(raw), wanted, atol=1e-5)
+        np.testing.assert_allclose(encoder(pixels), wanted, atol=1e-5)
+        assert np.abs(wanted - raw).max() > 0.01
+        torch.save(encoders.save(encoder), path)
+        np.testing.assert_allclose(encoders.load(path).eval()(pixels), wanted, atol=1e-5)
+        encoder.train()
+        assert torch.equal(encoder(pixels), plain.train()(pixels))  # losses see the vectors before
+        encoder.eval().unwhiten()
+        np.testing.assert_allclose(encoder(pixels), plain.eval()(pixels), atol=1e-6)
+    assert plain.whiten(raw) is raw
 
 
 LITE = EncoderSettings(weights="pip", height=64, width=32)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from reseen.checks import AUTO, Auto, at_least, one_of, settled
+from reseen.checks import AUTO, Auto, at_least, one_of, settled, shares
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError, counted
 from reseen.kernels.approximate import nearest_approximate
@@ -75,6 +75,7 @@ class DensitySettings:
     def __post_init__(self):
         one_of(self, CENTRINGS, "centring")
         at_least(self, 0, "camera_eps", "camera_quota")
+        shares(self, "whitening")
         if self.neighbours != AUTO:
             one_of(self, NEIGHBOURS, "neighbours")
         for name in ("k1", "k2", "min_samples"):

@@ -45,6 +45,7 @@ from reseen.engine.settings import automatic, flat, varied
 from reseen.engine.signs import SCORE, best_round, progress, signs
 from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError, counted
 from reseen.kernels.centring import centre_where_known, covered
+from reseen.kernels.whitening import whitened
 from reseen.metrics.agreement import stability
 from reseen.metrics.neighbourhood import shared_neighbours
 from reseen.nets import encoder as encoders
@@ -223,11 +224,12 @@ class Run:
         names = automatic(method)
         if names and "automatic" not in self._facts:
             features = extract(encoder, crops, track=self.track("extracting"))
-            how = flat(method).get("centring", "off")
-            features = centre_where_known(features, crops.cameras, how)
+            how = flat(method)
+            features = centre_where_known(features, crops.cameras, how.get("centring", "off"))
+            features = whitened(features, how.get("whitening", 0.0))
             found = survey(features, crops.cameras, self._facts.get("images_per_person"))
             self._facts["automatic"] = {
-                "settings": work_out(names, found, epochs_in_a_round="rounds" in flat(method)),
+                "settings": work_out(names, found, epochs_in_a_round="rounds" in how),
                 "survey": asdict(found),
             }
             self._facts = json.loads(json.dumps(self._facts))
@@ -269,6 +271,7 @@ class Run:
             self._numbers = {"round": self.round}
             self.screen.begin_round(self.round, total, self._searching(total))
             torch.manual_seed(int(self.rng("torch").integers(2**62)))
+            encoder.unwhiten()
             started = time.monotonic()
             yield self.round - 1
             self.log(round_seconds=time.monotonic() - started)
@@ -364,16 +367,19 @@ class Run:
     def _measure(self, encoder: Encoder, searched: bool = True, last: bool = False) -> None:
         """Log how good an encoder is: by its search, and by what needs no labels.
 
-        The features of the training crops also say what the encoder makes of each camera. Without a
-        score that needs them, they are made only where there is a search, which costs more, and
-        after the last round.
+        The features of the training crops also say how the encoder whitens, and what it makes of
+        each camera. Without a score that needs them, they are made only where there is a search,
+        which costs more, and after the last round.
         """
         judge = self._judge if searched and self._judge and self._judge.can_search else None
         scored, crops = "automatic" in self._facts, self._crops
         encoder.camera_statistics = None  # they were of other weights
+        encoder.unwhiten()
         known = crops is not None and len(covered(crops.cameras)) > 0
-        if crops and (scored or (known and (judge or last))):
+        wanted = known or encoder.settings.whitening
+        if crops and (scored or (wanted and (judge or last))):
             features = extract(encoder, crops, track=self.screen.track("scoring"))
+            features = encoder.whiten(features)
             if known:
                 of = camera_statistics(crops.images, features, self._cameras)
                 encoder.camera_statistics = of

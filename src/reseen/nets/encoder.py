@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reseen.checks import shares
 from reseen.errors import CheckpointError, SettingsError
 from reseen.kernels.centring import CameraStatistics
+from reseen.kernels.whitening import whitening
 from reseen.nets import backbones
 from reseen.nets.attention import attention, check_attention
 from reseen.nets.attention.gate import Gate
@@ -52,6 +54,10 @@ class EncoderSettings:
     ghost_group: int = 0
     """Images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256 learns as
     four GPUs did. Methods that were published so set this themselves."""
+    whitening: float = 0.0
+    """How far the vectors that search compares are whitened, 0 (not at all) to 1, by what they are
+    of the training crops; the losses see them before. Directions in which all vectors vary much
+    then count less. Published methods: 0."""
     mean: tuple[float, float, float] = backbones.IMAGENET_MEAN
     """Mean of the pixels the backbone expects, on a scale of 0 to 1."""
     std: tuple[float, float, float] = backbones.IMAGENET_STD
@@ -79,6 +85,7 @@ class EncoderSettings:
             for name, value in (("mean", backbones.PIP_MEAN), ("std", backbones.PIP_STD)):
                 object.__setattr__(self, name, value)
         check_attention(self.attention, self.attention_options)
+        shares(self, "whitening")
         if self.ghost_group < 0 or self.ghost_group == 1:
             raise SettingsError(
                 f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size."
@@ -98,6 +105,8 @@ class Encoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    white_mean: Tensor
+    white_matrix: Tensor
     precision: str = "float32"
     """Of the backbone: float32 or bfloat16; everything behind it is float32."""
     camera_statistics: CameraStatistics | None = None
@@ -116,6 +125,9 @@ class Encoder(nn.Module):
         for name in ("mean", "std"):
             values = 255 * torch.tensor(getattr(settings, name)).view(3, 1, 1)
             self.register_buffer(name, values, persistent=False)
+        if settings.whitening:
+            self.register_buffer("white_mean", torch.zeros(channels))
+            self.register_buffer("white_matrix", torch.eye(channels))
 
     @property
     def dimensions(self) -> int:
@@ -161,7 +173,35 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
-        return F.normalize(self.neck(self.pool(pixels)))
+        vectors = F.normalize(self.neck(self.pool(pixels)))
+        return vectors if self.training else self._whitened(vectors)
+
+    def whiten(self, features: np.ndarray) -> np.ndarray:
+        """Learn to whiten as `settings.whitening` says; nothing where that is 0.
+
+        Args:
+            features: (N, D) unit rows, as it gives them of the training crops without whitening.
+
+        Returns:
+            The features as it gives them from now on: (N, D) float32 unit rows.
+        """
+        if not self.settings.whitening:
+            return features
+        mean, matrix = whitening(features, self.settings.whitening)
+        self.white_mean.copy_(torch.from_numpy(mean))
+        self.white_matrix.copy_(torch.from_numpy(matrix))
+        return self._whitened(torch.from_numpy(features).to(self.device)).cpu().numpy()
+
+    def unwhiten(self) -> None:
+        """Forget the whitening, which belongs to the weights that it was learnt with."""
+        if self.settings.whitening:
+            self.white_mean.zero_()
+            self.white_matrix.copy_(torch.eye(self.dimensions))
+
+    def _whitened(self, vectors: Tensor) -> Tensor:
+        if not self.settings.whitening:
+            return vectors
+        return F.normalize((vectors - self.white_mean) @ self.white_matrix)
 
     def parts(self, pixels: Tensor, count: int) -> Tensor:
         """Give unit vectors of whole images and of their horizontal stripes.

@@ -14,6 +14,7 @@ OFF = {
     "instance_weight": 0.0,
     "camera_aware": False,
     "centring": "off",
+    "encoder.whitening": 0.0,
 }
 """All parts off: Cluster Contrast."""
 
@@ -25,13 +26,14 @@ PARTS = {
     "centring": {"centring": "mean"},
     "camera-aware": {"camera_aware": True},
     "proxies": {"proxy_weight": 0.5},
+    "whitening": {"encoder.whitening": 0.25},
 }
 """What turns a part on."""
 
 CAMERAS = ("centring", "camera-aware", "proxies")
 """Parts that need cameras."""
 
-ON = ("teacher", "centring", "camera-aware", "proxies")
+ON = ("teacher", "centring", "camera-aware", "proxies", "whitening")
 """Parts that are on by default."""
 
 
