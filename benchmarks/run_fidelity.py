@@ -180,9 +180,9 @@ def main(*words: str) -> None:
                     record("fidelity", told, **key, **measure(IDEAS[name], side, int(seed)))
 
 
-def method_of(idea: Idea, side: str) -> Any:
-    """Make the method of one side of an idea."""
-    changes = {**SHOWN, **idea.shared, **idea.sides[side]}
+def method_of(idea: Idea, side: str, **more: Any) -> Any:
+    """Make the method of one side of an idea, and change more settings of it."""
+    changes = {**SHOWN, **idea.shared, **idea.sides[side], **more}
     if weights := changes.get("encoder.weights"):
         changes["encoder.weights"] = str(Path(os.environ["RESEEN_DATA"]) / weights)
     changes = {key: value for key, value in changes.items() if key not in ARGUMENTS}

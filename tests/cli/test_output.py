@@ -278,3 +278,7 @@ def test_cameras_are_learnt_from_training_crops_that_are_named(reseen, town_fold
     assert told == {**rows["deviation"], "skipped": told["skipped"]} and set(rows) > {"off"}
     plain = json.loads(reseen(*words)[1])
     assert plain == {**rows["off"], "skipped": told["skipped"]} and plain["mAP"] != told["mAP"]
+    picture = next((town_folder / "query").iterdir())
+    words = "search", "reseen-tiny", picture, "--in", town_folder, "--json", "-q"
+    by_name = "--centring", "mean", "--centring-from", town_folder
+    assert reseen(*words)[1] != reseen(*words, *by_name)[1] != ""

@@ -371,7 +371,7 @@ def test_a_run_whitens_what_it_gives_and_nothing_that_it_learns_from(town, tmp_p
     raw: list[np.ndarray] = []
     encoder = train(Whitened(), town, tmp_path, device=CPU, quiet=True)
     for given in (encoder, load(tmp_path, device=CPU)):
-        features, images = extract(given, town.unlabelled(0), quiet=True)
+        features, _ = extract(given, town.unlabelled(0), quiet=True)
         np.testing.assert_allclose(features, whitened(raw[-1], 0.5), atol=1e-5)
 
 

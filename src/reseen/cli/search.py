@@ -31,6 +31,7 @@ def search(
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     blur: bool = False,
     centring: str = "off",
+    centring_from: Path | None = None,
     camera: str | None = None,
     best: bool = False,
     adapt_norm: Path | None = None,
@@ -66,6 +67,8 @@ def search(
     centring
         mean, deviation or off: what is taken out of the features of each camera, by what the run
         has learnt of its cameras.
+    centring_from
+        Learn the cameras from the training crops of this folder instead.
     camera
         Name of the camera of pictures that say none, for centring; unknown ones are treated as the
         average camera.
@@ -93,6 +96,9 @@ def search(
     encoder = training.load(
         run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
     )
+    if centring_from is not None:
+        site = read(centring_from, format=format, pattern=pattern, folders=folders)
+        training.learn_cameras(encoder, site, loading=loading, quiet=quiet)
     how: Any = dict(centring=centring, camera=camera, loading=loading, quiet=quiet)
     hits = training.search(encoder, pictures, dataset, top, **how)
     if out is not None:

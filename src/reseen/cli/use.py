@@ -161,6 +161,7 @@ def extract(
     *,
     out: Out,
     centring: str = "off",
+    centring_from: Path | None = None,
     camera: str | None = None,
     best: bool = False,
     adapt_norm: Path | None = None,
@@ -185,6 +186,8 @@ def extract(
     centring
         mean, deviation or off: what is taken out of the features of each camera, by what the run
         has learnt of its cameras. Compare such features with each other only.
+    centring_from
+        Learn the cameras from the training crops of this folder instead.
     camera
         Name of the camera of images that say none, for centring.
     best
@@ -207,6 +210,9 @@ def extract(
     encoder = training.load(
         run, best=best, adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet
     )
+    if centring_from is not None:
+        site = read(centring_from, format=format, pattern=pattern, folders=folders)
+        training.learn_cameras(encoder, site, loading=loading, quiet=quiet)
     features, kept = training.extract(
         encoder, dataset, centring=centring, camera=camera, loading=loading, quiet=quiet
     )

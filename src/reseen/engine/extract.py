@@ -112,7 +112,7 @@ def statistics_for(encoder: Encoder, how: str) -> CameraStatistics | None:
         raise SettingsError(
             f"centring is {how!r}, and this encoder has no camera statistics. A training run keeps "
             f"them where two cameras or more have {LEAST} training crops each: leave centring out, "
-            "or learn them first (training.learn_cameras, evaluate --centring-from DATA)."
+            "or learn them first (training.learn_cameras, --centring-from DATA)."
         )
     return encoder.camera_statistics
 

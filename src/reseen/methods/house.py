@@ -10,8 +10,9 @@ Each round:
    its neighbours in the batch are taken for, to its cluster's proxies of other cameras, and to its
    cluster's farthest image; after each step the teacher and the memories follow.
 
-The teacher is judged, and is what the run gives, its vectors whitened by a quarter. With all parts off this is Cluster Contrast, bit
-for bit: teacher false, prototypes 1, all weights 0, camera_aware false, centring off, whitening 0.
+The teacher is judged, and is what the run gives, its vectors whitened by a quarter. With all parts
+off this is Cluster Contrast, bit for bit: teacher false, prototypes 1, all weights 0, camera_aware
+false, centring off, encoder.whitening 0.
 
 Sources: Cluster Contrast (Dai et al., ACCV 2022); mean teacher (Tarvainen and Valpola, NeurIPS
 2017); CA-Jaccard (Chen et al., CVPR 2024); two prototypes and many instances (Zou et al., DCMIP,
