@@ -64,6 +64,17 @@ def test_a_folder_gives_the_encoder_again(encoder, original):
         assert (cameras.moments == encoder.camera_statistics.moments).all()
 
 
+@torch.inference_mode()
+def test_whitening_is_kept_and_counts_in_the_digest(tmp_path):
+    made = build(replace(SMALL, whitening=0.5)).eval()
+    before = digest(made)
+    made.whiten(made(PIXELS).numpy())
+    assert digest(made) != before
+    again = from_pretrained(save_pretrained(made, tmp_path / "e"))
+    for name, value in made.whitening.state_dict().items():
+        assert torch.equal(again.whitening.state_dict()[name], value)
+
+
 def test_the_card_says_what_it_is(encoder, original):
     card = (original / "README.md").read_text()
     said = ("resnet18", "64 x 32", "cbam", "gate, yard", digest(encoder), "Invented people.")

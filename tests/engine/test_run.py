@@ -362,7 +362,7 @@ def test_a_run_whitens_what_it_gives_and_nothing_that_it_learns_from(town, tmp_p
             encoder = run.build(replace(TINY, whitening=0.5))
             crops = run.load(images, encoder)
             for _ in run.rounds(2, encoder=encoder):
-                assert torch.equal(encoder.white_matrix, torch.eye(encoder.dimensions))
+                assert torch.equal(encoder.whitening.matrix, torch.eye(encoder.dimensions))
                 with torch.no_grad():
                     encoder.neck.weight += torch.randn(encoder.dimensions)
                 raw.append(extraction.extract(encoder, crops))

@@ -43,6 +43,18 @@ def test_every_pooling_is_the_same_and_has_no_weights(given_encoder, pooling):
 
 
 @torch.inference_mode()
+def test_what_an_encoder_whitens_a_file_whitens(given_encoder):
+    encoder = build(replace(given_encoder.settings, whitening=0.5)).eval()
+    pixels = torch.randint(0, 256, (64, *PIXELS.shape[1:]))
+    plain = encoder(pixels)
+    encoder.whiten(plain.numpy())
+    wanted = encoder(pixels)
+    assert (wanted - plain).abs().max() > 0.01
+    images = torch.from_numpy(Contract().prepare(pixels.to(torch.uint8).numpy()))
+    torch.testing.assert_close(Graph(encoder, Contract())(images), wanted, atol=2e-5, rtol=0)
+
+
+@torch.inference_mode()
 def test_half_precision_is_close_and_leaves_the_encoder_alone(given_encoder):
     before = digest(given_encoder)
     graph = Graph(given_encoder, Contract(precision="float16"))

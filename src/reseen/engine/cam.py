@@ -18,6 +18,7 @@ from reseen.engine.extract import default_batch
 from reseen.errors import DataError, SettingsError
 from reseen.nets.dropblock import DropBlock, stage_of
 from reseen.nets.encoder import Encoder
+from reseen.nets.whitening import Whitening
 
 AROUND = ("before", "after")
 """Stages of every encoder: the map before the attention that follows it, and the one behind."""
@@ -200,6 +201,8 @@ def _grad_cam(encoder: Encoder, stage: str, pixels: Tensor, rows: Tensor) -> Ten
         _module(encoder, stage).register_forward_hook(cut),
     ):
         vectors = encoder.neck(encoder.pool(pixels))
+        if isinstance(encoder.whitening, Whitening):
+            vectors = vectors @ encoder.whitening.matrix
         score = (rows.clone() * vectors).sum()  # crops do not see each other: one sum for all
         found = torch.autograd.grad(score, given, allow_unused=True) if given else [None]
     maps, slopes = (_as_maps(encoder, stage, y) for y in (given and given[0].detach(), found[0]))

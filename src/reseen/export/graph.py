@@ -37,7 +37,7 @@ class Graph(nn.Module):
         if self.half_network:
             self.network.half()
         self.pooling = _ConstantGeM(of.p.item(), of.eps) if isinstance(of, GeM) else of
-        self.neck = encoder.neck
+        self.neck, self.whitening = encoder.neck, encoder.whitening
         self.bgr = contract.order == "bgr"
         before = torch.tensor(contract.outside, dtype=torch.float64)
         after = torch.tensor((encoder.settings.mean, encoder.settings.std), dtype=torch.float64)
@@ -55,7 +55,7 @@ class Graph(nn.Module):
             x = x * self.factor + self.shift
         if self.half_network:
             x = x.half()
-        return F.normalize(self.neck(self.pooling(self.network(x).float())))
+        return self.whitening(F.normalize(self.neck(self.pooling(self.network(x).float()))))
 
 
 class _ConstantGeM(nn.Module):

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from reseen.checks import shares
 from reseen.errors import CheckpointError, SettingsError
 from reseen.kernels.centring import CameraStatistics
-from reseen.kernels.whitening import whitening
 from reseen.nets import backbones, pretrained
 from reseen.nets.attention import attention, check_attention
 from reseen.nets.attention.gate import Gate
 from reseen.nets.ghost_norm import ghost_batch_norm
 from reseen.nets.pooling import GeM, pooling
+from reseen.nets.whitening import Whitening
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +136,6 @@ class Encoder(nn.Module):
 
     mean: Tensor
     std: Tensor
-    white_mean: Tensor
-    white_matrix: Tensor
     precision: str = "float32"
     """Of the backbone: float32 or bfloat16; everything behind it is float32."""
     camera_statistics: CameraStatistics | None = None
@@ -156,9 +154,8 @@ class Encoder(nn.Module):
         for name in ("mean", "std"):
             values = 255 * torch.tensor(getattr(settings, name)).view(3, 1, 1)
             self.register_buffer(name, values, persistent=False)
-        if settings.whitening:
-            self.register_buffer("white_mean", torch.zeros(channels))
-            self.register_buffer("white_matrix", torch.eye(channels))
+        share = settings.whitening
+        self.whitening = Whitening(channels, share) if share else nn.Identity()
 
     @property
     def dimensions(self) -> int:
@@ -204,8 +201,15 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
-        vectors = F.normalize(self.neck(self.pool(pixels)))
-        return vectors if self.training else self._whitened(vectors)
+        return self.behind(self.pool(pixels))
+
+    def behind(self, pooled: Tensor) -> Tensor:
+        """Give the unit vectors (B, D) of vectors before the neck: neck, unit length, whitening.
+
+        Losses see them without whitening, which is for evaluation mode.
+        """
+        vectors = F.normalize(self.neck(pooled))
+        return vectors if self.training else self.whitening(vectors)
 
     def whiten(self, features: np.ndarray) -> np.ndarray:
         """Learn to whiten as `settings.whitening` says; nothing where that is 0.
@@ -216,23 +220,15 @@ class Encoder(nn.Module):
         Returns:
             The features as it gives them from now on: (N, D) float32 unit rows.
         """
-        if not self.settings.whitening:
+        if not isinstance(self.whitening, Whitening):
             return features
-        mean, matrix = whitening(features, self.settings.whitening)
-        self.white_mean.copy_(torch.from_numpy(mean))
-        self.white_matrix.copy_(torch.from_numpy(matrix))
-        return self._whitened(torch.from_numpy(features).to(self.device)).cpu().numpy()
+        self.whitening.learn(features)
+        return self.whitening(torch.from_numpy(features).to(self.device)).cpu().numpy()
 
     def unwhiten(self) -> None:
         """Forget the whitening, which belongs to the weights that it was learnt with."""
-        if self.settings.whitening:
-            self.white_mean.zero_()
-            self.white_matrix.copy_(torch.eye(self.dimensions))
-
-    def _whitened(self, vectors: Tensor) -> Tensor:
-        if not self.settings.whitening:
-            return vectors
-        return F.normalize((vectors - self.white_mean) @ self.white_matrix)
+        if isinstance(self.whitening, Whitening):
+            self.whitening.forget()
 
     def parts(self, pixels: Tensor, count: int) -> Tensor:
         """Give unit vectors of whole images and of their horizontal stripes.
@@ -250,7 +246,7 @@ class Encoder(nn.Module):
         Returns:
             (1 + p, B, D) float32: the whole first, then from top to bottom.
         """
-        return torch.stack([F.normalize(self.neck(v)) for v in self.pool_parts(pixels, count)])
+        return torch.stack([self.behind(v) for v in self.pool_parts(pixels, count)])
 
     def pool_parts(self, pixels: Tensor, count: int) -> Tensor:
         """Give the vectors before the neck of whole images and of their stripes, see `parts`.
