@@ -143,11 +143,15 @@ def given_encoder() -> Encoder:
     torch.manual_seed(0)
     options = {"layers": "(1, 1, 1, 1)", "channels": "(8, 8, 16, 16)", "zero_init_last": "False"}
     settings = EncoderSettings(
-        backbone="resnet18", weights="none", height=64, width=32, options=options, std=(0.5,) * 3
+        **dict(backbone="resnet18", weights="none", height=64, width=32, options=options),
+        **dict(std=(0.5,) * 3, ghost_group=8, whitening=0.25),
     )
     encoder = build(settings)
     for _ in range(20):  # moves the running statistics
         encoder(torch.rand(16, 3, 64, 32) * torch.rand(16, 3, 1, 1) * 255)
+    seen = torch.rand(64, 3, 64, 32) * torch.rand(64, 3, 1, 1) * 255
+    with torch.no_grad():
+        encoder.whiten(encoder.eval()(seen).numpy())
     moments = 0.05 * np.random.default_rng(0).random((3, 2, encoder.dimensions), np.float32)
     encoder.camera_statistics = CameraStatistics(("1", "2"), moments)
     return encoder.eval()

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from reseen.errors import SettingsError
 from reseen.export.contract import ORDERS, SCALES, Contract
-from reseen.export.graph import Graph
+from reseen.export.graph import Graph, program
 from reseen.nets.encoder import EncoderSettings, build, digest
 from reseen.nets.pooling import POOLINGS
 
@@ -54,12 +55,21 @@ def test_what_an_encoder_whitens_a_file_whitens(given_encoder):
     torch.testing.assert_close(Graph(encoder, Contract())(images), wanted, atol=2e-5, rtol=0)
 
 
+def test_what_cannot_be_traced_is_said(given_encoder, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("an operator has no graph\nand more lines")
+
+    monkeypatch.setattr(torch.export, "export", fail)
+    with pytest.raises(SettingsError, match="resnet18 cannot be written .* no graph. Give it away"):
+        program(given_encoder, Contract())
+
+
 @torch.inference_mode()
 def test_half_precision_is_close_and_leaves_the_encoder_alone(given_encoder):
     before = digest(given_encoder)
     graph = Graph(given_encoder, Contract(precision="float16"))
-    kinds = {type(m): next(m.parameters()).dtype for m in graph.modules() if list(m.parameters())}
-    assert kinds[nn.Conv2d] == torch.float16 and kinds[nn.BatchNorm1d] == torch.float32
+    kinds = {m.weight.dtype for m in graph.network.modules() if isinstance(m, nn.Conv2d)}
+    assert kinds == {torch.float16} and graph.neck.weight.dtype == torch.float32
     found, exact = graph(prepared(Contract())), given_encoder(PIXELS)
     assert found.dtype == torch.float32 and (found != exact).any()
     assert ((found * exact).sum(1) > 0.999).all()

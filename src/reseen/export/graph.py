@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from reseen.errors import SettingsError
 from reseen.export.contract import INPUT, OUTPUT, Contract
 from reseen.nets.encoder import Encoder
 from reseen.nets.pooling import GeM, average
@@ -70,11 +71,22 @@ class _ConstantGeM(nn.Module):
 
 
 def program(encoder: Encoder, contract: Contract) -> ExportedProgram:
-    """Trace an encoder by torch.export."""
+    """Trace an encoder by torch.export.
+
+    Raises:
+        SettingsError: its network cannot be traced.
+    """
     size = encoder.settings.height, encoder.settings.width
     example = torch.zeros(contract.batch or 2, 3, *size)  # a batch of 1 would be taken as fixed
     graph, shapes = Graph(encoder, contract).eval(), _shapes(contract)
-    return torch.export.export(graph, (example,), dynamic_shapes=shapes)
+    try:
+        return torch.export.export(graph, (example,), dynamic_shapes=shapes)
+    except Exception as error:  # of many kinds, some of them private
+        why = str(error).strip().split("\n")[0]
+        raise SettingsError(
+            f"{encoder.settings.backbone} cannot be written as a graph: {why:.200}. Give it away as "
+            "a folder (--for pretrained), or train another backbone."
+        ) from error
 
 
 def _shapes(contract: Contract) -> dict[str, dict[int, Any]] | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from reseen.engine.progress import QUIET, Screen
-from reseen.errors import CheckpointError, installed
+from reseen.errors import CheckpointError, SettingsError, installed
 from reseen.export.card import drawn
 from reseen.export.contract import Contract
 from reseen.export.exported import Exported
@@ -46,6 +46,9 @@ def quick(encoder: Encoder, folder: Path, screen: Screen = QUIET) -> AnyEncoder:
         export(encoder, path, "plain", contract=Contract(scale="pixel"), screen=screen)
     except OSError as error:  # a folder that cannot be written
         screen.say(f"{path} cannot be written ({error.strerror}), so torch computes")
+        return encoder
+    except SettingsError as error:
+        screen.say(f"torch computes: {error}")
         return encoder
     found = Exported(path)
     pixels = torch.from_numpy(drawn(encoder.settings.height, encoder.settings.width))

@@ -11,8 +11,8 @@ class _Grouped(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each group by its own statistics (training), or as usual (evaluation)."""
-        groups = len(input) // self.group
-        if not self.training or groups < 2:
+        # in this order: a graph that is traced in evaluation takes batches of any size
+        if not self.training or (groups := len(input) // self.group) < 2:
             return super().forward(input)
         momentum = self.momentum
         try:
