@@ -8,14 +8,17 @@ import PIL.Image
 import pytest
 import torch
 
+from reseen import save_pretrained
 from reseen.data.loading import Loading
 from reseen.errors import CheckpointError, DataError, SettingsError
 from reseen.kernels import centring
 from reseen.kernels.centring import CameraStatistics
+from reseen.kernels.whitening import whitened
 from reseen.nets.backbones import TINY_WEIGHTS, read_weights
-from reseen.nets.encoder import Encoder
+from reseen.nets.encoder import Encoder, build
 from reseen.records import Hit, Image, cameras_of
 from reseen.training import extract, learn_cameras, load, search, train
+from tests.conftest import TINY
 
 
 class Fails:
@@ -72,6 +75,15 @@ def test_a_start_is_adapted_to_pictures(tiny, town):
         assert not torch.allclose(of, before)
     gallery = replace(town, train=())  # nothing to train on: the pictures that there are
     assert load("reseen-tiny", adapt_norm=gallery, quiet=True).neck.running_mean.any()
+
+
+def test_whitening_is_learnt_anew_where_statistics_are(town, tmp_path):
+    made = save_pretrained(build(replace(TINY, whitening=0.5)), tmp_path / "e")
+    adapted = load(made, adapt_norm=town, quiet=True)
+    features, _ = extract(adapted, town.train, quiet=True)
+    adapted.unwhiten()
+    raw, _ = extract(adapted, town.train, quiet=True)
+    np.testing.assert_allclose(features, whitened(raw, 0.5), atol=1e-4)
 
 
 def test_the_shipped_encoder_goes_by_its_name(tiny, town, tmp_path, monkeypatch):

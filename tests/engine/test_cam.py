@@ -125,6 +125,18 @@ def test_a_pair_is_explained_by_each_others_vectors():
         np.testing.assert_allclose(maps, expected, atol=5e-3)
 
 
+@torch.no_grad()
+def test_a_whitened_vector_is_explained_by_the_whitened_row():
+    plain, white = smooth("gem").eval(), smooth("gem", whitening=0.5).eval()
+    white.load_state_dict(plain.state_dict(), strict=False)
+    white.whiten(plain(drawn(40)).numpy())
+    rows = white(drawn(3, seed=1))
+    found = class_cam(white, drawn(3), rows, "1")
+    expected = class_cam(plain, drawn(3), rows @ white.whitening.matrix, "1")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - class_cam(plain, drawn(3), rows, "1")).max() > 0.01
+
+
 def test_one_place_moves_the_similarity_as_much_as_the_map_says():
     """Mean pooling: taking a place away changes the product by its part of CAM."""
     encoder, a, b = smooth().eval(), drawn(1), drawn(1, seed=1)

@@ -74,10 +74,11 @@ def class_cam(
 ) -> np.ndarray:
     """Show which places of a crop speak for a class, by Grad-CAM.
 
-    The score of a class is the product of its row and the vector behind the neck, whose length is
-    taken as a mere number: the cosine itself does not change where a crop is its own class, so its
-    gradient would say nothing where two are most alike. The map is the sum over channels of the
-    activation times the mean gradient of the score over all places, where that is above 0.
+    The score of a class is the product of its row and the vector behind the neck (and whitening,
+    where the encoder has it), whose length is taken as a mere number: the cosine itself does not
+    change where a crop is its own class, so its gradient would say nothing where two are most
+    alike. The map is the sum over channels of the activation times the mean gradient of the score
+    over all places, where that is above 0.
 
     With mean pooling the score is linear in the last map, and its map is CAM as Zhou et al. have
     it, up to the scale.
