@@ -77,6 +77,7 @@ def main(which: str, name: str, *options: str) -> None:
     ground = GROUND + BUDGET
     pairs = zip(ground[::2], ground[1::2], strict=True)
     words = [word for pair in pairs if pair[0] not in given for word in pair] + words
+    RUNS.mkdir(parents=True, exist_ok=True)
     run = RUNS / f"{which}-{name}"
     command = ["train", method, str(data), "--out", str(run), "--preset", "published", *words]
     subprocess.run([sys.executable, "-m", "reseen", *command], check=True)
