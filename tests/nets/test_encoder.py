@@ -307,6 +307,25 @@ def test_gauges_are_gate_and_exponent_where_there_are_some():
     assert build(replace(SMALL, pooling="mean")).gauges() == {}
 
 
+def test_stripes_make_vectors_longer_and_are_no_start_for_another_neck(tmp_path):
+    encoder, path = build(replace(SQUEEZE, stripes=2)).train(), tmp_path / "e.pt"
+    encoder(pixels())  # moves the neck's statistics
+    encoder.eval()
+    assert encoder.dimensions == 1024 and encoder.gauges() == {"gem_p": 3.0}
+    found = encoder.map(pixels())  # of three rows
+    halves = [encoder.pooling.each(found[:, :, rows]) for rows in (slice(0, 2), slice(1, 3))]
+    wanted = encoder.neck(torch.cat(halves, 1))
+    torch.testing.assert_close(encoder(pixels()), torch.nn.functional.normalize(wanted))
+    torch.save(encoders.save(encoder), path)
+    assert torch.equal(encoders.load(path).eval()(pixels()), encoder(pixels()))
+    again = encoders.start(replace(SQUEEZE, stripes=2), path)
+    assert torch.equal(again.neck.running_mean, encoder.neck.running_mean)
+    one = encoders.start(SQUEEZE, path)
+    assert one.dimensions == 512 and not one.neck.running_mean.any()  # begins anew
+    with pytest.raises(SettingsError, match="stripes is 0"):
+        replace(SQUEEZE, stripes=0)
+
+
 def test_camera_statistics_are_saved_with_the_weights_that_they_are_of(tmp_path):
     encoder, path = build(SQUEEZE), tmp_path / "e.pt"
     torch.save(encoders.save(encoder), path)

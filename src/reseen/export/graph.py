@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 from reseen.errors import SettingsError
 from reseen.export.contract import INPUT, OUTPUT, Contract
 from reseen.nets.encoder import Encoder
-from reseen.nets.pooling import GeM, average
+from reseen.nets.pooling import GeM, Striped, average
 
 OPSET = 20
 """Version of the ONNX operators."""
@@ -33,11 +33,11 @@ class Graph(nn.Module):
         super().__init__()
         encoder = copy.deepcopy(encoder).cpu().eval().requires_grad_(False)
         encoder.to(memory_format=torch.contiguous_format)
-        of, self.half_network = encoder.pooling, contract.precision == "float16"
+        self.half_network = contract.precision == "float16"
         self.network = nn.Sequential(encoder.backbone, encoder.attention)
         if self.half_network:
             self.network.half()
-        self.pooling = _ConstantGeM(of.p.item(), of.eps) if isinstance(of, GeM) else of
+        self.pooling = _constant(encoder.pooling)
         self.neck, self.whitening = encoder.neck, encoder.whitening
         self.bgr = contract.order == "bgr"
         before = torch.tensor(contract.outside, dtype=torch.float64)
@@ -57,6 +57,13 @@ class Graph(nn.Module):
         if self.half_network:
             x = x.half()
         return self.whitening(F.normalize(self.neck(self.pooling(self.network(x).float()))))
+
+
+def _constant(pooling: nn.Module) -> nn.Module:
+    """Give a pooling whose learnt exponent is a number."""
+    if isinstance(pooling, Striped):
+        return Striped(_constant(pooling.each), pooling.count)
+    return _ConstantGeM(pooling.p.item(), pooling.eps) if isinstance(pooling, GeM) else pooling
 
 
 class _ConstantGeM(nn.Module):

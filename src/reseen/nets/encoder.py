@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reseen.checks import shares
+from reseen.checks import at_least, shares
 from reseen.errors import CheckpointError, SettingsError
 from reseen.kernels.centring import CameraStatistics
 from reseen.nets import backbones, pretrained
 from reseen.nets.attention import attention, check_attention
 from reseen.nets.attention.gate import Gate
 from reseen.nets.ghost_norm import ghost_batch_norm
-from reseen.nets.pooling import GeM, pooling
+from reseen.nets.pooling import GeM, pooling, stripes
 from reseen.nets.whitening import Whitening
 
 
@@ -40,6 +40,10 @@ class EncoderSettings:
     """Stride of the last stage: 1 gives a finer feature map, 2 is the network's own."""
     pooling: str = "gem"
     """mean, max, mean+max or gem."""
+    stripes: int = 1
+    """Horizontal stripes of the last map that are pooled one by one and put side by side, so that
+    upper and lower body are compared apart; the vectors are as many times longer. Published
+    methods: 1."""
     attention: tuple[str, ...] = ()
     """Attention modules, one after another: voxel, voxel-spatial, voxel-channel, harmonious, cbam,
     pixel, head, domain, domain-adaptive, reduction. Methods with attention of their own set this
@@ -86,6 +90,7 @@ class EncoderSettings:
             for name, value in (("mean", backbones.PIP_MEAN), ("std", backbones.PIP_STD)):
                 object.__setattr__(self, name, value)
         check_attention(self.attention, self.attention_options)
+        at_least(self, 1, "stripes")
         shares(self, "whitening")
         if self.ghost_group < 0 or self.ghost_group == 1:
             raise SettingsError(
@@ -147,7 +152,8 @@ class Encoder(nn.Module):
         self.settings = settings
         self.backbone = backbone
         self.attention, channels = _attend(settings, backbone)
-        self.pooling = pooling(settings.pooling)
+        self.pooling = pooling(settings.pooling, settings.stripes)
+        channels *= settings.stripes
         self.neck = nn.BatchNorm1d(channels)
         self.neck.bias.requires_grad_(False)
         ghost_batch_norm(self, settings.ghost_group)
@@ -176,8 +182,7 @@ class Encoder(nn.Module):
         """
         gates = [m.gate.abs().mean() for m in self.modules() if isinstance(m, Gate)]
         found = {"gate": torch.stack(gates).mean()} if gates else {}
-        if isinstance(self.pooling, GeM):
-            found["gem_p"] = self.pooling.p
+        found |= {"gem_p": m.p for m in self.pooling.modules() if isinstance(m, GeM)}
         return {name: float(number.detach()) for name, number in found.items()}
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -234,8 +239,7 @@ class Encoder(nn.Module):
         """Give unit vectors of whole images and of their horizontal stripes.
 
         Each stripe of the last map goes through the same pooling and neck as the whole map, so one
-        stripe is the whole image again. Where the map has fewer rows than stripes, or not a
-        multiple of them, neighbouring stripes share rows.
+        stripe is the whole image again.
 
         Source: Lin et al., SSL, CVPR 2020, Sec. 3.3; stripes of Sun et al., PCB, ECCV 2018.
 
@@ -255,10 +259,7 @@ class Encoder(nn.Module):
             (1 + p, B, D) float32, of any length.
         """
         whole = self.map(pixels)
-        height = whole.shape[2]
-        ends = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
-        maps = [whole, *(whole[:, :, top:bottom] for top, bottom in ends)]
-        return torch.stack([self.pooling(m).float() for m in maps])
+        return torch.stack([self.pooling(m).float() for m in (whole, *stripes(whole, count))])
 
 
 def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:
@@ -338,7 +339,7 @@ def start(settings: EncoderSettings, path: Path) -> Encoder:
     alike = same or (settings.attention_gate and not before.attention)  # a closed gate changes none
     for name, weight in state["encoder"].items():
         if name.startswith(("pooling.", "neck.")):
-            use = alike and settings.pooling == before.pooling
+            use = alike and all(getattr(settings, p) == getattr(before, p) for p in _POOLED)
         else:
             use = same
         if use and name in wanted:
@@ -372,6 +373,9 @@ def _agree(settings: EncoderSettings, before: EncoderSettings, path: Path) -> En
         )
     return replace(settings, **must)
 
+
+_POOLED = ("pooling", "stripes")
+"""What the neck and a learnt pooling belong to."""
 
 _AGREE = ("backbone", "last_stride", "mean", "std", "options")
 """What weights of a backbone mean something for."""
