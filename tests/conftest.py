@@ -144,7 +144,7 @@ def given_encoder() -> Encoder:
     options = {"layers": "(1, 1, 1, 1)", "channels": "(8, 8, 16, 16)", "zero_init_last": "False"}
     settings = EncoderSettings(
         **dict(backbone="resnet18", weights="none", height=64, width=32, options=options),
-        **dict(std=(0.5,) * 3, ghost_group=8, whitening=0.25, stripes=2),
+        **dict(std=(0.5,) * 3, ghost_group=8, whitening=0.25, stripes=2, mirrored=True),
     )
     encoder = build(settings)
     for _ in range(20):  # moves the running statistics

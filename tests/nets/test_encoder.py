@@ -326,6 +326,18 @@ def test_stripes_make_vectors_longer_and_are_no_start_for_another_neck(tmp_path)
         replace(SQUEEZE, stripes=0)
 
 
+@torch.no_grad()
+def test_mirrored_vectors_are_the_mean_of_both_and_the_losses_see_one():
+    plain, given = build(SMALL), pixels()
+    encoder = build(replace(SMALL, mirrored=True))
+    encoder.load_state_dict(plain.state_dict())
+    assert torch.equal(encoder(given), plain(given))
+    one, other = plain.eval()(given), plain(given.flip(3))
+    assert (one - other).abs().max() > 1e-4
+    torch.testing.assert_close(encoder.eval()(given), torch.nn.functional.normalize(one + other))
+    torch.testing.assert_close(encoder(given.flip(3)), encoder(given))
+
+
 def test_camera_statistics_are_saved_with_the_weights_that_they_are_of(tmp_path):
     encoder, path = build(SQUEEZE), tmp_path / "e.pt"
     torch.save(encoders.save(encoder), path)

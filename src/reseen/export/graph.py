@@ -39,6 +39,7 @@ class Graph(nn.Module):
             self.network.half()
         self.pooling = _constant(encoder.pooling)
         self.neck, self.whitening = encoder.neck, encoder.whitening
+        self.mirrored = encoder.settings.mirrored
         self.bgr = contract.order == "bgr"
         before = torch.tensor(contract.outside, dtype=torch.float64)
         after = torch.tensor((encoder.settings.mean, encoder.settings.std), dtype=torch.float64)
@@ -56,7 +57,14 @@ class Graph(nn.Module):
             x = x * self.factor + self.shift
         if self.half_network:
             x = x.half()
-        return self.whitening(F.normalize(self.neck(self.pooling(self.network(x).float()))))
+        rows = self.rows(x)
+        if self.mirrored:
+            rows = F.normalize(rows + self.rows(x.flip(-1)))
+        return self.whitening(rows)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Give unit rows before whitening of what the network sees."""
+        return F.normalize(self.neck(self.pooling(self.network(x).float())))
 
 
 def _constant(pooling: nn.Module) -> nn.Module:

@@ -10,14 +10,15 @@ Each round:
    its neighbours in the batch are taken for, to its cluster's proxies of other cameras, and to its
    cluster's farthest image; after each step the teacher and the memories follow.
 
-The teacher is judged, and is what the run gives, its vectors whitened by a quarter. With all parts
-off this is Cluster Contrast, bit for bit: teacher false, prototypes 1, all weights 0, camera_aware
-false, centring off, encoder.whitening 0.
+The encoder pools upper and lower half apart. The teacher is judged, and is what the run gives; its
+vectors are those of image and mirror image, whitened by a quarter. With all parts off this is Cluster
+Contrast, bit for bit: teacher false, prototypes 1, all weights 0, camera_aware false, centring off,
+encoder.stripes 1, encoder.mirrored false, encoder.whitening 0.
 
 Sources: Cluster Contrast (Dai et al., ACCV 2022); mean teacher (Tarvainen and Valpola, NeurIPS
 2017); CA-Jaccard (Chen et al., CVPR 2024); two prototypes and many instances (Zou et al., DCMIP,
 ICCV 2023); refined labels (Tai et al., NCPLR, TIFS 2024); inter-camera proxies (Chen et al., ICE,
-ICCV 2021; Cho et al., PPLR, CVPR 2022). What each gave here: docs/house.md.
+ICCV 2021; Cho et al., PPLR, CVPR 2022); stripes (Sun et al., PCB, ECCV 2018). What each gave here: docs/house.md.
 """
 
 from dataclasses import dataclass, field, replace
@@ -60,7 +61,9 @@ class House:
     """
 
     encoder: EncoderSettings = field(
-        default_factory=partial(EncoderSettings, ghost_group=64, whitening=0.25)
+        default_factory=partial(
+            EncoderSettings, ghost_group=64, stripes=2, mirrored=True, whitening=0.25
+        )
     )
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     density: DensitySettings = field(

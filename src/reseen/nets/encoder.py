@@ -59,6 +59,9 @@ class EncoderSettings:
     ghost_group: int = 0
     """Images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256 learns as
     four GPUs did. Methods that were published so set this themselves."""
+    mirrored: bool = False
+    """Search and clustering compare the mean of the vectors of an image and of its mirror image,
+    which takes twice the time; the losses see one. Published methods: false."""
     whitening: float = 0.0
     """How far the vectors that search compares are whitened, 0 (not at all) to 1, by what they are
     of the training crops; the losses see them before. Directions in which all vectors vary much
@@ -182,7 +185,9 @@ class Encoder(nn.Module):
         """
         gates = [m.gate.abs().mean() for m in self.modules() if isinstance(m, Gate)]
         found = {"gate": torch.stack(gates).mean()} if gates else {}
-        found |= {"gem_p": m.p for m in self.pooling.modules() if isinstance(m, GeM)}
+        for module in self.pooling.modules():
+            if isinstance(module, GeM):
+                found["gem_p"] = module.p
         return {name: float(number.detach()) for name, number in found.items()}
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -205,14 +210,17 @@ class Encoder(nn.Module):
         return self.pooling(self.map(pixels)).float()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
+        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255.
+
+        Losses see them of the pixels alone, without whitening; both are for evaluation mode.
+        """
+        if self.settings.mirrored and not self.training:
+            both = [F.normalize(self.neck(self.pool(x))) for x in (pixels, pixels.flip(-1))]
+            return self.whitening(F.normalize(sum(both)))
         return self.behind(self.pool(pixels))
 
     def behind(self, pooled: Tensor) -> Tensor:
-        """Give the unit vectors (B, D) of vectors before the neck: neck, unit length, whitening.
-
-        Losses see them without whitening, which is for evaluation mode.
-        """
+        """Give the unit vectors (B, D) of vectors before the neck: neck, unit length, whitening."""
         vectors = F.normalize(self.neck(pooled))
         return vectors if self.training else self.whitening(vectors)
 
