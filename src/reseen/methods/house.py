@@ -11,14 +11,15 @@ Each round:
    cluster's farthest image; after each step the teacher and the memories follow.
 
 The encoder pools upper and lower half apart. The teacher is judged, and is what the run gives; its
-vectors are those of image and mirror image, whitened by a quarter. With all parts off this is Cluster
-Contrast, bit for bit: teacher false, prototypes 1, all weights 0, camera_aware false, centring off,
-encoder.stripes 1, encoder.mirrored false, encoder.whitening 0.
+vectors are those of image and mirror image, whitened by a quarter. With all parts off this is
+Cluster Contrast, bit for bit: teacher false, prototypes 1, all weights 0, camera_aware false,
+centring off, encoder.stripes 1, encoder.mirrored false, encoder.whitening 0.
 
 Sources: Cluster Contrast (Dai et al., ACCV 2022); mean teacher (Tarvainen and Valpola, NeurIPS
 2017); CA-Jaccard (Chen et al., CVPR 2024); two prototypes and many instances (Zou et al., DCMIP,
 ICCV 2023); refined labels (Tai et al., NCPLR, TIFS 2024); inter-camera proxies (Chen et al., ICE,
-ICCV 2021; Cho et al., PPLR, CVPR 2022); stripes (Sun et al., PCB, ECCV 2018). What each gave here: docs/house.md.
+ICCV 2021; Cho et al., PPLR, CVPR 2022); stripes (Sun et al., PCB, ECCV 2018). What each gave here:
+docs/house.md.
 """
 
 from dataclasses import dataclass, field, replace

@@ -215,8 +215,8 @@ class Encoder(nn.Module):
         Losses see them of the pixels alone, without whitening; both are for evaluation mode.
         """
         if self.settings.mirrored and not self.training:
-            both = [F.normalize(self.neck(self.pool(x))) for x in (pixels, pixels.flip(-1))]
-            return self.whitening(F.normalize(sum(both)))
+            one, other = (F.normalize(self.neck(self.pool(x))) for x in (pixels, pixels.flip(-1)))
+            return self.whitening(F.normalize(one + other))
         return self.behind(self.pool(pixels))
 
     def behind(self, pooled: Tensor) -> Tensor:
