@@ -1,7 +1,7 @@
 """Settings that follow from the data: what `auto` means.
 
 A rule takes what `cluster.survey` found and gives a value and the reason in a sentence. The rules
-were chosen on subsets of real crops (docs/automatic-settings.md); published settings are not
+were chosen on subsets of real crops (docs/explanation/automatic-settings.md); published settings are not
 touched by them.
 """
 
