@@ -182,3 +182,39 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
         found.feed(page.read_text(encoding="utf-8"))
         outside = [at for at in found.found if re.match(r"(https?:)?//", at or "")]
         assert not outside, page
+
+
+def measured():
+    path = ROOT / "benchmarks" / "run_tables.py"
+    spec = importlib.util.spec_from_file_location("run_tables", path)
+    assert spec and spec.loader
+    module = sys.modules["run_tables"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return measured().TABLES
+
+
+def test_tables_hold_what_was_measured(tables):
+    """Mend it by `./dev bench tables`, and read the text around what has changed."""
+    assert [name for name, table in tables.items() if table.stale()] == []
+
+
+def test_a_table_that_was_edited_is_stale(tables, tmp_path):
+    from dataclasses import replace
+
+    page = tmp_path / "page.md"
+    page.write_text(tables["ssl"].page.read_text(encoding="utf-8").replace("18.4 / 35.8", "19"))
+    table = replace(tables["ssl"], page=page)
+    assert table.stale()
+    table.write()
+    assert not table.stale() and page.read_text() == TEXTS[tables["ssl"].page]
+
+
+def test_every_place_for_a_table_has_one(tables):
+    text = "\n".join(TEXTS.values())
+    places = re.findall(r"^<!-- \./dev bench tables (\S+) -->$", text, re.MULTILINE)
+    assert sorted(places) == sorted(tables)
