@@ -20,7 +20,7 @@ from reseen.tables import DONE, _told, rows_of, run_table, written_out
 from tests.conftest import TINY
 
 CPU = Device(name="cpu", precision="float32")
-PAGES = Path(__file__).parents[1] / "docs"
+PAGES = Path(__file__).parents[1] / "docs" / "methods"
 every_variant = pytest.mark.parametrize(
     ("method", "name"), [(method, name) for method in VARIANTS for name in VARIANTS[method]]
 )

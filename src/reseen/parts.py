@@ -1,4 +1,6 @@
-"""The parts that methods are made of, to build a method of your own (see docs/own-method.md).
+"""The parts that methods are made of, to build a method of your own.
+
+docs/tutorials/own-method.md shows how.
 
 Every name here is public and stays. Settings are frozen dataclasses, for the fields of a method;
 the rest are functions and classes that do not know each other.

@@ -244,7 +244,7 @@ def test_a_table_beside_the_published_one(reseen, town_folder, tmp_path):
 
 def test_tables_and_sweeps_on_the_pages_are_known():
     pages = Path(__file__).parents[2] / "docs"
-    text = "\n".join(page.read_text(encoding="utf-8") for page in pages.glob("*.md"))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages.rglob("*.md"))
     swept = set(re.findall(r"^reseen bench sweep (\S+) (\S+) (\S+) ", text, re.MULTILINE))
     for method, setting, values in swept:
         for value in values.split(",")[:: values.count(",") or 1]:  # the first and the last

@@ -9,7 +9,9 @@ import reseen
 from reseen.engine.folder import read_facts, read_labels, read_metrics
 from reseen.engine.run import Run
 
-PAGE = (Path(__file__).parents[2] / "docs" / "own-method.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "tutorials" / "own-method.md").read_text(
+    encoding="utf-8"
+)
 SMALL = {
     "height=128, width=64": "height=32, width=16",
     "people=16, views=4, iterations=15": "people=4, views=2, iterations=2",

@@ -104,8 +104,8 @@ def test_more_centroids_than_images(crops, tmp_path, quick, labelling):
 
 
 def test_a_start_with_the_documented_options_is_taken_whole(tmp_path):
-    """The line of docs/adtc.md: attention and neck go on from what they learnt on the source."""
-    page = (Path(__file__).parents[2] / "docs" / "adtc.md").read_text(encoding="utf-8")
+    """The line of docs/methods/adtc.md: attention and neck go on from the source's."""
+    page = (Path(__file__).parents[2] / "docs" / "methods" / "adtc.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^reseen train supervised SOURCE --out source (.*)$", page, re.MULTILINE)
     small = "--encoder.backbone squeezenet1_1 --encoder.weights none --encoder.height 48 "
     small += "--encoder.width 24 --encoder.last-stride 2"

@@ -193,7 +193,7 @@ def test_a_source_is_asked_for_and_refused(crops, other_town, tmp_path, quick):
 
 
 def test_the_short_schedule_is_the_one_on_its_page():
-    page = Path(__file__).parents[2] / "docs" / "daal.md"
+    page = Path(__file__).parents[2] / "docs" / "methods" / "daal.md"
     (words,) = re.findall(r'--settings "(--pretrain [^"]*)"', page.read_text(encoding="utf-8"))
     pairs = re.findall(r"--(\S+) (\S+)", words)
     assert {name.replace("-", "_"): float(value) for name, value in pairs} == (

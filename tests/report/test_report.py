@@ -319,7 +319,7 @@ def test_it_can_be_read_in_every_window(whole, width, dark):
 
 
 def test_the_functions_in_a_notebook(run, town_folder):
-    page = Path(__file__).parents[2] / "docs" / "report.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "report.md"
     code, *_ = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
     code = code.replace("runs/first", str(run)).replace("crops/", str(town_folder))
     lines = [line for line in code.splitlines() if line]

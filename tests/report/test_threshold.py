@@ -192,7 +192,7 @@ def test_unknown_cameras_are_not_passed_for_two(blind_run, town):
 
 
 def test_the_bound_for_new_crops(run, town_folder, capsys):
-    page = Path(__file__).parents[2] / "docs" / "report.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "report.md"
     *_, code = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
     exec(code.replace("runs/first", str(run)).replace("new/", str(town_folder)), {})
     said = capsys.readouterr().out

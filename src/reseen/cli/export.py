@@ -51,8 +51,8 @@ def export(
     """Write the encoder of a run as one file that another program loads, with a card beside it.
 
     The card (FILE.json; for ONNX inside the file too) says what the file takes, and holds the
-    vectors of two drawn pictures by which it can be tested. docs/export.md has the settings of each
-    program.
+    vectors of two drawn pictures by which it can be tested. docs/how-to/export.md has the
+    settings of each program.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ EPS = tuple(round(0.3 + 0.05 * step, 2) for step in range(11))
 NEIGHBOURS = ("exact", "approximate")
 MANY = 200_000
 """Images from which on approximate neighbours are worth what they may miss: the time of exact ones
-grows with the square (docs/pseudo-labels.md)."""
+grows with the square (docs/explanation/pseudo-labels.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)

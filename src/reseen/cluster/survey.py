@@ -71,7 +71,8 @@ def survey(
 
     Returns:
         A `Survey`. On subsets of real crops drawn by identity, 4 to 17 images a person, the
-        expected images a person were 0.45 to 2 times the true mean (docs/automatic-settings.md).
+        expected images a person were 0.45 to 2 times the true mean
+        (docs/explanation/automatic-settings.md).
 
     Raises:
         DataError: features are not finite unit rows.

@@ -1,8 +1,8 @@
 """Settings that follow from the data: what `auto` means.
 
 A rule takes what `cluster.survey` found and gives a value and the reason in a sentence. The rules
-were chosen on subsets of real crops (docs/automatic-settings.md); published settings are not
-touched by them.
+were chosen on subsets of real crops (docs/explanation/automatic-settings.md); published settings
+are not touched by them.
 """
 
 from collections.abc import Callable, Mapping, Sequence

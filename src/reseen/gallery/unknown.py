@@ -18,7 +18,7 @@ LEAST = 3
 """Crops without which there is nothing to group."""
 CAREFUL = 0.1
 """How much smaller eps is than for pseudo-labels: a stranger among the crops of a proposal is worse
-than a person in two proposals (docs/when-to-believe.md)."""
+than a person in two proposals (docs/how-to/thresholds.md)."""
 APART = 1e9
 """The distance of crops that cannot be one person: no mean of distances with it is usual."""
 

@@ -19,7 +19,7 @@ Sources: Cluster Contrast (Dai et al., ACCV 2022); mean teacher (Tarvainen and V
 2017); CA-Jaccard (Chen et al., CVPR 2024); two prototypes and many instances (Zou et al., DCMIP,
 ICCV 2023); refined labels (Tai et al., NCPLR, TIFS 2024); inter-camera proxies (Chen et al., ICE,
 ICCV 2021; Cho et al., PPLR, CVPR 2022); stripes (Sun et al., PCB, ECCV 2018). What each gave here:
-docs/house.md.
+docs/methods/house.md.
 """
 
 from dataclasses import dataclass, field, replace

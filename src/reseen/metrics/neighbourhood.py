@@ -17,8 +17,8 @@ def shared_neighbours(features: np.ndarray, count: int, cameras: np.ndarray | No
     near 1; among unrelated images it is near 0.
 
     It rises with the truth (mAP) from a start to what was learnt from it, and falls where training
-    tears people apart or mixes them; docs/automatic-settings.md says how often. Compare encoders
-    on the same images and with the same `count` only.
+    tears people apart or mixes them; docs/explanation/automatic-settings.md says how often. Compare
+    encoders on the same images and with the same `count` only.
 
     Args:
         features: (N, D) unit rows.

@@ -1,6 +1,6 @@
 """The ablation of `methods.house`: parts left out, and parts added to Cluster Contrast.
 
-None of these rows is published; docs/house.md says what was measured.
+None of these rows is published; docs/methods/house.md says what was measured.
 """
 
 from reseen.engine.variants import Variant

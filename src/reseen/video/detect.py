@@ -136,8 +136,8 @@ def _understand(path: Path, outputs: Mapping[str, tuple]) -> tuple[Callable, Cal
         return _boxed, _read_whole if last == 6 else _read_grid
     raise SettingsError(
         f"{path} answers with {', '.join(f'{name} {shape}' for name, shape in outputs.items())}, "
-        "which is not understood. docs/video.md lists the detectors that are; any other can be "
-        "given as a function from Python."
+        "which is not understood. docs/how-to/video.md lists the detectors that are; any other "
+        "can be given as a function from Python."
     )
 
 

@@ -226,7 +226,9 @@ def read_cameras(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
     if not isinstance(told, dict) or not all(isinstance(own, dict) for own in told.values()):
-        raise SettingsError(f"{path} does not name cameras. docs/video.md shows how it is made.")
+        raise SettingsError(
+            f"{path} does not name cameras. docs/how-to/video.md shows how it is made."
+        )
     cameras = {}
     for camera, own in told.items():
         if wrong := own.keys() - {"films", "start", "ignore"}:
