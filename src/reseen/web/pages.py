@@ -178,7 +178,7 @@ def search_page(
 ) -> Response:
     """Search by a crop or a picture; without one, list crops to choose from."""
     when: dict[str, Any] = dict(since=moment_asked(since, "From"), until=moment_asked(until, "To"))
-    asked = dict(camera=camera, since=since, until=until, top=top, rerank=bool(rerank))
+    asked = dict(camera=camera, **_fields(when), top=top, rerank=bool(rerank))
     cameras = sorted(c for c in site.gallery.cameras() if c is not None)
     what: dict[str, Any] = dict(asked=asked, cameras=cameras, query=None)
     if not (crop or picture):
@@ -231,6 +231,10 @@ def search_page(
             f"✓ same from {cutoffs.same:.2f}, ? maybe from {cutoffs.maybe:.2f}. {cutoffs.source}"
         ),
     )
+
+
+def _fields(when: Mapping[str, float | None]) -> dict[str, str]:
+    return {name: shown.field(time) for name, time in when.items()}
 
 
 def _pages(here: Mapping[str, str], offset: int, more: bool) -> dict[str, Any]:
@@ -340,7 +344,7 @@ def person_page(
         "person.html",
         person=person,
         people=site.gallery.people(),
-        asked=dict(since=since, until=until),
+        asked=_fields(when),
         sure=sure,
         maybe=maybe,
         maybe_label=f"{counted(sum(map(len, maybe.values())), 'sighting')} that may be {name}: "
@@ -365,8 +369,7 @@ def unknown_list(request: Request, site: TheSite) -> Response:
 
 
 def _proposals(request: Request, site: Site) -> tuple[list[dict[str, Any]], int]:
-    with site.surveying:
-        found = site.gallery.unknown()
+    found = site.unknown()
     site.log(request, "unknown")
     shown_now = found[:PROPOSED]
     proposals = [
