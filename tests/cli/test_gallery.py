@@ -1,7 +1,6 @@
 import csv
 import json
 import shutil
-import time as clock
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import PIL.Image
 import pytest
 
 from reseen.engine.device import Device
-from reseen.errors import SettingsError
 from reseen.gallery.gallery import Gallery
 from tests.cli.test_cli import reseen as reseen
 

@@ -72,7 +72,7 @@ def test_unknown_people_are_proposed_and_decisions_hold(filled):
 
 
 def test_unknown_people_are_looked_for_again_only_where_something_changed(filled, monkeypatch):
-    gallery, rows, crops, ids = filled
+    gallery, *_, ids = filled
     counts = dict.fromkeys(("label_crops", "propose"), 0)
 
     def counting(what):

@@ -16,7 +16,7 @@ def test_times_are_read_as_people_write_them():
     for word, days in (("today", 0), ("Yesterday ", 1)):
         midnight = clock.mktime((*today[:2], today[2] - days, 0, 0, 0, 0, 0, -1))
         assert moment(word, "x") == midnight
-    with pytest.raises(SettingsError, match="x is 'noon'. Write a time such as"):
+    with pytest.raises(SettingsError, match=r"x is 'noon'\. Write a time such as"):
         moment("noon", "x")
     for wrong in ("30 years", "d", "", "-1h"):
         with pytest.raises(SettingsError, match="x is"):

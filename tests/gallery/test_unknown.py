@@ -158,7 +158,7 @@ def test_where_everything_may_be_the_same_nobody_is_like_a_person_who_is_not_the
 
 
 def test_crops_are_labelled_as_settings_by_a_survey_say(easy):
-    rows, who, cameras = easy
+    rows, who, _ = easy
     rng = np.random.default_rng(0)
     rows = np.repeat(rows, 2, axis=0) + 0.05 * rng.normal(size=(120, rows.shape[1]))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
-from reseen.gallery.moments import span, told
 from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.errors import SettingsError, counted
 from reseen.gallery.gallery import Gallery
+from reseen.gallery.moments import span, told
 
 
 def people(

@@ -57,8 +57,8 @@ def moment(text: str | None, option: str) -> float | None:
         return clock.time() - span(text, option)
     except SettingsError:
         raise SettingsError(
-            f"{option} is {text[:40]!r}. Write a time such as 2026-11-28T10:00, today or yesterday, "
-            "or how long ago it was, such as 2h or 30d."
+            f"{option} is {text[:40]!r}. Write a time such as 2026-11-28T10:00, today or "
+            "yesterday, or how long ago it was, such as 2h or 30d."
         ) from None
 
 

@@ -64,9 +64,10 @@ def group_unknown(
 ) -> np.ndarray:
     """Group crops without a name by who they may show.
 
-    Of all crops, grouped by density, those with a name and the ignored are taken out. The crops of a tracklet stay together: they go where most of them are. A group with crops that
-    cannot be one person is parted: it is built anew from its tracklets and single crops, the
-    nearest parts first (mean distance of their crops), never joining what cannot be one person.
+    Of all crops, grouped by density, those with a name and the ignored are taken out. The crops of
+    a tracklet stay together: they go where most of them are. A group with crops that cannot be one
+    person is parted: it is built anew from its tracklets and single crops, the nearest parts first
+    (mean distance of their crops), never joining what cannot be one person.
 
     Args:
         features: (N, D) unit rows, oldest crop first, for that is how groups are numbered.
@@ -151,7 +152,8 @@ def propose(
 
     Returns:
         Proposals of 2 crops or more, numbered from 1 in the order in which their first crops were
-        added; numbers of groups whose crops have names are not given anew. The crops of each are ordered by time.
+        added; numbers of groups whose crops have names are not given anew. The crops of each are
+        ordered by time.
 
     Raises:
         DataError: rows are unusable (see `check_rows`).

@@ -15,8 +15,9 @@ from reseen.web.uploads import read_all, read_uploads
 ABOUT = (
     'Every answer is JSON; a mistake is answered by {"error": "..."} with a sentence. Times are '
     "seconds since 1970 (UTC) in answers; in requests they are ISO 8601 (2026-11-28T10:00, in the "
-    "time zone of the server unless one is given), today, yesterday, or how long ago (2h, 30d). Where the service has a token, send it as the "
-    "header Authorization: Bearer TOKEN. A similarity is not proof of identity."
+    "time zone of the server unless one is given), today, yesterday, or how long ago (2h, 30d). "
+    "Where the service has a token, send it as the header Authorization: Bearer TOKEN. A "
+    "similarity is not proof of identity."
 )
 
 router = APIRouter(prefix="/v1")

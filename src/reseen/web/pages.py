@@ -17,7 +17,7 @@ from reseen.gallery.records import Crop, Match, Sighting
 from reseen.report.calibration import draw_cutoffs
 from reseen.web import shown
 from reseen.web.description import calls, records
-from reseen.web.guard import COOKIE, SESSION, local, session_of
+from reseen.web.guard import COOKIE, SESSION, address_of, local, session_of
 from reseen.web.shown import Bar
 from reseen.web.site import TOP, Site, TheSite, ids_of, moment_asked
 from reseen.web.uploads import read_all, read_uploads
@@ -75,7 +75,13 @@ def render(request: Request, template: str, status: int = 200, **what: Any) -> R
 
 def error(request: Request, status: int, why: str) -> Response:
     """Give a page that says what went wrong."""
-    titles = {401: "Log in first", 404: "Not found", 413: "Too much at once", 500: "An error"}
+    titles = {
+        401: "Log in first",
+        404: "Not found",
+        413: "Too much at once",
+        429: "Too soon",
+        500: "An error",
+    }
     came = urlsplit(request.headers.get("referer", ""))
     back = local(came.path + (f"?{came.query}" if came.query else ""))
     inside = status != 500 and request.scope.get("state", {}).get("who") is not None
@@ -122,8 +128,8 @@ def login(
 ) -> Response:
     """Let somebody in who gives the token."""
     who = " ".join(who.split())[:100]
-    client = request.client.host if request.client else ""
-    if not site.door.right(token.strip()):
+    client = address_of(request.scope)
+    if not site.door.right(token.strip(), client):
         site.audit.write(client, who, "refused")
         raise HTTPException(403, "This is not the token. The service printed it when it started.")
     site.audit.write(client, who, "login")

@@ -14,7 +14,7 @@ from reseen.gallery.gallery import Gallery
 from reseen.gallery.moments import moment
 from reseen.gallery.records import Added, Crop, Match, Person, Proposal
 from reseen.web.audit import Audit
-from reseen.web.guard import Door
+from reseen.web.guard import Door, address_of
 from reseen.web.uploads import Held, Limits, Upload
 
 HELD = 64
@@ -45,8 +45,7 @@ class Site:
 
     def log(self, request: Request, action: str, **what: Any) -> None:
         """Write who did what."""
-        client = request.client.host if request.client else ""
-        self.audit.write(client, request.scope["state"]["who"], action, **what)
+        self.audit.write(address_of(request.scope), request.scope["state"]["who"], action, **what)
 
     def log_search(
         self, request: Request, query: str, matches: Sequence[Match], how: Mapping[str, Any]
