@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -74,6 +75,7 @@ class Gallery:
         self.store = store
         self._device = device
         self._embedder: Embedder | None = None
+        self._loading = Lock()
 
     @classmethod
     def create(
@@ -175,18 +177,27 @@ class Gallery:
             CheckpointError: it is damaged.
         """
         model = self.model
-        if self._embedder is None or self._embedder.model != model:
-            from reseen.gallery.embedding import Embedder
+        with self._loading:  # once, however many threads ask
+            if self._embedder is None or self._embedder.model != model:
+                self.check_encoder()
+                from reseen.gallery.embedding import Embedder
 
-            self._settle()
-            if digest_in(self.folder / ENCODER) != model.partition("-")[0]:
-                raise StoreError(
-                    f"The encoder in {self.folder / ENCODER} is not the one that made the vectors "
-                    "of this gallery. Bring back a copy of it, or make new vectors: reseen gallery "
-                    "rebuild."
-                )
-            self._embedder = Embedder.load(self.folder / ENCODER, self.centring, self._device)
-        return self._embedder
+                self._embedder = Embedder.load(self.folder / ENCODER, self.centring, self._device)
+            return self._embedder
+
+    def check_encoder(self) -> None:
+        """Look whether the encoder in the folder is that of the vectors, without loading it.
+
+        Raises:
+            StoreError: it is another one.
+        """
+        self._settle()
+        if digest_in(self.folder / ENCODER) != self.model.partition("-")[0]:
+            raise StoreError(
+                f"The encoder in {self.folder / ENCODER} is not the one that made the vectors "
+                "of this gallery. Bring back a copy of it, or make new vectors: reseen gallery "
+                "rebuild."
+            )
 
     def _settle(self) -> None:
         """Put the encoder of a finished rebuild in its place, if that was not done."""

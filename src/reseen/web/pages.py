@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 
 from reseen.errors import counted
 from reseen.gallery.records import Crop, Match, Sighting
-from reseen.report.calibration import draw_cutoffs
 from reseen.web import shown
 from reseen.web.description import calls, records
 from reseen.web.guard import COOKIE, SESSION, address_of, local, session_of
@@ -415,6 +414,8 @@ def cutoffs_page(request: Request, site: TheSite) -> Response:
 @router.get("/cutoffs/picture")
 def cutoffs_picture(site: TheSite) -> Response:
     """Draw how alike pairs of crops are, beside the cut-offs."""
+    from reseen.report.calibration import draw_cutoffs  # slow to import
+
     cutoffs = site.gallery.cutoffs
     with site.surveying:  # and matplotlib draws one figure at a time
         kinds = site.gallery.evidence().kinds
