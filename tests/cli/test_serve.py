@@ -1,7 +1,11 @@
 import importlib.util
+import shutil
+from threading import Event
 
 import pytest
 
+from reseen.cli import serve
+from reseen.gallery.gallery import Gallery
 from reseen.web import serving
 from tests.cli.test_cli import reseen as reseen
 from tests.gallery.conftest import made as made
@@ -40,6 +44,18 @@ def test_another_host_demands_a_token(reseen, made, started, monkeypatch):
     assert started["site"].audit.path is None
     reseen("serve", made, "--port", 0, "--token", "on the command line")
     assert started["site"].door.token == "on the command line"
+
+
+def test_the_encoder_is_loaded_after_the_start(reseen, made, tmp_path, monkeypatch):
+    loaded = Event()
+    monkeypatch.setattr(serve, "WARM", 0)
+    monkeypatch.setattr(Gallery, "embedder", lambda _: loaded.set())
+    monkeypatch.setattr(serving, "run", lambda *_: None if loaded.wait(60) else pytest.fail())
+    assert reseen("serve", made, "--port", 0)[0] == 0
+    lost = shutil.copytree(made, tmp_path / "lost")
+    (lost / "encoder" / "config.json").unlink()
+    code, out, err = reseen("serve", lost, "--port", 0)
+    assert (code, out) == (1, "") and "is not the one that made the vectors" in err
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ def test_filters_narrow_what_is_shown_and_what_is_searched(page, ids):
     found = page(f"/?crop={ids[0]}&camera=2&top=12")
     assert len(found.all("img", "src")) == 13 and "Camera 3" not in found.text
     assert "Nothing to compare" in page(f"/?crop={ids[0]}&since=2126-01-01T00:00").text
+    assert any(value.endswith("T00:00:00") for value in page("/?until=today").all("input", "value"))
     page("/?since=noon", 422)
     page("/?crop=0", 404)
 

@@ -61,6 +61,7 @@ for _command, _place, _help in (
     ("gallery seen", "gallery_pictures:seen", "Say where and when a person was seen."),
     ("gallery calibrate", "gallery:calibrate", "Find out when a match may be believed."),
     ("gallery name", "gallery:name", "Say who is on crops."),
+    ("gallery accept", "gallery:accept", "Name an unknown person."),
     ("gallery unname", "gallery:unname", "Take the names of crops back."),
     ("gallery deny", "gallery:deny", "Say that crops do not show a person."),
     ("gallery allow", "gallery:allow", "Take that back."),

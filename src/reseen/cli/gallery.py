@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
-from reseen.cli.moments import span, told
 from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.errors import SettingsError, counted
 from reseen.gallery.gallery import Gallery
+from reseen.gallery.moments import span, told
 
 
 def people(
@@ -25,7 +25,7 @@ def people(
     """List who has a name in a gallery, and, where it is asked for, people who have none yet.
 
     Unknown people are groups of crops without a name that may show one person, by one camera or
-    several. They are proposals for a human to look at: `reseen gallery name` takes one over, and
+    several. They are proposals for a human to look at: `reseen gallery accept` takes one over, and
     `reseen gallery deny` keeps a crop from being proposed as somebody.
 
     Parameters
@@ -152,6 +152,27 @@ def name(gallery: Path, person: str, /, *ids: str, quiet: Quiet = False) -> None
     with Gallery.open(gallery) as opened:
         opened.name(_some(ids), person)
     _say(f"{counted(len(ids), 'crop')} named {person}", quiet)
+
+
+def accept(gallery: Path, person: str, /, *numbers: int, quiet: Quiet = False) -> None:
+    """Give the crops of an unknown person a name, all at once.
+
+    Look at them first: a stranger may be among them. A name is refused as by `reseen gallery name`.
+    Where crops came or went since unknown people were listed, they have other numbers, and have to
+    be listed again.
+
+    Parameters
+    ----------
+    gallery
+        Folder of the gallery.
+    person
+        Name, known or new.
+    numbers
+        Of unknown people, as `reseen gallery people --unknown` prints them.
+    """
+    with Gallery.open(gallery) as opened:
+        crops = opened.accept(_some(numbers), person)
+    _say(f"{counted(crops, 'crop')} named {person}", quiet)
 
 
 def unname(gallery: Path, /, *ids: str, quiet: Quiet = False) -> None:
@@ -425,7 +446,7 @@ def _yes(value: bool) -> str:
     return "yes" if value else ""
 
 
-def _some(words: tuple[str, ...]) -> tuple[str, ...]:
+def _some(words: tuple[Any, ...]) -> tuple[Any, ...]:
     if not words:
         raise SettingsError("Nothing is given to do it with. Give one or more at the end.")
     return words

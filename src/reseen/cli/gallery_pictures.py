@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table
 
-from reseen.cli.moments import moment, told
 from reseen.cli.output import AsJson, Quiet, give
 from reseen.data.given import gather
 from reseen.data.reading import read
@@ -17,6 +16,7 @@ from reseen.engine.files import check_out
 from reseen.engine.progress import Screen
 from reseen.errors import SettingsError, counted
 from reseen.gallery.gallery import Gallery
+from reseen.gallery.moments import moment, told
 from reseen.gallery.records import Added, Match
 from reseen.records import Image
 from reseen.report.page import check_page, figures_folder, warning, write_files, write_page
@@ -219,7 +219,7 @@ def search(
     camera
         Only crops of this camera.
     since
-        Only crops from this time on: 2026-11-28T10:00, or 2h for the last two hours.
+        Only crops from this time on: 2026-11-28T10:00, yesterday, or 2h for the last two hours.
     until
         Only crops until this time.
     top
@@ -289,7 +289,7 @@ def seen(
     who
         Name of a person, or a picture.
     since
-        Only from this time on: 2026-11-28T10:00, or 2h for the last two hours.
+        Only from this time on: 2026-11-28T10:00, yesterday, or 2h for the last two hours.
     until
         Only until this time.
     gap

@@ -165,6 +165,10 @@ EXAMPLES = {
         "reseen gallery name site/ Anna 0f3c5a",
         "reseen gallery name site/ 'Anna Nym' 0f3c5a 9b21d7",
     ),
+    "gallery accept": (
+        "reseen gallery accept site/ Anna 3",
+        "reseen gallery accept site/ 'Anna Nym' 3 17",
+    ),
     "gallery unname": (
         "reseen gallery unname site/ 0f3c5a",
         "reseen gallery unname site/ 0f3c5a 9b21d7",

@@ -1,14 +1,19 @@
 """`reseen serve G`: a gallery as a page and as a REST service."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from reseen.engine.device import Device
-from reseen.errors import SettingsError, needs
+from reseen.errors import ReseenError, SettingsError, needs
 from reseen.gallery.gallery import Gallery
+
+WARM = 2.0
+"""Seconds after the start when the encoder is loaded: the first page does not wait for it."""
 
 
 def serve(
@@ -70,10 +75,22 @@ def serve(
             blur=blur_faces,
             audit=not no_audit,
         )
-        opened.embedder()  # now and not at the first search
+        opened.check_encoder()
         with listen(host, port) as place:
             print(
                 f"{opened.folder.resolve().name}: {address(place, certificate)}  (Ctrl-C stops)",
                 flush=True,
             )
-            run(app, place, certificate, key)
+            warming = Timer(WARM, _warm, [opened])
+            warming.daemon = True
+            warming.start()
+            try:
+                run(app, place, certificate, key)
+            finally:
+                warming.cancel()
+
+
+def _warm(gallery: Gallery) -> None:
+    """Load the encoder before the first search needs it."""
+    with suppress(ReseenError):  # the search says it
+        gallery.embedder()

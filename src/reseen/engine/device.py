@@ -1,11 +1,12 @@
 """Where and in which precision networks compute."""
 
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from reseen.errors import SettingsError
-from reseen.nets.encoder import Encoder
+
+if TYPE_CHECKING:  # torch is loaded where it computes, and not to say where that is to be
+    from reseen.nets.encoder import Encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ class Device:
         Raises:
             SettingsError: there is no such device here.
         """
+        import torch
+
         name = self.name
         if name == "auto":
             accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -48,13 +51,15 @@ class Device:
             precision = "bfloat16" if _fast_bfloat16(name) else "float32"
         return Device(name=name, precision=precision, compile=self.compile)
 
-    def place(self, encoder: Encoder) -> Encoder:
+    def place(self, encoder: "Encoder") -> "Encoder":
         """Move an encoder here, channels last, in this precision; changes and returns it.
 
         On a CPU, maps one pixel wide are computed in float32 all the same: oneDNN's bfloat16
         convolutions with stride 2 then read memory that nobody wrote (seen in torch 2.15 with AMX:
         another result each time, at times NaN).
         """
+        import torch
+
         here = self.resolve()
         encoder.to(torch.device(here.name)).to(memory_format=torch.channels_last)
         unsafe = here.name == "cpu" and encoder.backbone.map_width < 2
@@ -65,6 +70,8 @@ class Device:
 
 
 def _fast_bfloat16(name: str) -> bool:
+    import torch
+
     if name.startswith("cuda"):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return name == "cpu" and getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False)

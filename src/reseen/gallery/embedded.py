@@ -211,9 +211,8 @@ class Embedded(Tables):
                 self._connection.execute("COMMIT")
 
     def _read_changes(self) -> _Index:
-        index, settings = self._index, dict(self._rows("SELECT name, value FROM settings"))
-        change, model = int(settings.get("changes", 0)), settings.get("model")
-        deletions = settings.get("deletions")
+        index, model, deletions = self._index, self.value("model"), self.value("deletions")
+        change = int(self.value("changes") or 0)
         if index and (index.change, index.model) == (change, model):
             return index
         if index is None or index.model != model:

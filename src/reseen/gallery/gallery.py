@@ -5,8 +5,11 @@ import shutil
 import time as clock
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -72,6 +75,7 @@ class Gallery:
         self.store = store
         self._device = device
         self._embedder: Embedder | None = None
+        self._loading = Lock()
 
     @classmethod
     def create(
@@ -173,18 +177,27 @@ class Gallery:
             CheckpointError: it is damaged.
         """
         model = self.model
-        if self._embedder is None or self._embedder.model != model:
-            from reseen.gallery.embedding import Embedder
+        with self._loading:  # once, however many threads ask
+            if self._embedder is None or self._embedder.model != model:
+                self.check_encoder()
+                from reseen.gallery.embedding import Embedder
 
-            self._settle()
-            if digest_in(self.folder / ENCODER) != model.partition("-")[0]:
-                raise StoreError(
-                    f"The encoder in {self.folder / ENCODER} is not the one that made the vectors "
-                    "of this gallery. Bring back a copy of it, or make new vectors: reseen gallery "
-                    "rebuild."
-                )
-            self._embedder = Embedder.load(self.folder / ENCODER, self.centring, self._device)
-        return self._embedder
+                self._embedder = Embedder.load(self.folder / ENCODER, self.centring, self._device)
+            return self._embedder
+
+    def check_encoder(self) -> None:
+        """Look whether the encoder in the folder is that of the vectors, without loading it.
+
+        Raises:
+            StoreError: it is another one.
+        """
+        self._settle()
+        if digest_in(self.folder / ENCODER) != self.model.partition("-")[0]:
+            raise StoreError(
+                f"The encoder in {self.folder / ENCODER} is not the one that made the vectors "
+                "of this gallery. Bring back a copy of it, or make new vectors: reseen gallery "
+                "rebuild."
+            )
 
     def _settle(self) -> None:
         """Put the encoder of a finished rebuild in its place, if that was not done."""
@@ -468,11 +481,41 @@ class Gallery:
         """
         self._name(ids, name, "hand")
 
-    def accept(self, ids: Iterable[str], name: str) -> None:
-        """Give the crops of a proposal (`unknown`) a name at once; refused as in `name`."""
-        self._name(ids, name, "proposed")
+    def accept(self, what: int | Iterable[int | str], name: str) -> int:
+        """Give the crops of a proposal a name at once.
 
-    def _name(self, ids: Iterable[str], name: str, by: str) -> None:
+        Args:
+            what: number of a proposal, as `unknown` last gave it, or ids of its crops; or several.
+            name: of the person, known or new.
+
+        Returns:
+            The number of crops.
+
+        Raises:
+            StoreError: there is no such proposal, crops came or went since unknown people were
+                listed, or the name is refused as in `name`.
+            SettingsError: it is no name.
+        """
+        every = [what] if isinstance(what, int) else list(what)
+        if numbers := {one for one in every if isinstance(one, int)}:
+            self._refuse_unlisted()
+            proposed = {p.number: p.crops for p in self.unknown() if p.number in numbers}
+            if lost := numbers - set(proposed):
+                raise StoreError(
+                    f"There is no unknown person {min(lost)} in {self.folder}: the crops may have "
+                    "got a name, or are ignored. List them: reseen gallery people --unknown."
+                )
+            every = [id for one in every for id in proposed.get(one, [one])]
+        return self._name(every, name, "proposed")
+
+    def _refuse_unlisted(self) -> None:
+        if self._kept_unknown().get("crops") != self._which_crops():
+            raise StoreError(
+                f"Unknown people of {self.folder} have other numbers since crops came or went. "
+                "List them first: reseen gallery people --unknown."
+            )
+
+    def _name(self, ids: Iterable[str], name: str, by: str) -> int:
         name = check_name(name)
         with self.store.changing():
             crops = self._found(ids)
@@ -482,6 +525,7 @@ class Gallery:
             states = {crop.id: (name, by, ignored or crop.ignored) for crop in crops}
             said = f"{counted(len(crops), 'crop')} named {name}"
             self._decide("name", said, crops, states, (name,))
+        return len(crops)
 
     def _refuse_impossible(self, crops: list[Crop], others: list[Crop], name: str) -> None:
         denied = {id for id, of in self.store.denials(c.id for c in crops) if of == name}
@@ -799,16 +843,47 @@ class Gallery:
         """Propose unknown people: crops without a name that may show one person.
 
         What people decided holds: named and ignored crops are left out, and crops that cannot be
-        one person are never together (see `gallery.unknown`).
+        one person are never together (see `gallery.unknown`). What was found is kept until crops,
+        names or cut-offs change; how crops look alike, which takes longest, until crops do.
 
         Args:
             min_crops: of a proposal.
         """
-        from reseen.gallery.unknown import propose
+        kept = self._kept_unknown()
+        which, state = self._which_crops(), self._state()
+        if kept.get("state") != state:
+            from reseen.gallery.unknown import label_crops, propose
 
-        features, crops = self._crops()
-        denials, where = self.store.denials(), {"overlapping": self.overlapping}
-        return propose(features, crops, self.cutoffs, denials, min_crops=min_crops, **where)
+            features, crops = self._crops()
+            if kept.get("crops") != which:
+                kept = {"crops": which, "labels": label_crops(features, crops).tolist()}
+            found = propose(
+                *(features, crops, np.array(kept["labels"], np.int64)),
+                *(self.cutoffs, self.store.denials()),
+                overlapping=self.overlapping,
+            )
+            kept |= {"state": state, "proposals": [asdict(proposal) for proposal in found]}
+            with suppress(StoreError), self.store.changing():  # they are given all the same
+                if state == self._state():
+                    self.store.set_value("unknown", json.dumps(kept))
+        proposals = (
+            Proposal(**p | {what: tuple(p[what]) for what in ("crops", "cameras")})
+            for p in kept["proposals"]
+        )
+        return [proposal for proposal in proposals if len(proposal.crops) >= min_crops]
+
+    def _kept_unknown(self) -> dict[str, Any]:
+        return json.loads(self.store.value("unknown") or "{}")
+
+    def _which_crops(self) -> list[Any]:
+        """Say which crops there are, and how their numbers as unknown people come about."""
+        deletions, places = self.store.value("deletions"), self.overlapping
+        return [version("reseen"), self.model, self.store.count(), deletions, places]
+
+    def _state(self) -> list[Any]:
+        """Say what unknown people depend on."""
+        value = self.store.value
+        return [*self._which_crops(), value("changes"), value("cutoffs")]
 
     def _crops(self) -> tuple[np.ndarray, list[Crop]]:
         """Give all vectors (N, D) and what is known of their crops."""
@@ -893,6 +968,7 @@ class Gallery:
         """
         with self.store.changing():
             deleted = self.store.delete([crop.id for crop in self._of(name)], [name])
+            self.store.set_value("unknown", None)
         self.store.compact()
         return deleted
 
@@ -917,6 +993,7 @@ class Gallery:
         with self.store.changing():
             ids = self.store.older(clock.time() - older_than, unnamed=keep_named)
             deleted = self.store.delete(ids) if ids else 0
+            self.store.set_value("unknown", None)
         self.store.compact()
         return deleted
 

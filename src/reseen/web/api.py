@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
 from fastapi.responses import Response
 
-from reseen.gallery.records import Added, Crop, Cutoffs, Match, Person, Sighting
+from reseen.gallery.records import Added, Crop, Cutoffs, Match, Person, Proposal, Sighting
 from reseen.web.shown import drawn
 from reseen.web.site import TOP, TheSite, ids_of, moment_asked
 from reseen.web.uploads import read_all, read_uploads
@@ -15,8 +15,9 @@ from reseen.web.uploads import read_all, read_uploads
 ABOUT = (
     'Every answer is JSON; a mistake is answered by {"error": "..."} with a sentence. Times are '
     "seconds since 1970 (UTC) in answers; in requests they are ISO 8601 (2026-11-28T10:00, in the "
-    "time zone of the server unless one is given). Where the service has a token, send it as the "
-    "header Authorization: Bearer TOKEN. A similarity is not proof of identity."
+    "time zone of the server unless one is given), today, yesterday, or how long ago (2h, 30d). "
+    "Where the service has a token, send it as the header Authorization: Bearer TOKEN. A "
+    "similarity is not proof of identity."
 )
 
 router = APIRouter(prefix="/v1")
@@ -158,6 +159,31 @@ def people(site: TheSite, request: Request) -> list[Person]:
     """List everybody who has a name."""
     site.log(request, "people")
     return site.gallery.people()
+
+
+@router.get("/unknown")
+def unknown(
+    site: TheSite,
+    request: Request,
+    min_crops: Annotated[int, Query(ge=2, description="Crops that each must have.")] = 2,
+) -> list[Proposal]:
+    """List unknown people: crops without a name that may show one person. A human looks at them."""
+    found = site.unknown(min_crops)
+    site.log(request, "unknown")
+    return found
+
+
+@router.post("/unknown/{number}")
+def accept(
+    site: TheSite,
+    request: Request,
+    number: Annotated[int, Path(description="Number of an unknown person, as it was listed.")],
+    name: Annotated[str, Form(description="Name of the person, known or new.")],
+) -> dict[str, int]:
+    """Give the crops of an unknown person a name."""
+    named = site.gallery.accept(number, name)
+    site.log(request, "accept", names=[name.strip()], number=number)
+    return {"named": named}
 
 
 @router.get("/people/{name}/sightings")

@@ -87,7 +87,9 @@ def static(name: str) -> Response:
 def _said(request: Request, status: int, why: str, headers: Any = None) -> Response:
     if request.url.path.startswith("/v1/"):
         return JSONResponse({"error": why}, status, headers)
-    return pages.error(request, status, why)
+    answer = pages.error(request, status, why)
+    answer.headers.update(headers or {})
+    return answer
 
 
 async def _http_error(request: Request, error: Any) -> Response:

@@ -14,10 +14,9 @@ from starlette.exceptions import HTTPException
 
 from reseen.errors import counted
 from reseen.gallery.records import Crop, Match, Sighting
-from reseen.report.calibration import draw_cutoffs
 from reseen.web import shown
 from reseen.web.description import calls, records
-from reseen.web.guard import COOKIE, SESSION, local, session_of
+from reseen.web.guard import COOKIE, SESSION, address_of, local, session_of
 from reseen.web.shown import Bar
 from reseen.web.site import TOP, Site, TheSite, ids_of, moment_asked
 from reseen.web.uploads import read_all, read_uploads
@@ -75,7 +74,13 @@ def render(request: Request, template: str, status: int = 200, **what: Any) -> R
 
 def error(request: Request, status: int, why: str) -> Response:
     """Give a page that says what went wrong."""
-    titles = {401: "Log in first", 404: "Not found", 413: "Too much at once", 500: "An error"}
+    titles = {
+        401: "Log in first",
+        404: "Not found",
+        413: "Too much at once",
+        429: "Too soon",
+        500: "An error",
+    }
     came = urlsplit(request.headers.get("referer", ""))
     back = local(came.path + (f"?{came.query}" if came.query else ""))
     inside = status != 500 and request.scope.get("state", {}).get("who") is not None
@@ -122,8 +127,8 @@ def login(
 ) -> Response:
     """Let somebody in who gives the token."""
     who = " ".join(who.split())[:100]
-    client = request.client.host if request.client else ""
-    if not site.door.right(token.strip()):
+    client = address_of(request.scope)
+    if not site.door.right(token.strip(), client):
         site.audit.write(client, who, "refused")
         raise HTTPException(403, "This is not the token. The service printed it when it started.")
     site.audit.write(client, who, "login")
@@ -178,7 +183,7 @@ def search_page(
 ) -> Response:
     """Search by a crop or a picture; without one, list crops to choose from."""
     when: dict[str, Any] = dict(since=moment_asked(since, "From"), until=moment_asked(until, "To"))
-    asked = dict(camera=camera, since=since, until=until, top=top, rerank=bool(rerank))
+    asked = dict(camera=camera, **_fields(when), top=top, rerank=bool(rerank))
     cameras = sorted(c for c in site.gallery.cameras() if c is not None)
     what: dict[str, Any] = dict(asked=asked, cameras=cameras, query=None)
     if not (crop or picture):
@@ -231,6 +236,10 @@ def search_page(
             f"✓ same from {cutoffs.same:.2f}, ? maybe from {cutoffs.maybe:.2f}. {cutoffs.source}"
         ),
     )
+
+
+def _fields(when: Mapping[str, float | None]) -> dict[str, str]:
+    return {name: shown.field(time) for name, time in when.items()}
 
 
 def _pages(here: Mapping[str, str], offset: int, more: bool) -> dict[str, Any]:
@@ -340,7 +349,7 @@ def person_page(
         "person.html",
         person=person,
         people=site.gallery.people(),
-        asked=dict(since=since, until=until),
+        asked=_fields(when),
         sure=sure,
         maybe=maybe,
         maybe_label=f"{counted(sum(map(len, maybe.values())), 'sighting')} that may be {name}: "
@@ -365,8 +374,7 @@ def unknown_list(request: Request, site: TheSite) -> Response:
 
 
 def _proposals(request: Request, site: Site) -> tuple[list[dict[str, Any]], int]:
-    with site.surveying:
-        found = site.gallery.unknown()
+    found = site.unknown()
     site.log(request, "unknown")
     shown_now = found[:PROPOSED]
     proposals = [
@@ -406,6 +414,8 @@ def cutoffs_page(request: Request, site: TheSite) -> Response:
 @router.get("/cutoffs/picture")
 def cutoffs_picture(site: TheSite) -> Response:
     """Draw how alike pairs of crops are, beside the cut-offs."""
+    from reseen.report.calibration import draw_cutoffs  # slow to import
+
     cutoffs = site.gallery.cutoffs
     with site.surveying:  # and matplotlib draws one figure at a time
         kinds = site.gallery.evidence().kinds
