@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from reseen.cli.output import AsJson, Out, Quiet, give
-from reseen.cli.serve import WEB, serve
+from reseen.cli.serve import serve
 from reseen.data.invented import invent
 from reseen.data.reading import read
 from reseen.engine.files import check_out
 from reseen.engine.folder import read_metrics
 from reseen.engine.progress import Screen, duration
-from reseen.errors import installed
+from reseen.errors import SettingsError
 from reseen.gallery.folder import FACTS
 from reseen.gallery.gallery import Gallery
 from reseen.presets import method
@@ -100,7 +100,7 @@ def demo(
         as_json=as_json,
     )
     someone = sys.stdin.isatty() and sys.stdout.isatty() and not (no_serve or quiet or as_json)
-    if someone and installed(*WEB):
+    if someone and not _missing():
         serve(gallery, port=0)
 
 
@@ -120,10 +120,17 @@ def _fill(folder: Path, run: Path, data: Dataset, quiet: bool) -> int:
 
 def _told(out: Path) -> str:
     """Say how to look at the gallery as a page, and what to do there."""
-    shown = f"See it as a page: reseen serve {out / 'gallery'}"
-    if not installed(*WEB):
-        shown += " (which needs the extra web: pip install 'reseen[web]')"
     return (
-        f"{shown}. There choose a crop to see where else that person was seen, look at {NAMES[0]} "
-        "under People, and give names to people under Unknown people."
+        f"See it as a page: reseen serve {out / 'gallery'}. {_missing()}There choose a crop to see "
+        f"where else that person was seen, look at {NAMES[0]} under People, and give names to "
+        "people under Unknown people."
     )
+
+
+def _missing() -> str:
+    """Say what a page needs that is not installed, or nothing."""
+    try:
+        import reseen.web  # noqa: F401
+    except SettingsError as error:
+        return f"{error} "
+    return ""

@@ -7,11 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from reseen.engine.device import Device
-from reseen.errors import SettingsError, needs
+from reseen.errors import SettingsError
 from reseen.gallery.gallery import Gallery
-
-WEB = ("fastapi", "jinja2", "python_multipart", "uvicorn")
-"""What the extra `web` brings."""
 
 
 def serve(
@@ -54,8 +51,6 @@ def serve(
     no_audit
         Write no log of who looks for whom.
     """
-    for module in WEB:
-        needs(module, extra="web")
     from reseen.web.app import LOOPBACK, create_app
     from reseen.web.serving import address, draw_token, is_loopback, listen, run
 
