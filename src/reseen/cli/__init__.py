@@ -41,6 +41,7 @@ for _group in (data, bench, gallery):
 
 app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled crops.")
 for _command, _place, _help in (
+    ("demo", "demo:demo", "Try everything on invented people, in some minutes."),
     ("evaluate", "use:evaluate", "Evaluate a run on a data set."),
     ("attention-share", "use:attention_share", "Say how much attention is on the person."),
     ("search", "search:search", "Find the crops that look like a picture."),

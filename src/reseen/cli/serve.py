@@ -56,8 +56,6 @@ def serve(
     no_audit
         Write no log of who looks for whom.
     """
-    for module in ("fastapi", "jinja2", "python_multipart", "uvicorn"):
-        needs(module, extra="web")
     from reseen.web.app import LOOPBACK, create_app
     from reseen.web.serving import address, draw_token, is_loopback, listen, run
 
