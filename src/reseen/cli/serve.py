@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from reseen.engine.device import Device
-from reseen.errors import ReseenError, SettingsError, needs
+from reseen.errors import ReseenError, SettingsError
 from reseen.gallery.gallery import Gallery
 
 WARM = 2.0
