@@ -49,34 +49,34 @@ def demo(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a town of invented people, learn it without labels, and look at what was learnt.
+    """Draw a synthetic data set, train on it without labels, and look at the result.
 
-    It takes some minutes without a GPU and needs neither data nor a network. Four things are left
-    in the folder: the town, the training run, a report on it as a page (report.html), and a gallery
-    of people whom the run has never seen. At the end the gallery is served as a page if the extra
-    `web` is installed and somebody sits at the terminal. The same command continues what was
-    stopped, and serves the gallery again when all is there.
+    The demo takes a few minutes without a GPU and needs neither data nor a network connection. It
+    leaves four things in the folder: the data set (town), the training run, a report on the run
+    (report.html), and a gallery of people who are not in the training data. At the end it serves
+    the gallery as a web page if the extra `web` is installed and the demo runs in a terminal. Run
+    the same command again to resume an interrupted demo, or to serve the gallery again.
 
     Parameters
     ----------
     out
         Folder of the demo.
     no_serve
-        Only say how to serve the gallery.
+        Do not serve the gallery; only print the command for it.
     """
     screen = Screen(quiet)
     check_out(out, screen=screen)
     town, run, page, gallery = (out / name for name in ("town", "run", "report.html", "gallery"))
     if not town.exists():
-        screen.say("1 of 4: a town of invented people is drawn")
+        screen.say("1 of 4: drawing a town of synthetic people")
         invent(town, **TOWN, track=screen.track("drawing"))
     data = read(town / "manifest.csv")
-    screen.say("2 of 4: the method house learns from its crops, without labels")
+    screen.say("2 of 4: training the method house on its crops, without labels")
     train(method("house", **SETTINGS), data, run, seed=0, evaluate_every=0, quiet=quiet)
     if not page.exists():
-        screen.say("3 of 4: the report is written")
+        screen.say("3 of 4: writing the report")
         write_report([run], page, data=data, quiet=quiet)
-    screen.say("4 of 4: a gallery of the people it has not seen is filled")
+    screen.say("4 of 4: filling a gallery with people who are not in the training data")
     crops = _fill(gallery, run, data, quiet)
 
     before, *_, after = rows = read_metrics(run)
@@ -95,8 +95,9 @@ def demo(
     give(
         numbers,
         f"mAP without any label: {gain}, in {duration(seconds)} of training",
-        f"{page.resolve()}: open it in a browser: what was learnt, and which crops look alike",
-        f"{gallery}: a gallery of {crops:,} crops of people who were not learnt from. {_told(out)}",
+        f"{page.resolve()}: open this report on the run in a browser",
+        f"{gallery}: a gallery of {crops:,} crops of people who are not in the training data. "
+        f"{_told(out)}",
         as_json=as_json,
     )
     someone = sys.stdin.isatty() and sys.stdout.isatty() and not (no_serve or quiet or as_json)
@@ -121,8 +122,8 @@ def _fill(folder: Path, run: Path, data: Dataset, quiet: bool) -> int:
 def _told(out: Path) -> str:
     """Say how to look at the gallery as a page, and what to do there."""
     return (
-        f"See it as a page: reseen serve {out / 'gallery'}. {_missing()}There choose a crop to see "
-        f"where else that person was seen, look at {NAMES[0]} under People, and give names to "
+        f"To open it as a web page: reseen serve {out / 'gallery'}. {_missing()}On the page, click "
+        f"a crop to see where else that person was seen, look at {NAMES[0]} under People, and name "
         "people under Unknown people."
     )
 
