@@ -17,6 +17,7 @@ from torch import Tensor
 from reseen.data.pictures import BrokenPictureError, open_picture
 from reseen.errors import DataError, SettingsError
 from reseen.records import Image, cameras_of
+from reseen.transfer import send
 
 SHOWN = 20
 """Broken pictures that an error names; of more it says how many there are."""
@@ -195,7 +196,7 @@ class Crops:
                 if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
                     yield positions, self.pixels[first : last + 1]  # as extraction asks: no copy
                 else:
-                    yield positions, self.pixels[torch.from_numpy(rows)]
+                    yield positions, self.pixels[send(rows, self.pixels.device)]
             return
         with ThreadPoolExecutor(self._workers) as pool:
             yield from self._read_ahead(order, pool)

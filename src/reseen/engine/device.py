@@ -10,7 +10,7 @@ import torch
 from reseen.errors import SettingsError
 from reseen.nets.encoder import Encoder
 
-TRIED = 16
+TRIED = 32
 """Images in a step that is tried."""
 SECONDS = 1.0
 """How long steps are tried, at least two in each precision."""

@@ -205,7 +205,7 @@ class Run:
         return self.device.place(encoder)
 
     def _choose_precision(self, encoder: Encoder) -> None:
-        """Find out in which precision this run computes, once: whoever resumes it takes the same."""
+        """Find out in which precision this run computes; who resumes it takes the same."""
         self.device, why = replace(self.device, precision="auto").measured(encoder)
         if why:
             self.screen.say(why)

@@ -85,7 +85,7 @@ class HybridMemory:
         Args:
             vectors: (B, D) unit rows, without gradient.
             places: (B,) int64, which rows they belong to: a class of the source, or S and more for
-                images.
+                images. On the CPU.
         """
         update_momentum(self.rows, vectors, places, self._momentum)
 
