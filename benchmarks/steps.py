@@ -20,7 +20,6 @@ from reseen.data.loading import Crops
 from reseen.engine.progress import QUIET
 from reseen.engine.settings import flat, varied
 from reseen.methods import METHODS
-from reseen.nets.backbones import Backbone
 from reseen.nets.encoder import EncoderSettings, build
 from reseen.records import Image, PseudoLabels
 
@@ -77,25 +76,54 @@ class Steps:
             method.fit(images, self, *[images] * (source or getattr(method, "needs_source", False)))
         return self
 
+    def bare_seconds(self) -> float:
+        """Give what the same passes and steps take on tensors that are ready."""
+        took, passes = 0.0, dict(self.passes)
+        for (learns, size), count in passes.items():
+            pixels = self.encoder.normalise(self._pixels(size).to(self.encoder.device))
+            half = self.encoder.precision == "bfloat16"
+            self.encoder.train(learns)
+
+            def once(pixels=pixels, learns=learns, half=half) -> None:
+                with (
+                    torch.set_grad_enabled(learns),
+                    torch.autocast(pixels.device.type, torch.bfloat16, enabled=half),
+                ):
+                    y = self.encoder.attention(self.encoder.backbone(pixels))
+                if learns:
+                    y.float().mean().backward()
+
+            took += count * self._seconds(once)
+        return took + self.steps * self._seconds(self.optimizer.step)
+
+    def _seconds(self, work, times: int = 4) -> float:
+        work()
+        began = self.clock()
+        for _ in range(times):
+            work()
+        return (self.clock() - began) / times
+
     def build(self, of: EncoderSettings):
         torch.manual_seed(0)
-        encoder = self.place(build(of))
-        encoder.backbone.register_forward_pre_hook(self._pass)
+        encoder = self.encoder = self.place(build(of))
+        encoder.backbone.register_forward_pre_hook(lambda _, inputs: self._pass(*inputs))
         return encoder
 
     def load(self, images, encoder) -> Crops:
-        size = encoder.settings.height, encoder.settings.width
-        crops = Crops.__new__(Crops)
-        rng = np.random.default_rng(0)
-        looks = rng.integers(0, 256, (1 + self.ids.max(), 3, *size))[self.ids]
-        noise = rng.integers(-40, 41, looks.shape)
-        pixels = torch.from_numpy((looks + noise).clip(0, 255).astype(np.uint8))
+        crops, pixels = Crops.__new__(Crops), self._pixels(len(images))
         crops.pixels = pixels.to(encoder.device) if self.kept else pixels
         crops.images, crops.tracklets = images, False
         crops.owners = crops._rows = np.arange(len(images))
         return crops
 
     load_source = load
+
+    def _pixels(self, count: int) -> torch.Tensor:
+        size = self.encoder.settings.height, self.encoder.settings.width
+        rng = np.random.default_rng(0)
+        looks = rng.integers(0, 256, (1 + self.ids.max(), 3, *size))[np.resize(self.ids, count)]
+        noise = rng.integers(-40, 41, looks.shape)
+        return torch.from_numpy((looks + noise).clip(0, 255).astype(np.uint8))
 
     def settle(self, method, *_):
         return method
@@ -128,15 +156,15 @@ class Steps:
 
     label = neighbours = end = log
 
-    def _pass(self, backbone: Backbone, inputs):
-        self.passes[torch.is_grad_enabled(), len(inputs[0])] += 1
+    def _pass(self, pixels: torch.Tensor) -> None:
+        self.passes[torch.is_grad_enabled(), len(pixels)] += 1
 
-    def _features(self, encoder, parts: int = 0) -> np.ndarray:
+    def _features(self, encoder, times: int = 0) -> np.ndarray:
         rng = np.random.default_rng(0)
         rows = rng.standard_normal((1 + self.ids.max(), encoder.dimensions))[self.ids]
         rows += 0.2 * rng.standard_normal(rows.shape)
         rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-        return np.stack([rows] * (1 + parts)) if parts else rows
+        return np.stack([rows] * times) if times else rows
 
     def _averaged(self, steps):
         self.told += steps
@@ -149,7 +177,7 @@ class Steps:
         plain = of.step
 
         def step(loss, optimizer, **terms):
-            told = plain(loss, optimizer, **terms)
+            told, self.optimizer = plain(loss, optimizer, **terms), optimizer
             if self.gradient is None:
                 weights = [w for group in optimizer.param_groups for w in group["params"]]
                 grads = [w.grad.flatten().float() for w in weights if w.grad is not None]
@@ -158,8 +186,8 @@ class Steps:
 
         instead = {
             "extract": lambda encoder, *_, **__: self._features(encoder),
-            "extract_parts": lambda encoder, _, parts, **__: self._features(encoder, parts),
-            "extract_of": lambda encoder, *_, unit=True, **__: self._features(encoder, 3 * unit),
+            "extract_parts": lambda encoder, _, parts, **__: self._features(encoder, 1 + parts),
+            "extract_of": lambda encoder, *_, unit=True, **__: self._features(encoder, 4 * unit),
             "averaged": self._averaged,
             "step": step,
         }
@@ -177,4 +205,3 @@ class Steps:
             at = lambda density, *_: replace(density, eps=0.6)  # noqa: E731
             patched.enter_context(patch.object(DensitySettings, "at", at))
             yield
-

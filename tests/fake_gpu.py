@@ -36,9 +36,9 @@ class FakeGpu(FakeTensorMode):
         name = func.__name__
         on_cpu = [leaf for leaf in given if isinstance(leaf, Tensor) and leaf.device.type == "cpu"]
         copied = bool(on_cpu) if to == CUDA else bool(fake) and str(to) == "cpu"
-        if self.strict and copied and name.startswith("_to_copy"):
-            if str(to) == "cpu" or not kwargs.get("non_blocking"):
-                raise WaitsError(f"{name} to {to}")
+        blocks = str(to) == "cpu" or not (kwargs or {}).get("non_blocking")
+        if self.strict and copied and blocks and name.startswith("_to_copy"):
+            raise WaitsError(f"{name} to {to}")
         if self.strict and name.startswith("index") and any(leaf.ndim for leaf in on_cpu):
             raise WaitsError(f"{name} by a tensor on the CPU")
         out = super().__torch_dispatch__(func, types, args, kwargs)

@@ -1,4 +1,4 @@
-"""No method waits for a GPU within its steps or mixes devices: shown without one (tests.fake_gpu)."""
+"""No method waits for a GPU within its steps or mixes devices, as a fake one shows."""
 
 import importlib.util
 from contextlib import contextmanager
