@@ -16,9 +16,6 @@ TOPS = 1, 255, 1023, 4095, 16383, 65535
 FACE = 0.25
 """Share of a crop, from the top, in which a face is looked for."""
 
-_SMALL = 1 << 20
-"""Bytes of a file that cannot be more pixels than Pillow would take."""
-
 _SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
 """Errors that say nothing about a picture: open files, memory or the disk."""
 
@@ -55,28 +52,6 @@ def open_picture(path: Path) -> PIL.Image.Image:
         return scaled(path)[0]
 
 
-def read_jpeg(path: Path) -> np.ndarray | None:
-    """Read a plain JPEG as `open_picture` does, bit for bit, in half of its time.
-
-    Returns:
-        (3, H, W) uint8; None where only Pillow knows what to do: the file is large, turned, of
-        four colours, damaged or none.
-    """
-    import torch
-    from torchvision.io import decode_jpeg
-
-    try:
-        data = path.read_bytes()
-        if len(data) > _SMALL or data[-2:] != b"\xff\xd9" or b"Exif" in data[:4096]:
-            return None
-        pixels = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8)).numpy()
-    except (OSError, RuntimeError, ValueError):
-        return None
-    if len(pixels) == 1:
-        return np.repeat(pixels, 3, 0)
-    return pixels if len(pixels) == 3 else None
-
-
 def scaled(source: Path | IO[bytes]) -> tuple[PIL.Image.Image, float | None]:
     """Read a whole picture as RGB, upright, its values brought to 0..255.
 
@@ -92,10 +67,11 @@ def scaled(source: Path | IO[bytes]) -> tuple[PIL.Image.Image, float | None]:
 
 
 def as_bytes(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, float | None]:
-    """Make RGB of a picture that is open, as `scaled` does."""
-    picture = PIL.ImageOps.exif_transpose(picture)
+    """Make RGB of a picture that is open, as `scaled` does; it is turned upright itself."""
+    picture.load()
+    PIL.ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode != "F" and not picture.mode.startswith("I"):
-        return picture.convert("RGB"), None
+        return picture if picture.mode == "RGB" else picture.convert("RGB"), None
     values = np.asarray(picture).astype(np.float64)
     values = np.maximum(np.nan_to_num(values, nan=0, posinf=0, neginf=0), 0)
     most = float(values.max(initial=0))

@@ -206,7 +206,8 @@ class Run:
 
     def _choose_precision(self, encoder: Encoder) -> None:
         """Find out in which precision this run computes; who resumes it takes the same."""
-        self.device, why = replace(self.device, precision="auto").measured(encoder)
+        chosen, why = replace(self.device, precision="auto").measured(encoder)
+        self.device = replace(self.device, precision=chosen.precision)
         if why:
             self.screen.say(why)
         self._keep_facts(precision=self.device.precision, device=asdict(self.device))
