@@ -66,6 +66,8 @@ def test_commands(capsys):
             words[published:] = [*SMALL, *QUICK[words[2]]]
         if words[1:3] == ["gallery", "create"]:
             words.append("--no-onnx")  # which takes long, and is tested elsewhere, as is export
+        if words[1] == "report":  # tests/report draws all of it
+            words += ["--only", "map", "--map", "pca"]
         if words[1] == "export":
             words[words.index("--for") + 1 :] = ["pretrained", "--out", "given"]
         if words[1] == "serve":  # tests/cli/test_serve.py starts it
