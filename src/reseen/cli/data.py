@@ -78,7 +78,7 @@ def invent(
     quiet: Quiet = False,
     difficulty: Knobs = Knobs(),
 ) -> None:
-    """Draw a synthetic data set: people who do not exist, seen by the cameras of a town.
+    """Draw a data set of invented people, as seen by the cameras of a town.
 
     Parameters
     ----------

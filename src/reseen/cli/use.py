@@ -135,7 +135,7 @@ def attention_share(
     run
         Folder of a run.
     folder
-        A synthetic data set with masks, made by `reseen data invent`.
+        A data set of invented people, made by `reseen data invent`.
     best
         Use the checkpoint that was best on the test set instead of the one of the last round.
     """

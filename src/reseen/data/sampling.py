@@ -13,17 +13,17 @@ from reseen.records import NOISE
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
-    """What a batch is made of: P clusters with V images each (`identity_batches`).
+    """Composition of a batch: P clusters with V images each (`identity_batches`).
 
-    The defaults are those of Cluster Contrast; a method says which its paper has.
+    The defaults are those of Cluster Contrast; methods set those of their paper.
     """
 
     people: int | Auto = 16
-    """Clusters in a batch, P."""
+    """Number of clusters in a batch, P."""
     views: int | Auto = 16
-    """Images of each cluster in a batch, V; a cluster with fewer repeats them."""
+    """Number of images of each cluster in a batch, V. Clusters with fewer images repeat them."""
     iterations: int | Auto = 400
-    """Steps in a round."""
+    """Number of training steps in a round."""
 
     def __post_init__(self):
         at_least(self, 1, "people", "views", "iterations")

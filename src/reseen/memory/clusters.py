@@ -54,18 +54,19 @@ STARTS: dict[str, Callable] = {"mean": start_mean, "random": start_random, "hard
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySettings:
-    """How a memory of one vector a cluster starts and follows (`ClusterMemory`).
+    """Initialisation and update of a memory with one vector per cluster (`ClusterMemory`).
 
     The defaults are those of Cluster Contrast.
     """
 
     memory_start: str = "mean"
-    """mean, random or hard: which vector a cluster starts with. Cluster Contrast: mean."""
+    """Initial vector of a cluster: mean, random or hard. Cluster Contrast: mean."""
     memory_update: str = "momentum"
-    """momentum (every image moves its cluster), hard (the least similar one does) or mean (the mean
-    of its images in the batch does). Cluster Contrast: momentum; its first edition: hard."""
+    """Images of a batch that update the vector of their cluster: momentum (each of them), hard (the
+    least similar one) or mean (their mean). Cluster Contrast: momentum; its first version: hard."""
     memory_momentum: float = 0.1
-    """Share of a cluster's vector that stays at an update. Cluster Contrast: 0.1."""
+    """Momentum of the memory: the share of a cluster's vector that is kept at each update. Cluster
+    Contrast: 0.1."""
 
     def __post_init__(self):
         check_memory(self.memory_start, self.memory_update, self.memory_momentum)

@@ -14,17 +14,17 @@ from reseen.memory.clusters import start_mean, update_momentum
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
-    """How the lookup table and the vectors that it is compared with behave.
+    """Settings of the lookup table and of the vectors that are compared with it.
 
     The defaults are those of the authors' code of Lin et al., BUC, AAAI 2019.
     """
 
     dropout: float = 0.5
-    """Dropout rate of the features in training. BUC and SSL: 0.5."""
+    """Dropout rate of the features during training. BUC and SSL: 0.5."""
     temperature: float = 0.1
     """Temperature of the softmax (tau). BUC and SSL: 0.1."""
     table_momentum: float = 0.5
-    """Share of a row of the table that stays at an update. BUC: 0.5."""
+    """Momentum of the table: the share of a row that is kept at each update. BUC: 0.5."""
 
     def __post_init__(self):
         above_zero(self, "temperature")

