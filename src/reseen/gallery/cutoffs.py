@@ -265,8 +265,8 @@ def calibrate(
     """
     if not 0 < false_match_rate < 1 or not 0 < confidence < 1:
         raise SettingsError(
-            f"false_match_rate is {false_match_rate} and confidence is {confidence}: give shares "
-            "between 0 and 1; 0.0001 is one pair in 10,000."
+            f"false_match_rate is {false_match_rate} and confidence is {confidence}. Use numbers "
+            "between 0 and 1; 0.0001 is 1 pair in 10,000."
         )
     if len(features) == 0:
         return Cutoffs(*PLAIN_GUESS, f"Only a guess: there are no crops. {TO_CALIBRATE}")
@@ -280,8 +280,8 @@ def calibrate(
         strangers = count * rate, count * _maybe_rate(rate)
         numbers |= dict(zip(("strangers_same", "strangers_maybe"), strangers, strict=True))
         source += (
-            f" A search of all {counted(count, 'crop')} meets at most {_some(strangers[0])} "
-            f"strangers called the same and {_some(strangers[1])} called maybe, on average."
+            f" A search of all {counted(count, 'crop')} returns on average at most "
+            f"{_some(strangers[0])} strangers as same and {_some(strangers[1])} as maybe."
         )
     else:
         same, maybe, source = _guess(found.anybody, false_match_rate, confidence)
@@ -293,7 +293,10 @@ def calibrate(
                 numbers[{"closest": "closest_people", "other": "highest_stranger"}[name]] = value
         if floor and same <= searched.floor:
             same = searched.floor + MARGIN
-            source += f" `same` is raised to {same:.3f}, just above {_reached(searched, names)}."
+            source += (
+                f" The threshold of same was raised to {same:.3f}, just above the similarity of "
+                f"{_reached(searched, names)}."
+            )
     numbers |= _measured(found, searched, same, maybe, confidence)
     return Cutoffs(float(same), float(min(maybe, same)), source, searched.floor, numbers)
 
@@ -315,11 +318,11 @@ def _best(
         return None
     (told, same), similarities, groups, what = min(usable, key=lambda found: found[0])
     _, maybe = _bound(similarities, groups, _maybe_rate(told), each) or (told, same)
-    asked = f" ({_one_in(rate)} was asked for, which takes more pairs)" if told > rate else ""
+    asked = f" ({_one_in(rate)}, as requested, would need more pairs)" if told > rate else ""
     source = (
-        f"From {len(similarities):,} pairs {what}: with {confidence:.0%} confidence at most "
-        f"{_one_in(told)} pairs of different people is called the same{asked} and "
-        f"{_one_in(_maybe_rate(told))} maybe."
+        f"Computed from {len(similarities):,} pairs {what}: with {confidence:.0%} confidence, at "
+        f"most {_one_in(told)} pairs of different people is called same{asked} and at most "
+        f"{_one_in(_maybe_rate(told))} is called maybe."
     )
     return same, maybe, told, len(similarities), source
 
@@ -394,7 +397,7 @@ def guess_cutoffs(features: np.ndarray) -> Cutoffs:
 
 
 NEVER = (
-    "Only a guess: these cut-offs were never calibrated on this gallery (reseen gallery calibrate)."
+    "Only a guess: this gallery has not been calibrated yet (reseen gallery calibrate)."
 )
 
 
@@ -411,13 +414,13 @@ def _guessed(similarities: np.ndarray) -> tuple[float, float]:
 def _guess(anybody: np.ndarray, rate: float, confidence: float) -> tuple[float, float, str]:
     needed = int(np.ceil(gammaincinv(2, confidence) / max(rate, WORST_RATE)))
     said = (
-        f"Only a guess: {counted(len(anybody), 'pair')} of crops can be compared, and {needed:,} "
-        "are the least to calibrate by"
+        f"Only a guess: calibration needs at least {needed:,} pairs of crops, but only "
+        f"{len(anybody):,} can be compared"
     )
     if len(anybody) >= FEW:
         said += (
-            ". They are as far above what any two crops here reach as was right for another data "
-            "set"
+            ". The thresholds are as far above the similarity of random pairs as was right for "
+            "another data set"
         )
     return *_guessed(anybody), f"{said}. {TO_CALIBRATE}"
 
@@ -455,31 +458,32 @@ def explain(cutoffs: Cutoffs) -> list[str]:
     said = [cutoffs.source]
     if "closest_people" in n:
         said.append(
-            f"Of {n['people']:.0f} named people the closest two reach {n['closest_people']:.3f}."
+            f"The most similar two of {n['people']:.0f} named people have a similarity of "
+            f"{n['closest_people']:.3f}."
         )
     if "highest_stranger" in n:
         said.append(
-            "The highest crop that is known to be somebody else without a name reaches "
-            f"{n['highest_stranger']:.3f}."
+            "The highest similarity of a named person to a crop that is known to show somebody "
+            f"else is {n['highest_stranger']:.3f}."
         )
     if "misses_same" in n:
         shares = (
             f"{n[f'misses_{cut}']:.0%} ({n[f'misses_{cut}_low']:.0%} to "
-            f"{n[f'misses_{cut}_high']:.0%}) do not reach {cut}"
+            f"{n[f'misses_{cut}_high']:.0%}) are below the threshold of {cut}"
             for cut in ("same", "maybe")
         )
-        said.append(f"Of pairs of one named person by two cameras {', '.join(shares)}.")
+        said.append(f"Of the pairs of one named person by two cameras, {', '.join(shares)}.")
     if "searches" in n:
         said.append(
-            f"Searching for each of {n['searches']:,.0f} crops of named people, another crop of "
-            f"the person is called the same in {n['found_same']:.0%} and at least maybe in "
-            f"{n['found_maybe']:.0%} of the searches; somebody else in {n['stranger_same']:.0%} "
-            f"and {n['stranger_maybe']:.0%}."
+            f"In searches for each of {n['searches']:,.0f} crops of named people, another crop of "
+            f"the same person is called same in {n['found_same']:.0%} and at least maybe in "
+            f"{n['found_maybe']:.0%} of the searches; a crop of somebody else in "
+            f"{n['stranger_same']:.0%} and {n['stranger_maybe']:.0%}."
         )
     if "impossible" in n:
         said.append(
-            f"Of {n['impossible']:,.0f} pairs that cannot be one person {n['impossible_same']:.2%} "
-            f"reach same and {n['impossible_maybe']:.2%} maybe."
+            f"Of {n['impossible']:,.0f} pairs that cannot be one person, "
+            f"{n['impossible_same']:.2%} are called same and {n['impossible_maybe']:.2%} maybe."
         )
     return said
 
@@ -499,13 +503,13 @@ def _some(number: float) -> str:
 def _reached(searched: LeaveOneOut, names: int) -> str:
     """Say who reaches the floor."""
     if searched.names and searched.closest == searched.floor:
-        return f"{' and '.join(searched.names)}, the closest two of {names} named people"
-    return "the highest stranger to a named person"
+        return f"{' and '.join(searched.names)}, the most similar two of {names} named people"
+    return "the stranger most similar to a named person"
 
 
 MARGIN = 1e-4
 """How far above the floor `same` lies, so that what reaches the floor does not reach it."""
 
-ACROSS = "by two cameras, drawn whoever they show"
-ANY = "of any two crops, as no two cameras are known, drawn whoever they show"
-TO_CALIBRATE = "Add crops, or name people, and calibrate."
+ACROSS = "of random crops by two cameras"
+ANY = "of random crops, as fewer than two cameras are known"
+TO_CALIBRATE = "Add crops or name people, and calibrate again."
