@@ -72,12 +72,12 @@ def write_calibration(
     figure = plot_cutoffs(kinds, same, maybe)
     html = "".join(paragraph(sentence) for sentence in said) + charts({"c": (figure, ABOUT)})
     tables = {"cutoffs": [["cutoff", "similarity"], ["same", same], ["maybe", maybe]]}
-    section = Section("When to believe a match", html, {"cutoffs": figure}, tables)
+    section = Section("Thresholds", html, {"cutoffs": figure}, tables)
     write_files(figures_folder(path), [section])
     write_page(path, title, [section], Thumbnails())
 
 
 ABOUT = (
-    "Each kind of pairs adds up to 100%. Pairs of any two crops show two people, but for the few "
-    "that show one."
+    "The bars of each kind of pairs add up to 100%. Nearly all pairs of any two crops show two "
+    "different people."
 )

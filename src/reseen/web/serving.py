@@ -42,8 +42,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=kind)
     except OSError as error:
         raise SettingsError(
-            f"--host {host} --port {port} cannot be used: {error}. Use another, or stop the program "
-            "that uses it."
+            f"--host {host} --port {port} cannot be used: {error}. Use another, or stop the "
+            "program that uses it."
         ) from error
 
 
