@@ -31,7 +31,7 @@ def filled(empty):
 def test_calibrated_cutoffs_are_kept_and_said(filled):
     gallery, rows, crops, _ = filled
     guess = gallery.cutoffs
-    assert "Only a guess" in guess.source and "never calibrated" in guess.source
+    assert "Only a guess" in guess.source and "not been calibrated" in guess.source
     assert guess == guess_cutoffs(rows) and guess.numbers == {}
     found = gallery.calibrate(false_match_rate=0.01)
     assert found == calibrate(rows, facts_of(crops), false_match_rate=0.01) == gallery.cutoffs

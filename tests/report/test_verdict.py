@@ -73,7 +73,7 @@ def test_without_labels_the_signs_decide_and_nothing_is_promised():
 def test_clusters_of_known_people(precision, recall, said):
     row = {"round": 1, **KNOWN, "precision": precision, "recall": recall}
     words = " ".join(verdict.trusted([row], 2400, (116, 0.05), []))
-    assert words.startswith(said) and f"{precision:.0%} show one person" in words
+    assert words.startswith(said) and f"{precision:.0%} show the same person" in words
     assert f"{recall:.0%} are in one cluster" in words and "NMI 0.80" in words
     assert "4 clusters of 2,400 images, with 25% of the images in no cluster" in words
     assert "the largest holds 116 images (5%)" in words and "ARI): 0.80" in words

@@ -152,16 +152,16 @@ def trusted(
     if "precision" in last and "recall" in last:
         right, kept = last["precision"], last["recall"]
         words.append(
-            f"Of all pairs of images in one cluster {right:.0%} show one person (precision); of "
-            f"all pairs of one person {kept:.0%} are in one cluster (recall); "
-            f"NMI {last['nmi']:.2f}."
+            f"Of all pairs of images in the same cluster, {right:.0%} show the same person "
+            f"(precision). Of all pairs of images of the same person, {kept:.0%} are in the same "
+            f"cluster (recall). NMI is {last['nmi']:.2f}."
         )
         if right < 0.5:
-            answer = "No: most pairs of images in one cluster show two people."
+            answer = "No: most pairs of images in the same cluster show two different people."
         elif kept < 0.5:
-            answer = "In part: most pairs in one cluster are right, but most people are split."
+            answer = "In part: most pairs in a cluster are right, but most people are split."
         else:
-            answer = "Mostly: most pairs in one cluster are right, and most pairs are found."
+            answer = "Mostly: most pairs in a cluster are right, and most pairs are found."
         return [answer, *words, *warned]
     if warned:
         return ["Not as they are.", *warned, *words]
