@@ -19,11 +19,11 @@ SEE = "`reseen train supervised --help` lists all options."
         ("train supervised a --out", "--out needs a value."),
         ("train supervised a -o x -c", "-c needs a value."),
         ("train supervised a b -o x", f"Unexpected argument: b. {SEE}"),
-        ("evaluate", "RUN is missing: Folder of a run, one of its checkpoints, reseen-tiny ("),
+        ("evaluate", "RUN is missing: Folder of a run, one of its checkpoints, a file"),
         ("trian", 'Unknown command "trian". Did you mean "train"? Available commands: '),
         ("train supervised a -o x --epochs many", "Invalid value for --epochs: "),
         ("train supervised a -o x --augment.erase-area 1", "--augment.erase-area needs more values"),
-        ("choose-eps nowhere.npz", "nowhere.npz is not a file: give a .npz file that"),
+        ("choose-eps nowhere.npz", "nowhere.npz is not a file. Give a .npz file that"),
     ],
 )
 def test_mistakes_are_one_line_in_one_style(reseen, words, says):

@@ -99,8 +99,8 @@ def add(
         ago. Crops of two cameras with exactly the same time count as two people, so add the crops
         of one camera at a time.
     format
-        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
-        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
+        Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
         Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
         for any text.

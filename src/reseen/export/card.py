@@ -125,7 +125,8 @@ def from_metadata(told: Mapping[str, Any], path: Path) -> Card:
             raise ValueError(f"vectors of shape {vectors.shape}")
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
-            f"The card of {path} is damaged: {error!r:.100}. Bring back a copy, or export again."
+            f"The card of {path} is damaged: {error!r:.100}. Restore it from a backup, or export "
+            "again."
         ) from error
     return card
 
@@ -140,12 +141,12 @@ def read_beside(path: Path) -> Card:
     if not card.is_file():
         raise CheckpointError(
             f"{path} has no card: {card} is not there. reseen export writes one with every file; "
-            "bring back a copy of it."
+            "restore it from a backup."
         )
     try:
         told = json.loads(card.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{card} is damaged ({error}). Bring back a copy of it.") from error
+        raise CheckpointError(f"{card} is damaged ({error}). Restore it from a backup.") from error
     return from_metadata(told if isinstance(told, dict) else {}, path)
 
 

@@ -553,7 +553,7 @@ class Gallery:
             self._decide("unname", said, crops, states, names)
 
     def deny(self, name: str, ids: Iterable[str]) -> None:
-        """Record that crops do not show a person, so that they are never named or suggested as them.
+        """Record that crops do not show a person, so that they are not named or proposed as them.
 
         Raises:
             StoreError: there is no such crop.

@@ -268,7 +268,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
     """
     state = read_weights(path)
     if "encoder_settings" in state and not intact(path):
-        raise CheckpointError(f"{path} is damaged. Bring back a copy of it, or give another file.")
+        raise CheckpointError(f"{path} is damaged. Restore it from a backup, or use another file.")
     wanted = net.state_dict()
     parts = [(where, part, _renamed(part, net)) for where, part in _state_dicts(state)]
     if not parts:

@@ -470,10 +470,10 @@ def damaged(path: Path, why: str) -> str:
     if path.name == "last.pt" and best.is_file() and backbones.intact(best):
         advice = (
             f"{best} is sound: use it (--best), begin a new run with it in a new folder (--start "
-            f"{best}), or bring back a copy of {path.name}."
+            f"{best}), or restore {path.name} from a backup."
         )
     else:
-        advice = "Bring back a copy of it, or train again in a new folder."
+        advice = "Restore it from a backup, or train again in a new folder."
     return f"{path} is damaged ({why}). {advice}"
 
 

@@ -94,7 +94,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     config, weights = folder / CONFIG, folder / WEIGHTS
     if not weights.is_file():
-        raise CheckpointError(f"{weights} is not there. Bring back a copy of the folder.")
+        raise CheckpointError(f"{weights} is not there. Restore the folder from a backup.")
     try:
         told = json.loads(config.read_text(encoding="utf-8"))
         version, settings = told["format"], from_json(told["encoder_settings"])
@@ -113,7 +113,7 @@ def read(folder: Path) -> dict[str, Any]:
     if sha256(stored).hexdigest() != known:
         raise CheckpointError(
             f"{weights} is not the file that belongs to {config.name}: its SHA-256 is another. "
-            "Bring back a copy of the folder."
+            "Restore the folder from a backup."
         )
     try:
         found = tensors.load(stored)
