@@ -298,7 +298,7 @@ def test_a_creation_that_was_killed_begins_anew(small_encoder, tmp_path, monkeyp
 def test_foreign_damaged_and_newer_folders_are_refused(small_encoder, made, tmp_path, gallery):
     with pytest.raises(StoreError, match="holds no gallery"):
         Gallery.open(tmp_path)
-    with pytest.raises(StoreError, match="holds a gallery already"):
+    with pytest.raises(StoreError, match="already holds a gallery"):
         Gallery.create(made, small_encoder)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("mine")

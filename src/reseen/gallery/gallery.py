@@ -351,7 +351,7 @@ class Gallery:
         Raises:
             DataError: a picture cannot be read.
             SettingsError: top is below 1.
-            StoreError: the gallery knows no such camera.
+            StoreError: there is no such camera in the gallery.
         """
         vectors, ids, cameras = self._embedded(pictures)
         where = self._filter(camera, since, until)

@@ -57,7 +57,7 @@ def impossible(
             if a.frame is not None and (a.source, a.frame) == (b.source, b.frame):
                 return f"{a.id} and {b.id} are two boxes in frame {a.frame} of {a.source}."
             where = f"{a.camera} and {b.camera}"
-            return f"{a.id} and {b.id} are of the same time at two cameras, {where}."
+            return f"{a.id} and {b.id} were taken at the same time by two cameras, {where}."
     return None
 
 

@@ -1,4 +1,4 @@
-"""The encoder: pixels in, one unit vector an image out."""
+"""The encoder: computes one unit vector per image."""
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -102,7 +102,7 @@ class EncoderSettings:
 
 
 class AnyEncoder(Protocol):
-    """What makes features: an `Encoder`, or an exported file of one (`reseen.export.Exported`)."""
+    """An `Encoder`, or an exported file of one (`reseen.export.Exported`)."""
 
     settings: EncoderSettings
     camera_statistics: CameraStatistics | None
@@ -110,45 +110,45 @@ class AnyEncoder(Protocol):
 
     @property
     def dimensions(self) -> int:
-        """Length of the vectors it gives, D."""
+        """Dimension of the vectors, D."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the network."""
         ...
 
     def __call__(self, pixels: Tensor, /) -> Tensor:
-        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
+        """Return unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
         ...
 
     def eval(self) -> Any:
-        """Stop training."""
+        """Switch to evaluation mode."""
         ...
 
     def train(self, mode: bool = True) -> Any:
-        """Go on training, or stop."""
+        """Switch to training or evaluation mode."""
         ...
 
 
 class Encoder(nn.Module):
-    """Backbone, attention where it is asked for, pooling, batch-norm neck, unit length.
+    """A network of backbone, optional attention, pooling and batch-norm neck, with unit vectors.
 
-    Source: the neck is that of Luo et al., Bag of Tricks, CVPRW 2019, Sec. 3.5: batch norm whose
-    bias stays 0; the vector behind it serves clustering, loss and search alike.
+    Source: the neck is that of Luo et al., Bag of Tricks, CVPRW 2019, Sec. 3.5: a batch norm whose
+    bias stays 0. The vector after the neck is used for clustering, for the loss and for search.
 
     Args:
-        settings: what it is made of; kept as `encoder.settings`.
-        backbone: the network, when it is already at hand.
+        settings: architecture; kept as `encoder.settings`.
+        backbone: the backbone network.
     """
 
     mean: Tensor
     std: Tensor
     precision: str = "float32"
-    """Of the backbone: float32 or bfloat16; everything behind it is float32."""
+    """Precision of the backbone: float32 or bfloat16. All other layers use float32."""
     camera_statistics: CameraStatistics | None = None
-    """What these weights make of each camera of the training crops, where that was measured; who
-    changes the weights takes it away."""
+    """Mean and deviation of the features of each camera in the training crops, or None. They belong
+    to the weights, and must be reset to None when these change."""
 
     def __init__(self, settings: EncoderSettings, backbone: backbones.Backbone):
         super().__init__()
@@ -168,20 +168,20 @@ class Encoder(nn.Module):
 
     @property
     def dimensions(self) -> int:
-        """Length of the vectors it gives, D."""
+        """Dimension of the vectors, D."""
         return self.neck.num_features
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the network."""
         return self.mean.device
 
     def gauges(self) -> dict[str, float]:
-        """Give single numbers that it has learnt, to be logged.
+        """Return learnt scalars to be logged.
 
         Returns:
-            `gate`: the mean size of the gates in front of new layers, 0 where they are shut;
-            `gem_p`: the exponent of GeM pooling. Each where there is one.
+            `gate`: mean absolute value of the gates of attention, if there are any; 0 means
+            attention is off. `gem_p`: the exponent of GeM pooling, if it is used.
         """
         gates = [m.gate.abs().mean() for m in self.modules() if isinstance(m, Gate)]
         found = {"gate": torch.stack(gates).mean()} if gates else {}
@@ -191,28 +191,28 @@ class Encoder(nn.Module):
         return {name: float(number.detach()) for name, number in found.items()}
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Bring pixels (B, 3, H, W), 0 to 255, to the scale the backbone was trained on."""
+        """Normalise pixels (B, 3, H, W), 0 to 255, by the mean and deviation of the backbone."""
         return pixels.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
 
     def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the map before the attention that follows it, and the one behind: (B, C, h, w)."""
+        """Return the last feature map before and after attention, both (B, C, h, w)."""
         half = self.precision == "bfloat16"
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
             below = self.backbone(self.normalise(pixels))
             return below, self.attention(below)
 
     def map(self, pixels: Tensor) -> Tensor:
-        """Give the last map of pixels (B, 3, H, W), 0 to 255: (B, C, h, w)."""
+        """Return the last feature map (B, C, h, w) of pixels (B, 3, H, W), 0 to 255."""
         return self.maps(pixels)[1]
 
     def pool(self, pixels: Tensor) -> Tensor:
-        """Give the vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
+        """Return vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
         return self.pooling(self.map(pixels)).float()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255.
+        """Return unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255.
 
-        Losses see them of the pixels alone, without whitening; both are for evaluation mode.
+        Mirror images and whitening are only used in evaluation mode.
         """
         if self.settings.mirrored and not self.training:
             one, other = (F.normalize(self.neck(self.pool(x))) for x in (pixels, pixels.flip(-1)))
@@ -220,18 +220,18 @@ class Encoder(nn.Module):
         return self.behind(self.pool(pixels))
 
     def behind(self, pooled: Tensor) -> Tensor:
-        """Give the unit vectors (B, D) of vectors before the neck: neck, unit length, whitening."""
+        """Return unit vectors (B, D) of pooled vectors: neck, normalisation and whitening."""
         vectors = F.normalize(self.neck(pooled))
         return vectors if self.training else self.whitening(vectors)
 
     def whiten(self, features: np.ndarray) -> np.ndarray:
-        """Learn to whiten as `settings.whitening` says; nothing where that is 0.
+        """Compute the whitening with the strength `settings.whitening`; does nothing if that is 0.
 
         Args:
-            features: (N, D) unit rows, as it gives them of the training crops without whitening.
+            features: (N, D) unit rows, the features of the training crops without whitening.
 
         Returns:
-            The features as it gives them from now on: (N, D) float32 unit rows.
+            The whitened features, (N, D) float32 unit rows.
         """
         if not isinstance(self.whitening, Whitening):
             return features
@@ -239,32 +239,32 @@ class Encoder(nn.Module):
         return self.whitening(torch.from_numpy(features).to(self.device)).cpu().numpy()
 
     def unwhiten(self) -> None:
-        """Forget the whitening, which belongs to the weights that it was learnt with."""
+        """Reset the whitening, which is only valid for the weights it was computed with."""
         if isinstance(self.whitening, Whitening):
             self.whitening.forget()
 
     def parts(self, pixels: Tensor, count: int) -> Tensor:
-        """Give unit vectors of whole images and of their horizontal stripes.
+        """Return unit vectors of whole images and of their horizontal stripes.
 
-        Each stripe of the last map goes through the same pooling and neck as the whole map, so one
-        stripe is the whole image again.
+        Each stripe of the last feature map goes through the same pooling and neck as the whole map,
+        so with one stripe both are equal.
 
         Source: Lin et al., SSL, CVPR 2020, Sec. 3.3; stripes of Sun et al., PCB, ECCV 2018.
 
         Args:
             pixels: (B, 3, H, W), uint8 or 0 to 255.
-            count: stripes, p.
+            count: number of stripes, p.
 
         Returns:
-            (1 + p, B, D) float32: the whole first, then from top to bottom.
+            (1 + p, B, D) float32: first the whole images, then the stripes from top to bottom.
         """
         return torch.stack([self.behind(v) for v in self.pool_parts(pixels, count)])
 
     def pool_parts(self, pixels: Tensor, count: int) -> Tensor:
-        """Give the vectors before the neck of whole images and of their stripes, see `parts`.
+        """Return vectors before the neck of whole images and of their stripes; see `parts`.
 
         Returns:
-            (1 + p, B, D) float32, of any length.
+            (1 + p, B, D) float32, not normalised.
         """
         whole = self.map(pixels)
         return torch.stack([self.pooling(m).float() for m in (whole, *stripes(whole, count))])

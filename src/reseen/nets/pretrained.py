@@ -101,8 +101,8 @@ def read(folder: Path) -> dict[str, Any]:
         known, cameras = told["weights_sha256"], told.get("cameras")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f"{config} is damaged or was not written by this package ({error!r:.80}). Bring back a "
-            "copy of it, or give another folder."
+            f"{config} is damaged or was not written by this package ({error!r:.80}). Restore it "
+            "from a backup, or use another folder."
         ) from error
     if version != FORMAT:
         raise CheckpointError(
