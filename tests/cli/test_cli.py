@@ -515,7 +515,7 @@ def test_a_row_without_a_start_begins_without_that_of_the_table(
     monkeypatch.setattr("reseen.tables._measured", lambda _: (pair, pair, pair, 1.0, ""))
     words = ["bench", "table", "adtc-1", town_folder, "--out", tmp_path / "table"]
     code, printed, err = reseen(*words)
-    assert code == 0 and "direct is left out: it needs --start RUN" in printed, err
+    assert code == 0 and "direct is left out because it requires --start RUN" in printed, err
     assert begun == {"full": None, "without-source": None}
     code, _, err = reseen(*words, "--only", "full", "without-source", "--start", tmp_path)
     assert code == 0, err

@@ -121,7 +121,7 @@ def test_auto_does_not_train_on_the_test_images_of_a_benchmark_further_down(tmp_
     msmt_root.mkdir()
     msmt17(msmt_root / "MSMT17_V1")
     for root, name in ((market, r"Market-1501-v15\.09\.15"), (msmt_root, "MSMT17_V1")):
-        with pytest.raises(DataError, match=f"further down. .*{name}.*--format folder"):
+        with pytest.raises(DataError, match=f"in a subfolder. .*{name}.*--format folder"):
             read(root)
     assert len(read(market, format="folder").train) == len(MARKET)
 
@@ -194,7 +194,7 @@ def test_a_folder_a_person_in_parts_is_read_by_its_names(tmp_path):
     ],
 )
 def test_benchmarks_far_down_are_refused(tmp_path, names):
-    with pytest.raises(DataError, match="holds a benchmark further down"):
+    with pytest.raises(DataError, match="holds a benchmark in a subfolder"):
         read(tree(tmp_path, names))
 
 

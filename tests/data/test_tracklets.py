@@ -64,7 +64,7 @@ def test_mars_from_above_is_told_where_to_look(tmp_path):
     trees.mars(tmp_path / "MARS-v160809")
     with pytest.raises(DataError, match=r"That seems to be .*MARS-v160809"):
         mars.read(tmp_path)
-    with pytest.raises(DataError, match=r"further down.*MARS-v160809"):
+    with pytest.raises(DataError, match=r"in a subfolder.*MARS-v160809"):
         read(tmp_path)
 
 

@@ -200,10 +200,9 @@ def _apart(word: str) -> list[str]:
 def main(words: Sequence[str] | None = None) -> None:
     """Run one command.
 
-    Exit codes: 0 done; 1 an error that the user can mend, said in a line, words that are not
-    understood among them; 130 stopped by Ctrl-C, 143 by SIGTERM. `data check` and `gallery
-    check` alone end with 2, where something will hurt or is damaged. Anything else keeps its
-    traceback.
+    Exit codes: 0 for success; 1 for an error that the user can fix, printed in one line; 130 if
+    stopped by Ctrl-C, 143 by SIGTERM. Only `data check` and `gallery check` exit with 2, if there
+    are problems or damage. Any other error keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):  # names that a console's alphabet cannot show
         if isinstance(stream, TextIOWrapper):

@@ -213,6 +213,6 @@ def _turn(line, to):
 def augment(
     pixels: Tensor, rng: np.random.Generator, settings: AugmentSettings, fill: Tensor
 ) -> Tensor:
-    """Draw and apply: (B, 3, H, W) uint8 in and out; see `draw` and `apply`."""
+    """Augment a batch (B, 3, H, W) uint8 at random; see `draw` and `apply`."""
     draws = draw(rng, len(pixels), pixels.shape[2], pixels.shape[3], settings)
     return apply(pixels, draws, settings.pad, fill)

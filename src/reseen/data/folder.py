@@ -63,30 +63,31 @@ def recognises(root: Path) -> bool:
 
 
 def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Dataset:
-    """Read crops that lie in a folder, in one sub-folder a camera or person, or in a manifest.
+    """Read crops from a folder, from one sub-folder per camera or person, or from a manifest.
 
-    A picture may be given in place of a folder; its camera and person are unknown.
+    A single image may be given instead of a folder; its camera and person are unknown.
 
-    Without a manifest or pattern, pictures directly in the folder have no camera, and each
-    sub-folder is one camera or one person. Where people are known and nothing says what is query
-    and gallery, every image of a known person is both (a search leaves the image itself out), and
-    trains too. A picture that a manifest lists twice is taken once.
+    Without a manifest or pattern, images directly in the folder have no camera, and each sub-folder
+    is one camera or one person. If people are known but query and gallery are not defined, every
+    image of a known person is a query, a gallery image (a search leaves out the image itself) and a
+    training image. An image that a manifest lists twice is read once.
 
     Args:
-        root: the folder; or one picture; or a .csv or .jsonl manifest, or a folder that holds
-            manifest.csv or manifest.jsonl: columns path (beside the manifest), camera, time,
-            person, split (train, query or gallery), of which only path must be there. A time is a
-            number, or ISO 8601, in UTC where it names no zone.
-        pattern: how paths below the folder are made, such as `{camera}_{person}_{_}.jpg` or
-            `cam{camera}/{time}.png`; `{_}` is anything. Replaces sub-folders as cameras.
-        folders: what sub-folders are: `camera`, `person`, or `auto`, which takes file names made
-            in Market-1501's manner at their word, then guesses by the names of the folders and by
-            how many there are with how few pictures, and says so in a note.
+        root: folder; one image; a .csv or .jsonl manifest; or a folder with manifest.csv or
+            manifest.jsonl. A manifest has the columns path (relative to the manifest), camera,
+            time, person and split (train, query or gallery), of which only path is required. A time
+            is a number, or ISO 8601, in UTC if it has no time zone.
+        pattern: pattern of the paths below the folder, such as `{camera}_{person}_{_}.jpg` or
+            `cam{camera}/{time}.png`; `{_}` stands for any text. With a pattern, sub-folders are not
+            read as cameras.
+        folders: what the sub-folders stand for: `camera`, `person`, or `auto`, which trusts file
+            names like those of Market-1501, and otherwise guesses by the names of the folders, by
+            their number and by how few images they have, with a note on the guess.
 
     Raises:
-        DataError: nothing is there, a line or name is not understood, lines contradict each other,
-            or sub-folders are parts of a data set, or may be people as well as cameras.
-        SettingsError: no such `folders`, or a pattern or manifest says it already.
+        DataError: there are no images, a line or name cannot be parsed, lines contradict each
+            other, or sub-folders are parts of a data set or could be people as well as cameras.
+        SettingsError: `folders` is unknown, or contradicts a pattern or manifest.
     """
     if folders not in FOLDERS:
         raise SettingsError(f"folders is {folders!r}. Use one of: {', '.join(FOLDERS)}.")

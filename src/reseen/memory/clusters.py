@@ -13,7 +13,7 @@ from reseen.records import NOISE
 
 
 def cluster_means(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Give the mean of each cluster's features.
+    """Compute the mean feature of each cluster.
 
     Args:
         features: (N, D) float32.
@@ -91,20 +91,21 @@ class MemorySettings:
 
 
 class ClusterMemory:
-    """The centres (K, D) that a contrastive loss compares with.
+    """A memory of one vector per cluster (K, D), for a contrastive loss.
 
-    Source: Dai et al., Cluster Contrast, ACCV 2022: start by the mean, Eq. 5; momentum update,
-    Eq. 6; batch-hard update and random start from the first edition, arXiv:2103.11568v1, Sec. 3.3.
+    Source: Dai et al., Cluster Contrast, ACCV 2022: initialisation by the mean, Eq. 5; momentum
+    update, Eq. 6; batch-hard update and random initialisation from the first version,
+    arXiv:2103.11568v1, Sec. 3.3.
 
     Args:
         features: (N, D) unit rows of all training images.
         ids: (N,) clusters, 0..K-1 or NOISE.
         start: mean, random or hard.
-        update: `momentum` moves a centre by each of its images in turn; `hard` moves it once, by
-            the image of the batch least similar to it.
-        momentum: share of a centre that stays, 0 to 1.
-        rng: draws the members of a random start.
-        device: where the centres live.
+        update: `momentum` updates a centre with each of its images in turn; `hard` updates it once,
+            with the least similar image of the batch.
+        momentum: share of a centre that is kept at each update, 0 to 1.
+        rng: draws the images of a random initialisation.
+        device: device of the centres.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class ClusterMemory:
         self._update = UPDATES[update]
 
     def update(self, vectors: Tensor, targets: Tensor) -> None:
-        """Move the centres towards the images of a batch, after the step.
+        """Update the centres with the images of a batch, after the step.
 
         Args:
             vectors: (B, D) unit rows, without gradient.

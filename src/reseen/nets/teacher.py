@@ -47,11 +47,11 @@ class TeacherSettings:
         below_one(self, "teacher_momentum")
 
     def follow(self, encoder: Encoder, steps: int) -> "Teacher":
-        """Make the teacher of an encoder.
+        """Create the teacher of an encoder.
 
         Args:
-            encoder: which learns.
-            steps: of the whole training run.
+            encoder: the encoder that is trained.
+            steps: number of steps of the whole run.
         """
         return Teacher(encoder, steps, self.teacher_momentum if self.teacher else None)
 

@@ -50,7 +50,7 @@ class TrackSettings:
         if not 0 <= self.weak_score <= self.min_score <= 1 or self.patience <= 0:
             raise SettingsError(
                 f"weak_score is {self.weak_score}, min_score {self.min_score} and patience "
-                f"{self.patience}. Use 0 <= weak_score <= min_score <= 1 and some patience."
+                f"{self.patience}. Use 0 <= weak_score <= min_score <= 1 and patience above 0."
             )
 
 
