@@ -52,7 +52,7 @@ def test_commands(capsys):
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     reseen = [shlex.split(line) for line in lines if line.startswith("reseen ")]
     shutil.copy(min(Path("crops").rglob("*.jpg")), "somebody.jpg")
-    commands = ["video", "data", "train", "report", "search", "extract", "search", "train"]
+    commands = ["train", "search", "video", "data", "report", "extract", "search", "train"]
     commands += [*["gallery"] * 3, "serve", *["gallery"] * 4, "export"]
     commands += [*["train"] * 4, "evaluate"]
     assert [words[1] for words in reseen] == commands
