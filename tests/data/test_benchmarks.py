@@ -97,7 +97,7 @@ def test_files_with_other_names_are_counted_and_other_files_ignored(tmp_path):
         (root / "query" / name).write_text("x")
     assert len(market1501.read(root).query) == 1
     tree(root, ["query/holiday.jpg", "query/beach.jpg"])
-    with pytest.raises(DataError, match=r"2 pictures are not named as expected, first .*beach"):
+    with pytest.raises(DataError, match=r"2 pictures are not named as expected, the first is .*beach"):
         market1501.read(root)
 
 
@@ -212,7 +212,7 @@ def test_parts_are_never_cameras(tmp_path, folders, train):
     tree(tmp_path, [f"{folder}/{i}.jpg" for folder in folders for i in range(2)])
     with pytest.raises(DataError, match=f"parts of a data set.*{train}") as error:
         read(tmp_path)
-    assert ("small letters" in str(error.value)) == any(map(str.istitle, folders))
+    assert ("lower-case names" in str(error.value)) == any(map(str.istitle, folders))
     assert len(read(tmp_path, folders="camera").cameras) == len(folders)
 
 

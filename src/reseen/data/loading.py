@@ -262,8 +262,8 @@ def _result(done: Future) -> np.ndarray:
         return done.result()
     except BrokenPictureError as error:
         raise DataError(
-            f"A picture that could be read before cannot be read any more: {error}. Bring it back; "
-            "the same command goes on from the last round."
+            f"A picture that could be read before cannot be read any more: {error}. Restore it and "
+            "run the same command again to resume."
         ) from error
 
 

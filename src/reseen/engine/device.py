@@ -28,7 +28,7 @@ class Device:
     name: str = "auto"
     """PyTorch device: auto, cpu, cuda, cuda:1, mps and so on."""
     precision: str = "auto"
-    """float32, bfloat16 (autocast, only for the backbone), or auto. For training, auto measures both
+    """float32, bfloat16 (autocast, only for the backbone), or auto. In training, auto measures both
     when the run starts and uses the faster one; otherwise it uses bfloat16 if the hardware supports
     it natively."""
     compile: bool = False

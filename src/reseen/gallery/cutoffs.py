@@ -1,11 +1,11 @@
-"""From which similarity on a match is believed: cut-offs measured on a gallery's own pairs.
+"""The thresholds from which a match is called same or maybe, computed from pairs in the gallery.
 
-Three kinds of pairs tell how alike different people look to the encoder: pairs by two cameras drawn
-whoever they show (nearly all show two people, and those that do not only make cut-offs more
-careful), pairs of people who have names, and pairs that cannot be one person. Each kind gives the
-lowest similarity at which, with the wanted confidence, no more than the wanted share of pairs of
-different people match; the best of them counts. People who have names also show the highest
-similarity of a wrong pair, below which nothing is called the same.
+Three kinds of pairs show how similar different people are to the encoder: random pairs by two
+cameras (nearly all show two people, and those that do not only make the thresholds stricter), pairs
+of two named people, and pairs that cannot be one person. Each kind gives the lowest similarity at
+which, with the given confidence, no more than the given share of pairs of different people match;
+the lowest of these is used. Named people also give the highest similarity of a wrong pair, and the
+threshold of same is kept above it.
 """
 
 from dataclasses import dataclass
@@ -46,17 +46,17 @@ PLAIN_GUESS = 0.8, 0.65
 FEW = 45
 """Pairs, of ten crops, below which it is."""
 RESAMPLES = 200
-"""Draws of people for a cut-off, and for the range of a rate."""
+"""Draws of people for a threshold, and for the range of a rate."""
 
 
 def verdict(similarities: np.ndarray, cutoffs: Cutoffs) -> list[Verdict]:
-    """Say in a word what each similarity (N,) means: same, maybe or unknown."""
+    """Return the verdict of each similarity (N,): same, maybe or unknown."""
     return [cutoffs.verdict(similarity) for similarity in np.asarray(similarities).tolist()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What the crops of a gallery say about how alike people look.
+    """The similarities of pairs in a gallery, from which thresholds are computed.
 
     Args:
         anybody: (A,) similarities of pairs by two cameras, whoever they show.
@@ -97,7 +97,7 @@ def gather_evidence(
     pairs: int = PAIRS,
     overlapping: bool = False,
 ) -> Evidence:
-    """Draw the pairs that cut-offs come from, always the same ones.
+    """Draw the pairs from which thresholds are computed, always the same ones.
 
     Args:
         features: (N, D) unit rows.
@@ -235,7 +235,7 @@ def calibrate(
     floor: bool = True,
     overlapping: bool = False,
 ) -> Cutoffs:
-    """Find the cut-offs of a gallery.
+    """Compute the thresholds of a gallery.
 
     Args:
         features: (N, D) unit rows, as they are searched.
@@ -254,10 +254,10 @@ def calibrate(
         WORST_RATE they are a guess, and say so. Its `numbers`, as far as they are known: `crops`,
         `pairs`, `false_match_rate`, `maybe_rate`, `confidence`, `strangers_same` and
         `strangers_maybe` (expected in a search of all crops, at most), `people`, `closest_people`,
-        `highest_stranger`, for each cut-off `misses_*` with `misses_*_low` and `_high` (pairs of
+        `highest_stranger`, for each threshold `misses_*` with `misses_*_low` and `_high` (pairs of
         one named person by two cameras that do not reach it), of searches for each crop of a named
         person `searches`, `found_*` and `stranger_maybe`, and `impossible`, `impossible_*` (pairs
-        that cannot be one person, and the share that reach a cut-off).
+        that cannot be one person, and the share that reach a threshold).
 
     Raises:
         SettingsError: a setting is out of range.
@@ -387,7 +387,7 @@ def _over_people(
 
 
 def guess_cutoffs(features: np.ndarray) -> Cutoffs:
-    """Guess cut-offs from a few crops, for a gallery that was never calibrated.
+    """Guess thresholds from a few crops, for a gallery that was never calibrated.
 
     Args:
         features: (N, D) unit rows; all pairs of them are looked at, so give some hundreds at most.
@@ -402,7 +402,7 @@ NEVER = (
 
 
 def _guessed(similarities: np.ndarray) -> tuple[float, float]:
-    """Give cut-offs as far above what any two crops reach as was right for another data set."""
+    """Give thresholds as far above random pairs as was right for another data set."""
     if len(similarities) < FEW:
         return PLAIN_GUESS
     z = np.arctanh(np.clip(similarities, -0.999, 0.999))
@@ -428,7 +428,7 @@ def _guess(anybody: np.ndarray, rate: float, confidence: float) -> tuple[float, 
 def _measured(
     found: Evidence, searched: LeaveOneOut, same: float, maybe: float, confidence: float
 ) -> dict[str, float]:
-    """Give what the cut-offs cost, where that can be measured."""
+    """Measure the effect of the thresholds, where that can be measured."""
     numbers: dict[str, float] = {}
     judged = searched.own > -np.inf
     numbers |= {"searches": int(judged.sum())} if judged.any() else {}
@@ -453,7 +453,7 @@ def _measured(
 
 
 def explain(cutoffs: Cutoffs) -> list[str]:
-    """Say in sentences what cut-offs promise, and what was measured of them."""
+    """Describe thresholds and their measured effect in sentences."""
     n = cutoffs.numbers
     said = [cutoffs.source]
     if "closest_people" in n:

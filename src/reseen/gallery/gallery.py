@@ -61,7 +61,7 @@ FOUND = 500
 """Crops that are looked at for each of them."""
 
 GLANCED = 300
-"""Crops by which cut-offs are guessed until they are calibrated."""
+"""Crops from which thresholds are guessed until they are calibrated."""
 
 
 class Gallery:

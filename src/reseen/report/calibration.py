@@ -1,4 +1,4 @@
-"""How alike pairs of crops are, beside the cut-offs of a gallery."""
+"""How alike pairs of crops are, with the thresholds of a gallery."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ def plot_cutoffs(kinds: Mapping[str, np.ndarray], same: float, maybe: float) -> 
 
     Args:
         kinds: name and similarities of each kind of pairs; each kind adds up to 100 %.
-        same, maybe: the cut-offs.
+        same, maybe: the thresholds.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -66,7 +66,7 @@ def write_calibration(
     Args:
         path: the .html file to write; `check_page` tells whether it may be.
         kinds, same, maybe: as in `plot_cutoffs`.
-        said: sentences about the cut-offs.
+        said: sentences about the thresholds.
         title: of the page.
     """
     figure = plot_cutoffs(kinds, same, maybe)

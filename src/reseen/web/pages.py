@@ -412,7 +412,7 @@ def cutoffs_page(request: Request, site: TheSite) -> Response:
 
 @router.get("/cutoffs/picture")
 def cutoffs_picture(site: TheSite) -> Response:
-    """Draw how alike pairs of crops are, beside the cut-offs."""
+    """Draw how alike pairs of crops are, with the thresholds."""
     from reseen.report.calibration import draw_cutoffs  # slow to import
 
     cutoffs = site.gallery.cutoffs
@@ -426,7 +426,7 @@ def cutoffs_picture(site: TheSite) -> Response:
 def calibrate(
     request: Request, site: TheSite, rate: Annotated[float, Form()], overlapping: Text = ""
 ) -> Response:
-    """Measure the cut-offs anew."""
+    """Compute the thresholds again."""
     with site.surveying:
         if site.gallery.overlapping != bool(overlapping):
             site.gallery.overlapping = bool(overlapping)

@@ -92,13 +92,13 @@ def invent(
     town = find_town(town)
     town = replace(town, difficulty=difficulty or town.difficulty)
     if not 0 <= tracklets <= PASSAGE:
-        raise SettingsError(f"tracklets is {tracklets}; a passage has {PASSAGE} frames at most.")
+        raise SettingsError(f"tracklets is {tracklets}. Use {PASSAGE} frames or fewer.")
     whole = Path(out)
     _demand_empty(whole)
     out = whole.with_name(f".{whole.name}.drawing")
     if out.exists():  # a drawing that was killed
         if not (out / MARK).is_file():
-            raise DataError(f"{out} is in the way, and was not made by this. Rename it.")
+            raise DataError(f"{out} exists and was not made by this command. Rename it.")
         shutil.rmtree(out)
     out.mkdir(parents=True)
     (out / MARK).touch()
