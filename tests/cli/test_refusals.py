@@ -19,7 +19,7 @@ from reseen.errors import DataError
             OSError(errno.ENOSPC, "No space left on device", "/a/last.pt"),
             "device: /a/last.pt. Free",
         ),
-        (PermissionError(errno.EACCES, "Permission denied", "/a"), "denied: /a. Change its permissions"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a"), "denied: /a. Change its"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/f/r"), "a folder should be"),
         (OSError(errno.EMFILE, "Too many open files", "/a"), "ulimit -n"),
         (OSError("odd"), "odd"),

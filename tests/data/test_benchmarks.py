@@ -97,7 +97,7 @@ def test_files_with_other_names_are_counted_and_other_files_ignored(tmp_path):
         (root / "query" / name).write_text("x")
     assert len(market1501.read(root).query) == 1
     tree(root, ["query/holiday.jpg", "query/beach.jpg"])
-    with pytest.raises(DataError, match=r"2 pictures are not named as expected, the first is .*beach"):
+    with pytest.raises(DataError, match=r"2 pictures are not named as expected, .*beach"):
         market1501.read(root)
 
 

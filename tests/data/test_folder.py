@@ -58,7 +58,7 @@ def test_pattern_with_times(tmp_path):
         ("{cam}.jpg", r"fields \['cam'\]"),
         ("{_}.jpg", "Use {camera}"),
         ("{camera}_{camera}.jpg", "each once at most"),
-        ("{camera}_{person}.jpg", r"1 of 2 pictures .* do not fit .* first alone\.jpg"),
+        ("{camera}_{person}.jpg", r"1 of 2 pictures .* do not match .* first is alone\.jpg"),
     ],
 )
 def test_patterns_that_cannot_be(tmp_path, pattern, says):
@@ -110,7 +110,7 @@ def test_known_people_are_query_and_gallery(tmp_path):
         ("camera\n1\n", "line 2: path is missing"),
         ("path\n1.jpg,2,3\n", "line 2: 'more cells than columns' is not a column"),
         ("path,camera,path\n1.jpg,2,1.jpg\n", "line 1: the column 'path' occurs twice"),
-        ('path,person\n1.jpg,"2\n1.jpg,3\n', "line 2: a cell contains a line break. Perhaps a quote"),
+        ('path,person\n1.jpg,"2\n1.jpg,3\n', "line 2: a cell contains a line break. Perhaps"),
         ("path\n" + "x" * 131_073, "line 2: field larger than .*Perhaps a quote"),
         ("path\n" + "x" * 5000, r"line 2: .*x\.\.\. \(\d+ letters\) is not a file"),
         ("path,person\n1.jpg,1\n1.jpg,2\n", "line 3: person of .* is '2', but '1' in .*line 2"),
@@ -325,7 +325,7 @@ def test_pipes_are_passed_over(tmp_path):
 @pytest.mark.parametrize("end", ["\n", "\r"])
 def test_line_ends_in_names_are_refused(tmp_path, end):
     tree(tmp_path, [f"a{end}1.jpg", "2.jpg"])
-    with pytest.raises(DataError, match=r"1 pictures have a line break in their path, the first is '.*a"):
+    with pytest.raises(DataError, match=r"1 pictures have a line break in .* first is '.*a"):
         read(tmp_path)
     line = json.dumps({"path": f"a{end}1.jpg"})
     with pytest.raises(DataError, match="have a line break"):

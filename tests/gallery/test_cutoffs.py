@@ -193,7 +193,7 @@ def test_explain_tells_what_was_measured():
         false_match_rate=0.005,
     )
     said = " ".join(explain(cutoffs))
-    for words in ("25 named people", "most similar two", "below the threshold of same", "In searches for each"):
+    for words in ("25 named people", "most similar two", "are below the threshold", "In searches"):
         assert words in said
     assert cutoffs.source in said
     n = cutoffs.numbers

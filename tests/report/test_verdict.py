@@ -41,7 +41,7 @@ def rounds(*accuracies, last=KNOWN):
     ("accuracies", "word", "more"),
     [
         ((0.293, 0.3, 0.414), "Yes.", "mAP went from 29.3% before training to 41.4% after round 2"),
-        ((0.771, 0.7, 0.714), "No, training made it worse.", "The encoder before training is better"),
+        ((0.771, 0.7, 0.714), "No, training made it worse.", "before training is better"),
         ((0.5, 0.502), "Hardly.", "due to chance"),
         ((0.5, 0.6, 0.55), "Yes.", "Round 1 had 60.0%, but was chosen by these labels."),
         ((0.5, 0.6, None), "Yes.", "to 60.0% after round 1"),

@@ -42,7 +42,7 @@ GUESS = 6.0, 4.6
 as few pairs show one person) where 1 in 10,000 and 1 in 1,000 pairs of different people matched:
 5.0 to 6.1 and 3.9 to 4.7 with two encoders on Market-half, plain and centred."""
 PLAIN_GUESS = 0.8, 0.65
-"""Cut-offs of a gallery that is too small even to guess by its similarities."""
+"""Thresholds of a gallery that is too small even to guess by its similarities."""
 FEW = 45
 """Pairs, of ten crops, below which it is."""
 RESAMPLES = 200

@@ -230,9 +230,9 @@ def _timm(name: str, pretrained: bool, height: int, width: int, options) -> nn.M
         if not pretrained or isinstance(error, TypeError):
             raise SettingsError(f"{name} does not take {options}: {reason:.200}") from error
         raise CheckpointError(
-            f"timm could not give its weights for {name} ({reason:.90} ...). Without a network "
-            "give a file (--encoder.weights FILE), take the small encoder that ships "
-            "(--encoder.backbone reseen-tiny), or 'none' to start from random weights."
+            f"timm could not provide its weights for {name} ({reason:.90} ...). Without a network "
+            "connection, give a file (--encoder.weights FILE), use the small encoder that comes "
+            "with reseen (--encoder.backbone reseen-tiny), or 'none' for random weights."
         ) from error
 
 
@@ -437,7 +437,7 @@ def read_weights(path: Path, *, mapped: bool = False) -> dict:
     if pretrained.is_pretrained(path):
         return pretrained.read(path)
     if not path.is_file():
-        raise CheckpointError(f"{path} is not a file. Give a file of weights, or name none.")
+        raise CheckpointError(f"{path} is not a file. Give a file of weights, or leave it out.")
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -500,7 +500,7 @@ def keep_last_resolution(net: nn.Module, height: int, width: int) -> None:
         grown = False
     if not grown:
         raise SettingsError(
-            "last_stride is 1, but this backbone has no last halving to undo. Use 2."
+            "last_stride is 1, but the stride of this backbone cannot be changed. Use 2."
         )
 
 

@@ -367,7 +367,7 @@ def start(settings: EncoderSettings, path: Path) -> Encoder:
 def _agree(settings: EncoderSettings, before: EncoderSettings, path: Path) -> EncoderSettings:
     if settings.weights not in ("timm", "none"):
         raise SettingsError(
-            f"encoder.weights is {settings.weights} and the start is {path}. Give one of them."
+            f"encoder.weights is {settings.weights} and the start is {path}. Give only one of them."
         )
     must = {name: getattr(before, name) for name in _AGREE}
     wrong = [
@@ -377,8 +377,8 @@ def _agree(settings: EncoderSettings, before: EncoderSettings, path: Path) -> En
     ]
     if wrong:
         raise SettingsError(
-            f"The start {path} has another encoder:\n  " + "\n  ".join(wrong) + "\n"
-            "Leave these settings out to take the start's, or give another start."
+            f"The encoder of the start {path} differs:\n  " + "\n  ".join(wrong) + "\n"
+            "Leave these settings out to use those of the start, or give another start."
         )
     return replace(settings, **must)
 

@@ -112,7 +112,7 @@ def read(folder: Path) -> dict[str, Any]:
     stored = weights.read_bytes()
     if sha256(stored).hexdigest() != known:
         raise CheckpointError(
-            f"{weights} is not the file that belongs to {config.name}: its SHA-256 is another. "
+            f"{weights} does not belong to {config.name}: its SHA-256 is different. "
             "Restore the folder from a backup."
         )
     try:
@@ -124,7 +124,7 @@ def read(folder: Path) -> dict[str, Any]:
         state["camera_statistics"] = {"names": cameras, "moments": found.pop(_MOMENTS, None)}
     if told.get("digest") != (digest := digest_of(settings, found)):
         raise CheckpointError(
-            f"{config} was changed: its digest is not that of these settings and weights. Bring "
-            "back a copy of the folder."
+            f"{config} was changed: its digest does not match the settings and weights. Restore "
+            "the folder from a backup."
         )
     return {"encoder_settings": settings, "encoder": found, "digest": digest} | state

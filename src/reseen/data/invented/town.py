@@ -87,7 +87,7 @@ def invent(
             raise SettingsError(f"{name} is {value}. Give {low} or more.")
     if not 0 <= kept[0] <= kept[1] <= 1:
         raise SettingsError(
-            f"kept is {kept[0]} to {kept[1]}. Give the least and the most share, 0 to 1: 0.1 0.9."
+            f"kept is {kept[0]} to {kept[1]}. Give the smallest and largest share, such as 0.1 0.9."
         )
     town = find_town(town)
     town = replace(town, difficulty=difficulty or town.difficulty)
@@ -196,7 +196,7 @@ def _demand_empty(out: Path) -> None:
     if found:
         raise DataError(
             f"{out} is not empty: it holds {', '.join(found[:3])}{' ...' if found[3:] else ''}. "
-            "Give a new or an empty folder, or remove what lies there."
+            "Give a new or an empty folder, or remove these files."
         )
 
 
