@@ -86,9 +86,7 @@ def test_clusters_of_unknown_people():
     assert crowd[0] == "Not as they are." and "on 38% of the images" in crowd[1]
     sign = Sign("noise", "80% are noise.", "Raise --eps.")
     assert sign.said in verdict.trusted(rows, 550, (30, 0.05), [sign])
-    assert verdict.trusted([{"round": 1}], 550, (0, 0.0), []) == [
-        "This run made no clusters."
-    ]
+    assert verdict.trusted([{"round": 1}], 550, (0, 0.0), []) == ["This run made no clusters."]
 
 
 @pytest.mark.parametrize(

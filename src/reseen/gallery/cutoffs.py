@@ -396,9 +396,7 @@ def guess_cutoffs(features: np.ndarray) -> Cutoffs:
     return Cutoffs(*_guessed(similarities), NEVER)
 
 
-NEVER = (
-    "Only a guess: this gallery has not been calibrated yet (reseen gallery calibrate)."
-)
+NEVER = "Only a guess: this gallery has not been calibrated yet (reseen gallery calibrate)."
 
 
 def _guessed(similarities: np.ndarray) -> tuple[float, float]:

@@ -802,8 +802,7 @@ class Gallery:
 
     @property
     def overlapping(self) -> bool:
-        """Whether cameras see the same places; if not, crops of two cameras at the same time show
-        two people."""
+        """Whether cameras see the same places, so that two can see one person at the same time."""
         return self.store.value("overlapping") is not None
 
     @overlapping.setter

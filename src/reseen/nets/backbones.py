@@ -143,8 +143,8 @@ def replace_last_convolution(
     names = [name for name, size in sizes.items() if size == last]
     if not names:
         raise SettingsError(
-            "attention_place is 'in', but the last stage of this backbone has no convolution to "
-            "take the place of. Use 'after'."
+            "attention_place is 'in', but the last stage of this backbone has no convolution "
+            "that attention could replace. Use 'after'."
         )
     parent, _, name = names[-1].rpartition(".")
     setattr(backbone.net.get_submodule(parent), name, replace(found[names[-1]]))
@@ -212,7 +212,7 @@ def _network(name: str, pretrained: bool, height: int, width: int, options) -> n
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise SettingsError(
         f"No backbone is called {name!r}: it is not a timm network. Use the name of one "
-        f"(timm.list_models()), also where a file gives the weights.{hint}"
+        f"(timm.list_models()), even if the weights come from a file.{hint}"
     )
 
 

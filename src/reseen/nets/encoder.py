@@ -355,8 +355,8 @@ def start(settings: EncoderSettings, path: Path) -> Encoder:
             if wanted[name].shape != weight.shape:
                 raise CheckpointError(
                     f"{path} does not fit: {name} is {tuple(weight.shape)} there and "
-                    f"{tuple(wanted[name].shape)} here. It saw {before.height} x {before.width} "
-                    "pixels: ask for the same size."
+                    f"{tuple(wanted[name].shape)} here. It was trained with {before.height} x "
+                    f"{before.width} pixels. Use the same size."
                 )
             taken[name] = weight
     encoder.load_state_dict(taken, strict=False)

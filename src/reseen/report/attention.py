@@ -335,6 +335,4 @@ ABOUT = (
     "energy left over is the domain-specific part."
 )
 
-SHARES = (
-    "Dashed: the person's share of the area, which a uniform map would reach."
-)
+SHARES = "Dashed: the person's share of the area, which a uniform map would reach."

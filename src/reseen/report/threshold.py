@@ -354,9 +354,7 @@ LEARNT = (
     "falsely or be missed)"
 )
 
-ALIKE = (
-    "by any cameras, as not all cameras are known (pairs by one camera are more similar)"
-)
+ALIKE = "by any cameras, as not all cameras are known (pairs by one camera are more similar)"
 
 MIXED = (
     "Without labels, these include pairs of one person: with N people, about one pair in N. With "

@@ -226,9 +226,7 @@ def read_cameras(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
     if not isinstance(told, dict) or not all(isinstance(own, dict) for own in told.values()):
-        raise SettingsError(
-            f"{path} does not list cameras. docs/how-to/video.md shows its format."
-        )
+        raise SettingsError(f"{path} does not list cameras. docs/how-to/video.md shows its format.")
     cameras = {}
     for camera, own in told.items():
         if wrong := own.keys() - {"films", "start", "ignore"}:
