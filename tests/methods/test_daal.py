@@ -189,9 +189,9 @@ def test_people_of_the_source_count(crops, other_town, tmp_path, quick):
 
 
 def test_a_source_is_asked_for_and_refused(crops, other_town, tmp_path, quick):
-    with pytest.raises(SettingsError, match=r"DAAL learns from two data sets at once.*--source"):
+    with pytest.raises(SettingsError, match=r"DAAL trains on two data sets at once.*--source"):
         learn(quick("daal"), crops, tmp_path)
-    with pytest.raises(SettingsError, match=r"ClusterContrast learns from one.*--start RUN"):
+    with pytest.raises(SettingsError, match=r"ClusterContrast trains on one.*--start RUN"):
         learn(quick(), crops, tmp_path, source=other_town)
     alone = replace(other_town, train=tuple(other_town.unlabelled(0)))
     with pytest.raises(DataError, match="The source shows 0 people who are known"):

@@ -54,13 +54,14 @@ class Loading:
     """How pictures are read."""
 
     memory: float = 8.0
-    """Gigabytes of memory for decoded pictures; more are read from disk each time."""
+    """Memory for decoded images, in gigabytes. If they do not fit, they are read from disk each
+    time."""
     workers: int = 0
-    """Threads that read pictures; 0 is one per core. Results do not depend on it."""
+    """Number of threads that read images; 0 is one per core. Results do not depend on it."""
     skip_broken: bool = False
-    """Go on without pictures that cannot be read, instead of stopping."""
+    """Skip images that cannot be read, instead of stopping."""
     frames: int = 0
-    """Frames of a tracklet, evenly spaced, whose mean is its feature; 0 takes all."""
+    """Number of evenly spaced frames whose mean is the feature of a tracklet; 0 uses all frames."""
 
     def __post_init__(self):
         if self.memory < 0 or self.workers < 0 or self.frames < 0:
@@ -261,8 +262,8 @@ def _result(done: Future) -> np.ndarray:
         return done.result()
     except BrokenPictureError as error:
         raise DataError(
-            f"A picture that could be read before cannot be read any more: {error}. Bring it back; "
-            "the same command goes on from the last round."
+            f"A picture that could be read before cannot be read any more: {error}. Restore it and "
+            "run the same command again to resume."
         ) from error
 
 

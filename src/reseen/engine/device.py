@@ -26,13 +26,13 @@ class Device:
     """Where networks compute, and how; `auto` takes the best that is here."""
 
     name: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps ..."""
+    """PyTorch device: auto, cpu, cuda, cuda:1, mps and so on."""
     precision: str = "auto"
-    """float32, bfloat16 (autocast, for the backbone alone), or auto: in training the faster of the
-    two, which is tried when the run begins; elsewhere bfloat16 where the hardware is made for
-    it."""
+    """float32, bfloat16 (autocast, only for the backbone), or auto. In training, auto measures both
+    when the run starts and uses the faster one; otherwise it uses bfloat16 if the hardware supports
+    it natively."""
     compile: bool = False
-    """Compile the backbone with torch.compile: slow to start, faster afterwards."""
+    """Compile the backbone with torch.compile, which is slow to start and faster afterwards."""
 
     def __post_init__(self):
         if self.precision not in ("auto", "float32", "bfloat16"):

@@ -11,20 +11,21 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 class MeanNetwork(Generic[Net]):
-    """A copy of a network whose weights follow slowly and learn nothing by themselves.
+    """A copy of a network whose weights are an exponential moving average of the network's weights.
 
     theta* = zeta theta* + (1 - zeta) theta (ConsLearn, Eq. 2), for weights and for the running
-    statistics of batch norm. Statistics that have seen n batches follow by 10 / n where that is
-    more than 1 - zeta: new layers have none at the start, and those of their first batches are to
-    be forgotten, as the network itself forgets them (PyTorch's momentum of 0.1).
+    statistics of batch norm. Statistics that have seen n batches are updated by 10 / n if that is
+    more than 1 - zeta, because new layers have no statistics at the start and those of their first
+    batches should be forgotten, as the network itself does (PyTorch's momentum of 0.1).
 
     Source: Yin et al., ConsLearn, Sec. 3.1; Tarvainen and Valpola, Mean teachers, NeurIPS 2017.
 
     Args:
-        learning: the network that learns.
-        momentum: zeta, the share that stays, 0 to 1; at 0 the copy is the network itself.
-        ages: which of the last weights are averaged before they enter: 0 is the weights now, 1
-            those of one update ago ... (ConsLearn, Table 6).
+        learning: the network that is trained.
+        momentum: zeta, the share of the weights that is kept at each update, 0 to 1; with 0 the
+            copy equals the network.
+        ages: ages, in updates, of the network weights that are averaged first: 0 is the current
+            weights, 1 those of one update ago, and so on (ConsLearn, Table 6).
 
     Attributes:
         net: the copy, in evaluation mode.
@@ -38,13 +39,13 @@ class MeanNetwork(Generic[Net]):
         self._past: deque[dict[str, Tensor]] = deque(maxlen=max(ages) + 1)
 
     def forget(self) -> None:
-        """Begin the past anew with the weights now, as a run that resumes does."""
+        """Discard past weights and start from the current ones, as a resumed run does."""
         self._past.clear()
         self._remember()
 
     @torch.no_grad()
     def update(self, momentum: float | None = None) -> None:
-        """Follow the network, after a step of its own; `momentum` replaces zeta for this update."""
+        """Update the copy after a step of the network; `momentum` replaces zeta for this update."""
         stays = self._momentum if momentum is None else momentum
         self._remember()
         past = [self._past[min(age, len(self._past) - 1)] for age in self._ages]
