@@ -103,11 +103,11 @@ def test_the_demo_learns(tmp_path):
     printed = subprocess.run(words, capture_output=True, text=True, env=alone)
     assert printed.returncode == 0, printed.stderr
     told = json.loads(printed.stdout)
-    assert told["after"] > 1.4 * told["before"]  # 32.9 to MEASURED was measured
+    assert told["after"] > 1.4 * told["before"]  # 0.329 and 0.557 were measured
     assert "same person" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert (tmp_path / "report.reseen" / "clusters-merges.csv").exists()
     with Gallery.open(tmp_path / "gallery") as gallery:
         (query,) = [crop for crop in gallery.crops(limit=None) if crop.person == "Ada"]
-        ada = int(Path(query.source).name[:4])  # who is on the other crops is in their names
-        others = [m.crop for m in gallery.search_crop(query.id, top=5) if m.crop.id != query.id]
-        assert ada in [int(Path(crop.source).name[:4]) for crop in others]
+        ada = Path(query.source).name[:4]  # who is on a crop is in its file's name
+        found = [match.crop for match in gallery.search_crop(query.id, top=5)]
+        assert ada in [Path(crop.source).name[:4] for crop in found if crop.id != query.id]

@@ -30,7 +30,7 @@ SETTINGS: Mapping[str, Any] = {
     "encoder.ghost_group": 0,
     "augment.pad": 4,
     "epochs": 6,
-    "iterations": 80,
+    "iterations": 60,
     "views": 2,
     "rate": 3.5e-4,
     "k1": 20,
