@@ -102,11 +102,12 @@ def all_methods(
     size = dict(height=height, width=width, last_stride=2)
     of = EncoderSettings(backbone=name, weights="none", **size)
     device = Device().resolve()
+    Steps(device.place, 4 * batch, VIEWS).fit(settings("house", of, 4, VIEWS, 1))  # compiles
     for one in METHODS:
         turns, shares = [], []
         for _ in range(TURNS):
             run = Steps(device.place, 4 * batch, VIEWS)
-            profile = cProfile.Profile()
+            profile = cProfile.Profile(time.process_time)
             run.training = partial(_profiled, run.training, profile)
             run.fit(settings(one, of, batch // VIEWS, VIEWS, 4, teacher=one == "house"))
             turns.append((run.bare_seconds(), run.seconds, run.steps))
