@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reseen.data.pictures import BrokenPictureError, open_picture
+from reseen.data.pictures import BrokenPictureError, open_picture, read_jpeg
 from reseen.errors import DataError, SettingsError
 from reseen.records import Image, cameras_of
 from reseen.transfer import send
@@ -33,20 +33,23 @@ def decode(path: Path, height: int, width: int) -> np.ndarray:
         BrokenPictureError: missing, truncated, or not a picture.
         OSError: the system is at fault, as where too many files are open.
     """
-    return resized(open_picture(path), height, width)
+    pixels = read_jpeg(path)
+    return resized(open_picture(path) if pixels is None else pixels, height, width)
 
 
-def resized(picture: PIL.Image.Image, height: int, width: int) -> np.ndarray:
-    """Give the pixels of an RGB picture as `decode` does: (3, height, width) uint8."""
-    twice = (height, width) == (2 * picture.height, 2 * picture.width)
-    if not twice and picture.size != (width, height):
-        picture = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
-    pixels = np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
-    if not twice:
-        return pixels
-    # torch gives the same pixels in half of the time here; at other sizes it rounds otherwise
-    how = dict(size=(height, width), mode="bicubic", antialias=True)
-    return F.interpolate(torch.from_numpy(pixels)[None], **how)[0].numpy()
+def resized(picture: PIL.Image.Image | np.ndarray, height: int, width: int) -> np.ndarray:
+    """Give the pixels of an RGB picture, or of (3, H, W) uint8, as `decode` does."""
+    if isinstance(picture, PIL.Image.Image):
+        picture = np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+    if picture.shape[1:] == (height, width):
+        return picture
+    if (2 * picture.shape[1], 2 * picture.shape[2]) == (height, width):
+        # torch gives Pillow's pixels in half of the time; at other sizes it rounds otherwise
+        how = dict(size=(height, width), mode="bicubic", antialias=True)
+        return F.interpolate(torch.from_numpy(picture)[None], **how)[0].numpy()
+    whole = PIL.Image.fromarray(picture.transpose(1, 2, 0))
+    whole = whole.resize((width, height), PIL.Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(whole).transpose(2, 0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,7 @@ class Device:
         here = self.resolve()
         if self.precision != "auto" or not _has_bfloat16(here.name) or _unsafe(here, encoder):
             return here, ""
-        took = _try_steps(encoder, torch.device(here.name))
+        took = try_steps(encoder, torch.device(here.name))
         times = took["float32"] / took["bfloat16"]
         chosen = "bfloat16" if times >= MARGIN else "float32"
         size = f"{encoder.settings.backbone} at {encoder.settings.height} x "
@@ -134,7 +134,7 @@ def _unsafe(here: Device, encoder: "Encoder") -> bool:
     return here.name == "cpu" and encoder.backbone.map_width < 2
 
 
-def _try_steps(
+def try_steps(
     encoder: "Encoder", device: "torch.device", clock: Callable[[], float] | None = None
 ) -> dict[str, float]:
     """Give the seconds of the quickest step, forward and backward, in float32 and bfloat16."""

@@ -33,7 +33,7 @@ class MeanNetwork(Generic[Net]):
 
     def __init__(self, learning: Net, *, momentum: float, ages: tuple[int, ...] = (0,)):
         self.net: Net = deepcopy(learning).eval().requires_grad_(False)
-        self._learning = learning
+        self._means, self._learning = (of.state_dict(keep_vars=True) for of in (self.net, learning))
         self._momentum = momentum
         self._ages = ages
         self._past: deque[dict[str, Tensor]] = deque(maxlen=max(ages) + 1)
@@ -49,24 +49,25 @@ class MeanNetwork(Generic[Net]):
         stays = self._momentum if momentum is None else momentum
         self._remember()
         past = [self._past[min(age, len(self._past) - 1)] for age in self._ages]
-        for name, mean in self.net.state_dict().items():
-            if mean.is_floating_point():
-                seen = [weights[name] for weights in past]
-                entering = seen[0] if len(seen) == 1 else torch.stack(seen).mean(0)
-                mean.lerp_(entering, self._share(name, 1 - stays))
-            else:
+        means: list[Tensor] = []
+        entering: list[Tensor] = []
+        for name, mean in self._means.items():
+            layer, _, kind = name.rpartition(".")
+            if not mean.is_floating_point():
                 mean.copy_(self._past[0][name])
-
-    def _share(self, name: str, share: float) -> float | Tensor:
-        """Give the share of the network that enters the mean at an update, of what has a name."""
-        layer, _, statistic = name.rpartition(".")
-        if statistic not in ("running_mean", "running_var"):
-            return share
-        seen = self._past[0][f"{layer}.num_batches_tracked"]
-        return (10 / seen).clamp(share, 1)
+                continue
+            seen = [weights[name] for weights in past]
+            now = seen[0] if len(seen) == 1 else torch.stack(seen).mean(0)
+            if kind in ("running_mean", "running_var"):
+                batches = self._past[0][f"{layer}.num_batches_tracked"]
+                mean.lerp_(now, (10 / batches).clamp(1 - stays, 1))
+            else:
+                means.append(mean)
+                entering.append(now)
+        torch._foreach_lerp_(means, entering, 1 - stays)
 
     def _remember(self) -> None:
-        weights = self._learning.state_dict()
+        weights = self._learning
         if max(self._ages):  # they will change under our hands
-            weights = {name: value.clone() for name, value in weights.items()}
+            weights = {name: value.detach().clone() for name, value in weights.items()}
         self._past.appendleft(weights)
