@@ -12,6 +12,10 @@ from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
 
 
+WHOLE = slice(None)
+"""All rows of a batch."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
     """What is done to a crop before the network sees it; the defaults are the family's."""
@@ -65,6 +69,11 @@ class Draws:
     """(B, 4) int: first row, first column, height, width of the erased rectangle."""
     cut: np.ndarray | None = None
     """(B, 4) int: the same of the rectangle that is enlarged to the whole; None where it is off."""
+
+    def some(self, rows: slice) -> "Draws":
+        """Give what chance decided for some of the crops."""
+        drawn = (self.flip, self.top, self.left, self.box, self.cut)
+        return Draws(*(None if of is None else of[rows] for of in drawn))
 
 
 def draw(
@@ -211,8 +220,20 @@ def _turn(line, to):
 
 
 def augment(
-    pixels: Tensor, rng: np.random.Generator, settings: AugmentSettings, fill: Tensor
+    pixels: Tensor,
+    rng: np.random.Generator,
+    settings: AugmentSettings,
+    fill: Tensor,
+    rows: slice = WHOLE,
 ) -> Tensor:
-    """Draw and apply: (B, 3, H, W) uint8 in and out; see `draw` and `apply`."""
+    """Draw and apply: (B, 3, H, W) uint8 in and out; see `draw` and `apply`.
+
+    Chance decides for the whole batch, whichever rows are wanted; the others are left as they are.
+    """
     draws = draw(rng, len(pixels), pixels.shape[2], pixels.shape[3], settings)
-    return apply(pixels, draws, settings.pad, fill)
+    wanted = apply(pixels[rows], draws.some(rows), settings.pad, fill)
+    if len(wanted) == len(pixels):
+        return wanted
+    pixels = pixels.clone()
+    pixels[rows] = wanted
+    return pixels

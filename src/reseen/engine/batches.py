@@ -28,10 +28,13 @@ def augmented(
         settings: of the augmentation.
 
     Yields:
-        Positions (B,), and pixels (B, 3, H, W) float32 on the device of the encoder.
+        Positions (B,), and pixels (B, 3, H, W) uint8 on the device of the encoder. Where several
+        processes share a batch, only the rows that the encoder looks at here are read and augmented.
     """
     order, steps = drawn
     chance = run.rng("augment")
     encoder.train()
-    for positions, pixels in run.track("training")(crops.batches(order), steps):
-        yield positions, augment(pixels.to(encoder.device), chance, settings, encoder.mean)
+    batches = crops.batches(order, encoder.rows)
+    for positions, pixels in run.track("training")(batches, steps):
+        rows = encoder.rows(len(positions))
+        yield positions, augment(pixels.to(encoder.device), chance, settings, encoder.mean, rows)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from reseen.engine import processes
 from reseen.errors import SettingsError
 from reseen.nets.encoder import Encoder
 
@@ -27,7 +28,7 @@ class Device:
             )
 
     def resolve(self) -> "Device":
-        """Replace every `auto` by what it means on this machine.
+        """Replace every `auto` by what it means on this machine, and cuda by the GPU of a process.
 
         Raises:
             SettingsError: there is no such device here.
@@ -36,6 +37,14 @@ class Device:
         if name == "auto":
             accelerator = torch.accelerator.current_accelerator(check_available=True)
             name = accelerator.type if accelerator else "cpu"
+        if name == "cuda" and processes.started():
+            place, here = processes.local_rank(), torch.cuda.device_count()
+            if place >= here:
+                raise SettingsError(
+                    f"Process {place} of this machine has no GPU of its own: there are {here}. "
+                    f"Use --nproc-per-node {here}, or --device.name cpu."
+                )
+            name = f"cuda:{place}"
         try:
             torch.ones(1, device=name).tolist()  # meta can make tensors, and has no numbers
         except (RuntimeError, AssertionError) as error:

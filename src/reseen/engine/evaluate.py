@@ -6,6 +6,7 @@ import numpy as np
 
 from reseen.data.check import unmatched
 from reseen.data.loading import Crops, Loading
+from reseen.engine import processes
 from reseen.engine.extract import centred, extract, load
 from reseen.engine.progress import QUIET, Screen
 from reseen.errors import DataError, counted
@@ -102,10 +103,14 @@ class Judge:
         features = extract(encoder, self._crops, track=self._screen.track("searching"))
         images = self._crops.images
         cameras = camera_names(images, data.cameras)
-        return {
-            how: search(data, images, centred(encoder, features, cameras, how), rerank=rerank)
-            for how in centrings
-        }
+
+        def searched() -> dict[str, Ranking]:
+            return {
+                how: search(data, images, centred(encoder, features, cameras, how), rerank=rerank)
+                for how in centrings
+            }
+
+        return processes.once(searched)
 
 
 def search(

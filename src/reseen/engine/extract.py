@@ -118,8 +118,12 @@ def statistics_for(encoder: AnyEncoder, how: str) -> CameraStatistics | None:
 
 
 def default_batch(encoder: AnyEncoder) -> int:
-    """Give the number of crops that `extract` takes at a time where nobody says."""
-    return 64 if encoder.device.type == "cpu" else 256
+    """Give the number of crops that `extract` takes at a time where nobody says.
+
+    Where several processes share a batch, so many come to each.
+    """
+    world = encoder.processes[1] if isinstance(encoder, Encoder) else 1
+    return world * (64 if encoder.device.type == "cpu" else 256)
 
 
 def extract(
@@ -201,7 +205,8 @@ def extract_of(
     # rounding was seen to differ between a run and the same run resumed.
     ends = (min(start + batch, total) for start in starts)
     order = (np.arange(max(0, end - batch), end) for end in ends)
-    for places, pixels in track(crops.frames(order), len(starts)):
+    rows = encoder.rows if isinstance(encoder, Encoder) else None
+    for places, pixels in track(crops.frames(order, rows), len(starts)):
         values = of(pixels.to(encoder.device, non_blocking=True))
         if not done:
             out = values.new_zeros(*values.shape[:-2], len(crops), values.shape[-1])

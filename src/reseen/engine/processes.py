@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 import torch
@@ -23,6 +25,7 @@ PATIENCE = timedelta(days=7)
 """How long processes wait for another one: labels of a million images take long, and torchrun ends
 those that wait for one that has died."""
 
+_groups = count()
 _stores: list[dist.Store] = []
 """What the processes of a group share beside the group, also when it is broken."""
 
@@ -54,7 +57,7 @@ def group(
     if store is None:
         store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        store = dist.PrefixStore(f"reseen/{attempt}", store)
+        store = dist.PrefixStore(f"reseen/{attempt}/{next(_groups)}", store)
     backend = "gloo"
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
@@ -98,18 +101,19 @@ def barrier() -> None:
         dist.barrier()
 
 
-def once(make: Callable[[], T]) -> T:
+def once(make: Callable[..., T], *args: Any, **named: Any) -> T:
     """Let the first process make something, and give it to all; what it raises, all raise.
 
     Args:
         make: gives what can be pickled.
+        args, named: its arguments.
     """
     if not started():
-        return make()
+        return make(*args, **named)
     told: list[Any] = [None, None]
     if first():
         try:
-            told[0] = make()
+            told[0] = make(*args, **named)
         except Exception as error:
             told[1] = error
     dist.broadcast_object_list(told, device=torch.device("cpu"))
@@ -138,6 +142,26 @@ def average(tensors: Iterable[Tensor]) -> None:
     Args:
         tensors: floating point, the same shapes on every process.
     """
+
+    def mean(flat: Tensor) -> None:
+        dist.all_reduce(flat)
+        flat /= world()
+
+    _exchange(tensors, mean)
+
+
+def copy_first(tensors: Iterable[Tensor]) -> None:
+    """Replace tensors by those of the first process, in place.
+
+    Args:
+        tensors: the same shapes on every process.
+    """
+    _exchange(tensors, partial(dist.broadcast, src=0))
+
+
+@torch.no_grad()
+def _exchange(tensors: Iterable[Tensor], change: Callable[[Tensor], Any]) -> None:
+    """Change tensors in place together with the other processes, all of a kind in one message."""
     if not started():
         return
     kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
@@ -145,8 +169,7 @@ def average(tensors: Iterable[Tensor]) -> None:
         kinds.setdefault((tensor.device, tensor.dtype), []).append(tensor)
     for alike in kinds.values():
         flat = torch.cat([tensor.flatten() for tensor in alike])
-        dist.all_reduce(flat)
-        flat /= world()
+        change(flat)
         parts = flat.split([tensor.numel() for tensor in alike])
         for tensor, part in zip(alike, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
@@ -158,8 +181,15 @@ def speaks() -> bool:
     The others fail because one has failed, and would only say that they have lost it.
     """
     if not _stores:
-        return first()
+        return os.environ.get("RANK", "0") == "0"
     try:
         return _stores[-1].add("stopped", 1) == 1
     except RuntimeError:  # torchrun itself is gone
         return first()
+
+
+def lost(error: BaseException) -> bool:
+    """Say whether an error means that another process is gone."""
+    return started() and isinstance(error, RuntimeError) and (
+        isinstance(error, dist.DistError) or "gloo" in str(error)
+    )

@@ -26,7 +26,7 @@ from reseen.checks import Auto, above_zero, at_least, below_one, one_of, settled
 from reseen.cluster.density import DensitySettings
 from reseen.data.augment import AugmentSettings, augment
 from reseen.data.loading import Crops
-from reseen.data.sampling import BatchSettings
+from reseen.data.sampling import BatchSettings, mixed
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_of
 from reseen.engine.run import Run
@@ -166,8 +166,8 @@ class DAAL:
                 continue
 
             features = extract(teacher.net, crops, track=run.track("extracting"))
-            density = self.density.at(features, crops.cameras)
-            labels = density.label(features, crops.cameras)
+            density = run.once(self.density.at, features, crops.cameras)
+            labels = run.once(density.label, features, crops.cameras)
             run.log(eps=settled(density, "eps"))
             run.label(labels, partial(density.explain, features, crops.cameras))
             clusters = classifier(_means(features, labels.ids).to(encoder.device))
@@ -187,20 +187,22 @@ class DAAL:
             for number, (ours, theirs) in enumerate(run.track("training")(batches, steps)):
                 self._set_rates(optimizer, number * epochs // steps)
                 pixels = torch.cat([part.to(encoder.device) for _, part in (ours, theirs)])
+                n, own, both = len(ours[0]), ids[theirs[0]], len(pixels)
                 pixels = augment(pixels, chance, self.augment, encoder.mean)
-                n, own = len(ours[0]), ids[theirs[0]]
-                whole, shared = encoder.maps(pixels)
-                vectors = encoder.neck(encoder.pooling(shared).float())
+                order = torch.from_numpy(mixed(n, both - n))  # batch norm sees groups of both
+                apart = order.argsort()
+                whole, shared = encoder.maps(pixels[order])
+                vectors = encoder.neck(encoder.pooled(shared, both))[apart]
 
                 told = F.cross_entropy(heads["people"](vectors[:n]), truth[ours[0]])  # Eq. 3
                 wanted = self._wanted(points[theirs[0]], centres, own)
                 soft = F.cross_entropy(clusters(vectors[n:]), wanted)  # Eq. 5
-                loss = torch.lerp(soft, told, n / len(pixels))  # Eq. 7, averaged over the batch
+                loss = torch.lerp(soft, told, n / both)  # Eq. 7, averaged over the batch
                 terms = dict(source=told, target=soft)
                 if self.specific:
                     specific = self._specific(whole.float(), shared.float(), heads)
-                    domain = (torch.arange(len(pixels), device=encoder.device) >= n).long()
-                    scores = heads["domain"](specific.mean((2, 3)))
+                    domain = (torch.arange(both, device=encoder.device) >= n).long()
+                    scores = heads["domain"](encoder.whole(specific.mean((2, 3)), both)[apart])
                     terms["domain"] = F.cross_entropy(scores, domain)  # Eq. 6
                     loss = loss + terms["domain"]
                 losses.append(step(loss, optimizer, **terms))

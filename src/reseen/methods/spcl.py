@@ -115,9 +115,9 @@ class SpCL:
                 memory.start(features, means)
 
             features = memory.instances
-            labels = reliable.keep(
-                *self.density.label_around(features, crops.cameras, self.reliable.eps_gap)
-            )
+            gap = self.reliable.eps_gap
+            found = run.once(self.density.label_around, features, crops.cameras, gap)
+            labels = reliable.keep(*found)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             memory.assign(labels.ids)
 
@@ -152,6 +152,7 @@ class SpCL:
         """Give people (B,) of the source and their augmented pixels, batch by batch."""
         order, _ = self.batches.draw(people, known.cameras, run.rng("source"))
         chance = run.rng("source_augment")
-        for positions, pixels in known.batches(order):
-            pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
+        for positions, pixels in known.batches(order, encoder.rows):
+            how = self.augment, encoder.mean, encoder.rows(len(positions))
+            pixels = augment(pixels.to(encoder.device), chance, *how)
             yield torch.from_numpy(people[positions]).to(encoder.device), pixels

@@ -15,8 +15,9 @@ from reseen.kernels.centring import CameraStatistics
 from reseen.nets import backbones, pretrained
 from reseen.nets.attention import attention, check_attention
 from reseen.nets.attention.gate import Gate
-from reseen.nets.ghost_norm import ghost_batch_norm
+from reseen.nets.ghost_norm import ghost_batch_norm, in_part, share_norms
 from reseen.nets.pooling import GeM, pooling
+from reseen.nets.sharing import Share, gathered, share
 from reseen.nets.whitening import Whitening
 
 
@@ -55,6 +56,9 @@ class EncoderSettings:
     ghost_group: int = 0
     """Images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256 learns as
     four GPUs did. Methods that were published so set this themselves."""
+    sync_norm: bool = False
+    """Take batch-norm statistics over the whole batch when several processes share it, which costs
+    messages between them in each layer; otherwise each process takes those of its own images."""
     whitening: float = 0.0
     """How far the vectors that search compares are whitened, 0 (not at all) to 1, by what they are
     of the training crops; the losses see them before. Directions in which all vectors vary much
@@ -90,6 +94,12 @@ class EncoderSettings:
         if self.ghost_group < 0 or self.ghost_group == 1:
             raise SettingsError(
                 f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size."
+            )
+        if self.sync_norm and self.ghost_group:
+            raise SettingsError(
+                f"encoder.sync_norm takes batch-norm statistics over the whole batch, and "
+                f"encoder.ghost_group, {self.ghost_group}, over parts of it. Use sync_norm with "
+                "ghost_group 0, or leave it out."
             )
 
 
@@ -141,6 +151,8 @@ class Encoder(nn.Module):
     camera_statistics: CameraStatistics | None = None
     """What these weights make of each camera of the training crops, where that was measured; who
     changes the weights takes it away."""
+    processes: tuple[int, int] = (0, 1)
+    """Number of this process, and of all processes that share its batches (`share_batches`)."""
 
     def __init__(self, settings: EncoderSettings, backbone: backbones.Backbone):
         super().__init__()
@@ -180,15 +192,44 @@ class Encoder(nn.Module):
             found["gem_p"] = self.pooling.p
         return {name: float(number.detach()) for name, number in found.items()}
 
+    def share_batches(self, rank: int, world: int) -> None:
+        """Share each batch with other processes from now on; copies made later do so too.
+
+        All processes call it with the same batches. Of the pixels each looks at its own rows alone
+        (`rows`), and all get the vectors of the whole batch, in its order.
+
+        Args:
+            rank: number of this process.
+            world: number of processes; 1 shares no more.
+        """
+        self.processes = rank, world
+        for net in (self.backbone, self.attention):
+            share_norms(net, self.neck, world, self.settings.ghost_group, self.settings.sync_norm)
+
+    def share(self, count: int) -> Share:
+        """Say how a batch of so many images is shared among processes."""
+        return share(count, *self.processes)
+
+    def rows(self, count: int) -> slice:
+        """Give the rows of a batch of so many images that this process looks at."""
+        return self.share(count).rows
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Bring pixels (B, 3, H, W), 0 to 255, to the scale the backbone was trained on."""
         return pixels.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
 
     def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the map before the attention that follows it, and the one behind: (B, C, h, w)."""
-        half = self.precision == "bfloat16"
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
-            below = self.backbone(self.normalise(pixels))
+        """Give the map before the attention that follows it, and the one behind: (B, C, h, w).
+
+        They are those of the `rows` of this process, where several share the batch.
+        """
+        half, part = self.precision == "bfloat16", self.share(len(pixels))
+        with (
+            torch.autocast(pixels.device.type, torch.bfloat16, enabled=half),
+            in_part(self.backbone, part),
+            in_part(self.attention, part),
+        ):
+            below = self.backbone(self.normalise(pixels[part.rows]))
             return below, self.attention(below)
 
     def map(self, pixels: Tensor) -> Tensor:
@@ -197,7 +238,25 @@ class Encoder(nn.Module):
 
     def pool(self, pixels: Tensor) -> Tensor:
         """Give the vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
-        return self.pooling(self.map(pixels)).float()
+        return self.pooled(self.map(pixels), len(pixels))
+
+    def pooled(self, maps: Tensor, count: int) -> Tensor:
+        """Give the vectors before the neck (B, D), float32, of the whole batch.
+
+        Args:
+            maps: (B, C, h, w), or those of the rows of this process.
+            count: B.
+        """
+        return self.whole(self.pooling(maps).float(), count)
+
+    def whole(self, part: Tensor, count: int) -> Tensor:
+        """Give vectors of the whole batch (B, ...), of those of the rows of this process.
+
+        Args:
+            part: (b, ...), one for each of the `rows` of this process.
+            count: B.
+        """
+        return gathered(part, self.share(count))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
@@ -258,7 +317,7 @@ class Encoder(nn.Module):
         height = whole.shape[2]
         ends = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
         maps = [whole, *(whole[:, :, top:bottom] for top, bottom in ends)]
-        return torch.stack([self.pooling(m).float() for m in maps])
+        return torch.stack([self.pooled(m, len(pixels)) for m in maps])
 
 
 def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:
@@ -413,7 +472,19 @@ def load(path: Path) -> Encoder:
     Raises:
         CheckpointError: the file is missing, is not one of ours, or does not fit this version.
     """
-    state = read_checkpoint(path)
+    return revive(read_checkpoint(path), path)
+
+
+def revive(state: dict, path: Path) -> Encoder:
+    """Make an encoder again from what `save` gave.
+
+    Args:
+        state: as `read_checkpoint` gives it.
+        path: where it was read, for errors.
+
+    Raises:
+        CheckpointError: it does not fit this version.
+    """
     settings = _settings(state, path)
     try:
         encoder = build(replace(settings, weights="none"))
