@@ -1,17 +1,31 @@
-"""A process of a group that a test starts: python -m tests.engine.together STORE RANK TOWN OTHER OUT.
+"""What tests do in one process and in two: `python -m tests.engine.together JOB` is one of two.
 
-It does much in one go, because to start costs seconds, and leaves what it saw for the test.
+A start costs seconds, so that one pair of processes does all of it, and leaves what it saw in
+`rank0.pt` and `rank1.pt`.
 """
 
+import json
+import os
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
 
+from reseen import parts
+from reseen.cli import main as command
+from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine import processes
+from reseen.engine.progress import Screen
+from reseen.engine.run import Run
+from reseen.errors import ReseenError
 from reseen.memory.clusters import ClusterMemory
 from reseen.memory.hybrid import HybridMemory
 from reseen.memory.instances import InstanceMemory
@@ -19,7 +33,6 @@ from reseen.memory.proxies import CameraProxies
 from reseen.memory.table import LookupTable
 from reseen.methods import METHODS
 from reseen.nets.encoder import EncoderSettings
-from reseen.records import Dataset
 from reseen.training import train
 from tests.conftest import small, sources
 
@@ -28,14 +41,6 @@ NORMED = EncoderSettings(
     options={"layers": "(1, 1, 1, 1)", "channels": "(8, 8, 16, 16)", "zero_init_last": "False"},
 )
 """A small encoder with batch norm."""
-MEMORIES = {
-    ClusterMemory: "centres",
-    HybridMemory: "rows",
-    InstanceMemory: "rows",
-    CameraProxies: "centres",
-    LookupTable: "rows",
-}
-
 
 FEW: dict[str, dict] = {
     "adtc": dict(epochs=1, rounds=2, iterations=2),
@@ -45,46 +50,131 @@ FEW: dict[str, dict] = {
     "supervised": dict(epochs=2, people=8, views=4),
 }
 """Rounds and steps: few, as rounding grows from step to step."""
+HALF = {"ssl": 12, "buc": 12, "supervised": 16, "daal": 8}
+"""Half of a batch, 8 of those of the others."""
+UNEVEN = dict(people=5, views=3)
+"""Batches of 15: 8 images for one process, 7 for the other."""
+
+MEMORIES = {
+    ClusterMemory: "centres",
+    HybridMemory: "rows",
+    InstanceMemory: "rows",
+    CameraProxies: "centres",
+    LookupTable: "rows",
+}
 
 
-def tiny(name: str, **encoder):
-    """Make a method that learns in two rounds of few steps, on NORMED with other settings."""
-    few = FEW.get(name, dict(epochs=2, iterations=2))
-    return small(name, encoder=replace(NORMED, **encoder), **few)
+def method(name: str = "cluster-contrast", encoder: dict | None = None, **changes):
+    """Make a method that learns in few steps, on NORMED with other settings."""
+    few = FEW.get(name, dict(epochs=2, iterations=2)) | changes
+    return small(name, encoder=replace(NORMED, **(encoder or {})), **few)
 
 
-def learn(name: str, town: Dataset, other: Dataset, folder: Path, **encoder):
-    """Train a method; give its weights, and the memories of its last step."""
-    memories = {}
-    kept = {kind: kind.update for kind in MEMORIES}
-    for kind, attribute in MEMORIES.items():
+def learn(learner: Any, data, folder: Path, **options: Any) -> SimpleNamespace:
+    """Train; give the weights, the memories after the last step, and what was said."""
+    memories, said = {}, []
 
-        def update(self, *args, of=kind, attribute=attribute):
-            kept[of](self, *args)
-            memories[of.__name__] = getattr(self, attribute).clone()
+    def watched(kind: type, attribute: str) -> Callable:
+        update = kind.update
 
-        kind.update = update
+        def look(self, *args):
+            update(self, *args)
+            memories[kind.__name__] = getattr(self, attribute).clone()
+
+        return look
+
+    patches = [patch.object(kind, "update", watched(kind, name)) for kind, name in MEMORIES.items()]
+    patches.append(patch.object(Screen, "say", lambda self, text: said.append(text)))
+    for one in patches:
+        one.start()
     try:
-        method = tiny(name, **encoder)
-        given = sources(name, other)
-        learnt = train(method, town, folder, evaluate_every=0, quiet=True, **given)
+        encoder = train(learner, data, folder, evaluate_every=0, quiet=True, **options)
     finally:
-        for kind, of in kept.items():
-            kind.update = of
-    return {"weights": learnt.state_dict(), "memories": memories}
+        for one in patches:
+            one.stop()
+    return SimpleNamespace(weights=encoder.state_dict(), memories=memories, said=said)
 
 
-def main(store: str, rank: str, town: str, other: str, out: str) -> None:
+def stop_after(number: int):
+    """Have runs stop as by Ctrl-C once a round is kept."""
+    finish = Run._finish
+
+    def stop(self, *args, **named):
+        finish(self, *args, **named)
+        if self.round == number:
+            raise KeyboardInterrupt
+
+    return patch.object(Run, "_finish", stop)
+
+
+def fails(work: Callable[[], Any]) -> str:
+    """Say which error of the package some work ends with."""
+    try:
+        work()
+    except ReseenError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A method that steps down the gradient by itself."""
+
+    rate: float = 0.1
+
+    def fit(self, images, run):
+        encoder = run.build(NORMED)
+        crops = run.load(images, encoder)
+        for _ in run.rounds(1, encoder=encoder):
+            drawn = parts.epoch_batches(len(crops), 16, 1, run.rng("batches"))
+            for _, pixels in parts.augmented(run, encoder, crops, drawn, parts.AugmentSettings()):
+                loss = -encoder.pool(pixels).square().mean()
+                loss.backward()
+                with torch.no_grad():
+                    for weight in encoder.backbone.parameters():
+                        weight -= self.rate * weight.grad / weight.grad.norm().clamp(min=1e-9)
+        return encoder
+
+
+def work(job: dict[str, str], rank: int) -> dict[str, Any]:
+    """Do all that the tests look at, with another process."""
+    town, other, changed, out = (Path(job[name]) for name in ("town", "other", "changed", "out"))
+    data, labelled = read(town), read(other)
+    seen: dict[str, Any] = {
+        name: learn(method(name), data, out / name, **sources(name, labelled)) for name in METHODS
+    }
+    plain = method()
+    seen["synced"] = learn(method(encoder=dict(sync_norm=True)), data, out / "synced")
+    seen["uneven"] = learn(method(**UNEVEN), data, out / "uneven")
+    seen["from disk"] = learn(plain, data, out / "from-disk", loading=Loading(memory=0))
+    grouped = method(encoder=dict(ghost_group=8))
+    seen["adapted"] = learn(grouped, data, out / "adapted", adapt_norm=True)
+    with stop_after(1), suppress(KeyboardInterrupt):
+        learn(grouped, data, out / "stopped")
+    seen["resumed"] = learn(grouped, data, Path(job["begun"]))
+    seen["first"] = processes.once(lambda: rank)
+    seen["all"] = processes.everywhere(rank)
+    seen["errors"] = [
+        fails(lambda: processes.once(read, out / "nowhere")),
+        fails(lambda: train(plain, data, out / "seeds", seed=rank, quiet=True)),
+        fails(lambda: train(plain, read((town, changed)[rank]), out / "pictures", quiet=True)),
+        fails(lambda: train(Alone(), data, out / "alone", quiet=True)),
+    ]
+    return seen
+
+
+def main(job: dict[str, str], rank: int) -> None:
     torch.set_num_threads(1)
-    seen = {}
-    folder = Path(out)
-    with processes.group(dist.FileStore(store, 2), int(rank), 2):
-        data = read(Path(town)), read(Path(other))
-        for name in sys.argv[6:] or METHODS:
-            seen[name] = learn(name, *data, folder / name)
-            print(name, flush=True)
-    torch.save(seen, folder / f"rank{rank}.pt")
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    with processes.group(dist.FileStore(job["store"], 2), rank, 2):
+        torch.save(work(job, rank), Path(job["out"]) / f"rank{rank}.pt")
+        words = ["train", "cluster-contrast", job["town"], "--out", str(Path(job["out"]) / "broken")]
+        if rank == 1:  # one of them fails, and the other one waits for it
+            with patch.object(Run, "load", side_effect=ReseenError("the disk of one is full")):
+                command([*words, "--encoder.weights", "none"])
+        command([*words, "--encoder.weights", "none"])
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:6])
+    given = json.loads(sys.argv[1])
+    main(given, int(given["rank"]))

@@ -453,8 +453,7 @@ class Run:
                 f"Weights became infinite in round {self.round}, which is not kept. Start again "
                 "with a lower rate or with device.precision float32."
             )
-        modules = (part for part in parts.values() if isinstance(part, nn.Module))
-        processes.copy_first(buffer for module in modules for buffer in module.buffers())
+        _same_weights([part for part in parts.values() if isinstance(part, nn.Module)])
         if processes.first():
             self._keep(parts, last)
 
@@ -574,6 +573,25 @@ def _agree(facts: dict[str, Any]) -> None:
                 + "\n  ".join(lines)
                 + "\nStart all with the same words, on copies of the same data."
             )
+
+
+def _same_weights(nets: Sequence[nn.Module]) -> None:
+    """Refuse networks that processes have not learnt alike; give all what the first one has.
+
+    Raises:
+        ReseenError: weights lie farther apart than rounding can bring them.
+    """
+    if not processes.started():
+        return
+    weights = [weight for net in nets for weight in net.parameters()]
+    own = [weight.detach().clone() for weight in weights]
+    processes.copy_first(value for net in nets for value in net.state_dict().values())
+    near = (torch.allclose(*two, rtol=1e-2, atol=1e-4) for two in zip(weights, own, strict=True))
+    if not all(processes.everywhere(all(near))):
+        raise ReseenError(
+            "The processes have learnt different weights in this round, which is not kept. A "
+            "method has to call reseen.parts.step, which averages gradients over the processes."
+        )
 
 
 def _same_pictures(crops: Crops) -> None:
