@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from reseen.engine import processes
 from reseen.engine.device import Device
 from reseen.errors import SettingsError
 from reseen.nets.encoder import build
@@ -44,3 +45,14 @@ def test_maps_one_pixel_wide_stay_float32_on_a_cpu():
     for _ in range(10):
         first.sum().backward(retain_graph=True)  # leaves its rubbish in freed memory
         assert torch.equal(encoder.map(pixels), first)
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(processes, "started", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "ones", lambda *args, **named: torch.zeros(1))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert Device(name="cuda", precision="float32").resolve().name == "cuda:1"
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(SettingsError, match=r"Process 2 .* no GPU of its own: there are 2"):
+        Device(name="cuda").resolve()
