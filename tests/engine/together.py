@@ -168,7 +168,13 @@ def main(job: dict[str, str], rank: int) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     with processes.group(dist.FileStore(job["store"], 2), rank, 2):
         torch.save(work(job, rank), Path(job["out"]) / f"rank{rank}.pt")
-        words = ["train", "cluster-contrast", job["town"], "--out", str(Path(job["out"]) / "broken")]
+        words = [
+            "train",
+            "cluster-contrast",
+            job["town"],
+            "--out",
+            str(Path(job["out"]) / "broken"),
+        ]
         if rank == 1:  # one of them fails, and the other one waits for it
             with patch.object(Run, "load", side_effect=ReseenError("the disk of one is full")):
                 command([*words, "--encoder.weights", "none"])

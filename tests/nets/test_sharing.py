@@ -18,8 +18,10 @@ def test_shares_are_the_batch_in_order_nearly_equal_and_large_enough(count, worl
         assert world == 1 or count < 2 * world
         assert all(of == list(range(count)) for of in rows)
     else:
-        assert sum(rows, []) == list(range(count))
-        assert [len(of) for of in rows] == [len(part) for part in torch.arange(count).tensor_split(world)]
+        assert [row for of in rows for row in of] == list(range(count))
+        assert [len(of) for of in rows] == [
+            len(part) for part in torch.arange(count).tensor_split(world)
+        ]
         assert min(map(len, rows)) >= 2
     assert all(one.count == count for one in shares)
 

@@ -11,7 +11,6 @@ from reseen.errors import SettingsError
 from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
 
-
 WHOLE = slice(None)
 """All rows of a batch."""
 
@@ -72,8 +71,8 @@ class Draws:
 
     def some(self, rows: slice) -> "Draws":
         """Give what chance decided for some of the crops."""
-        drawn = (self.flip, self.top, self.left, self.box, self.cut)
-        return Draws(*(None if of is None else of[rows] for of in drawn))
+        cut = None if self.cut is None else self.cut[rows]
+        return Draws(self.flip[rows], self.top[rows], self.left[rows], self.box[rows], cut)
 
 
 def draw(

@@ -29,7 +29,7 @@ def augmented(
 
     Yields:
         Positions (B,), and pixels (B, 3, H, W) uint8 on the device of the encoder. Where several
-        processes share a batch, only the rows that the encoder looks at here are read and augmented.
+        processes share a batch, only the rows that the encoder looks at here are read.
     """
     order, steps = drawn
     chance = run.rng("augment")

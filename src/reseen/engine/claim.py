@@ -82,11 +82,13 @@ def claim(
             )
         if before.get("environment") != here:
             screen.say("this run began with other versions or threads: it may end apart")
-        began, goes_on = (counted(n, "process", "processes") for n in (before.get("processes", 1), world))
+        began, goes_on = (
+            counted(n, "process", "processes") for n in (before.get("processes", 1), world)
+        )
         if began != goes_on:
             screen.say(
                 f"this run began with {began}, and goes on with {goes_on}: batches are drawn as "
-                "before, but batch norm takes the statistics of other shares of them, unless groups "
+                "before, but batch norm takes the statistics of other parts of them, unless groups "
                 "of images (--encoder.ghost-group) fit into both"
             )
         return before

@@ -26,21 +26,19 @@ PATIENCE = timedelta(days=7)
 those that wait for one that has died."""
 
 _groups = count()
-_stores: list[dist.Store] = []
+_stores: list[Any] = []
 """What the processes of a group share beside the group, also when it is broken."""
 
 
 @contextmanager
-def group(
-    store: dist.Store | None = None, rank: int | None = None, world: int | None = None
-) -> Iterator[None]:
+def group(store: Any = None, rank: int = 0, world: int | None = None) -> Iterator[None]:
     """Join the processes that torchrun has started; do nothing where this one is alone.
 
     A group that exists already is used, and left.
 
     Args:
-        store: where they meet. By default torchrun's, by what it has put into the environment,
-            which also says `rank` and `world`.
+        store: where they meet, of torch.distributed. By default torchrun's, by what it has put into
+            the environment, which also says `rank` and `world`.
         rank: number of this process, from 0.
         world: number of processes.
 
@@ -55,9 +53,12 @@ def group(
     if not dist.is_available():
         raise SettingsError("This build of torch knows no several processes. Start one alone.")
     if store is None:
-        store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import rendezvous
+
+        store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        store = dist.PrefixStore(f"reseen/{attempt}/{next(_groups)}", store)
+        store = PrefixStore(f"reseen/{attempt}/{next(_groups)}", store)
     backend = "gloo"
     if torch.cuda.is_available():
         backend = "cpu:gloo,cuda:nccl"
@@ -190,6 +191,8 @@ def speaks() -> bool:
 
 def lost(error: BaseException) -> bool:
     """Say whether an error means that another process is gone."""
-    return started() and isinstance(error, RuntimeError) and (
-        isinstance(error, dist.DistError) or "gloo" in str(error)
+    return (
+        started()
+        and isinstance(error, RuntimeError)
+        and (isinstance(error, dist.DistError) or "gloo" in str(error))
     )

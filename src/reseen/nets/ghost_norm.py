@@ -1,4 +1,4 @@
-"""Whose statistics batch norm takes: of small groups of a batch, of a process, or of all of them."""
+"""Whose statistics batch norm takes: of groups of a batch, of one process, or of all of them."""
 
 import functools
 from collections.abc import Iterator

@@ -39,7 +39,9 @@ def digest_of(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str
     Returns:
         64 hexadecimal digits.
     """
-    counted = {name: value for name, value in settings.items() if name not in ("weights", "sync_norm")}
+    counted = {
+        name: value for name, value in settings.items() if name not in ("weights", "sync_norm")
+    }
     found = sha256(json.dumps(counted, sort_keys=True).encode())
     for name, value in sorted(weights.items()):
         plain = value.detach().cpu().contiguous()
