@@ -7,7 +7,7 @@ import numpy as np
 from reseen.data.check import unmatched
 from reseen.data.loading import Crops, Loading
 from reseen.engine import processes
-from reseen.engine.extract import centred, extract, load
+from reseen.engine.extract import centred, extract, load, sharers
 from reseen.engine.progress import QUIET, Screen
 from reseen.errors import DataError, counted
 from reseen.metrics.agreement import agreement
@@ -110,7 +110,7 @@ class Judge:
                 for how in centrings
             }
 
-        return processes.once(searched)
+        return processes.once(searched) if sharers(encoder) > 1 else searched()
 
 
 def search(

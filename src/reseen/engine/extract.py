@@ -122,8 +122,12 @@ def default_batch(encoder: AnyEncoder) -> int:
 
     Where several processes share a batch, so many come to each.
     """
-    world = encoder.processes[1] if isinstance(encoder, Encoder) else 1
-    return world * (64 if encoder.device.type == "cpu" else 256)
+    return sharers(encoder) * (64 if encoder.device.type == "cpu" else 256)
+
+
+def sharers(encoder: AnyEncoder) -> int:
+    """Give the number of processes that share the batches of an encoder."""
+    return encoder.processes[1] if isinstance(encoder, Encoder) else 1
 
 
 def extract(
