@@ -28,7 +28,8 @@ class _Grouped(SeesShare, _BatchNorm):
         # in this order: a graph that is traced in evaluation takes batches of any size
         if not self.training:
             return super().forward(input)
-        sizes = (self.share or share(len(input), 0, self.world)).sizes
+        whole = share(len(input), 0, self.world).sizes if self.world > 1 else (len(input),)
+        sizes = self.share.sizes if self.share else whole
         shares = [input] if self.share else input.split(sizes)
         total = sum(map(self.groups, sizes))
         if total == 1:
