@@ -84,7 +84,7 @@ def test_roboflow_gets_a_network(given_encoder, tmp_path):
         torch.testing.assert_close(found, given_encoder(pixels), atol=1e-5, rtol=0)
 
 
-CLUSTER = DEMO.parent / "cluster"
+CLUSTER = TRACKERS.parent / "cluster"
 STAND_INS = {
     "scontrol": 'test "$1 $2 $3" = "show hostnames node[1-2]" && printf "node1\\nnode2\\n"',
     "srun": 'for SLURM_NODEID in 0 1; do export SLURM_NODEID; "$@"; done',

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from reseen.engine import processes
 from reseen.errors import SettingsError
 
 if TYPE_CHECKING:  # torch is loaded where it computes, and not to say where that is to be
@@ -48,6 +47,8 @@ class Device:
             SettingsError: there is no such device here.
         """
         import torch
+
+        from reseen.engine import processes
 
         name = self.name
         if name == "auto":

@@ -60,8 +60,8 @@ class EncoderSettings:
     """Number of images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256
     behaves like training on four GPUs. Methods whose paper did so set this themselves."""
     sync_norm: bool = False
-    """Compute batch-norm statistics over the whole batch when several processes share it. This needs
-    messages between the processes in each layer; otherwise each process uses its own images."""
+    """Compute batch-norm statistics over the whole batch when several processes share it, which
+    needs messages between them in each layer. Otherwise each process uses its own images."""
     mirrored: bool = False
     """Average the vectors of an image and of its mirror image for search and clustering, which
     takes twice as long. The losses use the image alone. Published methods: false."""
