@@ -496,7 +496,7 @@ class Gallery:
                 listed, or the name is refused as in `name`.
             SettingsError: it is no name.
         """
-        every = [what] if isinstance(what, int) else list(what)
+        every: list[Any] = [what] if isinstance(what, int) else list(what)
         if numbers := {one for one in every if isinstance(one, int)}:
             self._refuse_unlisted()
             proposed = {p.number: p.crops for p in self.unknown() if p.number in numbers}
