@@ -1,14 +1,17 @@
 """Frames a second by stage, memory, and how good tracklets are, on films of invented people.
 
     ./dev bench tracklets speed [HEIGHT] [SECONDS]
+    ./dev bench tracklets memory [HEIGHT] [SECONDS]
     ./dev bench tracklets quality [FILMS]
     ./dev bench tracklets real FOLDER
 
 `speed` makes tracklets of a film of HEIGHT rows (1080), 25 frames a second, SECONDS long (120): ten
-seconds of invented people, over and over. `quality` follows people through FILMS films (10) of 3 to
-6 who cross, once by boxes that are true but for shaking, missed and invented ones, and once by the
-detector that ships, each without and with the looks of reseen-tiny. `real` makes tracklets of the
-films in a folder of your own. Rows go to benchmarks/results/tracklets.csv.
+seconds of invented people, over and over. `memory` looks once a second at a film of 5 frames a
+second that is an hour (3600) long, as fast as can be: the most memory is what counts. `quality`
+follows people through FILMS films (10) of 3 to 6 who cross, once by boxes that are true but for
+shaking, missed and invented ones, and once by the detector that ships, each without and with the
+looks of reseen-tiny. `real` makes tracklets of the films in a folder of your own. Rows go to
+benchmarks/results/tracklets.csv.
 """
 
 import json
@@ -33,16 +36,17 @@ from reseen.video.select import padded
 RATE = 25
 
 
-def encode(path: Path, height: int, seconds: int) -> None:
+def encode(path: Path, height: int, seconds: int, rate: int = RATE) -> None:
     """Write ten seconds of invented people over and over."""
     scene = film(people=(1, 2, 3, 4), camera=2, seconds=10, rate=5, height=270, width=360)
     drawn = [frame.pixels for frame in scene]
     with av.open(str(path), "w") as container:
         names = [name for name in ("libx264", "mpeg4") if name in av.codecs_available]
-        stream = container.add_stream(names[0], rate=RATE, options={"preset": "veryfast"})
+        stream = container.add_stream(names[0], rate=rate, options={"preset": "veryfast"})
         stream.height, stream.width, stream.pix_fmt = height, height * 16 // 9, "yuv420p"
-        for number in range(seconds * RATE):
-            frame = av.VideoFrame.from_ndarray(drawn[number // 5 % len(drawn)], format="rgb24")
+        for number in range(seconds * rate):
+            now = number * 5 // rate % len(drawn)
+            frame = av.VideoFrame.from_ndarray(drawn[now], format="rgb24")
             container.mux(stream.encode(frame.reformat(stream.width, height, "yuv420p")))
         container.mux(stream.encode(None))
 
@@ -52,6 +56,31 @@ def speed(height: str = "1080", seconds: str = "120") -> None:
         path = Path(folder) / "yard.mp4"
         encode(path, int(height), int(seconds))
         note(f"speed {height} {seconds}", f"{height} rows", [path], Path(folder) / "crops")
+
+
+def repeat(path: Path, out: Path, times: int) -> None:
+    """Write a film over and over, without encoding it again."""
+    with av.open(str(out), "w") as copy:
+        stream, begin = None, 0
+        for _ in range(times):
+            with av.open(str(path)) as container:
+                own = container.streams.video[0]
+                stream = stream or copy.add_stream_from_template(own)
+                for packet in container.demux(own):
+                    if packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts + begin, packet.dts + begin
+                        packet.stream = stream
+                        copy.mux(packet)
+                begin += own.duration
+
+
+def memory(height: str = "1080", seconds: str = "3600") -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ten, path = Path(folder) / "ten.mp4", Path(folder) / "yard.mp4"
+        encode(ten, int(height), 10, rate=5)
+        repeat(ten, path, int(seconds) // 10)
+        words, what = f"memory {height} {seconds}", f"{height} rows, {seconds} s"
+        note(words, what, [path], Path(folder) / "crops", "--rate", "1")
 
 
 def real(folder: str) -> None:
@@ -71,8 +100,9 @@ finally:
 """The command, and the most memory that it ever had, in megabytes."""
 
 
-def note(words: str, what: str, films: list[Path], out: Path) -> None:
+def note(words: str, what: str, films: list[Path], out: Path, *options: str) -> None:
     command = [sys.executable, "-c", COMMAND, "video", *map(str, films), "-o", str(out), "--json"]
+    command += options
     told, peak = subprocess.run(
         command, check=True, capture_output=True, text=True
     ).stdout.splitlines()
@@ -159,7 +189,7 @@ def quality(films: str = "10") -> None:
 
 if __name__ == "__main__":
     kind, *rest = sys.argv[1:] or [""]
-    kinds = {"speed": speed, "quality": quality, "real": real}
+    kinds = {"speed": speed, "memory": memory, "quality": quality, "real": real}
     if kind not in kinds:
         sys.exit(__doc__)
     kinds[kind](*islice(rest, 2))

@@ -498,7 +498,7 @@ class Gallery:
                 were listed, or the name is refused as in `name`.
             SettingsError: `name` is not a valid name.
         """
-        every = [what] if isinstance(what, int) else list(what)
+        every: list[Any] = [what] if isinstance(what, int) else list(what)
         if numbers := {one for one in every if isinstance(one, int)}:
             self._refuse_unlisted()
             proposed = {p.number: p.crops for p in self.unknown() if p.number in numbers}
