@@ -8,8 +8,8 @@ The first round trains on the labelled source (Algorithm 1, line 1). Each later 
    eps is the mean of the smallest share p of all pairwise distances (lines 3 and 4);
 2. soft labels are computed: how much each image belongs to each cluster (line 5, Eq. 4);
 3. the network is trained on batches of both domains (line 6). Attention splits the feature map
-   (Eqs. 1 and 2): the shared part is trained on the people of the source (Eq. 3) and the soft labels
-   of the target (Eq. 5), the specific part to classify the domain (Eq. 6).
+   (Eqs. 1 and 2): the shared part is trained on the people of the source (Eq. 3) and the soft
+   labels of the target (Eq. 5), the specific part to classify the domain (Eq. 6).
 """
 
 from collections.abc import Iterator

@@ -6,9 +6,9 @@ Object Re-ID, NeurIPS 2020 (arXiv:2006.02713).
 The hybrid memory is initialised with the features of all images, and with the mean feature of each
 person of a source, if there is one (Sec. 3.1). Each round:
 1. the rows of the memory are clustered by k-reciprocal Jaccard distances and DBSCAN with three eps;
-2. clusters that would merge with others at the larger eps are dissolved, and images that would leave
-   their cluster at the smaller eps are removed from it (Sec. 3.2); such images become classes of
-   their own;
+2. clusters that would merge with others at the larger eps are dissolved, and images that would
+   leave their cluster at the smaller eps are removed from it (Sec. 3.2); such images become classes
+   of their own;
 3. batches of V images per cluster, of single images, and of as many images of the source are drawn;
    each image is pulled towards the mean of its own class and away from all others (Eq. 1), and the
    rows of the memory are updated after each step.
