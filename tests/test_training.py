@@ -94,7 +94,7 @@ def test_the_shipped_encoder_goes_by_its_name(tiny, town, tmp_path, monkeypatch)
         assert torch.equal(value, weights[f"backbone.{name}"].to(value.dtype)), name
     with pytest.raises(CheckpointError, match="no best round"):
         load("reseen-tiny", best=True)
-    with pytest.raises(CheckpointError, match="begins with it by --encoder"):
+    with pytest.raises(CheckpointError, match="To start training from it, use --encoder"):
         train(Fails(), town, tmp_path / "run", start="reseen-tiny", quiet=True)
     with pytest.raises(CheckpointError, match="resnet50 is not there"):
         load("resnet50")

@@ -199,5 +199,5 @@ def test_the_encoder_that_ships_has_no_run(town, town_folder):
     assert evidence.trained and evidence.shipped and evidence.title == "reseen-tiny"
     assert evidence.learnt.images == town.train and evidence.labels is None
     assert evidence.encoder.settings.height == 128 and evidence.left_out == 0
-    with pytest.raises(SettingsError, match="needs crops to look at"):
+    with pytest.raises(SettingsError, match="so a report needs crops"):
         Evidence("reseen-tiny")

@@ -83,7 +83,7 @@ def test_misses_cannot_be_told_without_labels(blind):
     assert isinstance(found, Bound) and (blind.anybody <= found.distance).mean() <= 0.01
     said = threshold.advice(found)
     assert "at most 100 of 10,000 pairs of different people among these images match" in said
-    assert "missed cannot be told without labels" in said and "100 people at random" in said
+    assert "missed cannot be measured without labels" in said and "100 people at random" in said
     assert not re.search(r"about|likely", said.split(threshold.NOT_TOLD)[0])
     _, row = threshold.table_of_thresholds({"a": blind}, [0.01])
     assert row[:2] == ["a", 0.01] and row[3:] == ["", 0, 0.01, "", "", ""]

@@ -74,14 +74,14 @@ def test_clusters_of_known_people(precision, recall, said):
     row = {"round": 1, **KNOWN, "precision": precision, "recall": recall}
     words = " ".join(verdict.trusted([row], 2400, (116, 0.05), []))
     assert words.startswith(said) and f"{precision:.0%} show the same person" in words
-    assert f"{recall:.0%} are in one cluster" in words and "NMI 0.80" in words
+    assert f"{recall:.0%} are in the same cluster" in words and "NMI is 0.80" in words
     assert "4 clusters of 2,400 images, with 25% of the images in no cluster" in words
     assert "the largest holds 116 images (5%)" in words and "ARI): 0.80" in words
 
 
 def test_clusters_of_unknown_people():
     rows = [{"round": 1, **CLUSTERS}, {"round": 2, "loss": 1.0}]  # the last made none
-    assert verdict.trusted(rows, 550, (30, 0.05), [])[0].startswith("Nothing speaks against them")
+    assert verdict.trusted(rows, 550, (30, 0.05), [])[0].startswith("There is no sign against them")
     crowd = verdict.trusted(rows, 550, (209, 0.38), [])
     assert crowd[0] == "Not as they are." and "on 38% of the images" in crowd[1]
     sign = Sign("noise", "80% are noise.", "Raise --eps.")
