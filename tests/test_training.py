@@ -58,7 +58,7 @@ def test_what_has_no_fit_is_refused_before_a_folder_is_made(method, town, tmp_pa
 
 def test_a_fit_that_returns_no_encoder_is_refused(town, tmp_path):
     method = SimpleNamespace(fit=lambda images, run: 3)
-    with pytest.raises(SettingsError, match=r"returned 3\. Return the encoder"):
+    with pytest.raises(SettingsError, match=r"returned 3\. It has to return the"):
         train(method, town, tmp_path / "run", quiet=True)
 
 

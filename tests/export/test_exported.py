@@ -163,7 +163,7 @@ def test_a_missing_runtime_is_said(given_file, monkeypatch):
 
 def test_int8_needs_pictures(given_encoder, tmp_path):
     contract = contract_for("plain", "int8")
-    with pytest.raises(DataError, match="int8 needs 32 pictures or more"):
+    with pytest.raises(DataError, match="int8 needs 32 images or more"):
         export(given_encoder, tmp_path / "a.onnx", contract=contract)
     with pytest.raises(SettingsError, match=r"does not end in \.xml"):
         export(given_encoder, tmp_path / "a.onnx", "openvino")

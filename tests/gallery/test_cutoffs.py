@@ -210,5 +210,5 @@ def test_verdicts_are_words():
 
 @pytest.mark.parametrize("wrong", [dict(false_match_rate=0), dict(confidence=1.0)])
 def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(SettingsError, match="shares between 0 and 1"):
+    with pytest.raises(SettingsError, match="numbers between 0 and 1"):
         calibrate(np.eye(3, dtype=np.float32), facts(3), **wrong)

@@ -148,7 +148,7 @@ def test_labels_are_those_of_the_last_round_that_made_some(run, town, tmp_path):
         evidence.labels_before.ids, np.load(moved / "labels" / "0001.npy")
     )
     section = show_clusters([evidence], Thumbnails(pictures=False))
-    assert "Round 3 made no clusters: these are of round 2." in section.html
+    assert "Round 3 made no clusters, so those of round 2 are shown." in section.html
 
 
 def test_a_round_without_a_checkpoint_does_not_count(run, town, tmp_path):
