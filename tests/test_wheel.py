@@ -74,7 +74,9 @@ def required(name, extras=()):
         done.add((name, extras))
         for line in distribution(name).requires or ():
             one = Requirement(line)
-            asked = [one.marker.evaluate({"extra": e}) for e in ("", *extras)] if one.marker else [1]
+            asked = (
+                [one.marker.evaluate({"extra": e}) for e in ("", *extras)] if one.marker else [1]
+            )
             if any(asked):
                 todo.append((one.name, frozenset(one.extras)))
     return {name for name, _ in done}
