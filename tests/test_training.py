@@ -58,7 +58,7 @@ def test_what_has_no_fit_is_refused_before_a_folder_is_made(method, town, tmp_pa
 
 def test_a_fit_that_returns_no_encoder_is_refused(town, tmp_path):
     method = SimpleNamespace(fit=lambda images, run: 3)
-    with pytest.raises(SettingsError, match=r"returned 3\. Return the encoder"):
+    with pytest.raises(SettingsError, match=r"returned 3\. It has to return the"):
         train(method, town, tmp_path / "run", quiet=True)
 
 
@@ -94,7 +94,7 @@ def test_the_shipped_encoder_goes_by_its_name(tiny, town, tmp_path, monkeypatch)
         assert torch.equal(value, weights[f"backbone.{name}"].to(value.dtype)), name
     with pytest.raises(CheckpointError, match="no best round"):
         load("reseen-tiny", best=True)
-    with pytest.raises(CheckpointError, match="begins with it by --encoder"):
+    with pytest.raises(CheckpointError, match="To start training from it, use --encoder"):
         train(Fails(), town, tmp_path / "run", start="reseen-tiny", quiet=True)
     with pytest.raises(CheckpointError, match="resnet50 is not there"):
         load("resnet50")

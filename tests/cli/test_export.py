@@ -68,15 +68,15 @@ def test_an_encoder_is_given_away_as_a_folder(reseen, tmp_path):
     code, out, _ = reseen("export", "reseen-tiny", "--for", "pretrained", "-o", tmp_path / "tiny")
     assert code == 0 and "Load it by reseen.load" in out
     assert load(tmp_path / "tiny").dimensions == 256
-    assert "800 people who do not exist" in (tmp_path / "tiny" / "README.md").read_text()
+    assert "800 invented people" in (tmp_path / "tiny" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "RUN and --out are needed"),
-        (["run.pt"], "RUN and --out are needed"),
-        (["run.pt", "--check", "a.onnx"], "leave out RUN and --out"),
+        ([], "RUN and --out are required"),
+        (["run.pt"], "RUN and --out are required"),
+        (["run.pt", "--check", "a.onnx"], "Leave out RUN and --out"),
         (["--check", "a.onnx"], "a.onnx is not there"),
         (["run.pt", "-o", "a.onnx", "--for", "tensorrt"], "for is 'tensorrt'"),
         (["run.pt", "-o", "a.onnx", "--for", "openvino"], "does not end in .xml"),

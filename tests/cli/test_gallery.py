@@ -75,7 +75,7 @@ def test_matches_as_a_table_as_lines_and_as_a_page(reseen, folder, town_folder, 
     assert title.strip() == str(query) and head.split()[:3] == ["rank", "similarity", "verdict"]
     assert lines[0]["id"] in rows[0] and "not proof of identity" in out
     page = (tmp_path / "found.html").read_text(encoding="utf-8")
-    assert "Search in g" in page and "the same person from" in page
+    assert "Search in g" in page and "the verdict: same from" in page
     table = (tmp_path / "found.reseen" / "matches.csv").read_text().splitlines()
     assert [row["id"] for row in csv.DictReader(table)] == [line["id"] for line in lines]
     (tmp_path / "who").mkdir()
@@ -166,7 +166,7 @@ def test_people_are_enrolled_and_crops_expire_and_are_exported(reseen, folder, t
         (["add", "G"], "CROPS is missing"),
         (["add", "G", "nowhere"], "nowhere does not exist"),
         (["enrol", "G", "--as", "Anna"], "PICTURE is missing"),
-        (["name", "G", "Anna"], "Nothing is given"),
+        (["name", "G", "Anna"], "Arguments are missing"),
         (["name", "G", "Anna", "abc"], "no crop abc"),
         (["forget", "G", "Nobody"], "has no person 'Nobody'"),
         (["seen", "G", "Nobody"], "has no person 'Nobody'"),

@@ -22,7 +22,7 @@ SEE = "`reseen train supervised --help` lists all options."
         ("evaluate", "RUN is missing: Folder of a run, one of its checkpoints, a file"),
         ("trian", 'Unknown command "trian". Did you mean "train"? Available commands: '),
         ("train supervised a -o x --epochs many", "Invalid value for --epochs: "),
-        ("train supervised a -o x --augment.erase-area 1", "--augment.erase-area needs more"),
+        ("train supervised a -o x --augment.erase-area 1", "--augment.erase-area needs a value"),
         ("choose-eps nowhere.npz", "nowhere.npz is not a file. Give a .npz file that"),
     ],
 )

@@ -54,7 +54,7 @@ ROWS = [
 @pytest.mark.parametrize(
     ("best", "last", "says"),
     [
-        (0.70, 0.65, "from 77.1% to 65.0%; no round was better than the untrained encoder."),
+        (0.70, 0.65, "from 77.1% to 65.0%; no round was better than the encoder before training."),
         (0.80, 0.65, "Training lowered mAP from 77.1% to 65.0%."),
         (0.80, 0.78, None),
     ],

@@ -66,8 +66,8 @@ def test_looks_may_help(reseen, town_film, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "FILMS is missing: give a film, a folder of films or a stream."),
-        (["gone.mp4"], "gone.mp4 does not exist. Give a film, or a folder of films."),
+        ([], "FILMS is missing: give a video, a folder of videos or a stream."),
+        (["gone.mp4"], "gone.mp4 does not exist. Give a video, or a folder of videos."),
         (["x", "--ignore-area", "1,2"], "The area '1,2' is not a polygon."),
         (["x", "--start", "noon"], "--start: the time is 'noon'. Write it like 2026-01-31T18:05."),
         (["x", "--detector", "yolo"], "There is no detector yolo."),

@@ -222,7 +222,7 @@ def test_a_half_given_alone_keeps_its_people_and_cameras(tmp_path):
     assert "People and cameras are read from names such as 0002_c1s1" in data.notes[0]
     tree(tmp_path, ["bounding_box_train/odd.jpg"])
     data = read(tmp_path / "bounding_box_train")
-    assert "3 names say a person and a camera as in Market-1501, but 1 do not" in data.notes[0]
+    assert "3 names contain a person and a camera as in Market-1501, but 1 do not" in data.notes[0]
     assert {image.camera for image in data.train} == {None}
 
 

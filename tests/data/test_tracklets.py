@@ -149,7 +149,7 @@ def test_a_plain_folder_of_tracklets(tmp_path):
 @pytest.mark.parametrize("name", ["door/1.jpg", "1.jpg"])
 def test_pictures_outside_of_tracklets_are_refused(tmp_path, name):
     tree(tmp_path, ["door/1/1.jpg", name])
-    with pytest.raises(DataError, match=r"1 pictures do not lie .*CAMERA/TRACKLET/FRAME\.jpg"):
+    with pytest.raises(DataError, match=r"1 pictures are not in the .*TRACKLET/FRAME\.jpg"):
         read(tmp_path, format="tracklets")
 
 
@@ -180,7 +180,7 @@ def test_frames_of_several_people_or_of_both_sides_are_refused(tmp_path):
     for column, one, two, says in (
         ("person", "ann", "bob", "are of 2 people"),
         ("camera", "door", "yard", "are of 2 cameras"),
-        ("split", "train", "gallery", "1 tracklets have frames in train and others in query"),
+        ("split", "train", "gallery", "1 tracklets have frames both in train and in query"),
     ):
         text = f"path,{column}\na/1.jpg,{one}\na/2.jpg,{two}\n"
         (tmp_path / "manifest.csv").write_text(text)
@@ -208,13 +208,13 @@ def test_check_counts_frames(tmp_path):
     assert "train: 3 tracklets of 2 to 3 frames, 7 in all, 2 people, 2 cameras, 8 x 16" in report
     assert "gallery: 6 tracklets of 1 to 3 frames, 12 in all" in report and "(1 junk)" in report
     assert "only 3 training tracklets" in report
-    assert "1 of 9 tracklets have one frame" in report and "0004C4T0006F001" in report
+    assert "1 of 9 tracklets have only one frame" in report and "0004C4T0006F001" in report
     assert "--frames" not in report
     long = tuple(f"{i:02d}.jpg" for i in range(20))
     tree(tmp_path / "long", list(long))
     image = replace(data.train[0], path=tmp_path / "long" / long[0], frames=long)
     report = str(check(replace(data, train=(image, image))))
-    assert "a round takes features of 40 frames; of 32 with --frames 16" in report
+    assert "a round extracts features of 40 frames, or 32 with --frames 16" in report
 
 
 def test_check_looks_at_every_frame(tmp_path):
@@ -230,9 +230,9 @@ def test_copies_count_between_tracklets_only(tmp_path):
     two.write_bytes(one.read_bytes())
     assert "byte for byte" not in problems(data)  # somebody stood still
     data.train[1].paths[1].write_bytes(one.read_bytes())
-    assert "1 pictures are there more than once, byte for byte" in problems(data)
+    assert "1 pictures occur more than once, byte for byte" in problems(data)
     data.gallery[2].paths[1].write_bytes(one.read_bytes())
-    assert "1 pictures stand in train and again in query or gallery" in problems(data)
+    assert "1 pictures are both in train and in query or gallery" in problems(data)
 
 
 def test_tracklets_hold_their_paths():

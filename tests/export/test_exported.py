@@ -146,7 +146,7 @@ def test_what_is_no_such_file_is_refused(given_file, tmp_path):
 def test_it_stands_for_a_run_but_cannot_be_trained(given_file, file):
     assert embedder(given_file).card.digest == file.card.digest
     for changes in (dict(best=True), dict(adapt_norm="crops/")):
-        with pytest.raises(SettingsError, match="leave out best and adapt_norm"):
+        with pytest.raises(SettingsError, match="Leave out best and adapt_norm"):
             embedder(given_file, **changes)
     with pytest.raises(CheckpointError, match=r"is an exported file\. It can compute features"):
         load(given_file)
@@ -163,7 +163,7 @@ def test_a_missing_runtime_is_said(given_file, monkeypatch):
 
 def test_int8_needs_pictures(given_encoder, tmp_path):
     contract = contract_for("plain", "int8")
-    with pytest.raises(DataError, match="int8 needs 32 pictures or more"):
+    with pytest.raises(DataError, match="int8 needs 32 images or more"):
         export(given_encoder, tmp_path / "a.onnx", contract=contract)
     with pytest.raises(SettingsError, match=r"does not end in \.xml"):
         export(given_encoder, tmp_path / "a.onnx", "openvino")

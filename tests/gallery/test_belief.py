@@ -137,7 +137,7 @@ def test_cameras_that_see_the_same_places_say_nothing_about_one_time(empty):
     assert not empty.overlapping
     assert {p.cameras for p in empty.unknown()} == {("cam0",), ("cam1",)}
     pair = [crops[i].id for i in np.flatnonzero(who == 0)[:2]]
-    with pytest.raises(StoreError, match="same time at two cameras"):
+    with pytest.raises(StoreError, match="same time by two cameras"):
         empty.name(pair, "Ann")
     empty.overlapping = True
     assert [p.cameras for p in empty.unknown()] == [("cam0", "cam1")] * 8

@@ -140,7 +140,7 @@ def test_same_is_never_below_the_floor_and_says_who_raised_it():
 def test_too_few_pairs_promise_what_they_can_and_then_only_guess():
     rows, _, cameras = invented(people=100, crops=1)
     few = calibrate(rows, facts(100, cameras))
-    assert few.numbers["false_match_rate"] > 1e-4 and "takes more pairs" in few.source
+    assert few.numbers["false_match_rate"] > 1e-4 and "need more pairs" in few.source
     guess = calibrate(rows[:20], facts(20, cameras[:20]))
     assert "Only a guess" in guess.source and "false_match_rate" not in guess.numbers
     assert 0 < guess.maybe < guess.same < 1
@@ -210,5 +210,5 @@ def test_verdicts_are_words():
 
 @pytest.mark.parametrize("wrong", [dict(false_match_rate=0), dict(confidence=1.0)])
 def test_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(SettingsError, match="shares between 0 and 1"):
+    with pytest.raises(SettingsError, match="numbers between 0 and 1"):
         calibrate(np.eye(3, dtype=np.float32), facts(3), **wrong)

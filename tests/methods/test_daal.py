@@ -232,8 +232,8 @@ def test_the_defaults_are_the_paper():
         ({"epsilon": 1.5}, "epsilon is 1.5"),
         ({"share": -1.0, "eps": 0.0}, "share is -1.0"),
         ({"share": 0.0, "eps": 0.0}, "eps is 0.0"),
-        ({"pretrain": 0, "rounds": 0}, "there is nothing to learn"),
-        ({"attention": "two", "specific": False}, "the second has nothing to learn"),
+        ({"pretrain": 0, "rounds": 0}, "there is nothing to train"),
+        ({"attention": "two", "specific": False}, "would not be trained"),
         ({"min_samples": 0}, "min_samples is 0"),
     ],
 )

@@ -82,7 +82,7 @@ def test_bfloat16_is_close_and_its_output_is_float32():
 def test_a_reduction_shortens_the_vectors():
     encoder = made(attention=("reduction", "voxel"), attention_options={"reduced": 24})
     assert encoder.dimensions == 24 and encoder(pixels()).shape == (4, 24)
-    with pytest.raises(SettingsError, match="attention_gate needs as many channels"):
+    with pytest.raises(SettingsError, match="attention_gate needs attention that keeps"):
         made(attention=("reduction",), attention_gate=True)
 
 

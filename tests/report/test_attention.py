@@ -148,7 +148,7 @@ def test_the_section_with_masks_says_what_the_tables_say(evidence, town, attendi
     high, wide = class_cam(other.encoder, pixels, np.ones(other.encoder.dimensions), "after")[
         0
     ].shape
-    assert f"crops 48 pixels high and 24 wide. Its last map has {high} x {wide} " in section.html
+    assert f"24 wide. Its last feature map has {high} x {wide} " in section.html
     bare = attention.show_attention([evidence], Thumbnails(pictures=False))
     assert set(bare.figures) == {"attention-person"} and "thumb" not in bare.html
 

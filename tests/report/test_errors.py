@@ -79,7 +79,7 @@ def test_the_section(evidence, blind_run, town):
     margins = triplet_margins(evidence.tested.features, people, np.random.default_rng(0))
     assert f"{np.mean(margins <= 0):.1%}" in section.html
     blind = errors.show_errors([Evidence(blind_run)], Thumbnails())
-    assert "Errors can be counted only where" in blind.html and not blind.figures
+    assert "Errors can only be counted with" in blind.html and not blind.figures
 
 
 def test_runs_side_by_side(evidence, run, town):

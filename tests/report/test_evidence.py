@@ -148,7 +148,7 @@ def test_labels_are_those_of_the_last_round_that_made_some(run, town, tmp_path):
         evidence.labels_before.ids, np.load(moved / "labels" / "0001.npy")
     )
     section = show_clusters([evidence], Thumbnails(pictures=False))
-    assert "Round 3 made no clusters: these are of round 2." in section.html
+    assert "Round 3 made no clusters, so those of round 2 are shown." in section.html
 
 
 def test_a_round_without_a_checkpoint_does_not_count(run, town, tmp_path):
@@ -199,5 +199,5 @@ def test_the_encoder_that_ships_has_no_run(town, town_folder):
     assert evidence.trained and evidence.shipped and evidence.title == "reseen-tiny"
     assert evidence.learnt.images == town.train and evidence.labels is None
     assert evidence.encoder.settings.height == 128 and evidence.left_out == 0
-    with pytest.raises(SettingsError, match="needs crops to look at"):
+    with pytest.raises(SettingsError, match="so a report needs crops"):
         Evidence("reseen-tiny")

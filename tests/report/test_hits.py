@@ -22,7 +22,7 @@ def test_a_page_shows_queries_and_their_hits_and_a_table_lies_beside(hits, tmp_p
     write_hits(page, hits, cameras, title="Search <here>")
     text = page.read_text(encoding="utf-8")
     assert "<h1>Search &lt;here&gt;</h1>" in text and "not proof of identity" in text
-    assert "This page holds 4 pictures of people." in text
+    assert "This page contains 4 pictures of people." in text
     assert text.count("<div class=row>") == 2 and text.count('class="crop query"') == 2
     place = text.index(f"gate {hits[0].image.camera} 0.90")
     assert place < text.index(f"gate {hits[1].image.camera} 0.80")

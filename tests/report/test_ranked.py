@@ -101,7 +101,7 @@ def test_the_section_with_and_without_people(evidence, blind_run):
     section = show_ranked([blind, blind], Thumbnails())
     assert (
         set(section.figures) == {"ranked-1", "ranked-2"}
-        and "No query here has a picture of the same person" in section.html
+        and "No query has a picture of the same person" in section.html
     )
     assert "crop right" not in section.html and section.html.count("<h3 class=run>run") == 2
     bare = show_ranked([blind], Thumbnails(pictures=False))

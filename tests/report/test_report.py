@@ -131,7 +131,7 @@ def test_figures_and_numbers_lie_beside_it(whole):
 def test_without_data_all_that_needs_no_truth(blind_run, tmp_path):
     sections = write_report([blind_run], tmp_path / "report.html", **TOLD)
     text = inspect(tmp_path / "report.html")
-    assert "cameras and people are unknown" in text and "No query here has a picture of" in text
+    assert "cameras and people are unknown" in text and "No query has a picture of" in text
     assert {"run-stability", "clusters-largest", "ranked-1", "map-cluster"} <= {
         name for section in sections for name in section.figures
     }
@@ -166,9 +166,9 @@ def test_a_video(video, tmp_path):
     method = varied(ClusterContrast(), SMALL | dict(epochs=1, views=2, k1=4))
     train(method, video, tmp_path / "run", device=Device(name="cpu"), quiet=True)
     write_report([tmp_path / "run"], tmp_path / "a.html", data=video, only=["ranked"], **TOLD)
-    assert "first frames" not in inspect(tmp_path / "a.html")
+    assert "first frame of" not in inspect(tmp_path / "a.html")
     write_report([tmp_path / "run"], tmp_path / "b.html", only=["clusters"], **TOLD)
-    assert "only the first frames are known" in inspect(tmp_path / "b.html")
+    assert "Only the first frame of each tracklet" in inspect(tmp_path / "b.html")
 
 
 def test_three_runs_on_two_points_and_masks_of_nobody(run, town, tmp_path):

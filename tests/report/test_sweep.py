@@ -77,7 +77,7 @@ def test_a_section_of_runs_that_differ_in_one_setting():
         ([2, 10], pytest.approx([0.3, 0.5])),
         ([2, 10], pytest.approx([0.5, 0.75])),
     ]
-    assert "after rounds" not in section.html and "Without a search" not in section.html
+    assert "after rounds" not in section.html and "Not evaluated" not in section.html
 
 
 def test_settings_inside_settings_words_and_lists():

@@ -83,7 +83,7 @@ def test_misses_cannot_be_told_without_labels(blind):
     assert isinstance(found, Bound) and (blind.anybody <= found.distance).mean() <= 0.01
     said = threshold.advice(found)
     assert "at most 100 of 10,000 pairs of different people among these images match" in said
-    assert "missed cannot be told without labels" in said and "100 people at random" in said
+    assert "missed cannot be measured without labels" in said and "100 people at random" in said
     assert not re.search(r"about|likely", said.split(threshold.NOT_TOLD)[0])
     _, row = threshold.table_of_thresholds({"a": blind}, [0.01])
     assert row[:2] == ["a", 0.01] and row[3:] == ["", 0, 0.01, "", "", ""]
@@ -97,7 +97,7 @@ def test_what_it_costs_within_one_camera(drawn, blind):
     assert threshold.apart(blind, 0.3) == ""
     timed = replace(blind, at_once=np.linspace(0, 1, threshold.FEW))
     said = threshold.apart(timed, 0.3)
-    assert "Of 1,000 pairs of one camera at one time, 30.00% match." in said
+    assert "Of 1,000 pairs of one camera at the same time, 30.00% match." in said
 
 
 def test_the_table_leaves_out_what_too_few_pairs_cannot_tell(drawn, blind):
@@ -158,9 +158,9 @@ def test_the_section(evidence, blind_run):
     alone = threshold.show_threshold([blind], Thumbnails(), rate=0.05)
     assert set(alone.figures) == {"threshold-distances"}
     assert (
-        alone.html.count("cannot be told without labels")
+        alone.html.count("cannot be measured without labels")
         == 1
-        == both.html.count("cannot be told without labels")
+        == both.html.count("cannot be measured without labels")
     )
     for page in (section, both, alone):
         assert "<strong>" not in page.html and "Call " not in page.html
@@ -168,7 +168,7 @@ def test_the_section(evidence, blind_run):
 
 def test_what_cannot_be_told_is_said(evidence):
     section = threshold.show_threshold([evidence], Thumbnails(), rate=1e-5)
-    assert "No threshold can be told. false_match_rate is 1e-05" in section.html
+    assert "No threshold can be computed. false_match_rate is 1e-05" in section.html
     assert "threshold-operating" in section.figures
     with pytest.raises(SettingsError, match="above 0 and below 1"):
         threshold.check_rate(1)

@@ -93,7 +93,7 @@ def test_add_search_name_undo_and_forget(gallery, verdicts, scripts):
         page.get_by_text("This crop was named Anna <b>.").wait_for()
 
         page.get_by_role("button", name="Undo").click()
-        says(page, "Taken back: 2 crops named Anna <b>.")
+        says(page, "Undone: 2 crops named Anna <b>.")
         assert gallery.people() == [] and gallery.store.count() == 75
 
         page.get_by_label("Name", exact=True).fill("Berta")

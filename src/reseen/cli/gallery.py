@@ -25,7 +25,7 @@ def people(
     """List the named people of a gallery, and optionally groups of crops without a name.
 
     With --unknown, crops without a name are grouped into unknown people, seen by one or more
-    cameras. These groups are suggestions to be checked by a human: `reseen gallery accept` gives
+    cameras. These groups are proposals to be checked by a human: `reseen gallery accept` gives
     such a group a name, and `reseen gallery deny` records that a crop does not show a person.
 
     Parameters
@@ -192,7 +192,7 @@ def unname(gallery: Path, /, *ids: str, quiet: Quiet = False) -> None:
 
 
 def deny(gallery: Path, person: str, /, *ids: str, quiet: Quiet = False) -> None:
-    """Record that crops do not show a person, so that they are never named or suggested as them.
+    """Record that crops do not show a person, so that they are never named or proposed as them.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def allow(gallery: Path, person: str, /, *ids: str, quiet: Quiet = False) -> Non
 
 
 def ignore(gallery: Path, /, *what: str, quiet: Quiet = False) -> None:
-    """Exclude people or crops from searches and suggestions. They stay in the gallery.
+    """Exclude people or crops from searches and proposals. They stay in the gallery.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def ignore(gallery: Path, /, *what: str, quiet: Quiet = False) -> None:
 
 
 def unignore(gallery: Path, /, *what: str, quiet: Quiet = False) -> None:
-    """Include people or crops in searches and suggestions again.
+    """Include people or crops in searches and proposals again.
 
     Parameters
     ----------

@@ -1,14 +1,16 @@
-"""BUC: each image starts as its own cluster, and a few clusters are merged after each training.
+"""BUC: each image starts as its own cluster, and some clusters are merged in each round.
 
 Lin, Dong, Zheng, Yan, Yang: A Bottom-up Clustering Approach to Unsupervised Person
 Re-identification, AAAI 2019; with cross-camera encouragement and parts as in Table 3 of Lin et al.,
 Softened Similarity Learning, CVPR 2020.
 
-First stage: each image is a class, the rows of a lookup table are the classes.
-Then each round:
-1. features of all images (and of their horizontal stripes);
-2. the least dissimilar clusters are merged, large ones last, until a share of N is gone;
-3. the table starts with one row a cluster; images are classified into their clusters.
+In the first stage, each image is a class, and the rows of a lookup table are the classifier. Then
+each round:
+1. features of all images (and of their horizontal stripes) are extracted;
+2. the least dissimilar clusters are merged, small ones first, until their number has fallen by a
+   share of N;
+3. the table is initialised with one row per cluster, and the network is trained to classify images
+   into their clusters.
 """
 
 from dataclasses import dataclass, field
@@ -101,7 +103,7 @@ class BUC:
                 nearer = run.once(nearer_share, compared, weights, limit, chance, **cost)
                 run.log(nearer=nearer)
                 if self.stop and nearer > self.stop:
-                    run.end("the next clusters to merge are as far apart as strangers")
+                    run.end("the next clusters to merge are as far apart as different people")
                     continue
                 labels = merged
                 table.start(features[0], labels.ids)

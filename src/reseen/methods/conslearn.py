@@ -1,16 +1,17 @@
-"""ConsLearn: cluster, and agree with your own past about two views of an image.
+"""ConsLearn: clustering, and consistency of two views of an image with a mean network.
 
 Yin, Qiu, Zhang, Xie, Ma, Guo: Unsupervised Person Re-identification via Simultaneous Clustering and
 Consistency Learning, 2021.
 
 Each round:
-1. features of all images; k-reciprocal Jaccard distances and DBSCAN (Sec. 3.2);
-2. a new classifier, one vector a cluster;
-3. each batch passes twice, with other rectangles of its maps dropped: two views (Sec. 3.1). Both
-   learn the same labels by cross-entropy (Eq. 7) and softmax-triplet (Eq. 8), and each foresees
-   what the mean network sees of the other (Eq. 6); after each step that follows (Eq. 2).
+1. features of all images are clustered by k-reciprocal Jaccard distances and DBSCAN (Sec. 3.2);
+2. a new classifier is made, with one vector per cluster;
+3. each batch passes through the network twice, with different rectangles of its feature maps
+   dropped, which gives two views (Sec. 3.1). Both are trained on the same labels by cross-entropy
+   (Eq. 7) and softmax-triplet loss (Eq. 8), and each has to predict the mean network's output for
+   the other view (Eq. 6). The mean network is updated after each step (Eq. 2).
 
-The mean network is what the run results in.
+The result of the run is the mean network.
 """
 
 from dataclasses import dataclass, field

@@ -1,15 +1,15 @@
-"""DAAL: what two domains share is told apart from what is each one's own.
+"""DAAL: attention separates what two domains share from what is specific to each.
 
 Huang, Peng, Jin, Li, Xing, Ge: Domain Adaptive Attention Learning for Unsupervised Person
 Re-Identification, AAAI 2020.
 
-The first round learns the source, whose people are known (Algorithm 1, line 1). Each one after it:
-1. features of all target images; k-reciprocal Jaccard distances and DBSCAN, whose eps is the mean
-   of the smallest share p of all pair distances (lines 3 and 4);
-2. how much each image may belong to each cluster (line 5, Eq. 4);
-3. batches of both domains (line 6). Attention splits the map (Eqs. 1 and 2): the shared part learns
-   people of the source (Eq. 3) and soft labels of the target (Eq. 5), the specific part learns
-   which domain it sees (Eq. 6).
+The first round trains on the labelled source (Algorithm 1, line 1). Each later round:
+1. features of all target images are clustered by k-reciprocal Jaccard distances and DBSCAN, where
+   eps is the mean of the smallest share p of all pairwise distances (lines 3 and 4);
+2. soft labels are computed: how much each image belongs to each cluster (line 5, Eq. 4);
+3. the network is trained on batches of both domains (line 6). Attention splits the feature map
+   (Eqs. 1 and 2): the shared part is trained on the people of the source (Eq. 3) and the soft
+   labels of the target (Eq. 5), the specific part to classify the domain (Eq. 6).
 """
 
 from collections.abc import Iterator

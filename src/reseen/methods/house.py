@@ -1,25 +1,27 @@
-"""house: Cluster Contrast with parts that were published one by one, never together.
+"""house: Cluster Contrast with several parts that were published separately.
 
 Each round:
-1. the teacher, the mean of the encoder's past weights, makes the features of all images;
-2. where cameras are known each camera's mean is taken out of them, and k-reciprocal Jaccard
-   distances are camera-aware; DBSCAN gives clusters;
-3. memories start: a mean prototype a cluster and a hard one, a proxy for each cluster and camera,
-   and the last images of each cluster;
-4. batches of P clusters x V images. Each image is pulled to its own cluster's prototypes, to what
-   its neighbours in the batch are taken for, to its cluster's proxies of other cameras, and to its
-   cluster's farthest image; after each step the teacher and the memories follow.
+1. the mean teacher, a moving average of the encoder's weights, extracts the features of all images;
+2. if cameras are known, the mean of each camera is subtracted from the features, and k-reciprocal
+   Jaccard distances are camera-aware; DBSCAN gives clusters;
+3. memories are initialised: a mean and optionally a hard prototype per cluster, a proxy for each
+   cluster and camera, and the last images of each cluster;
+4. batches of P clusters x V images are drawn. Each image is pulled towards the prototypes of its
+   cluster, the predictions for its neighbours in the batch, the proxies of its cluster by other
+   cameras, and the farthest image of its cluster, as far as these parts are on. The teacher and the
+   memories are updated after each step.
 
-The encoder pools upper and lower half apart. The teacher is judged, and is what the run gives; its
-vectors are those of image and mirror image, whitened by a quarter. With all parts off this is
-Cluster Contrast, bit for bit: teacher false, prototypes 1, all weights 0, camera_aware false,
-centring off, encoder.stripes 1, encoder.mirrored false, encoder.whitening 0.
+The encoder pools the upper and the lower half separately. The teacher is used for evaluation and is
+the result of the run; its vectors are averaged over the image and its mirror image, and whitened
+with strength 0.25. With all parts off this is Cluster Contrast, bit for bit: teacher false,
+prototypes 1, all weights 0, camera_aware false, centring off, encoder.stripes 1, encoder.mirrored
+false, encoder.whitening 0.
 
 Sources: Cluster Contrast (Dai et al., ACCV 2022); mean teacher (Tarvainen and Valpola, NeurIPS
 2017); CA-Jaccard (Chen et al., CVPR 2024); two prototypes and many instances (Zou et al., DCMIP,
 ICCV 2023); refined labels (Tai et al., NCPLR, TIFS 2024); inter-camera proxies (Chen et al., ICE,
-ICCV 2021; Cho et al., PPLR, CVPR 2022); stripes (Sun et al., PCB, ECCV 2018). What each gave here:
-docs/methods/house.md.
+ICCV 2021; Cho et al., PPLR, CVPR 2022); stripes (Sun et al., PCB, ECCV 2018). The effect of each
+part is in docs/methods/house.md.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,15 +1,16 @@
-"""MLA: attention of three levels in the last stage, on the base of Cluster Contrast.
+"""MLA: three levels of attention in the last stage, on top of Cluster Contrast.
 
-Zheng: Multi-Level Attention for Unsupervised Person Re-Identification. Its base: Dai et al.,
-Cluster Contrast, first edition (arXiv:2103.11568v1).
+Zheng: Multi-Level Attention for Unsupervised Person Re-Identification. It is based on Dai et al.,
+Cluster Contrast, first version (arXiv:2103.11568v1).
 
-The last spatial convolution of the backbone gives way to (Sec. 3)
-- pixel-level attention, x * sigmoid(conv(x)) (Eq. 3), which feeds
-- head-level attention, self-attention with learnt positions (Sec. 3.1), and
-- domain-level attention, a memory shared by the whole data set (Eqs. 4 to 6).
+The last spatial convolution of the backbone is replaced by (Sec. 3)
+- pixel-level attention, x * sigmoid(conv(x)) (Eq. 3), followed by
+- head-level attention, which is self-attention with learnt positions (Sec. 3.1), and
+- domain-level attention, with a memory shared by the whole data set (Eqs. 4 to 6).
 
-Each round (Fig. 1): features; DBSCAN on Jaccard distances; a memory of one vector a cluster;
-batches, ClusterNCE (Eq. 1), and the memory follows the hardest image of each cluster.
+Each round (Fig. 1): features are extracted and clustered by DBSCAN on Jaccard distances; a memory
+with one vector per cluster is initialised; the network is trained with ClusterNCE (Eq. 1), and the
+memory is updated with the hardest image of each cluster.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,16 +1,17 @@
-"""MMT: two networks, each taught by the average of the other over its own past.
+"""MMT: two networks, each taught by the mean network of the other.
 
 Ge, Chen, Li: Mutual Mean-Teaching: Pseudo Label Refinery for Unsupervised Domain Adaptation on
 Person Re-identification, ICLR 2020 (arXiv:2001.01526).
 
-Two networks begin alike, each with a mean network (Eq. 4). Each round:
-1. features of all images, the mean of those of both mean networks; DBSCAN or k-means;
-2. each network gets a new classifier, one vector a cluster; so does each mean network;
-3. each batch is augmented twice, once for each network. Both learn the labels by cross-entropy and
-   softmax-triplet (Eq. 7), and softly what the other's mean network says of its own view: classes
-   (Eq. 5) and how clear each triplet is (Eq. 8). After each step the mean networks follow.
+Two networks start with the same weights, each with a mean network (Eq. 4). Each round:
+1. the features of all images, averaged over both mean networks, are clustered by DBSCAN or k-means;
+2. each network and each mean network gets a new classifier with one vector per cluster;
+3. each batch is augmented twice, once for each network. Both are trained on the labels by
+   cross-entropy and softmax-triplet loss (Eq. 7), and on the soft outputs of the other's mean
+   network for its own view: classes (Eq. 5) and triplets (Eq. 8). The mean networks are updated
+   after each step.
 
-The first mean network is what the run results in.
+The result of the run is the first mean network.
 """
 
 from copy import deepcopy

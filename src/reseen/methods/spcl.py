@@ -1,17 +1,19 @@
-"""SpCL: contrast with classes of a source, clusters, and every image that is in none.
+"""SpCL: contrastive loss with source classes, clusters, and images that are in no cluster.
 
 Ge, Zhu, Chen, Zhao, Li: Self-paced Contrastive Learning with Hybrid Memory for Domain Adaptive
 Object Re-ID, NeurIPS 2020 (arXiv:2006.02713).
 
-The hybrid memory starts with the features of all images, and with the mean feature of each person
-of a source, if there is one (Sec. 3.1). Each round:
-1. k-reciprocal Jaccard distances between the memory's rows, and DBSCAN at three eps;
-2. clusters that a larger eps would join with others are dissolved, and images that a smaller one
-   would part from their cluster are taken out of it (Sec. 3.2): they are classes of their own;
-3. batches of clusters x V images, images alone, and as many of the source's people, each pulled to
-   the mean of its own class and away from all others (Eq. 1); after each step the rows follow.
+The hybrid memory is initialised with the features of all images, and with the mean feature of each
+person of a source, if there is one (Sec. 3.1). Each round:
+1. the rows of the memory are clustered by k-reciprocal Jaccard distances and DBSCAN with three eps;
+2. clusters that would merge with others at the larger eps are dissolved, and images that would
+   leave their cluster at the smaller eps are removed from it (Sec. 3.2); such images become classes
+   of their own;
+3. batches of V images per cluster, of single images, and of as many images of the source are drawn;
+   each image is pulled towards the mean of its own class and away from all others (Eq. 1), and the
+   rows of the memory are updated after each step.
 
-The source passes through batch norms of its own.
+The source uses separate batch-norm layers.
 """
 
 from collections.abc import Iterator

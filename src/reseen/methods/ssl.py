@@ -1,15 +1,15 @@
-"""SSL: no clusters; each image is its own class, and a little of those of its reliable images.
+"""SSL: soft targets over each image and its reliable images, without clusters.
 
 Lin, Xie, Wu, Yan, Tian: Unsupervised Person Re-identification via Softened Similarity Learning,
 CVPR 2020.
 
-First stage: each image is a class, the rows of a lookup table are the classes (Eqs. 1 and 2).
-Then each round:
-1. features of all images and of their horizontal stripes;
-2. the k images least dissimilar to each are its reliable ones: distance of the whole, of the
-   stripes, and a bonus for other cameras (Eqs. 5 to 7);
-3. batches of images, asked for their own class by lambda, for the reliable ones by the rest
-   (Eq. 4); after each step the table follows.
+In the first stage, each image is a class, and the rows of a lookup table are the classifier (Eqs. 1
+and 2). Then each round:
+1. features of all images and of their horizontal stripes are extracted;
+2. the k least dissimilar images of each image are its reliable images, by the distance of the whole
+   images and of the stripes, with a bonus for other cameras (Eqs. 5 to 7);
+3. the network is trained with targets of weight lambda on the image's own class, and the rest on
+   its reliable images (Eq. 4); the table is updated after each step.
 """
 
 from dataclasses import dataclass, field

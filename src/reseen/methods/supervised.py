@@ -1,12 +1,12 @@
-"""Supervised training: a plain, strong baseline, the upper bound, and a source for adaptation.
+"""Supervised training: a strong baseline, an upper bound, and a source for adaptation.
 
 Luo, Gu, Liao, Lai, Jiang: Bag of Tricks and a Strong Baseline for Deep Person Re-identification,
 CVPR Workshops 2019 (arXiv:1903.07071).
 
-Each round takes about as many images as there are, in batches of P people x V images. The
-batch-hard triplet loss pulls pooled vectors together, here after they were brought to length 1,
-without which a backbone that has no batch norm collapses; behind the batch-norm neck a linear
-classifier tells people apart by cross-entropy with smoothed labels (Sec. 3.3, 3.5).
+Each round shows about as many images as there are, in batches of P people x V images. The
+batch-hard triplet loss is applied to pooled vectors, which are normalised to length 1 here, because
+a backbone without batch norm collapses otherwise. After the batch-norm neck, a linear classifier is
+trained by cross-entropy with label smoothing (Sec. 3.3, 3.5).
 """
 
 from dataclasses import dataclass, field

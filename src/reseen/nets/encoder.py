@@ -43,7 +43,7 @@ class EncoderSettings:
     """Global pooling: mean, max, mean+max or gem."""
     stripes: int = 1
     """Number of horizontal stripes of the last feature map that are pooled separately and
-    concatenated, so that the upper and the lower body are compared separately. The vectors become
+    concatenated, so that the upper and the lower body are compared separately. Features become
     longer by this factor. Published methods: 1."""
     attention: tuple[str, ...] = ()
     """Attention modules in order: voxel, voxel-spatial, voxel-channel, harmonious, cbam, pixel,
@@ -63,12 +63,12 @@ class EncoderSettings:
     """Compute batch-norm statistics over the whole batch when several processes share it, which
     needs messages between them in each layer. Otherwise each process uses its own images."""
     mirrored: bool = False
-    """Average the vectors of an image and of its mirror image for search and clustering, which
+    """Average the features of an image and of its mirror image for search and clustering, which
     takes twice as long. The losses use the image alone. Published methods: false."""
     whitening: float = 0.0
-    """Strength of the whitening of the vectors used for search, 0 (off) to 1, computed from the
-    training crops. Whitening reduces the weight of directions in which all vectors vary much. The
-    losses use the vectors before whitening. Published methods: 0."""
+    """Strength of the whitening of the features used for search, 0 (off) to 1, computed from the
+    training crops. Whitening reduces the weight of directions in which all features vary much. The
+    losses use the features before whitening. Published methods: 0."""
     mean: tuple[float, float, float] = backbones.IMAGENET_MEAN
     """Mean of the pixels that the backbone expects, on a scale of 0 to 1."""
     std: tuple[float, float, float] = backbones.IMAGENET_STD
