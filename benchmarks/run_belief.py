@@ -26,7 +26,8 @@ from record import record
 from reseen import extract, load, read
 from reseen.gallery.cutoffs import TIMES, calibrate
 from reseen.gallery.facts import Facts
-from reseen.gallery.unknown import group_unknown
+from reseen.gallery.records import Crop
+from reseen.gallery.unknown import group_unknown, label_crops
 from reseen.records import camera_names, cameras_of, distinct, people_of
 from reseen.training import learn_cameras
 
@@ -138,7 +139,9 @@ def reach(rows, who, cameras, cut) -> dict[str, float]:
 
 def unknown(rows, who, cameras) -> dict[str, object]:
     """Hold the pairs that proposals join against the truth."""
-    groups = group_unknown(rows, known(who, cameras, ()))
+    facts = known(who, cameras, ())
+    crops = [Crop(f"{i:06}", str(c), added=i) for i, c in enumerate(cameras)]
+    groups = group_unknown(rows, facts, label_crops(rows, crops))
     right, joined, true = np.zeros((3, 2))
     for i in range(len(rows)):
         together = (groups[i + 1 :] == groups[i]) & (groups[i] >= 0)

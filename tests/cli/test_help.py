@@ -25,17 +25,23 @@ def commands(above=app, words=()):
 COMMANDS = ["", *commands()]
 
 
+PRINTED = {}
+"""What was printed by command and columns: it takes half a second."""
+
+
 @pytest.fixture
 def helped(monkeypatch, capsys):
     """Print the help of a command, so wide that no sentence breaks where nothing else is asked."""
 
     def run(command, columns=1000):
-        monkeypatch.setattr(app, "console", Console(width=columns))
-        with pytest.raises(SystemExit) as end:
-            main([*command.split(), "--help"])
-        printed = capsys.readouterr()
-        assert (end.value.code, printed.err) == (0, "")
-        return printed.out
+        if (command, columns) not in PRINTED:
+            monkeypatch.setattr(app, "console", Console(width=columns))
+            with pytest.raises(SystemExit) as end:
+                main([*command.split(), "--help"])
+            printed = capsys.readouterr()
+            assert (end.value.code, printed.err) == (0, "")
+            PRINTED[command, columns] = printed.out
+        return PRINTED[command, columns]
 
     return run
 

@@ -9,6 +9,7 @@ import torch
 from reseen import cli
 from reseen.cli.refusals import refusal
 from reseen.cli.use import _features
+from reseen.engine import processes
 from reseen.errors import DataError
 
 
@@ -17,9 +18,9 @@ from reseen.errors import DataError
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "/a/last.pt"),
-            "device: /a/last.pt. Make",
+            "device: /a/last.pt. Free",
         ),
-        (PermissionError(errno.EACCES, "Permission denied", "/a"), "denied: /a. Change its rights"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a"), "denied: /a. Change its"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/f/r"), "a folder should be"),
         (OSError(errno.EMFILE, "Too many open files", "/a"), "ulimit -n"),
         (OSError("odd"), "odd"),
@@ -68,7 +69,7 @@ def test_both_signals_stop_with_the_same_sentence(number, monkeypatch, capsys):
         cli.main([])
     signal.signal(signal.SIGINT, ignored)
     assert stop.value.code == 128 + number and signal.getsignal(signal.SIGTERM) == before
-    assert capsys.readouterr().err.startswith("reseen: stopped. The same command continues")
+    assert capsys.readouterr().err.startswith("reseen: stopped. Run the same command again")
 
 
 def test_the_round_that_is_kept_is_said(monkeypatch, capsys):
@@ -110,3 +111,22 @@ def test_a_seed_that_is_not_whole_is_not_rounded(tmp_path, capsys):
     with pytest.raises(SystemExit, match="1"):
         cli.main(words)
     assert capsys.readouterr().err == "reseen: seed is 1.5. Use a whole number of 0 or more.\n"
+
+
+def test_a_process_that_lost_another_says_so(monkeypatch):
+    gone = RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1")
+    assert refusal(gone) is None  # one alone has lost nobody
+    monkeypatch.setattr(processes, "started", lambda: True)
+    assert "another process of this run is gone" in refusal(gone)
+    assert refusal(RuntimeError("something else")) is None
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_several_processes_of_what_one_does_are_refused_by_one_voice(monkeypatch, capsys, rank):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report", "runs/site"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert ("2 processes of `reseen report`" in said) if rank == 0 else not said

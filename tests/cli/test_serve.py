@@ -1,11 +1,15 @@
-import importlib.util
+import shutil
+from threading import Event
 
 import pytest
 
+from reseen.cli import serve
+from reseen.gallery.gallery import Gallery
 from reseen.web import serving
 from tests.cli.test_cli import reseen as reseen
 from tests.gallery.conftest import made as made
 from tests.gallery.conftest import small_encoder as small_encoder
+from tests.test_extras import hide
 
 
 @pytest.fixture
@@ -42,11 +46,23 @@ def test_another_host_demands_a_token(reseen, made, started, monkeypatch):
     assert started["site"].door.token == "on the command line"
 
 
+def test_the_encoder_is_loaded_after_the_start(reseen, made, tmp_path, monkeypatch):
+    loaded = Event()
+    monkeypatch.setattr(serve, "WARM", 0)
+    monkeypatch.setattr(Gallery, "embedder", lambda _: loaded.set())
+    monkeypatch.setattr(serving, "run", lambda *_: None if loaded.wait(60) else pytest.fail())
+    assert reseen("serve", made, "--port", 0)[0] == 0
+    lost = shutil.copytree(made, tmp_path / "lost")
+    (lost / "encoder" / "config.json").unlink()
+    code, out, err = reseen("serve", lost, "--port", 0)
+    assert (code, out) == (1, "") and "is not the one that made the vectors" in err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["nowhere"], "nowhere"),
-        (["MADE", "--token", "short"], "the token has 5 characters"),
+        (["MADE", "--token", "short"], "The token has 5 characters"),
         (["MADE", "--key", "k.pem"], "--key is given without --certificate"),
         (["MADE", "--port", "99999"], "--port is 99999"),
     ],
@@ -58,8 +74,6 @@ def test_mistakes_are_told_in_one_line(reseen, made, words, says):
 
 
 def test_what_is_not_installed_is_named_with_its_extra(reseen, made, monkeypatch):
-    found = importlib.util.find_spec
-    missing = lambda name: None if name == "uvicorn" else found(name)  # noqa: E731
-    monkeypatch.setattr("reseen.errors.find_spec", missing)
+    hide(monkeypatch, "uvicorn")
     code, _, err = reseen("serve", made)
     assert code == 1 and "uvicorn" in err and "reseen[web]" in err

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reseen.data.loading import Crops, Loading, decode, evenly, thin
+from reseen.data.loading import Crops, Loading, decode, evenly, resized, thin
+from reseen.data.pictures import read_jpeg
 from reseen.errors import DataError, SettingsError
 from reseen.records import Image
 
@@ -42,6 +43,18 @@ def test_kept_and_read_anew_give_the_same_pixels(images, workers):
         assert torch.equal(x[0], torch.from_numpy(decode(images[want[0]].path, 16, 8)))
 
 
+def test_only_wanted_rows_are_read(images, monkeypatch):
+    crops, read = Crops(images, 8, 4, Loading(memory=0)), []
+    decode = crops._decode
+    monkeypatch.setattr(crops, "_decode", lambda path: read.append(path) or decode(path))
+    order = np.arange(len(images))
+    [(positions, pixels)] = crops.batches([order], lambda count: slice(1, count - 1))
+    assert sorted(read) == sorted(image.path for image in images[1:-1])
+    [(_, whole)] = crops.batches([order])
+    assert len(positions) == len(pixels) == len(images)
+    assert torch.equal(pixels[1:-1], whole[1:-1])
+
+
 def test_decode_gives_what_lies_in_the_file(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 8, 3), np.uint8)
     PIL.Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -59,6 +72,45 @@ def test_decode_resizes_turns_upright_and_makes_colour(tmp_path):
     wide.save(tmp_path / "turned.png", exif=exif)
     red = decode(tmp_path / "turned.png", 16, 8)[0]
     assert (red[:8] == 255).all() and (red[8:] == 0).all()
+
+
+KINDS = [
+    dict(subsampling=0), dict(subsampling=1, quality=30), dict(subsampling=2, progressive=True),
+    dict(mode="L"), dict(mode="CMYK"), dict(optimize=True, comment=b"mine"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", KINDS, ids=str)
+def test_a_jpeg_is_read_as_pillow_reads_it(tmp_path, how):
+    draw, path = np.random.default_rng(0), tmp_path / "a.jpg"
+    how = dict(how)
+    mode = how.pop("mode", "RGB")
+    few = PIL.Image.fromarray(draw.integers(0, 256, (12, 7, 3), np.uint8))
+    few.resize((37, 61), PIL.Image.Resampling.BICUBIC).convert(mode).save(path, **how)
+    slow = PIL.Image.open(path).convert("RGB")
+    assert (read_jpeg(path) is None) == (mode == "CMYK")
+    for height, width in ((61, 37), (122, 74), (128, 64), (30, 16), (122, 37)):
+        pixels = decode(path, height, width)
+        wanted = np.array(slow.resize((width, height), PIL.Image.Resampling.BICUBIC))
+        assert np.array_equal(pixels, wanted.transpose(2, 0, 1))
+        assert pixels.flags.c_contiguous and pixels.flags.writeable
+        assert np.array_equal(pixels, resized(slow, height, width))
+
+
+def test_what_only_pillow_understands_is_left_to_it(tmp_path, monkeypatch):
+    whole, path = tmp_path / "whole.jpg", tmp_path / "a.jpg"
+    PIL.Image.new("RGB", (8, 16), "red").save(whole)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 3
+    PIL.Image.new("RGB", (8, 16), "red").save(tmp_path / "turned.jpg", exif=exif)
+    pixels = read_jpeg(whole)
+    assert pixels is not None and read_jpeg(tmp_path / "turned.jpg") is None
+    for spoilt in (b"", whole.read_bytes()[:-20], b"no picture\xff\xd9", b"\xff\xd8\xff\xd9"):
+        path.write_bytes(spoilt)
+        assert read_jpeg(path) is None
+    assert read_jpeg(tmp_path / "none.jpg") is None and read_jpeg(tmp_path) is None
+    monkeypatch.setattr("reseen.data.pictures._quick_decoder", lambda: None)
+    assert read_jpeg(whole) is None and np.array_equal(decode(whole, 16, 8), pixels)
 
 
 @pytest.mark.parametrize("memory", [8.0, 0.0])

@@ -39,7 +39,7 @@ def test_a_tracker_gets_the_vectors_of_the_encoder(given_encoder, given_file, to
     session = onnxruntime.InferenceSession(given_file)
     (entry,), (out,) = session.get_inputs(), session.get_outputs()
     assert (entry.name, entry.type, out.name) == ("images", "tensor(float)", "embeddings")
-    assert entry.shape == ["batch", 3, 64, 32] and out.shape == ["batch", 16]
+    assert entry.shape == ["batch", 3, 64, 32] and out.shape == ["batch", 32]
     for count in (1, 2, 5):
         pictures = [PIL.Image.open(image.path) for image in town.train[:count]]
         size = entry.shape[:1:-1]
@@ -74,10 +74,10 @@ def test_cameras_are_centred_as_by_the_run(given_encoder, file, town):
 def test_the_card_says_the_same_inside_and_beside(given_encoder, given_file, file):
     card = file.card
     assert read_beside(given_file) == replace(card, mean=list(card.mean), std=list(card.std))
-    assert (card.consumer, card.height, card.width, card.dimensions) == ("boxmot", 64, 32, 16)
+    assert (card.consumer, card.height, card.width, card.dimensions) == ("boxmot", 64, 32, 32)
     assert (card.run, card.data, card.threshold["similarity"]) == ("runs/small", "Noise.", 0.6)
     assert card.digest == digest(given_encoder) and card.settings == given_encoder.settings
-    assert file.settings.width == 32 and file.dimensions == 16
+    assert file.settings.width == 32 and file.dimensions == 32
     known, cameras = given_encoder.camera_statistics, file.camera_statistics
     assert cameras.names == known.names and (cameras.moments == known.moments).all()
     assert set(card.vectors) == {"one.png", "two.png"}
@@ -103,7 +103,7 @@ def test_a_file_that_gives_everybody_the_same_vector_is_refused(copy):
     model = onnx.load(copy)
     last = model.graph.node[-1]
     assert last.output == ["embeddings"]
-    constant = onnx.helper.make_tensor("same", onnx.TensorProto.FLOAT, (2, 16), [0.25] * 32)
+    constant = onnx.helper.make_tensor("same", onnx.TensorProto.FLOAT, (2, 32), [32**-0.5] * 64)
     last.CopyFrom(onnx.helper.make_node("Constant", [], ["embeddings"], value=constant))
     onnx.save(model, copy)
     with pytest.raises(CheckpointError, match="same vector for two different people"):
@@ -148,7 +148,7 @@ def test_it_stands_for_a_run_but_cannot_be_trained(given_file, file):
     for changes in (dict(best=True), dict(adapt_norm="crops/")):
         with pytest.raises(SettingsError, match="leave out best and adapt_norm"):
             embedder(given_file, **changes)
-    with pytest.raises(CheckpointError, match="is an exported file: it gives features"):
+    with pytest.raises(CheckpointError, match=r"is an exported file\. It can compute features"):
         load(given_file)
     assert file.eval().train(False) is file
     with pytest.raises(SettingsError, match="cannot be trained"):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from reseen.errors import StoreError
+from reseen.gallery import unknown
 from reseen.gallery.cutoffs import calibrate, guess_cutoffs
 from reseen.gallery.facts import facts_of
 from reseen.gallery.gallery import Gallery
 from reseen.gallery.records import Crop, Cutoffs
-from reseen.gallery.unknown import propose
+from reseen.gallery.unknown import label_crops, propose
 from tests.gallery.conftest import CPU
 from tests.gallery.people import invented
 
@@ -30,7 +31,7 @@ def filled(empty):
 def test_calibrated_cutoffs_are_kept_and_said(filled):
     gallery, rows, crops, _ = filled
     guess = gallery.cutoffs
-    assert "Only a guess" in guess.source and "never calibrated" in guess.source
+    assert "Only a guess" in guess.source and "not been calibrated" in guess.source
     assert guess == guess_cutoffs(rows) and guess.numbers == {}
     found = gallery.calibrate(false_match_rate=0.01)
     assert found == calibrate(rows, facts_of(crops), false_match_rate=0.01) == gallery.cutoffs
@@ -46,14 +47,15 @@ def test_another_encoder_in_the_meantime_is_noticed(filled, monkeypatch):
     gallery = filled[0]
     models = iter(["one", "another"])
     monkeypatch.setattr(type(gallery), "model", property(lambda _: next(models)))
-    with pytest.raises(StoreError, match="another encoder meanwhile"):
+    with pytest.raises(StoreError, match="was changed in the meantime"):
         gallery.calibrate()
 
 
 def test_unknown_people_are_proposed_and_decisions_hold(filled):
     gallery, rows, crops, ids = filled
     proposals = gallery.unknown()
-    assert proposals == propose(rows, crops, gallery.cutoffs)
+    assert proposals == propose(rows, crops, label_crops(rows, crops), gallery.cutoffs)
+    assert gallery.unknown(6) == [] and gallery.unknown(5) == proposals
     assert {frozenset(p.crops) for p in proposals} == {frozenset(own) for own in ids.values()}
     gallery.accept(proposals[2].crops, "Ann")
     left = gallery.unknown()
@@ -67,6 +69,63 @@ def test_unknown_people_are_proposed_and_decisions_hold(filled):
     assert [p.like for p in gallery.unknown()] == [None] * 12
     gallery.ignore(proposals[2].crops[:2])
     assert gallery.unknown() == left
+
+
+def test_unknown_people_are_looked_for_again_only_where_something_changed(filled, monkeypatch):
+    gallery, *_, ids = filled
+    counts = dict.fromkeys(("label_crops", "propose"), 0)
+
+    def counting(what):
+        do = getattr(unknown, what)
+
+        def counted(*given, **named):
+            counts[what] += 1
+            return do(*given, **named)
+
+        monkeypatch.setattr(unknown, what, counted)
+
+    def asked():
+        found = gallery.unknown()
+        with Gallery.open(gallery.folder, CPU) as again:
+            assert again.unknown() == found  # of another process too
+        done = tuple(counts.values())
+        counts.update(dict.fromkeys(counts, 0))
+        return done, found
+
+    for what in counts:
+        counting(what)
+    assert asked()[0] == (1, 1)
+    assert asked()[0] == (0, 0)
+    gallery.accept([1, 2], "Ann")
+    done, found = asked()
+    assert done == (0, 1) and [p.number for p in found] == list(range(3, 13))
+    gallery.deny("Ann", ids[5][:1])
+    assert asked()[0] == (0, 1)
+    gallery.undo()
+    assert asked()[0] == (0, 1)
+    gallery.calibrate()
+    assert asked()[0] == (0, 1)
+    gallery.overlapping = True
+    assert asked()[0] == (1, 1)
+    gallery.forget("Ann")
+    assert "Ann" not in str(gallery.store._rows("SELECT * FROM settings"))
+    assert asked()[0] == (1, 1)
+
+
+def test_an_unknown_person_is_accepted_by_its_number(filled):
+    gallery, rows, _, _ = filled
+    with pytest.raises(StoreError, match="List them first"):
+        gallery.accept(3, "Ann")
+    third = gallery.unknown()[2]
+    assert gallery.accept(3, "Ann") == len(third.crops)
+    assert {(c.id, c.by) for c in gallery.crops("Ann")} == {(id, "proposed") for id in third.crops}
+    for number in (3, 99):
+        with pytest.raises(StoreError, match=f"no unknown person {number} "):
+            gallery.accept(number, "Ann")
+    with gallery.store.changing():
+        gallery.store.add([Crop("a" * 32, added=0.0)], rows[:1], [b"new"])
+    with pytest.raises(StoreError, match="have changed, because crops were added"):
+        gallery.accept(4, "Ann")
 
 
 def test_cameras_that_see_the_same_places_say_nothing_about_one_time(empty):

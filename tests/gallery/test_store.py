@@ -2,6 +2,7 @@
 
 import time as clock
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -265,14 +266,49 @@ class TestServer:
         ):
             store._rows(f"SET {name} = {value}")
         assert len(store.nearest(queries[:1], 60, Filter(camera="a"))[0]) == 60
+        seen, ask = [], store._connection.execute
+        connection = SimpleNamespace(
+            closed=False,
+            execute=lambda *given: (
+                seen.extend(ask(f"EXPLAIN {given[0]}", *given[1:])) or ask(*given)
+            ),
+            close=store.close,
+        )
+        monkeypatch.setattr(store, "_connected", lambda: connection)
+        store.nearest(queries[:1], 5)
+        assert "vectors_near" in str(seen)
+        monkeypatch.undo()
         store.close()
 
-    def test_long_vectors_are_kept_in_half_precision(self, server):
-        store = Server(server, dimensions=2048)
+    def test_an_index_is_built_where_processes_share_no_memory(self, server, monkeypatch):
+        monkeypatch.setattr("reseen.gallery.server.EXACT", 5)
+        store, refused = Server(server, dimensions=2048), []
         with store.changing():
-            store.add(crops(3), rows(3, 2048), [b"x"] * 3)
-        assert np.allclose(store.vectors()[0], rows(3, 2048), atol=1e-3)
-        assert store.nearest(rows(3, 2048)[1:2], 1)[0][0][0].id == crops(3)[1].id
+            store.add(crops(20), rows(20, 2048), [b"x"] * 20)
+        run = store._rows
+
+        def few(words, values=()):
+            if "CREATE INDEX" in words and not refused:
+                refused.append(run("SHOW maintenance_work_mem"))
+                with pytest.raises(StoreError):
+                    run("SELECT 1 / 0")  # the transaction is lost, but for what was saved
+                raise StoreError("could not resize shared memory segment")
+            return run(words, values)
+
+        monkeypatch.setattr(store, "_rows", few)
+        store.settle()
+        assert store._indexed() and refused == [[("64MB",)]]
+        near = store.nearest(rows(20, 2048)[4:5], 2)[0]
+        assert near[0][0].id == crops(20)[4].id and near[0][1] == pytest.approx(1, abs=1e-3)
+        store.close()
+
+    @pytest.mark.parametrize("size", [2048, 4096])  # the second does not fit in a page
+    def test_long_vectors_are_kept_in_half_precision(self, server, size):
+        store = Server(server, dimensions=size)
+        with store.changing():
+            store.add(crops(3), rows(3, size), [b"x"] * 3)
+        assert np.allclose(store.vectors()[0], rows(3, size), atol=1e-3)
+        assert store.nearest(rows(3, size)[1:2], 1)[0][0][0].id == crops(3)[1].id
         store.close()
 
     def test_a_gallery_that_is_gone_and_a_lost_connection_are_said(self, server):

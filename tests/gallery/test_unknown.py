@@ -4,14 +4,25 @@ import numpy as np
 import pytest
 
 from reseen.cluster.density import DensitySettings
+from reseen.cluster.survey import survey
 from reseen.gallery.facts import cannot_be_one
 from reseen.gallery.records import Crop, Cutoffs
-from reseen.gallery.unknown import _parted, alike, group_unknown, propose
+from reseen.gallery.unknown import CAREFUL, _parted, alike, group_unknown, label_crops, propose
 from reseen.records import NOISE
 from tests.gallery.people import facts, invented
 
 EASY = DensitySettings(k1=6, k2=2, eps=0.5, min_samples=2)
 CUTOFFS = Cutoffs(0.8, 0.6, "")
+
+
+def labelled(rows):
+    """Group crops by density, with settings that suit them."""
+    return EASY.label(rows).ids
+
+
+def proposed(rows, crops, *more):
+    """Propose unknown people."""
+    return propose(rows, crops, label_crops(rows, crops), *more)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +38,8 @@ def partition(groups):
 
 def test_unknown_people_are_found(easy):
     rows, who, cameras = easy
-    groups = group_unknown(rows, facts(len(rows), cameras))
+    labels = label_crops(rows, crops_of(who, cameras))
+    groups = group_unknown(rows, facts(len(rows), cameras), labels)
     assert partition(groups) == partition(who)
     firsts = [np.flatnonzero(groups == g)[0] for g in range(10)]
     assert firsts == sorted(firsts)
@@ -35,12 +47,12 @@ def test_unknown_people_are_found(easy):
 
 def test_a_name_takes_its_crops_out_and_changes_no_number(easy):
     rows, who, cameras = easy
-    before = group_unknown(rows, facts(len(rows), cameras), settings=EASY)
+    before = group_unknown(rows, facts(len(rows), cameras), labelled(rows))
     people = np.where(np.isin(who, who[:3]), who, -1)
     named = facts(len(rows), cameras, names=tuple("abcdefghij"), people=people)
-    after = group_unknown(rows, named, settings=EASY)
+    after = group_unknown(rows, named, labelled(rows))
     assert (after == np.where(people >= 0, NOISE, before)).all() and (people >= 0).any()
-    ignored = group_unknown(rows, facts(len(rows), cameras, ignored=people >= 0), settings=EASY)
+    ignored = group_unknown(rows, facts(len(rows), cameras, ignored=people >= 0), labelled(rows))
     assert (ignored == after).all()
 
 
@@ -51,8 +63,8 @@ def test_crops_of_a_tracklet_stay_together(easy):
     rows[stray] = np.random.default_rng(5).normal(size=rows.shape[1])
     rows[stray] /= np.linalg.norm(rows[stray])
     given = facts(len(rows), tracklets=np.where(who == 3, 3, -1))
-    assert partition(group_unknown(rows, given, settings=EASY)) == partition(who)
-    alone = group_unknown(rows, replace(given, tracklets=given.tracklets * 0 - 1), settings=EASY)
+    assert partition(group_unknown(rows, given, labelled(rows))) == partition(who)
+    alone = group_unknown(rows, replace(given, tracklets=given.tracklets * 0 - 1), labelled(rows))
     assert alone[stray] == NOISE
 
 
@@ -61,7 +73,7 @@ def test_what_cannot_be_one_person_is_never_together(seed):
     rows, who, cameras = invented(people=6, crops=10, spread=0.3, seed=seed)
     frames = np.random.default_rng(seed).integers(0, 20, len(rows))
     given = facts(len(rows), cameras, frames=frames)
-    groups = group_unknown(rows, given, settings=EASY)
+    groups = group_unknown(rows, given, labelled(rows))
     apart = cannot_be_one(given)
     bad = who[apart[:, 0]] == who[apart[:, 1]]
     assert bad.any() and (groups >= 0).any()
@@ -91,7 +103,8 @@ def test_likeness_is_a_plain_loop(easy):
             theirs = np.flatnonzero((people == person) & ~given.ignored)
             best = [max(float(rows[i] @ rows[j]) for j in theirs) for i in own]
             barred = person == 0 and groups[0] == group
-            assert found[group, person] == pytest.approx(-1 if barred else np.median(best))
+            wanted = -np.inf if barred else np.median(best)
+            assert found[group, person] == pytest.approx(wanted, abs=1e-6)
 
 
 def crops_of(who, cameras, **known):
@@ -107,7 +120,7 @@ def test_proposals_say_where_when_and_whom_they_look_like(easy):
     third = np.flatnonzero(who == 3)
     for i in third[:3]:
         crops[i] = replace(crops[i], person="Ann")
-    found = propose(rows, crops, CUTOFFS)
+    found = proposed(rows, crops, CUTOFFS)
     assert {frozenset(p.crops) for p in found} == {
         frozenset(crops[i].id for i in part if crops[i].person is None) for part in partition(who)
     }
@@ -120,21 +133,46 @@ def test_proposals_say_where_when_and_whom_they_look_like(easy):
         own = [c for c in crops if c.id in proposal.crops]
         assert proposal.cameras == tuple(sorted({str(c.camera) for c in own}))
         assert (proposal.first, proposal.last) == (own[0].time, own[-1].time)
-    denied = propose(rows, crops, CUTOFFS, [(like[0].crops[0], "Ann")])
+    denied = proposed(rows, crops, CUTOFFS, [(like[0].crops[0], "Ann")])
     assert [p.like for p in denied] == [None] * len(found)
     assert [(p.number, p.crops) for p in denied] == [(p.number, p.crops) for p in found]
 
 
-def test_the_order_of_crops_does_not_matter_and_small_groups_are_left_out(easy):
+def test_the_order_of_crops_does_not_matter(easy):
     rows, who, cameras = easy
     crops = crops_of(who, cameras)
-    found = propose(rows, crops, CUTOFFS)
+    found = proposed(rows, crops, CUTOFFS)
     order = np.random.default_rng(1).permutation(len(rows))
-    assert propose(rows[order], [crops[i] for i in order], CUTOFFS) == found
-    assert propose(rows, crops, CUTOFFS, min_crops=7) == []
+    assert proposed(rows[order], [crops[i] for i in order], CUTOFFS) == found
+
+
+@pytest.mark.parametrize("names", [{}, {3: "Ann"}])
+def test_where_everything_may_be_the_same_nobody_is_like_a_person_who_is_not_there(easy, names):
+    rows, who, cameras = easy
+    crops = crops_of(who, cameras, names=names)
+    every = Cutoffs(1.0, -1.0, "")
+    found = proposed(rows, crops, every)
+    assert {p.like for p in found} == ({"Ann"} if names else {None})
+    denied = [(crop.id, "Ann") for crop in crops]
+    assert {p.like for p in proposed(rows, crops, every, denied)} == {None}
+
+
+def test_crops_are_labelled_as_settings_by_a_survey_say(easy):
+    rows, who, _ = easy
+    rng = np.random.default_rng(0)
+    rows = np.repeat(rows, 2, axis=0) + 0.05 * rng.normal(size=(120, rows.shape[1]))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    crops = crops_of(np.repeat(who, 2), np.arange(120) % 2)
+    centred = DensitySettings(centring="deviation").centred(rows, np.arange(120) % 2)
+    assert not np.array_equal(centred, rows)
+    found = survey(centred)
+    settings = DensitySettings(
+        **dict(k1=found.k1, k2=found.k2, min_samples=found.min_samples, eps=found.eps - CAREFUL)
+    )
+    assert (label_crops(rows, crops) == settings.label(centred).ids).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_crops_are_no_unknown_people(n):
     rows, who, cameras = invented(people=1, crops=2)
-    assert propose(rows[:n], crops_of(who[:n], cameras[:n]), CUTOFFS) == []
+    assert proposed(rows[:n], crops_of(who[:n], cameras[:n]), CUTOFFS) == []

@@ -243,7 +243,7 @@ def test_without_a_network_timm_weights_are_one_clear_sentence(monkeypatch, tmp_
     with warnings.catch_warnings(), pytest.raises(CheckpointError) as error:
         warnings.simplefilter("ignore")
         build(replace(SMALL, backbone="resnet18.tv_in1k", weights="timm"))
-    assert "could not give its weights for resnet18.tv_in1k" in str(error.value)
+    assert "could not provide its weights for resnet18.tv_in1k" in str(error.value)
     assert "--encoder.weights FILE" in str(error.value) and "\n" not in str(error.value)
 
 
@@ -305,6 +305,37 @@ def test_gauges_are_gate_and_exponent_where_there_are_some():
         torch.nn.init.constant_(gate.gate, -0.5)
     assert encoder.gauges() == {"gate": 0.5, "gem_p": 3.0}
     assert build(replace(SMALL, pooling="mean")).gauges() == {}
+
+
+def test_stripes_make_vectors_longer_and_are_no_start_for_another_neck(tmp_path):
+    encoder, path = build(replace(SQUEEZE, stripes=2)).train(), tmp_path / "e.pt"
+    encoder(pixels())  # moves the neck's statistics
+    encoder.eval()
+    assert encoder.dimensions == 1024 and encoder.gauges() == {"gem_p": 3.0}
+    found = encoder.map(pixels())  # of three rows
+    halves = [encoder.pooling.each(found[:, :, rows]) for rows in (slice(0, 2), slice(1, 3))]
+    wanted = encoder.neck(torch.cat(halves, 1))
+    torch.testing.assert_close(encoder(pixels()), torch.nn.functional.normalize(wanted))
+    torch.save(encoders.save(encoder), path)
+    assert torch.equal(encoders.load(path).eval()(pixels()), encoder(pixels()))
+    again = encoders.start(replace(SQUEEZE, stripes=2), path)
+    assert torch.equal(again.neck.running_mean, encoder.neck.running_mean)
+    one = encoders.start(SQUEEZE, path)
+    assert one.dimensions == 512 and not one.neck.running_mean.any()  # begins anew
+    with pytest.raises(SettingsError, match="stripes is 0"):
+        replace(SQUEEZE, stripes=0)
+
+
+@torch.no_grad()
+def test_mirrored_vectors_are_the_mean_of_both_and_the_losses_see_one():
+    plain, given = build(SMALL), pixels()
+    encoder = build(replace(SMALL, mirrored=True))
+    encoder.load_state_dict(plain.state_dict())
+    assert torch.equal(encoder(given), plain(given))
+    one, other = plain.eval()(given), plain(given.flip(3))
+    assert (one - other).abs().max() > 1e-4
+    torch.testing.assert_close(encoder.eval()(given), torch.nn.functional.normalize(one + other))
+    torch.testing.assert_close(encoder(given.flip(3)), encoder(given))
 
 
 def test_camera_statistics_are_saved_with_the_weights_that_they_are_of(tmp_path):

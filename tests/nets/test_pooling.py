@@ -24,6 +24,16 @@ def test_gem_learns_its_exponent_and_does_not_overflow_in_bfloat16():
     assert gem.p.grad is not None and gem.p.grad != 0
 
 
+@pytest.mark.parametrize(("height", "rows"), [(4, [(0, 2), (2, 4)]), (3, [(0, 2), (1, 3)])])
+def test_stripes_stand_side_by_side_from_top_to_bottom(height, rows):
+    x = torch.rand(2, 3, height, 2)
+    for name in ("mean", "gem"):
+        whole, striped = pooling(name), pooling(name, 2)
+        wanted = torch.cat([whole(x[:, :, top:bottom]) for top, bottom in rows], 1)
+        assert torch.equal(striped(x), wanted)
+    assert len(list(striped.parameters())) == 1  # one exponent
+
+
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(SettingsError, match=r"'soft'.*mean, max, mean\+max, gem"):
         pooling("soft")

@@ -1,3 +1,4 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -57,6 +58,8 @@ def test_pictures_are_added_once_with_camera_and_time(client, gallery):
     crop = client.get(f"/v1/crops/{told['ids'][0]}").json()
     assert (crop["camera"], crop["time"], crop["source"]) == ("gate", 1795860000.0, "0.png")
     assert gallery.picture(told["ids"][0]) == photo(1)
+    late = client.post("/v1/crops", files=sent(photo(3)), data={"time": "2h"}).json()
+    assert gallery.crop(late["ids"][0]).time == pytest.approx(time.time() - 7200, abs=60)
     again = client.post("/v1/crops", files=sent(photo(1))).json()
     assert (again["new"], again["known"], again["ids"]) == (0, 1, told["ids"][:1])
 
@@ -82,6 +85,21 @@ def test_people_are_enrolled_seen_and_forgotten(client, gallery, ids, log):
         ("forget", ["Anna"]),
         ("people", None),
     ]
+
+
+def test_an_unknown_person_is_listed_and_named(client, gallery, log):
+    answer = client.post("/v1/unknown/1", data={"name": "Anna"})
+    assert answer.status_code == 400 and "List them first" in answer.json()["error"]
+    told = client.get("/v1/unknown").json()
+    assert [p["number"] for p in told] == [p.number for p in gallery.unknown()] and told
+    first = told[0]
+    assert client.get("/v1/unknown", params={"min_crops": 1000}).json() == []
+    answer = client.post(f"/v1/unknown/{first['number']}", data={"name": "Anna"})
+    assert answer.json() == {"named": len(first["crops"])}
+    assert {crop.id for crop in gallery.crops("Anna")} == set(first["crops"])
+    assert client.get("/v1/unknown").json()[0]["number"] > first["number"]
+    last = [line for line in log() if line["action"] == "accept"]
+    assert [(line["names"], line["number"]) for line in last] == [(["Anna"], first["number"])]
 
 
 @pytest.mark.parametrize("blur", [False, True])

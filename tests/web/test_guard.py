@@ -4,8 +4,10 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
 
 from reseen.errors import SettingsError
+from reseen.web import guard
 from reseen.web.guard import HEADERS, Door, local
 from reseen.web.uploads import Limits
 from tests.web.conftest import photo, sent
@@ -132,6 +134,83 @@ def test_only_paths_of_this_service_are_local(path):
     kept = local(path)
     assert kept.startswith("/") and not kept.startswith(("//", "/\\"))
     assert urlsplit(f"http://here{kept}").netloc == "here"
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr(guard.time, "monotonic", lambda: self.now)
+
+
+def test_who_guesses_the_token_waits_longer_and_longer(serve, monkeypatch):
+    clock, client = Clock(monkeypatch), serve(token=TOKEN)
+    wrong = {"Authorization": "Bearer a wrong guess of 16"}
+    for _ in range(3):
+        assert client.get("/v1/health", headers=wrong).status_code == 401
+    for _ in range(2):  # by the form or by the header is all one
+        assert client.post("/login", data={"token": "x" * 20}).status_code == 403
+    for wait in (1, 2, 4, 8):
+        for headers in (wrong, BEARER):  # nor is the right one looked at
+            refused = client.get("/v1/health", headers=headers)
+            assert refused.status_code == 429 and refused.headers["retry-after"] == str(wait)
+            assert f"Wait {wait} s" in refused.json()["error"]
+            assert refused.headers["x-frame-options"] == "DENY"
+        page = client.post("/login", data={"token": TOKEN}, follow_redirects=False)
+        assert page.status_code == 429 and page.headers["retry-after"] == str(wait)
+        assert f"Wait {wait} s" in page.text
+        clock.now += wait
+        assert client.get("/v1/health", headers=wrong).status_code == 401
+    clock.now += 16
+    assert client.get("/v1/health", headers=BEARER).status_code == 200
+    for _ in range(5):  # the right one makes all forgotten
+        assert client.get("/v1/health", headers=wrong).status_code == 401
+
+
+def test_a_session_does_not_wait(serve, monkeypatch):
+    Clock(monkeypatch)
+    client = serve(token=TOKEN)
+    client.post("/login", data={"token": TOKEN})
+    for _ in range(6):
+        client.get("/v1/health", headers={"Authorization": "Bearer wrong"})
+    assert client.get("/v1/health").status_code == 200
+
+
+def test_wrong_tokens_are_counted_by_address_and_forgotten_in_the_end(monkeypatch):
+    clock, door = Clock(monkeypatch), Door(TOKEN)
+
+    def wait(address):
+        try:
+            assert not door.right("wrong", address)
+        except HTTPException as error:
+            return int(error.headers["retry-after"])
+        return 0
+
+    assert [wait("2001:db8:0:1::1") for _ in range(6)] == [0] * 5 + [1]
+    assert wait("2001:db8:0:1:ffff::2") == 1 and wait("2001:db8:0:2::1") == 0
+    assert [wait("::ffff:10.0.0.1") for _ in range(5)] == [0] * 5
+    assert wait("10.0.0.1") == 1 and wait("10.0.0.2") == 0 and wait("") == 0
+    for _ in range(30):
+        clock.now += guard.LONGEST
+        assert wait("10.0.0.1") == 0
+    assert wait("10.0.0.1") == guard.LONGEST
+    clock.now += guard.FORGOTTEN + 1
+    assert [wait("10.0.0.1") for _ in range(6)] == [0] * 5 + [1]
+    monkeypatch.setattr(guard, "ADDRESSES", 3)
+    for host in range(4, 8):
+        wait(f"10.0.0.{host}")
+    assert len(door._tries) == 3 and wait("10.0.0.1") == 0
+
+
+def test_tokens_are_compared_in_constant_time(monkeypatch):
+    seen = []
+    same = guard.secrets.compare_digest
+    monkeypatch.setattr(
+        guard.secrets, "compare_digest", lambda *given: seen.append(given) or same(*given)
+    )
+    assert Door(TOKEN).right(TOKEN, "") and not Door(TOKEN).right("", "")
+    assert seen == [(TOKEN.encode(), TOKEN.encode()), (b"", TOKEN.encode())]
 
 
 def test_short_tokens_are_refused():

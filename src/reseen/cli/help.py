@@ -83,6 +83,7 @@ EXAMPLES = {
         "reseen train supervised labelled/ -o runs/other --epochs 60",
         "reseen train supervised crops/ -o runs/named --pattern '{person}/{_}.jpg'",
     ),
+    "demo": ("reseen demo", "reseen demo -o first-look --no-serve"),
     "evaluate": (
         "reseen evaluate runs/first Market-1501-v15.09.15/",
         "reseen evaluate runs/first Market-1501-v15.09.15/ --rerank --json",
@@ -164,6 +165,10 @@ EXAMPLES = {
     "gallery name": (
         "reseen gallery name site/ Anna 0f3c5a",
         "reseen gallery name site/ 'Anna Nym' 0f3c5a 9b21d7",
+    ),
+    "gallery accept": (
+        "reseen gallery accept site/ Anna 3",
+        "reseen gallery accept site/ 'Anna Nym' 3 17",
     ),
     "gallery unname": (
         "reseen gallery unname site/ 0f3c5a",

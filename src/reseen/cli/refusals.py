@@ -1,15 +1,16 @@
 """What the system refuses (space, rights, memory), as a sentence."""
 
 import errno
+import sys
 
 ADVICE = {
-    errno.ENOSPC: "Make room and give the same command again; what was written before is kept.",
-    errno.EFBIG: "Allow larger files (ulimit -f) and give the same command again.",
-    errno.EACCES: "Change its rights, or give another place.",
-    errno.EPERM: "Change its rights, or give another place.",
-    errno.EROFS: "Give a place that can be written.",
-    errno.ENOTDIR: "A file is where a folder should be: give another place.",
-    errno.EEXIST: "A file is where a folder should be: give another place.",
+    errno.ENOSPC: "Free some disk space and run the same command again; finished work is kept.",
+    errno.EFBIG: "Allow larger files (ulimit -f) and run the same command again.",
+    errno.EACCES: "Change its permissions, or use another path.",
+    errno.EPERM: "Change its permissions, or use another path.",
+    errno.EROFS: "Use a path that is writable.",
+    errno.ENOTDIR: "There is a file where a folder should be. Use another path.",
+    errno.EEXIST: "There is a file where a folder should be. Use another path.",
     errno.EISDIR: "Give the name of a file.",
     errno.ENOENT: "Check the path.",
     errno.EMFILE: "Allow more open files (ulimit -n), or read with fewer threads (--workers 1).",
@@ -19,8 +20,13 @@ if hasattr(errno, "EDQUOT"):  # not on Windows
     ADVICE[errno.EDQUOT] = ADVICE[errno.ENOSPC]
 
 MEMORY = (
-    "Close other programs, or ask for less: a lower --memory, smaller pictures "
-    "(--encoder.height, --encoder.width), a smaller batch."
+    "Close other programs, or use less memory: a lower --memory, smaller images "
+    "(--encoder.height, --encoder.width) or a smaller batch."
+)
+
+LOST = (
+    "another process of this run is gone: it was killed, or its machine cannot be reached. Every "
+    "finished round is kept, and the same command continues."
 )
 
 
@@ -33,6 +39,11 @@ def refusal(error: BaseException) -> str | None:
         where = "" if error.filename is None else f": {error.filename}"
         return f"{error.strerror}{where}. {ADVICE.get(error.errno, '')}".strip()
     torch_said = "can't allocate memory" in first or "out of memory" in first
+    if isinstance(error, RuntimeError) and "torch.distributed" in sys.modules:
+        from reseen.engine.processes import lost
+
+        if lost(error):
+            return LOST
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torch_said):
-        return f"there is not enough memory ({first or 'no more was to be had'}). {MEMORY}"
+        return f"there is not enough memory ({first or 'no details are known'}). {MEMORY}"
     return None

@@ -8,8 +8,9 @@ suit.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
-from reseen.cluster.density import Sweep, swept
+from reseen.cluster.density import swept
 from reseen.errors import SettingsError, counted
 from reseen.kernels.neighbours import nearest
 from reseen.kernels.reciprocal import encode
@@ -81,21 +82,27 @@ def survey(
     Memory: O(N k1 k2), with k1 up to 30; N x N is never held. Time: neighbours once, then labels
     for 8 k1 and 6 eps.
     """
+    return survey_encoded(features, cameras, per_person)[0]
+
+
+def survey_encoded(
+    features: np.ndarray, cameras: np.ndarray | None = None, per_person: float | None = None
+) -> tuple[Survey, sparse.csr_matrix]:
+    """Do as `survey`, and give the encoding (N, N) of the images by its k1 and k2 as well."""
     n = len(features)
     check_per_person(per_person, n)
     most = max(2, n // 2)
     tried = [k1 for k1 in TRIED_K1 if k1 <= most] or [most]
     ranks, near = nearest(features, min(tried[-1], n))
 
-    def at(k1: int, k2: int, min_samples: int = 2) -> Sweep:
+    def encoded(k1: int, k2: int) -> sparse.csr_matrix:
         narrow, found = ranks[:, :k1], near[:, :k1]
-        encoding = encode(features, narrow, k1, round(k1 / 2) + 1, k2, similarities=found)
-        return swept(encoding, TRIED_EPS, min_samples)
+        return encode(features, narrow, k1, round(k1 / 2) + 1, k2, similarities=found)
 
     if per_person is None:
         sizes, balances = [], []
         for k1 in tried:
-            sweep = at(k1, _part(k1, 0.25))
+            sweep = swept(encoded(k1, _part(k1, 0.25)), TRIED_EPS, 2)
             sizes += [_typical_size(labels) for labels in sweep.labels[1:-1]]
             balances += list(sweep.balance[1:-1])
         count = np.array(balances)
@@ -103,10 +110,11 @@ def survey(
         per_person = float(np.clip(np.exp(np.log(alike).mean()), 1, max(n, 1)))
     k1 = int(np.clip(round(FACTOR * per_person), min(LEAST_K1, tried[-1]), tried[-1]))
     k2, min_samples = _part(k1, 0.4), 2 if per_person < LEAST_IMAGES else 4
-    sweep = at(k1, k2, min_samples)
+    encoding = encoded(k1, k2)
+    sweep = swept(encoding, TRIED_EPS, min_samples)
     best = 1 + int(np.argmax(sweep.balance[1:-2] - 1e-6 * np.abs(TRIED_EPS[1:-2] - 0.5)))
     middle = n / per_person
-    return Survey(
+    found = Survey(
         images=n,
         cameras=0 if cameras is None else len(np.unique(cameras[cameras >= 0])),
         per_person=per_person,
@@ -118,6 +126,7 @@ def survey(
         found=int(sweep.clusters[best]),
         noise=float(sweep.noise[best]),
     )
+    return found, encoding
 
 
 def check_per_person(given: float | None, images: int) -> None:

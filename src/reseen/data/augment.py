@@ -10,28 +10,32 @@ from torch import Tensor
 from reseen.errors import SettingsError
 from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
+from reseen.transfer import send
+
+WHOLE = slice(None)
+"""All rows of a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
-    """What is done to a crop before the network sees it; the defaults are the family's."""
+    """Augmentation of training images; the defaults are those of most published methods."""
 
     flip: float = 0.5
-    """Chance to mirror left and right."""
+    """Probability of a horizontal flip."""
     pad: int = 10
-    """Black pixels added on each side before a crop of the old size is cut; 0 is off."""
+    """Black pixels added on each side before a random crop of the original size; 0 turns it off."""
     erase: float = 0.5
-    """Chance to paint over a rectangle (random erasing)."""
+    """Probability of random erasing, which covers a rectangle."""
     erase_area: tuple[float, float] = (0.02, 0.4)
-    """Smallest and largest share of the picture that is painted over."""
+    """Smallest and largest share of the image that is erased."""
     erase_aspect: float = 0.3
-    """Smallest ratio of a rectangle's height to its width; the largest is its inverse."""
+    """Smallest ratio of height to width of the erased rectangle; the largest is its inverse."""
     crop_area: tuple[float, float] = (1.0, 1.0)
-    """Smallest and largest share of the picture that is cut out and enlarged to its size again,
-    before anything else is done; 1 1 is off. BUC: 0.64 1."""
+    """Smallest and largest share of the image for random resized crops, which come before all other
+    augmentation; 1 1 turns them off. BUC: 0.64 1."""
     crop_aspect: tuple[float, float] = (1.0, 1.5)
-    """Smallest and largest ratio of height to width of what is cut out, as multiples of the
-    picture's. BUC: 1 1.5."""
+    """Smallest and largest ratio of height to width of these crops, as multiples of that of the
+    image. BUC: 1 1.5."""
 
     def __post_init__(self):
         for name in ("flip", "erase"):
@@ -65,6 +69,11 @@ class Draws:
     """(B, 4) int: first row, first column, height, width of the erased rectangle."""
     cut: np.ndarray | None = None
     """(B, 4) int: the same of the rectangle that is enlarged to the whole; None where it is off."""
+
+    def some(self, rows: slice) -> "Draws":
+        """Give what chance decided for some of the crops."""
+        cut = None if self.cut is None else self.cut[rows]
+        return Draws(self.flip[rows], self.top[rows], self.left[rows], self.box[rows], cut)
 
 
 def draw(
@@ -133,7 +142,7 @@ def cut_out(pixels: Tensor, cut: np.ndarray) -> Tensor:
         first, last = first[:, None], (first + length)[:, None] - 1
         place = first + (np.arange(size) + 0.5) * length[:, None] / size - 0.5
         scaled = (2 * place.clip(first, last) + 1) / size - 1  # -1 and 1 are the picture's edges
-        axes.append(torch.from_numpy(scaled.astype(np.float32)).to(pixels.device))
+        axes.append(send(scaled.astype(np.float32), pixels.device))
     shape = len(pixels), *pixels.shape[2:]
     grid = torch.stack([axes[1][:, None].expand(shape), axes[0][..., None].expand(shape)], -1)
     enlarged = F.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
@@ -165,18 +174,29 @@ def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
             *(pad, colour, out.numpy()),
         )
         return out
+    return apply_on_device(pixels, draws, pad, fill)
+
+
+def apply_on_device(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
+    """Do as `apply` but for the cut, by few operations of torch and one copy of what was drawn."""
+    parts = draws.flip[:, None], draws.top[:, None] - pad, draws.left[:, None] - pad, draws.box
+    told = send(np.concatenate(parts, 1), pixels.device)[:, :, None]
+    flip, top, left, y, x, h, w = told.unbind(1)
     height, width = pixels.shape[2:]
-    each = torch.arange(len(pixels))
-    turned = torch.from_numpy(np.flatnonzero(draws.flip))
-    out = pixels.clone()
-    out[turned] = pixels[turned].flip(3)
-    if pad:
-        windows = F.pad(out, (pad, pad, pad, pad)).unfold(2, height, 1).unfold(3, width, 1)
-        out = windows[each, :, torch.from_numpy(draws.top), torch.from_numpy(draws.left)]
-    for i in np.flatnonzero(draws.box[:, 2]):
-        y, x, h, w = draws.box[i]
-        out[i, :, y : y + h, x : x + w] = fill
-    return out
+    rows, columns = (torch.arange(size, device=pixels.device) for size in (height, width))
+    down, right = rows + top, columns + left  # (B, H) and (B, W): the place that each one shows
+    outside = ((down < 0) | (down >= height))[:, :, None] | ((right < 0) | (right >= width))[
+        :, None
+    ]
+    erased = ((rows >= y) & (rows < y + h))[:, :, None] & ((columns >= x) & (columns < x + w))[
+        :, None
+    ]
+    right = torch.where(flip > 0, width - 1 - right, right)
+    each = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+    down, right = down.clamp(0, height - 1)[:, :, None], right.clamp(0, width - 1)[:, None]
+    out = pixels[each, :, down, right].masked_fill(outside[..., None], 0)  # (B, H, W, 3)
+    colour = fill.to(torch.uint8).flatten()
+    return torch.where(erased[..., None], colour, out).permute(0, 3, 1, 2)
 
 
 @njit(nogil=True, cache=True)
@@ -211,8 +231,21 @@ def _turn(line, to):
 
 
 def augment(
-    pixels: Tensor, rng: np.random.Generator, settings: AugmentSettings, fill: Tensor
+    pixels: Tensor,
+    rng: np.random.Generator,
+    settings: AugmentSettings,
+    fill: Tensor,
+    rows: slice = WHOLE,
 ) -> Tensor:
-    """Draw and apply: (B, 3, H, W) uint8 in and out; see `draw` and `apply`."""
+    """Augment a batch (B, 3, H, W) uint8 at random; see `draw` and `apply`.
+
+    The random draws are those of the whole batch. Only `rows` are augmented, the others stay as
+    they are.
+    """
     draws = draw(rng, len(pixels), pixels.shape[2], pixels.shape[3], settings)
-    return apply(pixels, draws, settings.pad, fill)
+    wanted = apply(pixels[rows], draws.some(rows), settings.pad, fill)
+    if len(wanted) == len(pixels):
+        return wanted
+    pixels = pixels.clone()
+    pixels[rows] = wanted
+    return pixels

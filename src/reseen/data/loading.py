@@ -12,16 +12,20 @@ from zlib import crc32
 import numpy as np
 import PIL.Image
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from reseen.data.pictures import BrokenPictureError, open_picture
+from reseen.data.pictures import BrokenPictureError, open_picture, read_jpeg
 from reseen.errors import DataError, SettingsError
 from reseen.records import Image, cameras_of
+from reseen.transfer import send
 
 SHOWN = 20
 """Broken pictures that an error names; of more it says how many there are."""
 AHEAD = 4
 """Batches that threads read ahead."""
+Rows = Callable[[int], slice]
+"""Says which rows of a batch of so many images are wanted, as `Encoder.rows` does."""
 
 
 def decode(path: Path, height: int, width: int) -> np.ndarray:
@@ -31,14 +35,23 @@ def decode(path: Path, height: int, width: int) -> np.ndarray:
         BrokenPictureError: missing, truncated, or not a picture.
         OSError: the system is at fault, as where too many files are open.
     """
-    return resized(open_picture(path), height, width)
+    pixels = read_jpeg(path)
+    return resized(open_picture(path) if pixels is None else pixels, height, width)
 
 
-def resized(picture: PIL.Image.Image, height: int, width: int) -> np.ndarray:
-    """Give the pixels of an RGB picture as `decode` does: (3, height, width) uint8."""
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
-    return np.array(picture).transpose(2, 0, 1)
+def resized(picture: PIL.Image.Image | np.ndarray, height: int, width: int) -> np.ndarray:
+    """Give the pixels of an RGB picture, or of (3, H, W) uint8, as `decode` does."""
+    if isinstance(picture, PIL.Image.Image):
+        picture = np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+    if picture.shape[1:] == (height, width):
+        return picture
+    if (2 * picture.shape[1], 2 * picture.shape[2]) == (height, width):
+        # torch gives Pillow's pixels in half of the time; at other sizes it rounds otherwise
+        how = dict(size=(height, width), mode="bicubic", antialias=True)
+        return F.interpolate(torch.from_numpy(picture)[None], **how)[0].numpy()
+    whole = PIL.Image.fromarray(picture.transpose(1, 2, 0))
+    whole = whole.resize((width, height), PIL.Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(whole).transpose(2, 0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +59,14 @@ class Loading:
     """How pictures are read."""
 
     memory: float = 8.0
-    """Gigabytes of memory for decoded pictures; more are read from disk each time."""
+    """Memory for decoded images, in gigabytes. If they do not fit, they are read from disk each
+    time."""
     workers: int = 0
-    """Threads that read pictures; 0 is one per core. Results do not depend on it."""
+    """Number of threads that read images; 0 is one per core. Results do not depend on it."""
     skip_broken: bool = False
-    """Go on without pictures that cannot be read, instead of stopping."""
+    """Skip images that cannot be read, instead of stopping."""
     frames: int = 0
-    """Frames of a tracklet, evenly spaced, whose mean is its feature; 0 takes all."""
+    """Number of evenly spaced frames whose mean is the feature of a tracklet; 0 uses all frames."""
 
     def __post_init__(self):
         if self.memory < 0 or self.workers < 0 or self.frames < 0:
@@ -169,24 +183,38 @@ class Crops:
                 self.pixels = self.pixels.to(device)
         return self
 
-    def batches(self, order: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
+    def batches(
+        self, order: Iterable[np.ndarray], rows: Rows | None = None
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Give each array of positions (B,) with its pixels (B, 3, H, W), read ahead if need be.
 
         Of a tracklet one frame is drawn, anew each time that it comes.
+
+        Args:
+            order: positions of each batch.
+            rows: which rows of a batch are wanted; what stands in the others is undefined.
         """
         if not self.tracklets:
-            return self._read((positions, positions) for positions in order)
+            return self._read(((positions, positions) for positions in order), rows)
         if self._chance is None:
             raise ValueError("batches draw frames of tracklets: Crops needs chance for them")
         rng = self._chance()
-        return self._read((p, self._starts[p] + rng.integers(self._counts[p])) for p in order)
+        drawn = ((p, self._starts[p] + rng.integers(self._counts[p])) for p in order)
+        return self._read(drawn, rows)
 
-    def frames(self, order: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Give the frames that make features: places in `owners` (B,), pixels (B, 3, H, W)."""
-        return self._read((places, self._rows[places]) for places in order)
+    def frames(
+        self, order: Iterable[np.ndarray], rows: Rows | None = None
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Give the frames that make features: places in `owners` (B,), pixels (B, 3, H, W).
+
+        Args:
+            order: places of each batch.
+            rows: as in `batches`.
+        """
+        return self._read(((places, self._rows[places]) for places in order), rows)
 
     def _read(
-        self, order: Iterator[tuple[np.ndarray, np.ndarray]]
+        self, order: Iterator[tuple[np.ndarray, np.ndarray]], wanted: Rows | None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Give what stands beside each array of rows, with the pixels of the rows."""
         if self.pixels is not None:
@@ -195,23 +223,29 @@ class Crops:
                 if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
                     yield positions, self.pixels[first : last + 1]  # as extraction asks: no copy
                 else:
-                    yield positions, self.pixels[torch.from_numpy(rows)]
+                    yield positions, self.pixels[send(rows, self.pixels.device)]
             return
         with ThreadPoolExecutor(self._workers) as pool:
-            yield from self._read_ahead(order, pool)
+            yield from self._read_ahead(order, pool, wanted or (lambda count: slice(0, count)))
 
     def _read_ahead(
-        self, order: Iterator[tuple[np.ndarray, np.ndarray]], pool: ThreadPoolExecutor
+        self,
+        order: Iterator[tuple[np.ndarray, np.ndarray]],
+        pool: ThreadPoolExecutor,
+        wanted: Rows,
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         waiting = deque[tuple[np.ndarray, list[Future]]]()
         while True:
             for positions, rows in islice(order, AHEAD - len(waiting)):
-                read = [pool.submit(self._decode, self._paths[i]) for i in rows]
+                some = rows[wanted(len(rows))]
+                read = [pool.submit(self._decode, self._paths[i]) for i in some]
                 waiting.append((positions, read))
             if not waiting:
                 return
             positions, read = waiting.popleft()
-            yield positions, torch.from_numpy(np.stack([_result(done) for done in read]))
+            pixels = np.empty((len(positions), 3, *self.size), np.uint8)
+            np.stack([_result(done) for done in read], out=pixels[wanted(len(positions))])
+            yield positions, torch.from_numpy(pixels)
 
     def _decode(self, path: Path) -> np.ndarray:
         picture = self._pictures.get(path)
@@ -253,8 +287,8 @@ def _result(done: Future) -> np.ndarray:
         return done.result()
     except BrokenPictureError as error:
         raise DataError(
-            f"A picture that could be read before cannot be read any more: {error}. Bring it back; "
-            "the same command goes on from the last round."
+            f"A picture that could be read before cannot be read any more: {error}. Restore it and "
+            "run the same command again to resume."
         ) from error
 
 

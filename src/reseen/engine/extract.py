@@ -16,6 +16,7 @@ from reseen.errors import SettingsError, counted
 from reseen.kernels.centring import CENTRINGS, LEAST, CameraStatistics, covered, moments
 from reseen.nets.encoder import AnyEncoder, Encoder
 from reseen.records import Image, camera_names, cameras_of
+from reseen.transfer import send
 
 
 def load(
@@ -118,8 +119,16 @@ def statistics_for(encoder: AnyEncoder, how: str) -> CameraStatistics | None:
 
 
 def default_batch(encoder: AnyEncoder) -> int:
-    """Give the number of crops that `extract` takes at a time where nobody says."""
-    return 64 if encoder.device.type == "cpu" else 256
+    """Give the number of crops that `extract` takes at a time where nobody says.
+
+    Where several processes share a batch, so many come to each.
+    """
+    return sharers(encoder) * (64 if encoder.device.type == "cpu" else 256)
+
+
+def sharers(encoder: AnyEncoder) -> int:
+    """Give the number of processes that share the batches of an encoder."""
+    return encoder.processes[1] if isinstance(encoder, Encoder) else 1
 
 
 def extract(
@@ -201,16 +210,17 @@ def extract_of(
     # rounding was seen to differ between a run and the same run resumed.
     ends = (min(start + batch, total) for start in starts)
     order = (np.arange(max(0, end - batch), end) for end in ends)
-    for places, pixels in track(crops.frames(order), len(starts)):
-        values = of(pixels.to(encoder.device, non_blocking=True))
+    rows = encoder.rows if isinstance(encoder, Encoder) else None
+    for places, pixels in track(crops.frames(order, rows), len(starts)):
+        values = of(send(pixels, encoder.device))
         if not done:
             out = values.new_zeros(*values.shape[:-2], len(crops), values.shape[-1])
         owners = crops.owners[done : places[-1] + 1]
         rows = np.arange(owners[0], owners[-1] + 1)
         # A product adds up in one order, which index_add on a GPU does not.
-        weights = torch.from_numpy((rows[:, None] == owners) * share[rows, None])
+        weights = (rows[:, None] == owners) * share[rows, None]
         values = values[..., done - places[0] :, :]
-        out[..., rows[0] : rows[-1] + 1, :] += weights.to(encoder.device) @ values
+        out[..., rows[0] : rows[-1] + 1, :] += send(weights, encoder.device) @ values
         done = places[-1] + 1
     if crops.tracklets and unit:
         F.normalize(out, dim=-1, out=out)

@@ -78,7 +78,7 @@ def model_card(encoder: Encoder, data: str = "") -> str:
         height=of.height,
         width=of.width,
         dimensions=encoder.dimensions,
-        pooling=of.pooling,
+        pooling=of.pooling if of.stripes == 1 else f"{of.pooling} of {of.stripes} stripes",
         attention=", ".join(of.attention) or "none",
         cameras=known,
         digest=encoders.digest(encoder),

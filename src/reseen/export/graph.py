@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 from reseen.errors import SettingsError
 from reseen.export.contract import INPUT, OUTPUT, Contract
 from reseen.nets.encoder import Encoder
-from reseen.nets.pooling import GeM, average
+from reseen.nets.pooling import GeM, Striped, average
 
 OPSET = 20
 """Version of the ONNX operators."""
@@ -33,12 +33,13 @@ class Graph(nn.Module):
         super().__init__()
         encoder = copy.deepcopy(encoder).cpu().eval().requires_grad_(False)
         encoder.to(memory_format=torch.contiguous_format)
-        of, self.half_network = encoder.pooling, contract.precision == "float16"
+        self.half_network = contract.precision == "float16"
         self.network = nn.Sequential(encoder.backbone, encoder.attention)
         if self.half_network:
             self.network.half()
-        self.pooling = _ConstantGeM(of.p.item(), of.eps) if isinstance(of, GeM) else of
+        self.pooling = _constant(encoder.pooling)
         self.neck, self.whitening = encoder.neck, encoder.whitening
+        self.mirrored = encoder.settings.mirrored
         self.bgr = contract.order == "bgr"
         before = torch.tensor(contract.outside, dtype=torch.float64)
         after = torch.tensor((encoder.settings.mean, encoder.settings.std), dtype=torch.float64)
@@ -56,7 +57,21 @@ class Graph(nn.Module):
             x = x * self.factor + self.shift
         if self.half_network:
             x = x.half()
-        return self.whitening(F.normalize(self.neck(self.pooling(self.network(x).float()))))
+        rows = self.rows(x)
+        if self.mirrored:
+            rows = F.normalize(rows + self.rows(x.flip(-1)))
+        return self.whitening(rows)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """Give unit rows before whitening of what the network sees."""
+        return F.normalize(self.neck(self.pooling(self.network(x).float())))
+
+
+def _constant(pooling: nn.Module) -> nn.Module:
+    """Give a pooling whose learnt exponent is a number."""
+    if isinstance(pooling, Striped):
+        return Striped(_constant(pooling.each), pooling.count)
+    return _ConstantGeM(pooling.p.item(), pooling.eps) if isinstance(pooling, GeM) else pooling
 
 
 class _ConstantGeM(nn.Module):
@@ -84,8 +99,8 @@ def program(encoder: Encoder, contract: Contract) -> ExportedProgram:
     except Exception as error:  # of many kinds, some of them private
         why = str(error).strip().split("\n")[0]
         raise SettingsError(
-            f"{encoder.settings.backbone} cannot be written as a graph: {why:.200}. Give it away "
-            "as a folder (--for pretrained), or train another backbone."
+            f"{encoder.settings.backbone} cannot be exported as a graph: {why:.200}. Export it as "
+            "a folder (--for pretrained), or train another backbone."
         ) from error
 
 

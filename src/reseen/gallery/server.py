@@ -16,8 +16,11 @@ from reseen.gallery.store import EVERYTHING, Filter
 PREFIXES = ("postgresql://", "postgres://")
 EXACT = 5_000
 """Crops up to which all are compared, without an index."""
-INDEXED, HALF = 2000, 4000
-"""Numbers of a vector up to which an index takes it in single and in half precision."""
+SINGLE, HALF = 2000, 4000
+"""Numbers of a vector up to which a page holds it in single, and an index in half precision."""
+_LINKS, _ROOM = 800, 8 << 30
+"""Bytes that a vector's links take in an index that is built, and the most memory that one is built
+in: what does not fit takes many times as long."""
 _EFFORT = 300
 """Candidates that a search in the index follows (hnsw.ef_search)."""
 
@@ -44,7 +47,7 @@ def check_store(store: str | None) -> None:
     if not store.startswith(PREFIXES):
         raise SettingsError(
             f"store is {without_password(store)!r}. Use postgresql://USER@HOST/DATABASE, or leave "
-            "it out: the gallery then keeps everything in its folder."
+            "it out to store everything in the folder of the gallery."
         )
     for module in ("psycopg", "pgvector"):
         needs(module, "postgres")
@@ -53,8 +56,9 @@ def check_store(store: str | None) -> None:
 class Server(Tables):
     """A store in a schema of its own in a PostgreSQL database, for any number of machines.
 
-    Among more than EXACT crops a search follows an HNSW index of pgvector and may miss some.
-    Vectors of more than 2,000 numbers are kept in half precision.
+    Among more than EXACT crops a search follows an HNSW index of pgvector, in half precision, and
+    may miss some; similarities are those of the vectors. Vectors of more than 2,000 numbers are
+    kept in half precision.
 
     Args:
         url: `postgresql://user:password@host/database`; what it leaves out comes from the variables
@@ -102,7 +106,7 @@ class Server(Tables):
             self._rows(f"CREATE SCHEMA {self.schema}")
             for statement in words.split(";"):
                 self._rows(statement)
-            self._prepare("vectors")
+            self._prepare("vectors", dimensions)
 
     def _connected(self) -> Any:
         """Give the connection, a new one where the last was lost."""
@@ -119,7 +123,6 @@ class Server(Tables):
             execute = self._connection.execute
             execute(f"SET search_path TO {self.schema}, public")
             execute("SET client_min_messages TO warning")
-            execute("SET maintenance_work_mem TO '1GB'")  # an index is built in it
             execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
             for name, value in (("ef_search", _EFFORT), ("iterative_scan", "strict_order")):
                 execute(f"SET hnsw.{name} = {value}")
@@ -139,7 +142,7 @@ class Server(Tables):
                 why = why.replace(password, "...")
             raise StoreError(
                 f"The store {without_password(self._url)} cannot be used: {why}. Check that the "
-                "server runs, has the extension vector, and lets you in (PGPASSWORD, ~/.pgpass)."
+                "server runs, has the extension vector, and accepts you (PGPASSWORD, ~/.pgpass)."
             ) from None
 
     def close(self) -> None:
@@ -175,21 +178,18 @@ class Server(Tables):
                     copy.write_row(row)
 
     def _vector(self, row: np.ndarray) -> Any:
-        if len(row) <= INDEXED:
-            return row.astype(np.float32)
-        from pgvector import HalfVector
-
-        return HalfVector(row)
+        return row.astype(np.float32) if len(row) <= SINGLE else _halved(row)
 
     def _array(self, values: Sequence[Any]) -> np.ndarray:
         rows = [value.to_numpy() if hasattr(value, "to_numpy") else value for value in values]
         return np.array(rows, np.float32) if rows else np.empty((0, 0), np.float32)
 
     def _vector_type(self, dimensions: int) -> str:
-        return f"{'vector' if dimensions <= INDEXED else 'halfvec'}({dimensions})"
+        return f"{'vector' if dimensions <= SINGLE else 'halfvec'}({dimensions})"
 
-    def _prepare(self, table: str) -> None:  # a vector fits in a page, and is read there
-        self._rows(f"ALTER TABLE {table} ALTER COLUMN vector SET STORAGE PLAIN")
+    def _prepare(self, table: str, dimensions: int) -> None:
+        if dimensions <= HALF:  # a vector fits in a page, and is read there
+            self._rows(f"ALTER TABLE {table} ALTER COLUMN vector SET STORAGE PLAIN")
 
     def nearest(  # noqa: D102
         self,
@@ -198,7 +198,6 @@ class Server(Tables):
         where: Filter = EVERYTHING,
         without: Sequence[tuple[str | None, str | None]] = (),
     ) -> list[list[tuple[Crop, float]]]:
-        kind = "vector" if queries.shape[1] <= INDEXED else "halfvec"
         found = []
         for query, (itself, camera) in zip(
             queries, without or [(None, None)] * len(queries), strict=True
@@ -207,23 +206,26 @@ class Server(Tables):
             values = [camera, *values] if camera else values
             rows: list[tuple] = []
             if not self._few(words, values):
-                rows = self._ordered(query, kind, words, values, top + 1, "")
+                rows = self._ordered(query, words, values, top + 1)
             if len(rows) <= top:  # so few fit that the walk through the index ended before
-                rows = self._ordered(query, kind, words, values, top + 1, " + 0")
+                rows = self._ordered(query, words, values, top + 1, exactly=True)
             near = [(crop_of(row[:-1]), -row[-1]) for row in rows if row[0] != itself]
             found.append(near[:top])
         return found
 
     def _ordered(
-        self, query: np.ndarray, kind: str, words: str, values: list[Any], top: int, exactly: str
+        self, query: np.ndarray, words: str, values: list[Any], top: int, *, exactly: bool = False
     ) -> list[tuple]:
-        """Give the nearest rows; " + 0" makes the distance a sum, which is in no index."""
-        distance = f"(vector <#> ?::{kind}){exactly}"
-        return self._rows(
-            f"SELECT {COLUMNS}, {distance} AS far FROM vectors JOIN crops USING (seq){words} "
-            f"ORDER BY {distance} LIMIT {top}",
-            [self._vector(query), *values, self._vector(query)],
+        """Give the nearest rows by the index, or exactly: a sum is in no index."""
+        far = f"(vector <#> ?::{self._vector_type(len(query))})"
+        near = f"{_in_index(len(query))} <#> ?::halfvec({len(query)})"
+        asked = self._vector(query)
+        rows = self._rows(
+            f"SELECT {COLUMNS}, {far} AS far FROM vectors JOIN crops USING (seq){words} "
+            f"ORDER BY {f'{far} + 0' if exactly else near} LIMIT {top}",
+            [asked, *values, asked if exactly else _halved(query)],
         )
+        return sorted(rows, key=lambda row: row[-1])
 
     def _few(self, words: str, values: list[Any]) -> bool:
         """Say whether so few crops are meant that comparing all is as quick as any index."""
@@ -241,11 +243,21 @@ class Server(Tables):
             )
             if size > HALF:  # no index takes them
                 return
-            kind = "vector" if size <= INDEXED else "halfvec"
-            self._rows(
+            room = min(self.count() * (2 * size + _LINKS), _ROOM)
+            self._rows(f"SET LOCAL maintenance_work_mem TO '{max(room >> 10, 65536)}kB'")
+            words = (
                 "CREATE INDEX IF NOT EXISTS vectors_near ON vectors "
-                f"USING hnsw (vector {kind}_ip_ops)"
+                f"USING hnsw ({_in_index(size)} halfvec_ip_ops)"
             )
+            self._rows("SAVEPOINT serial")
+            try:
+                self._rows(words)
+            except StoreError as error:
+                if "shared memory" not in str(error):
+                    raise
+                self._rows("ROLLBACK TO serial")  # containers have little of it
+                self._rows("SET LOCAL max_parallel_maintenance_workers TO 0")
+                self._rows(words)
         self._rows("ANALYZE")
 
     def _indexed(self) -> bool:
@@ -267,6 +279,17 @@ class Server(Tables):
     def check(self) -> list[str]:
         """As `store.Store.check`."""
         return self._lost()
+
+
+def _in_index(size: int) -> str:
+    """Give what of a vector of so many numbers is in the index."""
+    return f"(vector::halfvec({size}))" if size <= SINGLE else "vector"
+
+
+def _halved(row: np.ndarray) -> Any:
+    from pgvector import HalfVector
+
+    return HalfVector(row)
 
 
 def without_password(url: str) -> str:

@@ -6,11 +6,12 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from reseen.cluster.density import MANY, DensitySettings
+from reseen.cluster.density import DensitySettings
 from reseen.cluster.numbering import by_appearance
-from reseen.cluster.survey import survey
+from reseen.cluster.survey import survey_encoded
 from reseen.gallery.facts import Facts, cannot_be_one, facts_of
 from reseen.gallery.records import Crop, Cutoffs, Proposal
+from reseen.kernels.components import density_labels
 from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
 from reseen.records import NOISE
 
@@ -23,47 +24,55 @@ APART = 1e9
 """The distance of crops that cannot be one person: no mean of distances with it is usual."""
 
 
-def settings_for(features: np.ndarray, cameras: np.ndarray) -> DensitySettings:
-    """Choose how crops are grouped, by what they are like.
+def label_crops(features: np.ndarray, crops: Sequence[Crop]) -> np.ndarray:
+    """Group crops by density, whoever people said they show: the part that takes long.
+
+    Neighbours and cores are chosen as `auto` would choose them, and an eps that is smaller by
+    CAREFUL; features are centred by camera where two cameras or more have crops enough.
 
     Args:
-        features: (N, D) unit rows, N of LEAST or more.
-        cameras: (N,) int, -1 where unknown.
+        features: (N, D) unit rows.
+        crops: N records, in any order.
 
     Returns:
-        Settings as `auto` would choose them, but for an eps that is smaller by CAREFUL, and with
-        features centred by camera where two cameras or more have crops enough.
+        (N,) int64 groups, those of the oldest crops first; NOISE for crops in none.
+
+    Raises:
+        DataError: rows are unusable (see `check_rows`).
     """
-    plain = DensitySettings(centring="deviation")
-    found = survey(plain.centred(features, cameras), cameras)
-    return DensitySettings(
-        k1=found.k1,
-        k2=found.k2,
-        eps=found.eps - CAREFUL,
-        min_samples=found.min_samples,
-        centring=plain.centring,
-        neighbours="approximate" if len(features) >= MANY else "exact",
-    )
+    labels = np.full(len(crops), NOISE, np.int64)
+    if len(crops) < LEAST:
+        return labels
+    order = _by_age(crops)
+    rows, cameras = features[order], facts_of([crops[i] for i in order]).cameras
+    found, encoding = survey_encoded(DensitySettings(centring="deviation").centred(rows, cameras))
+    eps = np.array([found.eps - CAREFUL])
+    labels[order] = by_appearance(density_labels(encoding, eps, found.min_samples)[0])
+    return labels
+
+
+def _by_age(crops: Sequence[Crop]) -> list[int]:
+    return sorted(range(len(crops)), key=lambda i: (crops[i].added, crops[i].id))
 
 
 def group_unknown(
     features: np.ndarray,
     facts: Facts,
+    labels: np.ndarray,
     *,
-    settings: DensitySettings | None = None,
     overlapping: bool = False,
 ) -> np.ndarray:
     """Group crops without a name by who they may show.
 
-    All crops are grouped by density, and those with a name and the ignored are then taken out. The
-    crops of a tracklet stay together: they go where most of them are. A group with crops that
-    cannot be one person is parted: it is built anew from its tracklets and single crops, the
-    nearest parts first (mean distance of their crops), never joining what cannot be one person.
+    Of all crops, grouped by density, those with a name and the ignored are taken out. The crops of
+    a tracklet stay together: they go where most of them are. A group with crops that cannot be one
+    person is parted: it is built anew from its tracklets and single crops, the nearest parts first
+    (mean distance of their crops), never joining what cannot be one person.
 
     Args:
         features: (N, D) unit rows, oldest crop first, for that is how groups are numbered.
         facts: of the N crops.
-        settings: how crops are grouped; by default `settings_for` them.
+        labels: (N,) their groups by density (`label_crops`).
         overlapping: as in `cannot_be_one`.
 
     Returns:
@@ -74,10 +83,7 @@ def group_unknown(
     Raises:
         DataError: rows are unusable (see `check_rows`).
     """
-    groups = np.full(len(facts.people), NOISE, np.int64)
-    if len(groups) >= LEAST:
-        settings = settings or settings_for(features, facts.cameras)
-        groups = settings.label(features, facts.cameras).ids.copy()
+    groups = labels.copy()
     tracklets, counts = np.unique(facts.tracklets[facts.tracklets >= 0], return_counts=True)
     for tracklet in tracklets[counts > 1]:
         crops = np.flatnonzero(facts.tracklets == tracklet)
@@ -128,10 +134,10 @@ def _parted(features: np.ndarray, units: np.ndarray, apart: np.ndarray) -> np.nd
 def propose(
     features: np.ndarray,
     crops: Sequence[Crop],
+    labels: np.ndarray,
     cutoffs: Cutoffs,
     denials: Iterable[tuple[str, str]] = (),
     *,
-    min_crops: int = 2,
     overlapping: bool = False,
 ) -> list[Proposal]:
     """Propose unknown people; nothing gets a name by it.
@@ -139,33 +145,31 @@ def propose(
     Args:
         features: (N, D) unit rows.
         crops: N records.
+        labels: (N,) their groups by density (`label_crops`).
         cutoffs: from which similarity on a proposal is said to look like a named person.
         denials: pairs of the id of a crop and a name that it is not.
-        min_crops: of a proposal.
         overlapping: as in `cannot_be_one`.
 
     Returns:
-        Proposals, numbered from 1 in the order in which their first crops were added; numbers of
-        groups that are left out, because their crops have names or are few, are not given anew.
-        The crops of each are ordered by time.
+        Proposals of 2 crops or more, numbered from 1 in the order in which their first crops were
+        added; numbers of groups whose crops have names are not given anew. The crops of each are
+        ordered by time.
 
     Raises:
         DataError: rows are unusable (see `check_rows`).
     """
     if not crops:
         return []
-    order = sorted(range(len(crops)), key=lambda i: (crops[i].added, crops[i].id))
+    order = _by_age(crops)
     features, crops = features[order], [crops[i] for i in order]
     facts = facts_of(crops, denials)
-    groups = group_unknown(features, facts, overlapping=overlapping)
+    groups = group_unknown(features, facts, labels[order], overlapping=overlapping)
     likeness = alike(features, facts, groups, cannot_be_one(facts, overlapping=overlapping))
     found = []
     for group in np.unique(groups[groups != NOISE]).tolist():
         own = [crops[i] for i in np.flatnonzero(groups == group)]
-        if len(own) < min_crops:
-            continue
         times = sorted(crop.time for crop in own if crop.time is not None)
-        similar = float(likeness[group].max(initial=-1))
+        similar = float(likeness[group].max(initial=-np.inf))
         like = similar >= cutoffs.maybe
         found.append(
             Proposal(
@@ -196,23 +200,25 @@ def alike(features: np.ndarray, facts: Facts, groups: np.ndarray, apart: np.ndar
 
     Returns:
         (K, P) the median, over the crops of a group, of the highest similarity to a crop of the
-        person; -1 where the group cannot be that person.
+        person; -inf where the group cannot be that person.
     """
     rows, count = check_rows(features), int(groups.max(initial=NOISE)) + 1
-    found = np.full((count, len(facts.names)), -1.0)
+    found = np.full((count, len(facts.names)), -np.inf)
     named = np.flatnonzero((facts.people >= 0) & ~facts.ignored)
     named = named[np.argsort(facts.people[named], kind="stable")]
     if not len(named) or not count:
         return found
     who, starts = np.unique(facts.people[named], return_index=True)
+    pool = np.ascontiguousarray(rows[named].T)
+    step = max(1, BLOCK_BYTES // (4 * len(named)))
     for group in np.unique(groups[groups != NOISE]):
-        own, step = np.flatnonzero(groups == group), max(1, BLOCK_BYTES // (4 * len(named)))
+        own = np.flatnonzero(groups == group)
         best = [
-            np.maximum.reduceat(rows[own[i : i + step]] @ rows[named].T, starts, axis=1)
+            np.maximum.reduceat(rows[own[i : i + step]] @ pool, starts, axis=1)
             for i in range(0, len(own), step)
         ]
         found[group, who] = np.median(np.concatenate(best), axis=0)
     for a, b in ((apart[:, 0], apart[:, 1]), (apart[:, 1], apart[:, 0])):
         barred = (groups[a] != NOISE) & (facts.people[b] >= 0)
-        found[groups[a[barred]], facts.people[b[barred]]] = -1
+        found[groups[a[barred]], facts.people[b[barred]]] = -np.inf
     return found

@@ -11,6 +11,7 @@ Section 3.1 proves for rounding to nearest); a sum stored in bfloat16 moves by 2
 """
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -24,7 +25,9 @@ _STRIPE = 512
 SIDE = 2048
 """Rows and columns of a tile of scores, at most."""
 _ROUNDED = 128
-_QUICK = 1e9
+_QUICK, _QUICKER_THAN_TORCH = 1e9, 2e10
+"""Products below which bfloat16 saves nothing, and below which it saves less time than torch takes
+to be imported."""
 _STORED_BFLOAT16 = 2.0**-8
 _TINY = 1e-6  # numbers flushed to zero, and the arithmetic of the bound itself
 
@@ -87,7 +90,8 @@ def shortlists(
     if device != "cpu":
         return _on_device(rows, others, wanted, device, block_bytes)
     if precision == "auto":
-        small = len(rows) * len(others) * rows.shape[1] < _QUICK  # torch takes a second to import
+        quick = _QUICK if "torch" in sys.modules else _QUICKER_THAN_TORCH
+        small = len(rows) * len(others) * rows.shape[1] < quick
         precision = "bfloat16" if not small and _fast_bfloat16() else "float32"
     side = max(1, min(SIDE, math.isqrt(block_bytes // 4)))
     score = (_Bfloat16 if precision == "bfloat16" else _Float32)(rows, others, side)

@@ -1,6 +1,6 @@
 """One vector a cluster, started from features and moved by what training sees."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,11 @@ from torch import Tensor
 
 from reseen.errors import SettingsError
 from reseen.records import NOISE
+from reseen.transfer import send
 
 
 def cluster_means(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Give the mean of each cluster's features.
+    """Compute the mean feature of each cluster.
 
     Args:
         features: (N, D) float32.
@@ -54,18 +55,19 @@ STARTS: dict[str, Callable] = {"mean": start_mean, "random": start_random, "hard
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySettings:
-    """How a memory of one vector a cluster starts and follows (`ClusterMemory`).
+    """Initialisation and update of a memory with one vector per cluster (`ClusterMemory`).
 
     The defaults are those of Cluster Contrast.
     """
 
     memory_start: str = "mean"
-    """mean, random or hard: which vector a cluster starts with. Cluster Contrast: mean."""
+    """Initial vector of a cluster: mean, random or hard. Cluster Contrast: mean."""
     memory_update: str = "momentum"
-    """momentum (every image moves its cluster), hard (the least similar one does) or mean (the mean
-    of its images in the batch does). Cluster Contrast: momentum; its first edition: hard."""
+    """Images of a batch that update the vector of their cluster: momentum (each of them), hard (the
+    least similar one) or mean (their mean). Cluster Contrast: momentum; its first version: hard."""
     memory_momentum: float = 0.1
-    """Share of a cluster's vector that stays at an update. Cluster Contrast: 0.1."""
+    """Momentum of the memory: the share of a cluster's vector that is kept at each update. Cluster
+    Contrast: 0.1."""
 
     def __post_init__(self):
         check_memory(self.memory_start, self.memory_update, self.memory_momentum)
@@ -90,20 +92,21 @@ class MemorySettings:
 
 
 class ClusterMemory:
-    """The centres (K, D) that a contrastive loss compares with.
+    """A memory of one vector per cluster (K, D), for a contrastive loss.
 
-    Source: Dai et al., Cluster Contrast, ACCV 2022: start by the mean, Eq. 5; momentum update,
-    Eq. 6; batch-hard update and random start from the first edition, arXiv:2103.11568v1, Sec. 3.3.
+    Source: Dai et al., Cluster Contrast, ACCV 2022: initialisation by the mean, Eq. 5; momentum
+    update, Eq. 6; batch-hard update and random initialisation from the first version,
+    arXiv:2103.11568v1, Sec. 3.3.
 
     Args:
         features: (N, D) unit rows of all training images.
         ids: (N,) clusters, 0..K-1 or NOISE.
         start: mean, random or hard.
-        update: `momentum` moves a centre by each of its images in turn; `hard` moves it once, by
-            the image of the batch least similar to it.
-        momentum: share of a centre that stays, 0 to 1.
-        rng: draws the members of a random start.
-        device: where the centres live.
+        update: `momentum` updates a centre with each of its images in turn; `hard` updates it once,
+            with the least similar image of the batch.
+        momentum: share of a centre that is kept at each update, 0 to 1.
+        rng: draws the images of a random initialisation.
+        device: device of the centres.
     """
 
     def __init__(
@@ -123,11 +126,11 @@ class ClusterMemory:
         self._update = UPDATES[update]
 
     def update(self, vectors: Tensor, targets: Tensor) -> None:
-        """Move the centres towards the images of a batch, after the step.
+        """Update the centres with the images of a batch, after the step.
 
         Args:
             vectors: (B, D) unit rows, without gradient.
-            targets: (B,) int64, their clusters.
+            targets: (B,) int64, their clusters, on the CPU: reading them from a GPU would wait.
         """
         self._update(self.centres, vectors, targets, self.momentum)
 
@@ -160,21 +163,24 @@ def _move(centres: Tensor, clusters: Tensor, vectors: Tensor, momentum: float) -
 
 def update_momentum(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
     """Move centres (K, D) by each image of a batch in turn, as `ClusterMemory.update` does."""
-    for turn in turns(targets):  # the n-th image of every cluster at once: no cluster twice
-        _move(centres, targets[turn], vectors[turn], momentum)
+    for clusters, seen in in_turns(vectors, targets):
+        _move(centres, clusters, seen, momentum)
 
 
 def _update_hard(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
-    similarity = (vectors * centres[targets]).sum(1)
-    order = torch.sort(similarity, stable=True).indices
-    hardest = order[turns(targets[order])[0]]
-    _move(centres, targets[hardest], vectors[hardest], momentum)
+    clusters, own = torch.unique(targets, return_inverse=True)
+    clusters, own = (send(values, centres.device) for values in (clusters, own))
+    similarity = (vectors * centres[clusters[own]]).sum(1)
+    others = own != torch.arange(len(clusters), device=own.device)[:, None]
+    hardest = similarity.expand_as(others).masked_fill(others, torch.inf).argmin(1)
+    _move(centres, clusters, vectors[hardest], momentum)
 
 
 def _update_mean(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
     clusters, own, counts = torch.unique(targets, return_inverse=True, return_counts=True)
-    sums = F.one_hot(own, len(clusters)).to(vectors.dtype).T @ vectors
-    _move(centres, clusters, sums / counts[:, None], momentum)
+    shares = F.one_hot(own, len(clusters)).to(vectors.dtype).T
+    clusters, shares, counts = (send(v, centres.device) for v in (clusters, shares, counts))
+    _move(centres, clusters, shares @ vectors / counts[:, None], momentum)
 
 
 UPDATES: dict[str, Callable] = {
@@ -182,6 +188,23 @@ UPDATES: dict[str, Callable] = {
     "hard": _update_hard,
     "mean": _update_mean,
 }
+
+
+def in_turns(vectors: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the n-th image of every cluster at once, no cluster twice, for n = 1, 2 ...
+
+    Args:
+        vectors: (B, D).
+        targets: (B,) int64, their clusters, on the CPU.
+
+    Yields:
+        Clusters (b,) and vectors (b, D), both where the vectors are.
+    """
+    parts = turns(targets)
+    order, sizes = torch.cat(parts), [len(part) for part in parts]
+    clusters = send(targets[order], vectors.device)
+    seen = vectors[send(order, vectors.device)]
+    yield from zip(clusters.split(sizes), seen.split(sizes), strict=True)
 
 
 def turns(targets: Tensor) -> list[Tensor]:

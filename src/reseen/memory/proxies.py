@@ -7,12 +7,13 @@ from torch import Tensor
 
 from reseen.memory.clusters import start_mean, update_momentum
 from reseen.records import NOISE
+from reseen.transfer import send
 
 
 class CameraProxies:
-    """The proxies (G, D) of clusters as each camera sees them.
+    """A memory of proxies (G, D), one for each cluster and camera.
 
-    Images that are in no cluster, or whose camera is unknown, belong to none.
+    Images in no cluster, and those of unknown cameras, belong to no proxy.
 
     Source: Wang et al., Camera-aware Proxies (CAP), AAAI 2021; momentum of O2CAP, TIP 2022.
 
@@ -20,11 +21,11 @@ class CameraProxies:
         features: (N, D) unit rows of all training images.
         ids: (N,) clusters, 0..K-1 or NOISE.
         cameras: (N,) int, -1 where unknown.
-        momentum: share of a proxy that stays at an update, 0 to 1; at 1 they are frozen.
-        device: where they live.
+        momentum: share of a proxy that is kept at each update, 0 to 1; 1 freezes the proxies.
+        device: device of the proxies.
 
     Attributes:
-        centres: (G, D) unit rows; none where no camera is known.
+        centres: (G, D) unit rows; none if no camera is known.
         clusters: (G,) int64, the cluster of each.
         cameras: (G,) int64, the camera of each.
     """
@@ -48,17 +49,18 @@ class CameraProxies:
             sums = start_mean(features, of, np.random.default_rng(0))
         self.centres = F.normalize(torch.from_numpy(sums).to(device))
         self.clusters, self.cameras = torch.from_numpy(found).to(device).unbind(1)
-        self._of = torch.from_numpy(of).to(device)
+        self._of = torch.from_numpy(of)
         self._momentum = momentum
 
-    def update(self, vectors: Tensor, positions: Tensor) -> None:
-        """Move the proxies of a batch's images, each in turn, after the step.
+    def update(self, vectors: Tensor, positions: np.ndarray) -> None:
+        """Update the proxies with the images of a batch, one after another, after the step.
 
         Args:
             vectors: (B, D) unit rows, without gradient.
             positions: (B,) int64, which of the N images they are.
         """
         proxies = self._of[positions]
-        known = proxies != NOISE
-        if bool(known.any()):
-            update_momentum(self.centres, vectors[known], proxies[known], self._momentum)
+        known = (proxies != NOISE).nonzero()[:, 0]
+        if len(known):
+            seen = vectors[send(known, vectors.device)]
+            update_momentum(self.centres, seen, proxies[known], self._momentum)

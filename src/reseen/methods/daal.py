@@ -26,7 +26,7 @@ from reseen.checks import Auto, above_zero, at_least, below_one, one_of, settled
 from reseen.cluster.density import DensitySettings
 from reseen.data.augment import AugmentSettings, augment
 from reseen.data.loading import Crops
-from reseen.data.sampling import BatchSettings
+from reseen.data.sampling import BatchSettings, mixed
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_of
 from reseen.engine.run import Run
@@ -39,6 +39,7 @@ from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.heads import classifier
 from reseen.nets.teacher import Teacher, TeacherSettings
 from reseen.records import Image, identities
+from reseen.transfer import send
 
 ATTENTIONS = ("residual", "two", "none")
 LABELS = ("soft", "lsr", "hard")
@@ -46,17 +47,18 @@ LABELS = ("soft", "lsr", "hard")
 
 @dataclass(frozen=True, kw_only=True)
 class DAAL:
-    """DAAL: attention separates what domains share; soft labels (Huang et al., 2020).
+    """DAAL: attention that separates what domains share, and soft labels (Huang et al., 2020).
 
-    The defaults are the paper's full model and schedule, which takes ten times as long as the
-    others: 384 x 128, mean pooling, eps in each round from the share p of all pair distances. It
-    does not say k1 and k2 (the usual ones), p (1.6e-3) and M (4; both of Song et al., whom it
-    follows), the steps of an epoch (400 batches of 32 show about as many images as Market-1501
-    has), nor what a batch of 32 holds: here 4 x 4 images of each domain, on the source alone 8 x 4.
+    The defaults are the full model and schedule of the paper, which takes ten times as long as the
+    other methods: images of 384 x 128, mean pooling, and an eps that is computed in each round from
+    the share p of all pairwise distances. The paper does not give k1 and k2 (usual values here), p
+    (1.6e-3) and M (4; both as in Song et al., whom it follows), the number of steps in an epoch
+    (400 batches of 32 show about as many images as Market-1501 has), nor the composition of a batch
+    of 32: here 4 x 4 images of each domain, and 8 x 4 when training on the source alone.
     """
 
     needs_source: ClassVar[bool] = True
-    """It is told who is who in the source, never in the target."""
+    """The method gets the identities of the source, but never those of the target."""
 
     encoder: EncoderSettings = field(
         default_factory=partial(EncoderSettings, height=384, pooling="mean")
@@ -69,48 +71,50 @@ class DAAL:
     new: NewLayerSettings = field(default_factory=partial(NewLayerSettings, gate_rate=1.0))
     teaching: TeacherSettings = field(default_factory=TeacherSettings)
     attention: str = "residual"
-    """residual (what attention leaves is specific), two (one attention for each part) or none (both
-    branches see the whole map). Paper: residual."""
+    """residual (the domain-specific part is what attention leaves over), two (one attention module
+    for each part) or none (both branches see the whole feature map). Paper: residual."""
     specific: bool = True
-    """Whether the specific part learns to tell the domains apart. Paper: yes."""
+    """Train the domain-specific part to classify the domain. Paper: yes."""
     gate: bool = False
-    """Start from the network without attention and let it in by a learnt weight. Not in the
-    paper."""
+    """Start from the network without attention, and blend attention in by a learnt weight. Not in
+    the paper."""
     labels: str = "soft"
-    """soft, lsr (the same share for every other cluster) or hard. Paper: soft."""
+    """Labels of the target: soft, lsr (label smoothing: the same share for every other cluster) or
+    hard. Paper: soft."""
     epsilon: float = 0.9
-    """Weight that the own cluster has at least. Paper: 0.9."""
+    """Minimum weight of the image's own cluster in a soft label. Paper: 0.9."""
     floor: float = 0.1
-    """Squared distances to centres below it are raised to it. Not in the paper, whose weights have
-    no bound."""
+    """Lower bound for the squared distances to cluster centres, from which soft labels are
+    computed. Not in the paper, whose weights have no bound."""
     unit: bool = False
-    """Measure these distances between vectors of length 1, not between pooled ones. Paper: pooled
-    ones (Eq. 4)."""
+    """Compute these distances between vectors of length 1 instead of pooled vectors. Paper: pooled
+    vectors (Eq. 4)."""
     normalised: bool = False
-    """Share 1 - epsilon out by nearness, so that the weights of an image sum to 1. Paper: no (Eq.
-    4), which depends on the scale of the features."""
+    """Distribute 1 - epsilon over the clusters by their distance, so that the weights of an image
+    sum to 1. Paper: no (Eq. 4), which depends on the scale of the features."""
     smoothing: float = 0.1
-    """Share that lsr spreads over all clusters. Not in the paper; Szegedy et al.: 0.1."""
+    """Share of a label that lsr spreads over all clusters. Not in the paper; Szegedy et al.:
+    0.1."""
     pretrain: int = 120
-    """Epochs on the source alone, the first round; 0 for none, after a start that knows it. The
-    paper does not say."""
+    """Epochs on the source alone, which are the first round; use 0 if --start already knows the
+    source. The paper does not say."""
     rounds: int | Auto = 5
-    """Rounds of labelling and training (Iteration); 0 transfers directly. Paper: below 10, no gain
-    after 5."""
+    """Number of rounds of labelling and training (Iteration); 0 evaluates direct transfer. Paper:
+    below 10, no gain after 5."""
     epochs: int | Auto = 260
-    """Epochs of training in a round. Paper: 260."""
+    """Epochs of training in each round. Paper: 260."""
     rate: float = 1.5e-4
-    """Learning rate of SGD for the backbone at the start of a round. Paper: 1.5e-4."""
+    """Learning rate of SGD for the backbone at the start of each round. Paper: 1.5e-4."""
     head_rate: float = 3e-5
-    """Learning rate of everything else. Paper: 3e-5."""
+    """Learning rate of all other layers. Paper: 3e-5."""
     rate_hold: int = 20
-    """Epochs of a round before the rates fall to a tenth. Paper: 20."""
+    """Epochs of a round after which the learning rates are divided by 10. Paper: 20."""
     rate_step: int = 60
-    """Epochs after which they fall to a tenth again, and again. Paper: 60."""
+    """Number of epochs after which they are divided by 10 again, repeatedly. Paper: 60."""
     momentum: float = 0.9
     """Momentum of SGD. Paper: 0.9."""
     weight_decay: float = 5e-4
-    """Weight decay of SGD. The paper does not say; usual: 5e-4."""
+    """Weight decay of SGD. The paper does not say; a usual value is 5e-4."""
 
     def __post_init__(self):
         at_least(self, 1, "epochs", "rate_step")
@@ -122,18 +126,18 @@ class DAAL:
         one_of(self, LABELS, "labels")
         if self.pretrain == self.rounds == 0:
             raise SettingsError(
-                "pretrain is 0 and rounds is 0, so there is nothing to learn. To judge a run as it "
-                "is: reseen evaluate RUN DATA."
+                "pretrain is 0 and rounds is 0, so there is nothing to train. To evaluate a run "
+                "without training, use reseen evaluate RUN DATA."
             )
         if self.attention == "two" and not self.specific:
             raise SettingsError(
-                "attention is 'two' but specific is off, so the second has nothing to learn. Use "
-                "'residual' or turn specific on."
+                "attention is 'two' but specific is off, so the second attention module would not "
+                "be trained. Use 'residual' or turn specific on."
             )
         self._attended()
 
     def fit(self, images: tuple[Image, ...], run: Run, source: tuple[Image, ...]) -> Encoder:
-        """Learn from the target's images and a source of known people; give what both share.
+        """Train on the images of the target and a labelled source; return the shared encoder.
 
         Raises:
             DataError: the source has fewer than two known people.
@@ -150,7 +154,6 @@ class DAAL:
         if self.attention == "two":
             heads["attention"] = DomainAdaptiveAttention(encoder.dimensions)
         heads.to(encoder.device)
-        truth = torch.from_numpy(people).to(encoder.device)
 
         first, rounds = bool(self.pretrain), settled(self, "rounds")
         epochs = settled(self, "epochs")
@@ -166,12 +169,11 @@ class DAAL:
                 continue
 
             features = extract(teacher.net, crops, track=run.track("extracting"))
-            density = self.density.at(features, crops.cameras)
-            labels = density.label(features, crops.cameras)
+            density = run.once(self.density.at, features, crops.cameras)
+            labels = run.once(density.label, features, crops.cameras)
             run.log(eps=settled(density, "eps"))
             run.label(labels, partial(density.explain, features, crops.cameras))
             clusters = classifier(_means(features, labels.ids).to(encoder.device))
-            ids = torch.from_numpy(labels.ids).to(encoder.device)
             points = features
             if not self.unit:
                 points = extract_of(teacher.net, crops, teacher.net.pool, unit=False)
@@ -186,21 +188,26 @@ class DAAL:
             encoder.train()
             for number, (ours, theirs) in enumerate(run.track("training")(batches, steps)):
                 self._set_rates(optimizer, number * epochs // steps)
-                pixels = torch.cat([part.to(encoder.device) for _, part in (ours, theirs)])
+                pixels = torch.cat([send(part, encoder.device) for _, part in (ours, theirs)])
                 pixels = augment(pixels, chance, self.augment, encoder.mean)
-                n, own = len(ours[0]), ids[theirs[0]]
-                whole, shared = encoder.maps(pixels)
-                vectors = encoder.neck(encoder.pooling(shared).float())
+                n, both, places = len(ours[0]), len(pixels), send(theirs[0], encoder.device)
+                person, own = (
+                    send(ids, encoder.device) for ids in (people[ours[0]], labels.ids[theirs[0]])
+                )
+                order = send(mixed(n, both - n), encoder.device)  # batch norm sees groups of both
+                apart = order.argsort()
+                whole, shared = encoder.maps(pixels[order])
+                vectors = encoder.neck(encoder.pooled(shared, both))[apart]
 
-                told = F.cross_entropy(heads["people"](vectors[:n]), truth[ours[0]])  # Eq. 3
-                wanted = self._wanted(points[theirs[0]], centres, own)
+                told = F.cross_entropy(heads["people"](vectors[:n]), person)  # Eq. 3
+                wanted = self._wanted(points[places], centres, own)
                 soft = F.cross_entropy(clusters(vectors[n:]), wanted)  # Eq. 5
-                loss = torch.lerp(soft, told, n / len(pixels))  # Eq. 7, averaged over the batch
+                loss = torch.lerp(soft, told, n / both)  # Eq. 7, averaged over the batch
                 terms = dict(source=told, target=soft)
                 if self.specific:
                     specific = self._specific(whole.float(), shared.float(), heads)
-                    domain = (torch.arange(len(pixels), device=encoder.device) >= n).long()
-                    scores = heads["domain"](specific.mean((2, 3)))
+                    domain = (torch.arange(both, device=encoder.device) >= n).long()
+                    scores = heads["domain"](encoder.whole(specific.mean((2, 3)), both)[apart])
                     terms["domain"] = F.cross_entropy(scores, domain)  # Eq. 6
                     loss = loss + terms["domain"]
                 losses.append(step(loss, optimizer, **terms))
@@ -218,7 +225,6 @@ class DAAL:
         run: Run,
     ) -> None:
         """Learn who is who in the source alone (Algorithm 1, line 1)."""
-        truth = torch.from_numpy(people).to(encoder.device)
         optimizer = self._optimizer(encoder, heads)
         drawn = self._draw(known, people, run.rng("source"), self.pretrain, domains=2)
         losses = []
@@ -226,7 +232,8 @@ class DAAL:
         for number, (positions, pixels) in enumerate(seen):
             self._set_rates(optimizer, number * self.pretrain // drawn[1])
             scores = heads["people"](encoder.neck(encoder.pool(pixels)))
-            losses.append(step(F.cross_entropy(scores, truth[positions]), optimizer))  # Eq. 3
+            targets = send(people[positions], encoder.device)
+            losses.append(step(F.cross_entropy(scores, targets), optimizer))  # Eq. 3
             teacher.update()
         run.log(**averaged(losses))
 

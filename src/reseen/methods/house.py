@@ -10,14 +10,16 @@ Each round:
    its neighbours in the batch are taken for, to its cluster's proxies of other cameras, and to its
    cluster's farthest image; after each step the teacher and the memories follow.
 
-The teacher is judged, and is what the run gives, its vectors whitened by a quarter. With all parts
-off this is Cluster Contrast, bit for bit: teacher false, prototypes 1, all weights 0, camera_aware
-false, centring off, encoder.whitening 0.
+The encoder pools upper and lower half apart. The teacher is judged, and is what the run gives; its
+vectors are those of image and mirror image, whitened by a quarter. With all parts off this is
+Cluster Contrast, bit for bit: teacher false, prototypes 1, all weights 0, camera_aware false,
+centring off, encoder.stripes 1, encoder.mirrored false, encoder.whitening 0.
 
 Sources: Cluster Contrast (Dai et al., ACCV 2022); mean teacher (Tarvainen and Valpola, NeurIPS
 2017); CA-Jaccard (Chen et al., CVPR 2024); two prototypes and many instances (Zou et al., DCMIP,
 ICCV 2023); refined labels (Tai et al., NCPLR, TIFS 2024); inter-camera proxies (Chen et al., ICE,
-ICCV 2021; Cho et al., PPLR, CVPR 2022). What each gave here: docs/methods/house.md.
+ICCV 2021; Cho et al., PPLR, CVPR 2022); stripes (Sun et al., PCB, ECCV 2018). What each gave here:
+docs/methods/house.md.
 """
 
 from dataclasses import dataclass, field, replace
@@ -49,18 +51,21 @@ from reseen.memory.proxies import CameraProxies
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.teacher import TeacherSettings
 from reseen.records import Image
+from reseen.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)
 class House:
-    """house: Cluster Contrast, a mean teacher, and parts that use neighbours and cameras.
+    """house: Cluster Contrast with a mean teacher and parts that use neighbours and cameras.
 
-    Settings of the base are those of Cluster Contrast. Parts that need cameras do nothing where no
-    two are known.
+    This is reseen's own method. Settings that it shares with Cluster Contrast have the same
+    defaults. Parts that need cameras do nothing if fewer than two cameras are known.
     """
 
     encoder: EncoderSettings = field(
-        default_factory=partial(EncoderSettings, ghost_group=64, whitening=0.25)
+        default_factory=partial(
+            EncoderSettings, ghost_group=64, stripes=2, mirrored=True, whitening=0.25
+        )
     )
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     density: DensitySettings = field(
@@ -71,42 +76,46 @@ class House:
     memory: MemorySettings = field(default_factory=MemorySettings)
     teaching: TeacherSettings = field(default_factory=partial(TeacherSettings, teacher=True))
     epochs: int | Auto = 50
-    """Rounds of labelling and training. Cluster Contrast: 50."""
+    """Number of rounds of labelling and training. Cluster Contrast: 50."""
     temperature: float = 0.05
-    """Temperature of the losses but that of proxies. Cluster Contrast: 0.05."""
+    """Temperature of all losses except the inter-camera loss. Cluster Contrast: 0.05."""
     prototypes: int = 1
-    """1 (as Cluster Contrast) or 2: one follows the mean of a cluster's images, one the hardest.
-    DCMIP: 2; it did not pay here."""
+    """Prototypes per cluster: 1 (as in Cluster Contrast), or 2, of which one is updated with the
+    mean of the cluster's images and one with the hardest. DCMIP: 2; this brought no gain here."""
     margin: float = 0.2
-    """What the hard prototype's loss may be before it counts. DCMIP: 0.2."""
+    """Margin up to which the loss of the hard prototype is ignored. DCMIP: 0.2."""
     refined_weight: float = 0.0
-    """Weight of labels refined by neighbours; 0 for none. NCPLR: 1; it did not pay here."""
+    """Weight of the loss with labels that are refined by neighbours; 0 turns it off. NCPLR: 1; this
+    brought no gain here."""
     refined_own: float = 0.1
-    """Share of the cluster in a refined label. NCPLR: 0.1."""
+    """Share of the image's own cluster in a refined label. NCPLR: 0.1."""
     refined_radius: float = 0.2
-    """Jaccard distance of neighbours. NCPLR: 0.2; DukeMTMC-reID and MSMT17: 0.3."""
+    """Jaccard distance up to which images are neighbours. NCPLR: 0.2, and 0.3 for DukeMTMC-reID and
+    MSMT17."""
     refined_temperature: float = 0.05
-    """Temperature of the softmax that weighs neighbours. NCPLR: 0.05."""
+    """Temperature of the softmax that weights the neighbours. NCPLR: 0.05."""
     refined_farther: bool = False
-    """Let farther neighbours count more, as the authors' code of NCPLR does; here nearer ones."""
+    """Give farther neighbours more weight, as the authors' code of NCPLR does, instead of nearer
+    ones."""
     agreement_weight: float = 0.0
-    """Weight, at the end of the run, of the agreement of neighbours with the teacher. NCPLR: 1; it
-    did not pay here."""
+    """Weight, at the end of the run, of the loss that makes neighbours agree with the teacher.
+    NCPLR: 1; this brought no gain here."""
     proxy_weight: float = 0.5
-    """Weight of the inter-camera loss; 0 for none. PPLR: 0.5."""
+    """Weight of the inter-camera loss; 0 turns it off. PPLR: 0.5."""
     proxy_temperature: float = 0.07
     """Temperature of the inter-camera loss. PPLR: 0.07."""
     proxy_negatives: int = 50
-    """Proxies of other clusters that an image is compared with. PPLR: 50."""
+    """Number of proxies of other clusters that each image is compared with. PPLR: 50."""
     proxy_momentum: float = 0.2
-    """Share of a proxy that stays at an update; 1 freezes them. O2CAP: 0.2; PPLR: 1."""
+    """Momentum of the proxies: the share of a proxy that is kept at each update; 1 freezes them.
+    O2CAP: 0.2; PPLR: 1."""
     instance_weight: float = 0.0
-    """Weight of the many-instance loss; 0 for none. DCMIP: 1."""
+    """Weight of the many-instance loss; 0 turns it off. DCMIP: 1."""
     instances: int = 16
-    """Images that each cluster remembers (V). DCMIP: 16."""
+    """Number of images that the memory keeps for each cluster (V). DCMIP: 16."""
     instance_start: float = 0.5
-    """Share of the rounds after which the many-instance loss begins. DCMIP: after a first stage of
-    training."""
+    """Share of the rounds after which the many-instance loss is used. DCMIP: after a first training
+    stage."""
 
     def __post_init__(self):
         at_least(self, 1, "epochs", "proxy_negatives", "instances")
@@ -118,7 +127,7 @@ class House:
             raise SettingsError(f"prototypes is {self.prototypes}. Use 1 or 2.")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images, in an order that says nothing about who is who.
+        """Train on N images, whose order tells nothing about their identities.
 
         Raises:
             ClusteringError: a round found fewer than two clusters.
@@ -129,7 +138,7 @@ class House:
         optimizer = self.schedule.adam(encoder)
         rounds, steps = settled(self, "epochs"), settled(self.batches, "iterations")
         teacher = self.teaching.follow(encoder, rounds * steps)
-        cameras = torch.from_numpy(crops.cameras).to(encoder.device)
+        cameras = crops.cameras
 
         kept = dict(optimizer=optimizer, **teacher.parts)
         for epoch in run.rounds(rounds, encoder=teacher.net, **kept):
@@ -137,14 +146,15 @@ class House:
 
             # 1 and 2: the teacher's features, and clusters
             features = extract(teacher.net, crops, track=run.track("extracting"))
-            labels = self.density.label(features, crops.cameras)
+            labels = run.once(self.density.label, features, crops.cameras)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
 
             # 3: memories
             memory, hard = self._prototypes(features, labels.ids, run, encoder.device)
             near = proxies = instances = None
             if self.refined_weight or self.agreement_weight:
-                near = self.density.near(features, crops.cameras, self.refined_radius)
+                radius = self.refined_radius
+                near = run.once(self.density.near, features, crops.cameras, radius)
             if self.proxy_weight:
                 proxies = CameraProxies(
                     *(features, labels.ids, crops.cameras),
@@ -164,11 +174,12 @@ class House:
                 "proxies": self.proxy_weight,
                 "instances": self.instance_weight,
             }
-            ids = torch.from_numpy(labels.ids).to(encoder.device)
+            ids = torch.from_numpy(labels.ids)
             drawn = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
             losses = []
             for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
-                targets = ids[positions]
+                own = ids[positions]
+                targets = send(own, encoder.device)
                 vectors = encoder(pixels)
                 taught = vectors.detach()
                 if near is not None or instances:
@@ -177,12 +188,12 @@ class House:
                 terms = {"clusters": self._clusters(vectors, memory, hard, targets)}
                 if near is not None:
                     towards = memory.centres.T / self.temperature
-                    apart = _distances(near, positions).to(encoder.device)
+                    apart = send(_distances(near, positions), encoder.device)
                     terms |= self._refined(vectors @ towards, taught @ towards, targets, apart)
                 if proxies:
                     terms["proxies"] = inter_camera(
                         *(vectors, proxies.centres, proxies.clusters, proxies.cameras),
-                        *(targets, cameras[positions]),
+                        *(targets, send(cameras[positions], encoder.device)),
                         temperature=self.proxy_temperature,
                         negatives=self.proxy_negatives,
                     )
@@ -194,13 +205,13 @@ class House:
                 losses.append(step(loss, optimizer, **terms))
 
                 teacher.update()
-                memory.update(vectors.detach(), targets)
+                memory.update(vectors.detach(), own)
                 if hard:
-                    hard.update(vectors.detach(), targets)
+                    hard.update(vectors.detach(), own)
                 if proxies:
-                    proxies.update(vectors.detach(), torch.from_numpy(positions).to(encoder.device))
+                    proxies.update(vectors.detach(), positions)
                 if instances:
-                    instances.update(taught, targets)
+                    instances.update(taught, own)
             run.log(**averaged(losses))
         return teacher.net
 
@@ -238,7 +249,7 @@ class House:
         }
 
 
-def _distances(near: sparse.csr_matrix, positions: np.ndarray) -> Tensor:
+def _distances(near: sparse.csr_matrix, positions: np.ndarray) -> np.ndarray:
     """Give the distances (B, B) of the images of a batch, infinite where they are not near."""
     apart = near[positions][:, positions].toarray()
-    return torch.from_numpy(np.where(apart > 0, apart, np.float32(np.inf)))
+    return np.where(apart > 0, apart, np.float32(np.inf))

@@ -40,19 +40,21 @@ from reseen.memory.hybrid import HybridMemory
 from reseen.nets.domain_norm import DomainNorm
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image, identities
+from reseen.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpCL:
-    """SpCL: reliable clusters, and single images as their own classes (Ge et al., 2020).
+    """SpCL: reliable clusters, and other images as classes of their own (Ge et al., 2020).
 
-    The defaults are the paper's; its rounds have 400 steps, 800 on MSMT17. A batch is 64 images,
-    and 64 of a source beside them: four of each cluster or person, one of an image in no cluster.
-    Four GPUs shared it, so 16 images share batch-norm statistics (`encoder.ghost_group`).
+    The defaults are those of the paper, which uses 400 steps per round, and 800 on MSMT17. A batch
+    has 64 images, and 64 of the source if there is one: four of each cluster or person, and one of
+    each image that is in no cluster. The paper used four GPUs, so that 16 images shared batch-norm
+    statistics (`encoder.ghost_group`).
     """
 
     takes_source: ClassVar[bool] = True
-    """It learns from people of a source too, where one is given."""
+    """The method also learns from the people of a source if one is given."""
 
     encoder: EncoderSettings = field(
         default_factory=partial(EncoderSettings, pooling="mean", ghost_group=16)
@@ -63,14 +65,13 @@ class SpCL:
     batches: BatchSettings = field(default_factory=partial(BatchSettings, views=4))
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     memory_momentum: float = 0.2
-    """Share of a row of the memory that stays at an update (m). Paper: 0.2."""
+    """Momentum of the memory (m): the share of a vector that is kept at each update. Paper: 0.2."""
     outliers: bool = True
-    """Whether images in no cluster are drawn and contrasted with, each as a class of its own.
-    Paper: yes."""
+    """Train on images that are in no cluster too, each as a class of its own. Paper: yes."""
     source_norm: bool = True
-    """Whether the source passes through batch norms of its own. Paper: yes."""
+    """Use separate batch-norm layers for the source. Paper: yes."""
     epochs: int | Auto = 50
-    """Rounds of labelling and training. Paper: 50."""
+    """Number of rounds of labelling and training. Paper: 50."""
     temperature: float = 0.05
     """Temperature of the loss (tau). Paper: 0.05."""
 
@@ -82,7 +83,7 @@ class SpCL:
     def fit(
         self, images: tuple[Image, ...], run: Run, source: tuple[Image, ...] | None = None
     ) -> Encoder:
-        """Learn from N images in an order that says nothing about who is who, and from a source.
+        """Train on N images, whose order tells nothing about their identities, and on a source.
 
         Raises:
             DataError: the source has fewer than two known people.
@@ -115,9 +116,9 @@ class SpCL:
                 memory.start(features, means)
 
             features = memory.instances
-            labels = reliable.keep(
-                *self.density.label_around(features, crops.cameras, self.reliable.eps_gap)
-            )
+            gap = self.reliable.eps_gap
+            found = run.once(self.density.label_around, features, crops.cameras, gap)
+            labels = reliable.keep(*found)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             memory.assign(labels.ids)
 
@@ -127,14 +128,16 @@ class SpCL:
             theirs = self._source_batches(run, encoder, known, people) if known else repeat(None)
             losses = []
             for (positions, pixels), beside in zip(ours, theirs, strict=False):
-                places = torch.from_numpy(positions).to(encoder.device) + sources
+                places = torch.from_numpy(positions + sources)
+                own = memory.classes[send(places, encoder.device)]
                 vectors, centres = encoder(pixels), self._centres(memory, labels.clusters)
-                loss = cluster_nce(vectors, centres, memory.classes[places], self.temperature)
+                loss = cluster_nce(vectors, centres, own, self.temperature)
                 terms = {}
                 if beside:
                     classes, pixels = beside
                     told = domain(encoder, pixels) if domain else encoder(pixels)
-                    learnt = cluster_nce(told, centres, classes, self.temperature)
+                    known_as = send(classes, encoder.device)
+                    learnt = cluster_nce(told, centres, known_as, self.temperature)
                     terms, loss = {"target": loss, "source": learnt}, loss + learnt
                     vectors, places = torch.cat([told, vectors]), torch.cat([classes, places])
                 losses.append(step(loss, optimizer, **terms))
@@ -152,6 +155,7 @@ class SpCL:
         """Give people (B,) of the source and their augmented pixels, batch by batch."""
         order, _ = self.batches.draw(people, known.cameras, run.rng("source"))
         chance = run.rng("source_augment")
-        for positions, pixels in known.batches(order):
-            pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
-            yield torch.from_numpy(people[positions]).to(encoder.device), pixels
+        for positions, pixels in known.batches(order, encoder.rows):
+            how = self.augment, encoder.mean, encoder.rows(len(positions))
+            pixels = augment(send(pixels, encoder.device), chance, *how)
+            yield torch.from_numpy(people[positions]), pixels

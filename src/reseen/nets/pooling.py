@@ -61,12 +61,42 @@ POOLINGS = {
 }
 
 
-def pooling(name: str) -> nn.Module:
-    """Make the pooling called `name`: mean, max, mean+max or gem.
+def stripes(x: Tensor, count: int) -> list[Tensor]:
+    """Cut a map (B, C, H, W) into horizontal stripes, from top to bottom.
+
+    Where H is no multiple of `count`, or less, neighbouring stripes share rows.
+    """
+    height = x.shape[2]
+    ends = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
+    return [x[:, :, top:bottom] for top, bottom in ends]
+
+
+class Striped(nn.Module):
+    """One pooling of several horizontal stripes, side by side: (B, C, H, W) to (B, count C).
+
+    Source: Sun et al., Beyond Part Models (PCB), ECCV 2018, Sec. 3.1.
+
+    Args:
+        each: the pooling.
+        count: stripes.
+    """
+
+    def __init__(self, each: nn.Module, count: int):
+        super().__init__()
+        self.each, self.count = each, count
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool a map (B, C, H, W) to (B, count C), the vector of the upmost stripe first."""
+        return torch.cat([self.each(stripe) for stripe in stripes(x, self.count)], 1)
+
+
+def pooling(name: str, count: int = 1) -> nn.Module:
+    """Make the pooling called `name`: mean, max, mean+max or gem; of `count` stripes.
 
     Raises:
         SettingsError: there is no pooling of that name.
     """
     if name not in POOLINGS:
         raise SettingsError(f"pooling is {name!r}. Use one of: {', '.join(POOLINGS)}.")
-    return POOLINGS[name]()
+    each = POOLINGS[name]()
+    return each if count == 1 else Striped(each, count)

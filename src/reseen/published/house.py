@@ -14,6 +14,8 @@ OFF = {
     "instance_weight": 0.0,
     "camera_aware": False,
     "centring": "off",
+    "encoder.stripes": 1,
+    "encoder.mirrored": False,
     "encoder.whitening": 0.0,
 }
 """All parts off: Cluster Contrast."""
@@ -26,6 +28,8 @@ PARTS = {
     "centring": {"centring": "mean"},
     "camera-aware": {"camera_aware": True},
     "proxies": {"proxy_weight": 0.5},
+    "stripes": {"encoder.stripes": 2},
+    "mirrored": {"encoder.mirrored": True},
     "whitening": {"encoder.whitening": 0.25},
 }
 """What turns a part on."""
@@ -33,7 +37,7 @@ PARTS = {
 CAMERAS = ("centring", "camera-aware", "proxies")
 """Parts that need cameras."""
 
-ON = ("teacher", "centring", "camera-aware", "proxies", "whitening")
+ON = ("teacher", "centring", "camera-aware", "proxies", "stripes", "mirrored", "whitening")
 """Parts that are on by default."""
 
 

@@ -87,7 +87,9 @@ def static(name: str) -> Response:
 def _said(request: Request, status: int, why: str, headers: Any = None) -> Response:
     if request.url.path.startswith("/v1/"):
         return JSONResponse({"error": why}, status, headers)
-    return pages.error(request, status, why)
+    answer = pages.error(request, status, why)
+    answer.headers.update(headers or {})
+    return answer
 
 
 async def _http_error(request: Request, error: Any) -> Response:
@@ -108,5 +110,5 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    why = "Something went wrong in the service; what it was stands where it was started."
+    why = "An error occurred on the server. See the terminal in which it was started."
     return _said(request, 500, why)

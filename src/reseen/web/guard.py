@@ -1,9 +1,12 @@
 """What stands before every request: hosts, tokens, other sites' forms, sizes, and headers."""
 
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import IPv6Address, ip_address
+from math import ceil
 from threading import Lock
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +28,14 @@ SESSIONS = 1000
 
 SESSION = 12 * 3600
 """Seconds after which a browser must log in again."""
+
+FREE, LONGEST, FORGOTTEN = 5, 900, 3600
+"""Wrong tokens that an address may give without waiting; seconds that it waits at most, of which
+there is 1 after these and twice as many after each that follows; and seconds without another after
+which they are forgotten."""
+
+ADDRESSES = 10_000
+"""Addresses that gave a wrong token and are remembered; the one that did so first is forgotten."""
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -57,16 +68,48 @@ class Door:
     def __init__(self, token: str | None):
         if token is not None and len(token) < SHORTEST:
             raise SettingsError(
-                f"the token has {len(token)} characters. Give one of {SHORTEST} or more, or none, "
-                "and one is drawn."
+                f"The token has {len(token)} characters. Give one of {SHORTEST} or more, or leave "
+                "it out to get a random one."
             )
         self.token = token
         self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._tries: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = Lock()
 
-    def right(self, token: str) -> bool:
-        """Say whether a token is the right one, in a time that does not tell how near it was."""
-        return self.token is None or secrets.compare_digest(token.encode(), self.token.encode())
+    def right(self, token: str, address: str) -> bool:
+        """Say whether a token is the right one, in a time that does not tell how near it was.
+
+        Args:
+            token: that somebody gives.
+            address: from which it comes; who gave FREE wrong ones must wait before the next.
+
+        Raises:
+            HTTPException: it comes too soon (429), and was not looked at.
+        """
+        if self.token is None:
+            return True
+        address = _whose(address)
+        with self._lock:
+            self._count(address)  # before it is known: many may be tried at one time
+        right = secrets.compare_digest(token.encode(), self.token.encode())
+        if right:
+            with self._lock:
+                self._tries.pop(address, None)
+        return right
+
+    def _count(self, address: str) -> None:
+        now = time.monotonic()
+        tries, last = self._tries.get(address, (0, now))
+        if now - last > FORGOTTEN:
+            tries = 0
+        wait = last - now + (min(2 ** (tries - FREE), LONGEST) if tries >= FREE else 0)
+        if wait > 0:
+            said = f"There were too many wrong tokens from your address. Wait {ceil(wait)} s."
+            raise HTTPException(429, said, {"retry-after": str(ceil(wait))})
+        self._tries[address] = tries + 1, now
+        self._tries.move_to_end(address)
+        while len(self._tries) > ADDRESSES:
+            self._tries.popitem(last=False)
 
     def enter(self, who: str) -> str:
         """Give the session of somebody who has given the token."""
@@ -82,15 +125,35 @@ class Door:
         with self._lock:
             self._sessions.pop(session, None)
 
-    def who(self, headers: Headers) -> str | None:
-        """Give who sends a request: a name given at the login, "" for a program, None if nobody."""
+    def who(self, headers: Headers, address: str) -> str | None:
+        """Give who sends a request: a name given at the login, "" for a program, None if nobody.
+
+        Raises:
+            HTTPException: as `right`.
+        """
         if self.token is None:
             return ""
         kind, _, token = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self.right(token.strip()):
+        if kind.lower() == "bearer" and self.right(token.strip(), address):
             return ""
         with self._lock:
             return self._sessions.get(session_of(headers))
+
+
+def _whose(address: str) -> str:
+    """Give the part of an address that belongs to one site: of IPv6 the first half."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or IPv6Address(int(parsed) >> 64 << 64))
+
+
+def address_of(scope: Scope) -> str:
+    """Give the address that sends a request; empty where it is unknown."""
+    return (scope.get("client") or [""])[0]
 
 
 def session_of(headers: Headers) -> str:
@@ -152,18 +215,21 @@ class Guard:
         headers, path = Headers(scope=scope), scope["path"]
         host = headers.get("host", "")
         if self.hosts is not None and _name(host) not in self.hosts:
-            return answer(scope, 421, "This service is not known by that name. Call it localhost.")
+            return answer(scope, 421, "This server does not have that host name. Use localhost.")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _foreign(headers, host):
-            return answer(scope, 403, "Another site asked for this change, so nothing was changed.")
+            return answer(scope, 403, "The request came from another site, so nothing was changed.")
         if headers.get("content-length", "0").isdecimal() is False:
             return answer(scope, 400, "The length of the request cannot be read.")
         if int(headers.get("content-length", 0)) > self.most:
             return answer(scope, 413, self._too_large)
-        who = self.door.who(headers)
+        try:
+            who = self.door.who(headers, address_of(scope))
+        except HTTPException as error:
+            return answer(scope, error.status_code, error.detail, error.headers)
         if who is None and not path.startswith(OPEN):
             if path.startswith("/v1/"):
                 told = {"www-authenticate": "Bearer"}
-                said = "A token is needed: send the header Authorization: Bearer TOKEN."
+                said = "A token is required. Send the header Authorization: Bearer TOKEN."
                 return answer(scope, 401, said, told)
             query = scope.get("query_string", b"").decode("latin-1")
             wanted = path + (f"?{query}" if query else "")

@@ -46,6 +46,11 @@ def stamp(time: float) -> str:
     return "" if time < CLOCK else datetime.fromtimestamp(time).astimezone().isoformat()
 
 
+def field(time: float | None) -> str:
+    """Write a time as a field of a form holds it, in the time zone of this machine."""
+    return "" if time is None else datetime.fromtimestamp(time).isoformat(timespec="seconds")
+
+
 def span(begin: float | None, end: float | None) -> str:
     """Write from when to when, the day once."""
     if begin is None or end is None:

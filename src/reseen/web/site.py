@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from importlib.metadata import version
 from threading import Lock
 from typing import Annotated, Any
@@ -10,11 +9,12 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
-from reseen.errors import StoreError, counted
+from reseen.errors import SettingsError, StoreError, counted
 from reseen.gallery.gallery import Gallery
-from reseen.gallery.records import Added, Crop, Match, Person
+from reseen.gallery.moments import moment
+from reseen.gallery.records import Added, Crop, Match, Person, Proposal
 from reseen.web.audit import Audit
-from reseen.web.guard import Door
+from reseen.web.guard import Door, address_of
 from reseen.web.uploads import Held, Limits, Upload
 
 HELD = 64
@@ -45,8 +45,7 @@ class Site:
 
     def log(self, request: Request, action: str, **what: Any) -> None:
         """Write who did what."""
-        client = request.client.host if request.client else ""
-        self.audit.write(client, request.scope["state"]["who"], action, **what)
+        self.audit.write(address_of(request.scope), request.scope["state"]["who"], action, **what)
 
     def log_search(
         self, request: Request, query: str, matches: Sequence[Match], how: Mapping[str, Any]
@@ -108,6 +107,11 @@ class Site:
         lines = (*broken, *added.lines)
         return replace(added, broken=len(lines), lines=lines)
 
+    def unknown(self, min_crops: int = 2) -> list[Proposal]:
+        """Propose unknown people, for one request at a time."""
+        with self.surveying:
+            return self.gallery.unknown(min_crops)
+
     def forget(self, name: str) -> int:
         """Delete a person, and every picture that is held in memory: it may show the person."""
         self.held.clear()
@@ -115,19 +119,15 @@ class Site:
 
 
 def moment_asked(text: str | None, what: str) -> float | None:
-    """Read a time as seconds since 1970 (UTC); one without a zone is of this machine's.
+    """Read a time as the command line does (`moments.moment`); None where it is empty.
 
     Raises:
         HTTPException: it is none (422).
     """
-    if not text or not text.strip():
-        return None
     try:
-        return datetime.fromisoformat(text.strip()).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise HTTPException(
-            422, f"{what} is {text[:40]!r}, which is no time. Write it as 2026-11-28T10:00."
-        ) from None
+        return moment((text or "").strip() or None, what)
+    except SettingsError as error:
+        raise HTTPException(422, str(error)) from None
 
 
 def ids_of(site: Site, ids: Iterable[str]) -> list[str]:

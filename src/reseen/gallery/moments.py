@@ -1,11 +1,12 @@
-"""Times as people write them: 2026-11-28T10:00, or 30d for thirty days."""
+"""Times as people write them: 2026-11-28T10:00, yesterday, or 30d for thirty days."""
 
 import re
 import time as clock
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reseen.errors import SettingsError
 
+_DAYS = {"today": 0, "yesterday": 1}
 _UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -27,7 +28,12 @@ def span(text: str, option: str) -> float:
 
 
 def moment(text: str | None, option: str) -> float | None:
-    """Read a time: ISO 8601, of this machine's zone unless it names one; or 2h for two hours ago.
+    """Read a time, of this machine's zone unless it names one.
+
+    Args:
+        text: ISO 8601, such as 2026-11-28T10:00; now; today or yesterday, which are the beginning
+            of that day; or how long ago it was, such as 2h or 30d (`span`).
+        option: what the error calls it.
 
     Returns:
         Seconds since 1970 (UTC); None of None.
@@ -37,16 +43,22 @@ def moment(text: str | None, option: str) -> float | None:
     """
     if text is None:
         return None
+    text = text.strip()
+    if text.lower() == "now":
+        return clock.time()
+    if (day := text.lower()) in _DAYS:
+        midnight = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        return (midnight - timedelta(_DAYS[day])).timestamp()
     try:
-        return datetime.fromisoformat(text.strip()).timestamp()
+        return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
         pass
     try:
         return clock.time() - span(text, option)
     except SettingsError:
         raise SettingsError(
-            f"{option} is {text!r}. Write a time such as 2026-11-28T10:00, or how long ago it was, "
-            "such as 2h or 30d."
+            f"{option} is {text[:40]!r}. Write a time such as 2026-11-28T10:00, today or "
+            "yesterday, or how long ago it was, such as 2h or 30d."
         ) from None
 
 
