@@ -3,6 +3,7 @@
     RESEEN_DATA=FOLDER ./dev bench house dev NAME [OPTIONS ...]     choose settings
     RESEEN_DATA=FOLDER ./dev bench house test NAME [OPTIONS ...]    measure what was chosen
     RESEEN_DATA=FOLDER ./dev bench house dev NAME --method cluster-contrast [OPTIONS ...]
+    ./dev bench house town-a NAME [OPTIONS ...]             a town of invented people, or town-b
 
 FOLDER holds market-half (see run_market_half.py). Nothing is chosen on its test half: `dev` cuts
 its training half again by identity, every second one to learn from and the others to search, as a
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from record import centred_summary, record, summary
 
+from reseen.data.invented import invent
+from reseen.data.invented.presets import TOWNS
 from reseen.data.reading import read
 from reseen.records import Dataset, Image
 
@@ -70,14 +73,19 @@ def main(which: str, name: str, *options: str) -> None:
     method = "house"
     if words[:1] == ["--method"]:
         method, words = words[1], words[2:]
-    data = Path(os.environ["RESEEN_DATA"]) / "market-half"
+    RUNS.mkdir(parents=True, exist_ok=True)
+    if which in TOWNS:
+        data = RUNS / which
+        if not data.exists():
+            invent(data, people=60, town=which, seed=1)
+    else:
+        data = Path(os.environ["RESEEN_DATA"]) / "market-half"
     if which == "dev":
         data = view(read(data), RUNS / "dev")
     given = {word for word in words if word.startswith("--")}
     ground = GROUND + BUDGET
     pairs = zip(ground[::2], ground[1::2], strict=True)
     words = [word for pair in pairs if pair[0] not in given for word in pair] + words
-    RUNS.mkdir(parents=True, exist_ok=True)
     run = RUNS / f"{which}-{name}"
     command = ["train", method, str(data), "--out", str(run), "--preset", "published", *words]
     subprocess.run([sys.executable, "-m", "reseen", *command], check=True)

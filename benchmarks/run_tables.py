@@ -154,6 +154,23 @@ def conslearn() -> Lines:
     return variants("conslearn", *names, backbone="squeezenet1_1", base=True)
 
 
+@table("methods/conslearn.md", "projection", "loss at the end", "last mAP / rank-1")
+def consistency() -> Lines:
+    for title, side in (
+        ("no consistency", "no consistency"),
+        ("as printed, started as PyTorch does", "as printed"),
+        ("`--projection-init normal`", "normal start"),
+        *(
+            (f"`--projection-unit --projection-temperature {heat}`", f"unit, {heat}")
+            for heat in ("0.1", "0.05", "0.01")
+        ),
+    ):
+        row = last("fidelity", idea="D6", side=side, seed="0")
+        logged = row["logged"].split()
+        terms = dict(zip(logged[::2], logged[1::2], strict=True))
+        yield title, terms.get("loss_consistency", ""), pair(row, "last")
+
+
 @table("methods/ssl.md", "variant", "untrained", *SEEDS, *ENDS)
 def ssl() -> Lines:
     names = ("baseline", "without-part-and-cce", "without-part", "full")

@@ -2,30 +2,47 @@
 
     ./dev bench train                        SqueezeNet 1.1 at 128 x 64, what CPU runs use
     ./dev bench train resnet50 256 128 256   backbone, height, width, batch
+    ./dev bench train --all-methods [...]    every method, and where its time goes, by CPU seconds
+    ./dev bench train --decode FOLDER        pictures from JPEG to normalised tensors, beside
+                                             Pillow and torchvision's transforms
 
 Bare training: forward, backward and Adam step of the backbone on one batch of tensors that is
 already normalised. Whole: the seconds that `Run` logs for the training stage of Cluster Contrast,
 with loading, augmentation, pooling, neck, loss, memory and step. Bare and whole take turns, and
 the ratio is that of each pair, so a machine that grows slower changes both. Pictures are noise:
 their content changes no speed. Rows are added to benchmarks/results/train.csv.
+
+Of all methods (`steps.py`): bare is what their passes through backbone and attention, as many and
+as large as they ask for, with or without gradient, and the steps of their own optimiser take on
+ready tensors; the ratio is bare to whole, in CPU seconds of one thread, and the shares of the whole
+say what augmentation, memories and mean networks take. Rows: benchmarks/results/train_methods.csv,
+benchmarks/results/decode.csv.
 """
 
+import cProfile
+import pstats
 import statistics
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import torch
 from record import record
+from steps import Steps, settings
 
 from reseen.cluster.density import DensitySettings
-from reseen.data.loading import Crops
+from reseen.data.augment import AugmentSettings, augment
+from reseen.data.loading import Crops, decode
 from reseen.engine.device import Device
 from reseen.engine.extract import default_batch, extract
 from reseen.engine.folder import read_metrics
 from reseen.engine.step import step
+from reseen.methods import METHODS
 from reseen.nets.encoder import EncoderSettings, build
 from reseen.presets import method
 from reseen.records import Dataset, Image, PseudoLabels
@@ -62,6 +79,128 @@ def main(name: str = "squeezenet1_1", height: int = 128, width: int = 64, batch:
             device=device.name,
             precision=device.precision,
         )
+
+
+SPENT = {
+    "augmentation": (("data/augment.py", "augment"),),
+    "memory": tuple(
+        (f"memory/{name}.py", "update")
+        for name in ("clusters", "hybrid", "instances", "proxies", "table")
+    ),
+    "mean_networks": (("nets/mean_network.py", "update"),),
+    "sampling": (("data/sampling.py", "identity_batches"), ("data/sampling.py", "class_batches")),
+    "reading": (("data/loading.py", "_read"),),
+}
+"""Which functions each share of the time is spent in."""
+
+
+def all_methods(
+    name: str = "squeezenet1_1", height: int = 128, width: int = 64, batch: int = 128
+) -> None:
+    """Measure every method, each turn beside its own bare passes."""
+    torch.set_num_threads(1)
+    size = dict(height=height, width=width, last_stride=2)
+    of = EncoderSettings(backbone=name, weights="none", **size)
+    device = Device().resolve()
+    for one in METHODS:
+        turns, shares = [], []
+        for _ in range(TURNS):
+            run = Steps(device.place, 4 * batch, VIEWS)
+            profile = cProfile.Profile()
+            run.training = partial(_profiled, run.training, profile)
+            run.fit(settings(one, of, batch // VIEWS, VIEWS, 4, teacher=one == "house"))
+            turns.append((run.bare_seconds(), run.seconds, run.steps))
+            shares.append(_shares(profile, run.seconds))
+        ratio = statistics.median(bare / whole for bare, whole, _ in turns)
+        bare, whole = (statistics.median(turn[i] / turn[2] for turn in turns) for i in (0, 1))
+        figures = {"bare_s": f"{bare:.4f}", "whole_s": f"{whole:.4f}", "ratio": f"{ratio:.4f}"}
+        figures |= {s: f"{statistics.median(one[s] for one in shares):.4f}" for s in SPENT}
+        print(one, figures, flush=True)
+        facts = dict(backbone=name, size=f"{height}x{width}", batch=batch)
+        facts |= dict(device=device.name, precision=device.precision)
+        record("train_methods", _command(), method=one, **facts, **figures)
+
+
+@contextmanager
+def _profiled(training, profile: cProfile.Profile):
+    with training():
+        profile.enable()
+        yield
+        profile.disable()
+
+
+def _shares(profile: cProfile.Profile, seconds: float) -> dict[str, float]:
+    """Give which share of so many seconds was spent where."""
+    spent = pstats.Stats(profile).stats  # pyright: ignore[reportAttributeAccessIssue]
+    return {
+        share: sum(
+            took[3]
+            for (file, _, function), took in spent.items()
+            if any(file.endswith(of) and function == called for of, called in places)
+        )
+        / seconds
+        for share, places in SPENT.items()
+    }
+
+
+def decoding(folder: str, count: int = 1000) -> None:
+    """Measure how many pictures a CPU second become tensors for training, in two ways."""
+    from torchvision import transforms
+
+    torch.set_num_threads(1)
+    files = sorted(Path(folder).rglob("*.jpg"))[:count]
+    norm = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    colour = torch.tensor([124.0, 116.0, 104.0]).view(3, 1, 1)
+
+    def published(height: int, width: int) -> None:
+        size = height, width
+        change = transforms.Compose(
+            [
+                transforms.Resize(size, interpolation=transforms.InterpolationMode.BICUBIC),
+                *(transforms.RandomHorizontalFlip(), transforms.Pad(10)),
+                *(transforms.RandomCrop(size), transforms.ToTensor(), norm),
+                transforms.RandomErasing(value=(0.485, 0.456, 0.406)),
+            ]
+        )
+        for path in files:
+            change(PIL.Image.open(path).convert("RGB"))
+
+    def ours(height: int, width: int, kept: torch.Tensor | None = None) -> None:
+        chance = np.random.default_rng(0)
+        for start in range(0, len(files), 64):
+            if kept is None:
+                read = [decode(path, height, width) for path in files[start : start + 64]]
+                batch = torch.from_numpy(np.stack(read))
+            else:
+                batch = kept[start : start + 64]
+            batch = augment(batch, chance, AugmentSettings(), colour)
+            batch.to(torch.float32, copy=True).sub_(colour).mul_(1 / 58)
+
+    for height, width in ((128, 64), (256, 128)):
+        kept = torch.randint(0, 256, (len(files), 3, height, width), dtype=torch.uint8)
+        ways = {
+            "published": lambda: published(height, width),  # noqa: B023 (called below)
+            "decoded": lambda: ours(height, width),  # noqa: B023
+            "kept": lambda: ours(height, width, kept),  # noqa: B023
+        }
+        rates = {way: [] for way in ways}
+        for turn in range(TURNS + 1):
+            for way, work in ways.items():
+                began = time.process_time()
+                work()
+                rates[way] += [len(files) / (time.process_time() - began)] * (turn > 0)
+        for way, of in rates.items():
+            pairs = zip(of, rates["published"], strict=True)
+            ratio = statistics.median(rate / plain for rate, plain in pairs)
+            rate = statistics.median(of)
+            print(f"{height} x {width} {way}: {rate:.0f} pictures a CPU second, {ratio:.2f} times")
+            figures = {"per_cpu_s": f"{rate:.0f}", "ratio": f"{ratio:.2f}"}
+            size = f"{height}x{width}"
+            record("decode", "./dev bench train --decode FOLDER", size=size, way=way, **figures)
+
+
+def _command() -> str:
+    return "./dev bench train " + " ".join(sys.argv[1:])
 
 
 def bare_training(encoder, batch: int, iterations: int) -> float:
@@ -130,8 +269,6 @@ def _iterations(encoder, batch: int) -> int:
 
 
 def _noise(folder: Path, count: int, height: int, width: int) -> Dataset:
-    import PIL.Image
-
     rng = np.random.default_rng(0)
     images = []
     for i in range(count):
@@ -147,11 +284,15 @@ def _report(what: str, rates: list[tuple[float, float]], **setting: object) -> N
     ratio = statistics.median(whole / bare for bare, whole in rates)
     bare, whole = (statistics.median(column) for column in zip(*rates, strict=True))
     print(f"{what}: whole {whole:.0f} images/s, bare {bare:.0f}, ratio {ratio:.1%} {setting}")
-    command = "./dev bench train " + " ".join(sys.argv[1:])
     speeds = {"bare_per_s": f"{bare:.1f}", "whole_per_s": f"{whole:.1f}", "ratio": f"{ratio:.4f}"}
-    record("train", command, what=what, **setting, **speeds)
+    record("train", _command(), what=what, **setting, **speeds)
 
 
 if __name__ == "__main__":
-    name, *sizes = sys.argv[1:] or ["squeezenet1_1"]
-    main(name, *map(int, sizes))
+    if sys.argv[1:2] == ["--decode"]:
+        decoding(*sys.argv[2:])
+    else:
+        words = sys.argv[1:]
+        every = words[:1] == ["--all-methods"]
+        name, *sizes = words[every:] or ["squeezenet1_1"]
+        (all_methods if every else main)(name, *map(int, sizes))

@@ -10,6 +10,7 @@ import torch
 
 from reseen.data.invented import Difficulty, invent
 from reseen.data.reading import read
+from reseen.engine import device
 from reseen.engine.settings import flat, varied
 from reseen.export import export
 from reseen.kernels.centring import CameraStatistics
@@ -18,6 +19,7 @@ from reseen.nets.encoder import Encoder, EncoderSettings, build
 from reseen.records import Dataset
 
 torch.set_num_threads(1)  # tests run side by side; one thread each is quickest
+device._has_bfloat16 = lambda _: False  # no run tries for a second which precision is faster
 
 TINY = EncoderSettings(
     backbone="squeezenet1_1", weights="none", height=48, width=24, last_stride=2, pooling="mean"

@@ -17,7 +17,6 @@ import reseen
 from reseen import parts
 from reseen.cli import app, settings_of
 from reseen.errors import ReseenError
-from reseen.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -68,8 +67,11 @@ def test_every_page_has_a_place_in_the_navigation():
     def named(item):
         if isinstance(item, str):
             return [item]
-        return [page for part in (item.values() if isinstance(item, dict) else item)
-                for page in named(part)]
+        return [
+            page
+            for part in (item.values() if isinstance(item, dict) else item)
+            for page in named(part)
+        ]
 
     places = [DOCS / page for page in named(nav)]
     assert sorted(places) == sorted([*PAGES, *GENERATED])
@@ -131,14 +133,16 @@ def test_options_in_sentences_exist():
     known = {}
     for page, text in TEXTS.items():
         for line in re.findall(r"`reseen\s([^`]+)`", prose(text)):
-            words = shlex.split(line.replace("METHOD", "cluster-contrast"))
+            words = shlex.split(re.sub(r"^train (METHOD|\.\.\.)", "train cluster-contrast", line))
             command = max(
                 (name for name in COMMANDS if f"{' '.join(words)} ".startswith(f"{name} ")),
                 key=len,
                 default="",
             )
             assert command or words[0].startswith("-") or words[0] == "COMMAND", (page, line)
-            asked = {word.partition("=")[0] for word in words if re.fullmatch(r"--[\w.-]+(=.*)?", word)}
+            asked = {
+                word.partition("=")[0] for word in words if re.fullmatch(r"--[\w.-]+(=.*)?", word)
+            }
             asked -= {"--help", "--variant", "--install-completion"}
             if asked:
                 known.setdefault(command, options(command) if command else set())

@@ -2,7 +2,7 @@
 
     python docs/pictures/draw.py [FOLDER]
 
-Does what docs/get-started.md says in FOLDER (build/pictures; steps done there are not done again), and
+Does what docs/get-started.md says in FOLDER (build/pictures), where steps that are done stay, and
 photographs the pages with chromium: some minutes without a GPU.
 """
 

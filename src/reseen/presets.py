@@ -49,8 +49,8 @@ _ON_CPU: dict[str, dict[str, Any]] = {
 
 PRESETS = {
     "published": "the settings of the paper, for its benchmarks and a GPU",
-    "gpu": "the published network, and a schedule and clustering that fit your data",
-    "cpu": "the encoder that ships, and a schedule and clustering that fit your data",
+    "gpu": "the network of the paper, with a schedule and clustering that fit your data",
+    "cpu": "reseen-tiny, with a schedule and clustering that fit your data",
 }
 """Names of presets, and what each is for."""
 

@@ -1,4 +1,3 @@
-import importlib.util
 import shutil
 from threading import Event
 
@@ -10,6 +9,7 @@ from reseen.web import serving
 from tests.cli.test_cli import reseen as reseen
 from tests.gallery.conftest import made as made
 from tests.gallery.conftest import small_encoder as small_encoder
+from tests.test_extras import hide
 
 
 @pytest.fixture
@@ -74,8 +74,6 @@ def test_mistakes_are_told_in_one_line(reseen, made, words, says):
 
 
 def test_what_is_not_installed_is_named_with_its_extra(reseen, made, monkeypatch):
-    found = importlib.util.find_spec
-    missing = lambda name: None if name == "uvicorn" else found(name)  # noqa: E731
-    monkeypatch.setattr("reseen.errors.find_spec", missing)
+    hide(monkeypatch, "uvicorn")
     code, _, err = reseen("serve", made)
     assert code == 1 and "uvicorn" in err and "reseen[web]" in err

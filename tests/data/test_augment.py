@@ -3,7 +3,15 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as v2
 
-from reseen.data.augment import AugmentSettings, Draws, apply, augment, cut_out, draw
+from reseen.data.augment import (
+    AugmentSettings,
+    Draws,
+    apply,
+    apply_on_device,
+    augment,
+    cut_out,
+    draw,
+)
 from reseen.errors import SettingsError
 
 FILL = torch.tensor([124.0, 116.0, 104.0]).view(3, 1, 1)
@@ -36,6 +44,13 @@ def test_same_pixels_as_torchvision_one_by_one(pad):
     fast = apply(batch, draws, pad, FILL)
     for i, picture in enumerate(batch):
         assert torch.equal(fast[i], slow(picture, draws, i, pad))
+
+
+@pytest.mark.parametrize("pad", [0, 4])
+def test_a_gpu_gives_the_same_pixels(pad):
+    batch = pixels()
+    draws = draw(np.random.default_rng(3), len(batch), 24, 12, AugmentSettings(pad=pad))
+    assert torch.equal(apply_on_device(batch, draws, pad, FILL), apply(batch, draws, pad, FILL))
 
 
 def test_scaled_crops_are_those_of_torchvision_but_for_rounding():

@@ -61,6 +61,16 @@ def test_decode_resizes_turns_upright_and_makes_colour(tmp_path):
     assert (red[:8] == 255).all() and (red[8:] == 0).all()
 
 
+@pytest.mark.parametrize("size", [(61, 37), (122, 74), (128, 64), (122, 37), (30, 18)])
+def test_pixels_are_those_of_pillow_at_every_size(tmp_path, size):
+    few = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 7, 3), np.uint8))
+    few.resize((37, 61), PIL.Image.Resampling.BICUBIC).save(tmp_path / "a.jpg")
+    slow = PIL.Image.open(tmp_path / "a.jpg").resize(size[::-1], PIL.Image.Resampling.BICUBIC)
+    pixels = decode(tmp_path / "a.jpg", *size)
+    assert np.array_equal(pixels, np.array(slow).transpose(2, 0, 1))
+    assert pixels.flags.c_contiguous and pixels.flags.writeable
+
+
 @pytest.mark.parametrize("memory", [8.0, 0.0])
 def test_broken_pictures_are_named_all_at_once(images, memory):
     images[2].path.write_bytes(images[2].path.read_bytes()[:60])

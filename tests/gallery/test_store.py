@@ -302,12 +302,13 @@ class TestServer:
         assert near[0][0].id == crops(20)[4].id and near[0][1] == pytest.approx(1, abs=1e-3)
         store.close()
 
-    def test_long_vectors_are_kept_in_half_precision(self, server):
-        store = Server(server, dimensions=2048)
+    @pytest.mark.parametrize("size", [2048, 4096])  # the second does not fit in a page
+    def test_long_vectors_are_kept_in_half_precision(self, server, size):
+        store = Server(server, dimensions=size)
         with store.changing():
-            store.add(crops(3), rows(3, 2048), [b"x"] * 3)
-        assert np.allclose(store.vectors()[0], rows(3, 2048), atol=1e-3)
-        assert store.nearest(rows(3, 2048)[1:2], 1)[0][0][0].id == crops(3)[1].id
+            store.add(crops(3), rows(3, size), [b"x"] * 3)
+        assert np.allclose(store.vectors()[0], rows(3, size), atol=1e-3)
+        assert store.nearest(rows(3, size)[1:2], 1)[0][0][0].id == crops(3)[1].id
         store.close()
 
     def test_a_gallery_that_is_gone_and_a_lost_connection_are_said(self, server):

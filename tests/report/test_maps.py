@@ -56,8 +56,8 @@ def test_few_images_have_a_map_too(blobs, count, kind):
 def test_what_cannot_be_drawn_is_said(monkeypatch):
     with pytest.raises(SettingsError, match=r"map is 'sne'\. Use one of: tsne, pca, umap"):
         maps.check_map("sne")
-    monkeypatch.setattr(maps, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match="needs umap-learn, which is not installed"):
+    monkeypatch.setattr("reseen.errors.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"pip install 'reseen\[umap\]'"):
         maps.project(np.eye(6, dtype=np.float32), "umap")
 
 

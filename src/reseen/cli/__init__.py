@@ -20,7 +20,7 @@ NOTHING = Parameter(negative="")
 
 app = App(
     name="reseen",
-    help="Find the same person again, learnt from unlabelled crops.",
+    help="Person re-identification without labels: train on unlabelled crops, then search them.",
     help_format="plaintext",
     help_formatter=PlainHelp(),
     help_epilogue=examples(""),
@@ -29,57 +29,58 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` says what is kept
 )
 app.register_install_completion_command(
-    help="Install completion of commands and options for your shell, and load it at its start.",
+    help="Install shell completion for commands and options, and enable it at shell start-up.",
     help_epilogue="",
 )
-data = App(name="data", help="Check a data set before training, or draw an invented one.")
-bench = App(name="bench", help="Measure methods.")
-gallery = App(name="gallery", help="Keep crops, search them, and say who is on them.")
+data = App(name="data", help="Check a data set before training, or draw a synthetic one.")
+bench = App(name="bench", help="Benchmark methods and their settings.")
+gallery = App(name="gallery", help="Store crops, search them, and name the people in them.")
 for _group in (data, bench, gallery):
     _group.help_epilogue = examples(_group.name[0])
     app.command(_group)
 
-app.command("reseen.cli.train:app", name="train", help="Learn from unlabelled crops.")
+app.command("reseen.cli.train:app", name="train", help="Train an encoder on unlabelled crops.")
 for _command, _place, _help in (
+    ("demo", "demo:demo", "Try everything on synthetic people, in a few minutes."),
     ("evaluate", "use:evaluate", "Evaluate a run on a data set."),
-    ("attention-share", "use:attention_share", "Say how much attention is on the person."),
-    ("search", "search:search", "Find the crops that look like a picture."),
-    ("serve", "serve:serve", "Serve a gallery as a page and by REST."),
-    ("extract", "use:extract", "Write the features of images."),
-    ("export", "export:export", "Write one file that other programs load."),
-    ("choose-eps", "use:choose_eps", "Say which eps suits some features."),
-    ("report", "report:report", "Write a page on runs."),
-    ("video", "video:video", "Find people in films, and write crops of them."),
-    ("methods", "use:methods", "List what can be trained."),
-    ("data check", "data:check", "Say what is there and what will hurt."),
-    ("data invent", "data:invent", "Draw people who do not exist."),
-    ("gallery create", "gallery_pictures:create", "Make an empty gallery."),
-    ("gallery add", "gallery_pictures:add", "Add crops."),
-    ("gallery search", "gallery_pictures:search", "Find the crops that look like a picture."),
-    ("gallery enrol", "gallery_pictures:enrol", "Add pictures of a person who has a name."),
-    ("gallery people", "gallery:people", "List who is known, and groups of unknown crops."),
-    ("gallery seen", "gallery_pictures:seen", "Say where and when a person was seen."),
-    ("gallery calibrate", "gallery:calibrate", "Find out when a match may be believed."),
-    ("gallery name", "gallery:name", "Say who is on crops."),
+    ("attention-share", "use:attention_share", "Measure how much attention is on the person."),
+    ("search", "search:search", "Find the crops that look most like a picture."),
+    ("serve", "serve:serve", "Serve a gallery as a web page and a REST API."),
+    ("extract", "use:extract", "Write the features of images to a file."),
+    ("export", "export:export", "Export an encoder to a file for other programs."),
+    ("choose-eps", "use:choose_eps", "Find an eps of DBSCAN that suits some features."),
+    ("report", "report:report", "Write an HTML report on runs."),
+    ("video", "video:video", "Detect and track people in videos, and write crops of them."),
+    ("methods", "use:methods", "List the methods that can be trained."),
+    ("data check", "data:check", "Show what a data set holds, and find problems."),
+    ("data invent", "data:invent", "Draw a synthetic data set."),
+    ("gallery create", "gallery_pictures:create", "Create an empty gallery."),
+    ("gallery add", "gallery_pictures:add", "Add crops to a gallery."),
+    ("gallery search", "gallery_pictures:search", "Find the crops that look most like a picture."),
+    ("gallery enrol", "gallery_pictures:enrol", "Add pictures of a person under a name."),
+    ("gallery people", "gallery:people", "List named people, and groups of unnamed crops."),
+    ("gallery seen", "gallery_pictures:seen", "Show where and when a person was seen."),
+    ("gallery calibrate", "gallery:calibrate", "Find the thresholds of a gallery."),
+    ("gallery name", "gallery:name", "Name the person in some crops."),
     ("gallery accept", "gallery:accept", "Name an unknown person."),
-    ("gallery unname", "gallery:unname", "Take the names of crops back."),
-    ("gallery deny", "gallery:deny", "Say that crops do not show a person."),
-    ("gallery allow", "gallery:allow", "Take that back."),
-    ("gallery ignore", "gallery:ignore", "Leave people or crops out of searches."),
-    ("gallery unignore", "gallery:unignore", "Take them in again."),
-    ("gallery merge", "gallery:merge", "Say that two names are one person."),
-    ("gallery split", "gallery:split", "Give crops of a person to somebody new."),
-    ("gallery rename", "gallery:rename", "Give a person another name."),
-    ("gallery undo", "gallery:undo", "Take back the last decision."),
-    ("gallery forget", "gallery:forget", "Delete a person for good."),
-    ("gallery expire", "gallery:expire", "Delete for good what is old."),
-    ("gallery rebuild", "gallery_pictures:rebuild", "Give a gallery another encoder."),
-    ("gallery export", "gallery:export", "Write what is known for other programs."),
-    ("gallery info", "gallery:info", "Say what a gallery is and holds."),
-    ("gallery check", "gallery:check", "Look for damage."),
-    ("bench table", "bench:table", "Run a whole table of a paper."),
-    ("bench sweep", "bench:sweep", "Try values of one setting."),
-    ("bench all", "bench:every", "Run all methods on several data sets."),
+    ("gallery unname", "gallery:unname", "Remove the names of crops."),
+    ("gallery deny", "gallery:deny", "Record that crops do not show a person."),
+    ("gallery allow", "gallery:allow", "Undo `deny` for some crops."),
+    ("gallery ignore", "gallery:ignore", "Exclude people or crops from searches."),
+    ("gallery unignore", "gallery:unignore", "Include people or crops in searches again."),
+    ("gallery merge", "gallery:merge", "Merge two people into one."),
+    ("gallery split", "gallery:split", "Move some crops of a person to a new person."),
+    ("gallery rename", "gallery:rename", "Rename a person."),
+    ("gallery undo", "gallery:undo", "Undo the last decision."),
+    ("gallery forget", "gallery:forget", "Delete a person permanently."),
+    ("gallery expire", "gallery:expire", "Delete old crops permanently."),
+    ("gallery rebuild", "gallery_pictures:rebuild", "Change the encoder of a gallery."),
+    ("gallery export", "gallery:export", "Write the contents of a gallery to a file."),
+    ("gallery info", "gallery:info", "Show what a gallery holds."),
+    ("gallery check", "gallery:check", "Check a gallery for damage."),
+    ("bench table", "bench:table", "Reproduce a table of a paper."),
+    ("bench sweep", "bench:sweep", "Try several values of one setting."),
+    ("bench all", "bench:every", "Train all methods on several data sets."),
 ):
     _above = {"data": data, "bench": bench, "gallery": gallery}.get(_command.split()[0], app)
     _above.command(
@@ -152,11 +153,11 @@ def _file(path: Path, method: str | None) -> tuple:
 
     kinds = {".toml": Toml, ".yaml": Yaml, ".yml": Yaml, ".json": Json}
     if path.suffix not in kinds or not path.is_file():
-        raise SettingsError(f"--config {path} is not a .toml, .yaml or .json file that is there.")
+        raise SettingsError(f"--config {path} is not an existing .toml, .yaml or .json file.")
     try:
         told = kinds[path.suffix](path).config
     except (CycloptsError, ValueError) as error:
-        raise SettingsError(f"--config {path} cannot be understood: {error}") from error
+        raise SettingsError(f"--config {path} cannot be parsed: {error}") from error
     rest = {name: value for name, value in told.items() if name not in METHODS}
     read = partial(Dict, use_commands_as_keys=False, source=str(path))
     return read(told.get(method, {})), read(rest)
@@ -183,7 +184,7 @@ def _take(words: list[str], *names: str) -> str | None:
     if place is None:
         return None
     if len(words) == place + 1:
-        raise SettingsError(f"{words[place]} is given without a value.")
+        raise SettingsError(f"{words[place]} needs a value.")
     value = words[place + 1]
     del words[place : place + 2]
     return value
@@ -231,7 +232,7 @@ def main(words: Sequence[str] | None = None) -> None:
             raise
         _refuse(said)
     except KeyboardInterrupt as error:
-        told = str(error) or "stopped. The same command continues a training run."
+        told = str(error) or "stopped. Run the same command again to resume a training run."
         print(f"reseen: {told}", file=sys.stderr)
         sys.exit(128 + stopped[-1])
     finally:

@@ -49,30 +49,31 @@ def table(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run every variant of a table and print it beside the published numbers.
+    """Train every variant of a table and print the results next to the published ones.
 
-    Finished runs are read, stopped ones go on: the same command on the same folder resumes.
+    Run the same command on the same folder again to resume: finished runs are only read, and
+    interrupted runs are continued.
 
     Parameters
     ----------
     name
-        A table, such as adtc-2; `reseen methods NAME` says which there are.
+        Name of a table, such as adtc-2; `reseen methods NAME` lists the tables of a method.
     data
-        Folder or manifest of crops with queries and a gallery.
+        Folder or manifest of crops that has queries and a gallery.
     out
-        Folder of the runs: one inside it for each variant and seed.
+        Folder of the runs; it gets a subfolder for each variant and seed.
     source
-        Labelled crops to train on together with the data, for a method that takes both.
+        Labelled crops to train on together with the data, for methods that use both.
     start
-        A run from which every run takes its initial weights, such as one trained on labelled crops;
-        rows that are published without such a start do not.
+        A run whose weights every run starts from, such as one trained on labelled crops. Rows that
+        were published without such a start do not use it.
     seeds
-        Seeds to run each variant with.
+        Seeds to train each variant with.
     settings
-        Options of `reseen train` for every run, in quotes: "--config small.toml --epochs 10". What
-        makes a row the row it is stays.
+        Options of `reseen train` for every run, in quotes: "--config small.toml --epochs 10".
+        Settings that define a row of the table are not overridden.
     only
-        Variants to run, where not all are wanted.
+        Variants to train. By default all are trained.
     """
     check_out(out, screen=Screen(quiet))
     method, variants = rows_of(name)
@@ -109,7 +110,7 @@ def table(
     told = [f"gain over {base}"] if over else []
     titles = ["variant", *NUMBERS, *told, *(f"published, {where}" for where in sets)]
     lines, measured = [], []
-    broken = [f"{v} is left out: it needs --start RUN." for v in skipped]
+    broken = [f"{v} is left out because it requires --start RUN." for v in skipped]
     for row in rows:
         gains = [_gain(row, of) for of in over]
         beside = (published(known[row.variant], where, known.get(base)) for where in sets)
@@ -119,8 +120,8 @@ def table(
     broken += [f"{variant}: {of.note}" for variant, of in known.items() if of.note]
     if sets and not any(_same(where, dataset.name, first["format"]) for where in sets):
         broken.append(
-            f"The published numbers are of other data ({', '.join(sets)}) than {dataset.name}: "
-            "they cannot be compared."
+            f"The published results are on other data ({', '.join(sets)}) than {dataset.name} and "
+            "cannot be compared."
         )
     title = f"{name} on {dataset.name}: mAP / rank-1 in percent"
     give(measured, _grid(title, titles, lines), *broken, as_json=as_json)
@@ -142,39 +143,42 @@ def sweep(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a method with several values of one setting, and print what each gave.
+    """Train a method with several values of one setting, and print the results.
 
-    Finished runs are read, stopped ones go on: the same command on the same folder resumes.
+    Run the same command on the same folder again to resume: finished runs are only read, and
+    interrupted runs are continued.
 
     Parameters
     ----------
     method
-        What to train; `reseen methods` lists them.
+        Method to train; `reseen methods` lists all methods.
     setting
-        The option of `reseen train` to change, without its dashes: eps, encoder.pooling.
+        The option of `reseen train` to vary, without its dashes, such as eps or encoder.pooling.
     values
-        Values with commas between them: 0.1,0.3,0.6.
+        Values separated by commas: 0.1,0.3,0.6.
     data
-        Folder or manifest of crops with queries and a gallery.
+        Folder or manifest of crops that has queries and a gallery.
     out
-        Folder of the runs: one inside it for each value and seed.
+        Folder of the runs; it gets a subfolder for each value and seed.
     source
-        Labelled crops to train on together with the data, for a method that takes both.
+        Labelled crops to train on together with the data, for methods that use both.
     start
-        A run from which every run takes its initial weights, such as one trained on labelled crops.
+        A run whose weights every run starts from, such as one trained on labelled crops.
     seeds
-        Seeds to run each value with.
+        Seeds to train each value with.
     settings
         Options of `reseen train` for every run, in quotes: "--config small.toml --epochs 10".
     plot
-        Draw mAP and rank-1 of the last rounds over the values into this .png.
+        Also plot mAP and rank-1 after the last round against the values, to this .png file.
     """
     if method not in METHODS:
         raise SettingsError(f"No method is called {method!r}. Use one of: {', '.join(METHODS)}.")
     check_out(out, screen=Screen(quiet))
     tried = [value.strip() for value in values.split(",") if value.strip()]
     if not tried or len(set(tried)) < len(tried):
-        raise SettingsError(f"values is {values!r}. Give different values with commas: 0.1,0.3.")
+        raise SettingsError(
+            f"values is {values!r}. Give different values separated by commas: 0.1,0.3."
+        )
     if plot:
         check_out(plot, ".png", Screen(quiet))
     name = setting.lstrip("-").replace("_", "-")
@@ -215,31 +219,32 @@ def every(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train every method on every data set, and print one table of all.
+    """Train every method on every data set, and print all results in one table.
 
-    Finished runs are read, stopped ones go on: the same command on the same folder resumes.
+    Run the same command on the same folder again to resume: finished runs are only read, and
+    interrupted runs are continued.
 
     Parameters
     ----------
     data
         Folders or manifests of crops with queries and a gallery.
     out
-        Folder of the runs: DATA/METHOD/SEED inside it.
+        Folder of the runs; it gets the subfolders DATA/METHOD/SEED.
     source
-        Labelled crops for methods that learn from two data sets: one for all data, or one each.
-        Without it these methods are left out.
+        Labelled crops for methods that use two data sets: one source for all data sets, or one for
+        each. Without it these methods are left out.
     start
-        A run from which every run takes its initial weights, such as one trained on labelled crops.
+        A run whose weights every run starts from, such as one trained on labelled crops.
     seeds
-        Seeds to run each method with.
+        Seeds to train each method with.
     settings
-        Options of `reseen train` for every run, in quotes: "--config all.toml", a file in which
+        Options of `reseen train` for every run, in quotes: "--config all.toml". In such a file, the
         settings of one method stand under its name.
     only
-        Methods to run, where not all are wanted.
+        Methods to train. By default all are trained.
     write
-        Markdown page that the table goes into, between the lines <!-- reseen bench all --> and
-        <!-- end of reseen bench all -->; a new page holds the table alone.
+        Markdown file to write the table to, between the lines <!-- reseen bench all --> and
+        <!-- end of reseen bench all -->. A new file will hold only the table.
     """
     for method in only:
         if method not in METHODS:
@@ -247,8 +252,8 @@ def every(
     check_out(out, screen=Screen(quiet))
     if not data or len(source) not in (0, 1, len(data)):
         raise SettingsError(
-            f"{len(data)} data sets and {len(source)} sources are given. Give one data set or more "
-            "and no source, one for all of them, or one each."
+            f"{len(data)} data sets and {len(source)} sources are given. Give one or more data "
+            "sets, and either no source, one source for all of them, or one for each."
         )
     if write:
         check_out(write, ".md", Screen(quiet))
@@ -262,7 +267,9 @@ def every(
     sets = [_read(path, bound[methods[0]]) for path, bound in zip(data, bounds, strict=True)]
     names = [dataset.name for dataset, _ in sets]
     if len(set(names)) < len(names):
-        raise SettingsError(f"Data sets share a name: {', '.join(names)}. Rename their folders.")
+        raise SettingsError(
+            f"Some data sets have the same name: {', '.join(names)}. Rename their folders."
+        )
     cells: dict[str, list[str]] = {method: [] for method in methods}
     minutes, broken, run, measured = dict.fromkeys(methods, 0.0), [], out, []
     for (dataset, labelled), bound in zip(sets, bounds, strict=True):
@@ -292,7 +299,7 @@ def every(
                 run = out / safe_name(dataset.name) / method / str(seeds[0])
     if run == out:
         raise SettingsError(
-            f"Nothing to train: {', '.join(methods)} needs people who are known in the data or "
+            f"Nothing to train: {', '.join(methods)} needs data in which the people are known, or "
             "--source DATA."
         )
     parts = ("before", "last", "best on test")

@@ -24,22 +24,23 @@ def check(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a data set holds and what will hurt, with the fix for each.
+    """Show what a data set holds, which problems it will cause, and how to fix each.
 
-    The exit code is 0 where nothing will hurt, 2 where something will, and 1 where the data cannot
-    be read at all.
+    The exit code is 0 if there are no problems, 2 if there are some, and 1 if the data cannot be
+    read at all.
 
     Parameters
     ----------
     folder
         Folder or manifest of crops.
     format
-        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
-        market_like, veri776, by_person, mars or dukevideo.
+        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
     pattern
-        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+        Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
+        for any text.
     folders
-        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+        What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
     """
     dataset = read(folder, format=format, pattern=pattern, folders=folders)
     report = checks.check(dataset, track=Screen(quiet).track("reading"))
@@ -50,16 +51,16 @@ def check(
 
 @dataclass(frozen=True, kw_only=True)
 class Knobs:
-    """The knobs of `Difficulty`; the town's own where nothing is given."""
+    """The settings of `Difficulty`; those that are not given are the town's own."""
 
     camera_gap: float | None = None
-    """How far cameras differ in colour, light, noise and sharpness, 0 to 1."""
+    """How much cameras differ in colour, light, noise and sharpness, 0 to 1."""
     look_alikes: float | None = None
-    """Share of pairs of people who are dressed alike, 0 to 1."""
+    """Share of people who are dressed like somebody else, 0 to 1."""
     occlusion: float | None = None
-    """How often somebody or something stands in front, 0 to 1."""
+    """How often a person is partly hidden by somebody or something, 0 to 1."""
     box_error: float | None = None
-    """How far the detector's boxes are off, 0 to 1."""
+    """How inaccurate the bounding boxes are, 0 to 1."""
 
 
 def invent(
@@ -77,31 +78,31 @@ def invent(
     quiet: Quiet = False,
     difficulty: Knobs = Knobs(),
 ) -> None:
-    """Draw people who do not exist, as the cameras of a town see them.
+    """Draw a synthetic data set: people who do not exist, seen by the cameras of a town.
 
     Parameters
     ----------
     out
-        Folder to fill, new or empty.
+        Folder to write to, new or empty.
     people
-        People to learn from; as many others are there to judge by.
+        Number of people in the training split; the test split has as many other people.
     cameras
-        Cameras, each of which sees everybody.
+        Number of cameras. Each camera sees every person.
     views
-        Pictures of each person by each camera.
+        Number of pictures of each person by each camera.
     kept
-        Least and most share of these that stays of a person to learn from: 0.1 0.9 makes a town in
-        which some people have many pictures and others few. Cameras stay as even as they can.
+        Smallest and largest share of the pictures of a training person that is kept: with 0.1 0.9,
+        some people have many pictures and others few. The cameras stay as balanced as possible.
     seed
-        Chooses the people, the cameras and every picture.
+        Seed that determines the people, the cameras and every picture.
     height
         Height of the pictures, in pixels.
     width
         Width of the pictures, in pixels.
     town
-        town-a, a sunny campus, or town-b, a winter station.
+        Style of the data set: town-a, a sunny campus, or town-b, a railway station in winter.
     tracklets
-        Frames of each passage to write besides, for video; 0 for none, 24 at most.
+        Frames per tracklet to draw in addition, for video; 0 draws no tracklets, 24 is the maximum.
     """
     check_out(out, screen=Screen())
     above = out.parent if out.parent.exists() else out.parent.parent
@@ -123,7 +124,7 @@ def invent(
     found = read(out)
     frames = f", {2 * people * cameras * tracklets} frames of tracklets" if tracklets else ""
     print(
-        f"{counted(len(found.train), 'crop')} of {counted(people, 'person', 'people')} to learn "
-        f"from, {counted(len(found.query), 'query', 'queries')}, "
-        f"{len(found.gallery)} in the gallery{frames}; masks and manifest.csv: {out}"
+        f"{counted(len(found.train), 'training crop')} of {counted(people, 'person', 'people')}, "
+        f"{counted(len(found.query), 'query', 'queries')}, "
+        f"{len(found.gallery)} in the gallery{frames}; masks and manifest.csv are in {out}"
     )

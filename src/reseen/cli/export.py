@@ -48,60 +48,63 @@ def export(
     as_json: AsJson = False,
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
-    """Write the encoder of a run as one file that another program loads, with a card beside it.
+    """Export the encoder of a run to a file that other programs can load, with a card next to it.
 
-    The card (FILE.json; for ONNX inside the file too) says what the file takes, and holds the
-    vectors of two drawn pictures by which it can be tested. docs/how-to/export.md has the
-    settings of each program.
+    The card (FILE.json, and for ONNX also the metadata of the file) describes the input of the
+    file, and holds the features of two test images by which --check can verify it.
+    docs/how-to/export.md lists the settings for each program.
 
     Parameters
     ----------
     run
-        Folder of a run, one of its checkpoints, or reseen-tiny (ships, is used untrained).
+        Folder of a run, one of its checkpoints, or reseen-tiny, the encoder that comes with reseen.
     consumer
-        plain (ONNX, pixels normalised by ImageNet's mean and std), boxmot (the same), ultralytics
-        (0 to 1), deepstream (0 to 255), openvino (.xml, 0 to 255, BGR, one picture at a time),
-        torch (.pt2 of torch.export, 0 to 255), or pretrained (a folder with safetensors, config and
-        model card, for reseen itself).
+        Program to export for: plain (ONNX, pixels normalised with ImageNet's mean and standard
+        deviation), boxmot (the same), ultralytics (pixels 0 to 1), deepstream (0 to 255), openvino
+        (.xml, 0 to 255, BGR, batches of one image), torch (.pt2 of torch.export, 0 to 255), or
+        pretrained (a folder with safetensors, config and model card, for reseen itself).
     out
-        The file to write: .onnx, .xml or .pt2; for pretrained a new folder.
+        The file to write: .onnx, .xml or .pt2; for pretrained, a new folder.
     check
-        Test this file instead of writing one: embed the two drawn pictures and compare with its
-        card.
+        Verify this file instead of writing one: compare its features of the two test images with
+        those on its card.
     scale
-        plain, unit (0 to 1) or pixel (0 to 255), where it is to be another than the program's own.
+        Range of the input pixels: plain (normalised), unit (0 to 1) or pixel (0 to 255). By default
+        the one that the program uses.
     order
-        Order of the colours, rgb or bgr, likewise.
+        Order of the colour channels: rgb or bgr. By default the one that the program uses.
     batch
-        Pictures at a time, 0 for any number, likewise.
+        Batch size; 0 allows any. By default the one that the program uses.
     precision
-        float32, float16 or int8 (needs --calibrate).
+        float32, float16 or int8, which requires --calibrate.
     calibrate
-        Folder of crops of the site, by which int8 finds the range of its numbers.
+        Folder of crops for the calibration of int8, ideally from the site where it will be used.
     judge
-        Labelled folder with queries and a gallery: the mAP of run and file is measured, and a
-        threshold for the card (1 % of the pairs of different people match).
+        Labelled data set with queries and a gallery: measure the mAP of the run and of the file,
+        and write a threshold to the card at which 1 % of the pairs of different people match.
     threshold
-        Similarity (cosine) from which two crops count as the same person, for the card.
+        Cosine similarity from which two crops count as the same person, to write to the card.
     trained_on
-        A sentence on the pictures that it was trained on, for the card.
+        A sentence that describes the training data, to write to the card.
     best
-        Use the round that was best on the test set instead of the last one.
+        Use the checkpoint that was best on the test set instead of the one of the last round.
     format
-        How --calibrate and --judge are read: auto, folder, tracklets, or a benchmark.
+        Format of the data given to --calibrate and --judge: auto, folder, tracklets, or a
+        benchmark.
     pattern
-        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+        Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
+        for any text.
     folders
-        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+        What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
     """
     if check is not None:
         if run is not None or out is not None:
-            raise SettingsError("--check tests a file and writes none: leave out RUN and --out.")
+            raise SettingsError("--check only verifies a file. Leave out RUN and --out.")
         return _check(check, as_json)
     if run is None or out is None:
         raise SettingsError(
-            "RUN and --out are needed to write a file: reseen export RUN --for boxmot --out "
-            "FILE.onnx. To test one: reseen export --check FILE."
+            "RUN and --out are required to write a file: reseen export RUN --for boxmot --out "
+            "FILE.onnx. To verify a file: reseen export --check FILE."
         )
     screen = Screen(quiet)
     how: Any = dict(format=format, pattern=pattern, folders=folders)
@@ -117,7 +120,7 @@ def export(
     told = trained_on or _trained_on(run)
     if folder:
         save_pretrained(encoder, out, data=told)
-        said = f"{out} is an encoder that reseen.load reads, with its model card"
+        said = f"{out} holds the encoder and its model card. Load it by reseen.load."
         give({"folder": str(out)}, said, as_json=as_json)
         return
     before, chosen, crops = None, judging.given(threshold), None
@@ -143,15 +146,15 @@ def export(
     size = sum(path.stat().st_size for path in (out, out.with_suffix(".bin")) if path.exists())
     numbers: dict[str, Any] = {"file": str(out), "card": str(beside(out)), "bytes": size}
     said = [
-        f"{out}: {size / 1e6:.1f} MB, {counted(card.dimensions, 'number')} a picture",
-        f"It takes {_takes(file)}. Card: {beside(out)}",
+        f"{out}: {size / 1e6:.1f} MB, features of {counted(card.dimensions, 'dimension')}",
+        f"Input: {_takes(file)}. Card: {beside(out)}",
     ]
     if labelled and crops is not None and before is not None:
         after, _ = judging.judge(file, crops, labelled, screen)
         numbers |= {"mAP": {"run": before.mean_ap, "file": after.mean_ap}}
         said.append(
-            f"mAP on {labelled.name}: {before.mean_ap:.2%} by the run, {after.mean_ap:.2%} by the "
-            f"file ({100 * (after.mean_ap - before.mean_ap):+.2f})"
+            f"mAP on {labelled.name}: {before.mean_ap:.2%} with the run, {after.mean_ap:.2%} with "
+            f"the file ({100 * (after.mean_ap - before.mean_ap):+.2f})"
         )
     if chosen:
         numbers |= {"threshold": chosen}
@@ -165,9 +168,9 @@ def _check(path: Path, as_json: bool) -> None:
     numbers = {"file": str(path), "likeness": near, "for": card.consumer, "digest": card.digest}
     give(
         numbers,
-        f"{path} is sound: the vectors of the two drawn pictures are those of its card (cosine "
-        f"{near:.5f})",
-        f"written for {card.consumer} by reseen {card.version}; it takes {_takes(file)}",
+        f"{path} is correct: its features of the two test images match its card (cosine "
+        f"similarity {near:.5f})",
+        f"Written for {card.consumer} by reseen {card.version}. Input: {_takes(file)}",
         as_json=as_json,
     )
 
@@ -179,7 +182,7 @@ def _takes(file: Exported) -> str:
         "unit": "0 to 1",
         "pixel": "0 to 255",
     }[card.scale]
-    many = f"{card.batch} at a time" if card.batch else "any number at a time"
+    many = f"batch size {card.batch}" if card.batch else "any batch size"
     return (
         f"{card.height} x {card.width} pixels (height x width), {card.order.upper()}, {scale}, "
         f"{many}, {card.precision}"
@@ -189,10 +192,10 @@ def _takes(file: Exported) -> str:
 def _trained_on(run: Path) -> str:
     """Say what an encoder was trained on, as far as its run tells."""
     if training.is_shipped(run):
-        return "19,200 drawn crops of 800 people who do not exist, by 24 cameras (reseen-tiny)."
+        return "19,200 synthetic crops of 800 people by 24 cameras (reseen-tiny)."
     if not run.is_dir() or pretrained.is_pretrained(run):
         return ""
     facts = read_facts(run)
-    start = f", begun with {Path(facts['start']).name}" if facts.get("start") else ""
+    start = f", started from {Path(facts['start']).name}" if facts.get("start") else ""
     count = facts.get("data", {}).get("images", 0)
     return f"{counted(count, 'crop')}, by {facts['method']}{start}."

@@ -52,7 +52,7 @@ def create(
     gallery
         Folder to make.
     run
-        Folder of a run, one of its checkpoints, or reseen-tiny (ships, is used untrained).
+        Folder of a run, one of its checkpoints, or reseen-tiny, the encoder that comes with reseen.
     store
         postgresql://USER@HOST/DATABASE keeps everything but the encoder there. The password comes
         from PGPASSWORD or ~/.pgpass. By default all is kept in the folder.
@@ -96,12 +96,13 @@ def add(
         When crops were taken that do not say it: 2026-11-28T10:00, or 2h for two hours ago. Crops
         of exactly one time at two cameras count as two people, so give it one camera at a time.
     format
-        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
-        market_like, veri776, by_person, mars or dukevideo.
+        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
     pattern
-        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+        Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
+        for any text.
     folders
-        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+        What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
     """
     taken = moment(time, "--time")
     if not crops:
@@ -231,7 +232,7 @@ def search(
     out
         An .html file to write: a page with the pictures and their matches.
     blur
-        Blur the upper quarter of every crop on the page, where faces are.
+        Blur the upper quarter of every crop on the page, where the face usually is.
     """
     if not pictures:
         raise SettingsError("PICTURE is missing: give one or more pictures to look for.")

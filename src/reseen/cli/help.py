@@ -83,6 +83,7 @@ EXAMPLES = {
         "reseen train supervised labelled/ -o runs/other --epochs 60",
         "reseen train supervised crops/ -o runs/named --pattern '{person}/{_}.jpg'",
     ),
+    "demo": ("reseen demo", "reseen demo -o first-look --no-serve"),
     "evaluate": (
         "reseen evaluate runs/first Market-1501-v15.09.15/",
         "reseen evaluate runs/first Market-1501-v15.09.15/ --rerank --json",

@@ -18,7 +18,7 @@ NEAR = 0.75
 def explain(error: CycloptsError) -> str:
     """Say what is wrong and what to do."""
     error.verbose = False
-    see = f"`{' '.join(('reseen', *(error.command_chain or ())))} --help` lists what there is."
+    see = f"`{' '.join(('reseen', *(error.command_chain or ())))} --help` lists all options."
     if isinstance(error, UnknownOptionError):
         word = (error.token.keyword or error.token.value).split("=")[0]
         names = [name for known in error.argument_collection if known.parse for name in known.names]
@@ -33,14 +33,14 @@ def explain(error: CycloptsError) -> str:
         assert argument is not None
         given = error.keyword or next((t.keyword for t in argument.tokens if t.keyword), None)
         if given:
-            return f"{given} is given without {'all its values' if argument.tokens else 'a value'}."
+            return f"{given} needs {'more values' if argument.tokens else 'a value'}."
         name = argument.name if argument.name.startswith("-") else argument.name.upper()
         near = nearest(argument.name, [w for w in error.unused_tokens or () if w.startswith("-")])
         if near:
             return f"Unknown option: {near}. Did you mean {name}?"
         return f"{name} is missing: {_meaning(error, argument.name) or see}"
     if isinstance(error, UnusedCliTokensError):
-        return f"Not understood: {' '.join(error.unused_tokens or ())}. {see}"
+        return f"Unexpected argument: {' '.join(error.unused_tokens or ())}. {see}"
     return str(error)
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 Out = Annotated[Path, Parameter(alias="-o")]
 Seed = Annotated[int, Parameter(alias="-s")]
-Quiet = Annotated[bool, Parameter(alias="-q", help="Print nothing but the result.")]
+Quiet = Annotated[bool, Parameter(alias="-q", help="Print only the result.")]
 AsJson = Annotated[bool, Parameter(name="--json", help="Print the result as one line of JSON.")]
 """Options that several commands have, with one short form and one meaning."""
 

@@ -3,13 +3,13 @@
 import errno
 
 ADVICE = {
-    errno.ENOSPC: "Make room and give the same command again; what was written before is kept.",
-    errno.EFBIG: "Allow larger files (ulimit -f) and give the same command again.",
-    errno.EACCES: "Change its rights, or give another place.",
-    errno.EPERM: "Change its rights, or give another place.",
-    errno.EROFS: "Give a place that can be written.",
-    errno.ENOTDIR: "A file is where a folder should be: give another place.",
-    errno.EEXIST: "A file is where a folder should be: give another place.",
+    errno.ENOSPC: "Free some disk space and run the same command again; finished work is kept.",
+    errno.EFBIG: "Allow larger files (ulimit -f) and run the same command again.",
+    errno.EACCES: "Change its permissions, or use another path.",
+    errno.EPERM: "Change its permissions, or use another path.",
+    errno.EROFS: "Use a path that is writable.",
+    errno.ENOTDIR: "There is a file where a folder should be. Use another path.",
+    errno.EEXIST: "There is a file where a folder should be. Use another path.",
     errno.EISDIR: "Give the name of a file.",
     errno.ENOENT: "Check the path.",
     errno.EMFILE: "Allow more open files (ulimit -n), or read with fewer threads (--workers 1).",
@@ -19,8 +19,8 @@ if hasattr(errno, "EDQUOT"):  # not on Windows
     ADVICE[errno.EDQUOT] = ADVICE[errno.ENOSPC]
 
 MEMORY = (
-    "Close other programs, or ask for less: a lower --memory, smaller pictures "
-    "(--encoder.height, --encoder.width), a smaller batch."
+    "Close other programs, or use less memory: a lower --memory, smaller images "
+    "(--encoder.height, --encoder.width) or a smaller batch."
 )
 
 
@@ -34,5 +34,5 @@ def refusal(error: BaseException) -> str | None:
         return f"{error.strerror}{where}. {ADVICE.get(error.errno, '')}".strip()
     torch_said = "can't allocate memory" in first or "out of memory" in first
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torch_said):
-        return f"there is not enough memory ({first or 'no more was to be had'}). {MEMORY}"
+        return f"there is not enough memory ({first or 'no details are known'}). {MEMORY}"
     return None

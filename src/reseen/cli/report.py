@@ -35,46 +35,48 @@ def report(
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
-    """Write a page on one run, or on several side by side; also during training.
+    """Write an HTML report on one run, or on several runs side by side, also during training.
 
-    The page needs nothing but itself. Figures (PNG, SVG) and numbers (CSV) go into a folder beside
-    it: report.reseen for report.html. Nothing that a report did not make is replaced.
+    The page is self-contained. Its figures (PNG, SVG) and numbers (CSV) are also written to a
+    folder next to it: report.reseen for report.html. A report only ever overwrites files that a
+    report has written.
 
     Parameters
     ----------
     runs
-        Folders of runs, or reseen-tiny (ships, is used untrained); the data may follow as the last
-        one.
+        Folders of runs, or reseen-tiny, the encoder that comes with reseen. The data may be given
+        as the last argument.
     out
         The .html file to write.
     data
-        The data of the runs, for cameras, people, queries and gallery where it has them.
+        Data set of the runs, for the parts that need images, cameras, people, queries or a gallery.
     only
-        Parts to write: verdict, run, sweep, map, clusters, ranked, errors, threshold, attention.
-        All where none is named; verdict, run and sweep take seconds, as they need no features.
+        Parts to write: verdict, run, sweep, map, clusters, ranked, errors, threshold, attention. By
+        default all are written; verdict, run and sweep take only seconds, as they need no features.
     blur
-        Blur the upper quarter of every crop, where faces are.
+        Blur the upper quarter of every crop, where the face usually is.
     no_pictures
-        Leave out every crop.
+        Show no crops.
     map
-        tsne, pca, or umap (needs umap-learn).
+        Method for the map of features: tsne, pca, or umap (requires umap-learn).
     points
-        Images on the maps.
+        Number of images on the maps.
     stages
-        Parts of the backbone whose class activation maps are shown, such as layer2.0; the main ones
-        where none is named.
+        Parts of the backbone whose class activation maps are shown, such as layer2.0. By default
+        the main stages are shown.
     false_match_rate
         Share of the pairs of different people that may match at the threshold.
     centring
-        mean, deviation or off: what is taken out of the features of each camera, by what each run
-        has learnt of its cameras.
+        How to centre the features of each camera, using the camera statistics of each run: mean
+        (subtract the mean), deviation (also divide by the standard deviation) or off.
     format
-        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
-        market_like, veri776, by_person, mars or dukevideo.
+        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
     pattern
-        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+        Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
+        for any text.
     folders
-        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+        What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
     """
     if data is None and len(runs) > 1 and not (runs[-1] / "run.json").is_file():
         runs, data = runs[:-1], runs[-1]
@@ -97,4 +99,6 @@ def report(
         loading=loading,
         quiet=quiet,
     )
-    print(f"{out.resolve()}: open it in a browser; figures and numbers: {figures_folder(out)}")
+    print(
+        f"{out.resolve()}: open it in a browser; figures and numbers are in {figures_folder(out)}"
+    )

@@ -45,46 +45,47 @@ def search(
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
-    """Print the crops that look most like each of some pictures, the most similar first.
+    """Print the crops that look most like each of the given pictures, the most similar first.
 
-    A similarity is not proof of identity: somebody always comes first, also where the person is
-    not there. A picture that lies among the crops itself is left out of its own hits.
+    Similarity is not proof of identity: some crop always comes first, even if the person is not
+    there at all. If a picture is one of the crops itself, it is left out of its own hits.
 
     Parameters
     ----------
     run
-        Folder of a run, one of its checkpoints, reseen-tiny (ships, is used untrained), or a file
-        that reseen export wrote.
+        Folder of a run, one of its checkpoints, a file written by `reseen export`, or reseen-tiny,
+        the encoder that comes with reseen.
     pictures
-        Whom to look for: crops of standing people, or folders of them.
+        Pictures of whom to look for: crops of one person each, or folders of such crops.
     gallery
-        Where to look: folder or manifest of crops.
+        Folder or manifest of the crops to search.
     top
-        Hits of each picture.
+        Number of hits for each picture.
     out
-        An .html file to write: a page with the pictures and their hits.
+        Also write the pictures and their hits to this .html file.
     blur
-        Blur the upper quarter of every crop on the page, where faces are.
+        Blur the upper quarter of every crop on the page, where the face usually is.
     centring
-        mean, deviation or off: what is taken out of the features of each camera, by what the run
-        has learnt of its cameras.
+        How to centre the features of each camera, using the camera statistics of the run: mean
+        (subtract the mean), deviation (also divide by the standard deviation) or off.
     centring_from
-        Learn the cameras from the training crops of this folder instead.
+        Compute the camera statistics from the training crops of this folder instead.
     camera
-        Name of the camera of pictures that say none, for centring; unknown ones are treated as the
-        average camera.
+        Camera to assume, for centring, if a picture does not tell its camera. By default it is
+        treated as taken by an average camera.
     best
-        Use the round that was best on the test set instead of the last one.
+        Use the checkpoint that was best on the test set instead of the one of the last round.
     adapt_norm
-        Pictures on which the batch-norm statistics of the encoder are taken anew first; for one
-        that was not trained on pictures of this site.
+        Images on which the batch-norm statistics of the encoder are recomputed first. Useful for an
+        encoder that was not trained on images of this site.
     format
-        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
-        market_like, veri776, by_person, mars or dukevideo.
+        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
     pattern
-        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+        Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
+        for any text.
     folders
-        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+        What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
     """
     if not pictures:
         raise SettingsError("PICTURE is missing: give one or more pictures to look for.")

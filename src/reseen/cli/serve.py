@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from reseen.engine.device import Device
-from reseen.errors import ReseenError, SettingsError, needs
+from reseen.errors import ReseenError, SettingsError
 from reseen.gallery.gallery import Gallery
 
 WARM = 2.0
@@ -29,35 +29,33 @@ def serve(
     no_audit: bool = False,
     device: Device = Device(),  # noqa: B008 (frozen)
 ) -> None:
-    """Serve a gallery as a page for a browser and as a REST service, until Ctrl-C.
+    """Serve a gallery as a web page and a REST API, until Ctrl-C is pressed.
 
-    Only this machine reaches it, unless --host is given: then everybody needs the token, and
-    without --certificate whoever listens on the network can read along. No outside host is asked
-    for anything. Who looks for whom is appended to audit.jsonl in the folder of the gallery.
+    By default only this machine can connect. With --host, every user needs the token, and without
+    --certificate the connection is not encrypted. The server contacts no outside host. Every search
+    and who made it is logged to audit.jsonl in the folder of the gallery.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     host
-        Address to listen at; 0.0.0.0 means all addresses of this machine.
+        Address to listen on; 0.0.0.0 means all addresses of this machine.
     port
-        0 takes one that is free.
+        Port to listen on; 0 chooses a free one.
     token
-        What everybody must give, 16 characters or more. Where --host asks for one and none is
-        given, one is drawn and printed. In the environment as RESEEN_TOKEN no other user of this
-        machine sees it.
+        Password that every user must give, 16 characters or more. If --host requires one and none
+        is given, a random token is made and printed. Set it in the environment variable
+        RESEEN_TOKEN to hide it from other users of this machine.
     certificate
-        A PEM file: serve by https.
+        Certificate (PEM file) for serving over HTTPS.
     key
-        The PEM file of its private key, unless the certificate holds it.
+        Private key (PEM file) of the certificate, unless it is in the same file.
     blur_faces
-        Blur the upper quarter of every crop, where faces are.
+        Blur the upper quarter of every crop, where the face usually is.
     no_audit
-        Write no log of who looks for whom.
+        Do not log who searches for whom.
     """
-    for module in ("fastapi", "jinja2", "python_multipart", "uvicorn"):
-        needs(module, extra="web")
     from reseen.web.app import LOOPBACK, create_app
     from reseen.web.serving import address, draw_token, is_loopback, listen, run
 

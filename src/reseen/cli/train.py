@@ -28,7 +28,8 @@ for _part in SHARED:
 
 app = App(
     name="train",
-    help="Learn from unlabelled crops. The same command on the same folder continues the run.",
+    help="Train an encoder on unlabelled crops. If the folder already holds a run with the same "
+    "settings, training resumes.",
     help_epilogue=examples("train"),
     default_parameter=NOTHING,
 )
@@ -70,7 +71,7 @@ def _command(method: type) -> Callable[..., None]:
     ) -> None:
         check_out(out, screen=Screen(quiet))
         if preset != "published":
-            said = f"preset {preset}: {PRESETS[preset]} (--preset published: as in the paper)"
+            said = f"preset {preset}: {PRESETS[preset]} (settings of the paper: --preset published)"
             Screen(quiet).say(said)
         dataset = read(data, format=format, pattern=pattern, folders=folders)
         train(
@@ -98,41 +99,43 @@ def _command(method: type) -> Callable[..., None]:
     Parameters
     ----------
     data
-        Folder or manifest of crops; `reseen data check` says how it is understood.
+        Folder or manifest of crops. `reseen data check` shows how it is read.
     out
-        Folder of the run. Training continues if the folder holds the same run already.
+        Folder of the run. Training resumes if the folder already holds the same run.
     config
-        A .toml, .yaml or .json file of these settings; the command line wins over it.
+        A .toml, .yaml or .json file with settings. Options on the command line override it.
     variant
-        A row of the method's tables: `reseen methods NAME` lists them; file and command line win.
+        A row of the tables in the method's paper; `reseen methods NAME` lists them. The file and
+        the command line override it.
     preset
-        Where settings that are given nowhere else come from: published (the defaults below), gpu or
-        cpu (those that depend on the data are worked out from it). auto takes published for a
-        benchmark or a variant, and gpu or cpu for pictures of your own.
+        Default values of all settings that are not given otherwise: published (the defaults shown
+        below), or gpu or cpu (settings that depend on the data are derived from it). auto is
+        published for a benchmark or a variant, and gpu or cpu for images of your own.
     seed
-        Seed of all random numbers.
+        Seed of all random number generators.
     source
-        Labelled crops to train on together with the data: daal needs them, spcl takes them where
-        they are given, and no other method does.
+        Labelled crops to train on together with the data. daal requires them, spcl can use them,
+        and no other method does.
     start
-        A run, or one of its checkpoints, to take the initial weights from; backbone and last
-        stride come with them.
+        A run, or one of its checkpoints, that provides the initial weights. The backbone and the
+        last stride are taken from it too.
     images_per_person
-        How many images show one person, on average: what settings that are auto follow from, such
-        as k1, M and p of ADTC, DAAL's share and BUC's merge rate. Estimated from the images by
-        default.
+        Average number of images per person. Settings that are auto are derived from it, such as k1,
+        M and p of ADTC, the share of DAAL and the merge rate of BUC. By default it is estimated
+        from the images.
     adapt_norm
-        Take the batch-norm statistics anew on the training images before the first round, without
+        Recompute the batch-norm statistics on the training images before the first round, without
         training.
     evaluate_every
-        Evaluate after every so many rounds; 0 evaluates after the last one only.
+        Number of rounds between two evaluations; 0 evaluates only after the last round.
     format
-        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
-        market_like, veri776, by_person, mars or dukevideo.
+        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
     pattern
-        How file names are made, for a plain folder: {{camera}}_{{person}}_{{_}}.jpg.
+        Pattern of the file names in a plain folder, such as {{camera}}_{{person}}_{{_}}.jpg; {{_}}
+        stands for any text.
     folders
-        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+        What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
     """
     return run
 
@@ -180,7 +183,7 @@ def _verdict(shown: dict[str, dict[str, float]]) -> list[str]:
     if before is None or last is None or last >= before:
         return []
     best = shown["best on test"]["round"]
-    none = "" if best else "; no round was better than the untrained encoder"
+    none = "" if best else "; no round was better than the encoder before training"
     return [f"Training lowered mAP from {before:.1%} to {last:.1%}{none}."]
 
 

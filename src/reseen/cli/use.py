@@ -46,34 +46,36 @@ def evaluate(
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
-    """Search the gallery of a data set with the encoder of a run and print how well it went.
+    """Evaluate the encoder of a run on the queries and gallery of a data set.
 
     Parameters
     ----------
     run
-        Folder of a run, one of its checkpoints, reseen-tiny (ships, is used untrained), or a file
-        that reseen export wrote.
+        Folder of a run, one of its checkpoints, a file written by `reseen export`, or reseen-tiny,
+        the encoder that comes with reseen.
     data
-        Folder with queries and a gallery.
+        Folder of a data set that has queries and a gallery.
     rerank
-        Re-rank by k-reciprocal encoding (slower, usually higher mAP).
+        Re-rank by k-reciprocal encoding, which is slower and usually gives a higher mAP.
     centring
-        mean, deviation or off: what is taken out of the features of each camera, by what the run
-        has learnt of its cameras. By default all three are measured, where it knows the cameras.
+        How to centre the features of each camera, using the camera statistics of the run: mean
+        (subtract the mean), deviation (also divide by the standard deviation) or off. By default
+        all three are evaluated if the run knows the cameras.
     centring_from
-        Learn the cameras from the training crops of this folder instead.
+        Compute the camera statistics from the training crops of this folder instead.
     best
-        Use the round that was best on the test set instead of the last one.
+        Use the checkpoint that was best on the test set instead of the one of the last round.
     adapt_norm
-        Pictures on which the batch-norm statistics of the encoder are taken anew first; for one
-        that was not trained on pictures of this site.
+        Images on which the batch-norm statistics of the encoder are recomputed first. Useful for an
+        encoder that was not trained on images of this site.
     format
-        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
-        market_like, veri776, by_person, mars or dukevideo.
+        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
     pattern
-        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+        Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
+        for any text.
     folders
-        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+        What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
     """
     dataset = read(data, format=format, pattern=pattern, folders=folders)
     encoder = training.embedder(
@@ -98,11 +100,12 @@ def evaluate(
     for how, of in numbers.items():
         table.add_row(*(how,) * told, *(f"{number:.1%}" for number in of.values()))
     left_out = counted(ranking.skipped, "query has", "queries have")
-    said = [f"{left_out} no match and did not count."] if ranking.skipped else []
+    said = [f"{left_out} no match in the gallery and did not count."] if ranking.skipped else []
     if told:
         said.append(
-            "Centring takes out what was learnt of cameras by these names from training crops: "
-            f"{', '.join(known) or 'none'}. It means nothing where they are other cameras."
+            "Centring used the statistics of the training crops for these cameras: "
+            f"{', '.join(known) or 'none'}. It is only meaningful if cameras of the same name are "
+            "the same cameras here."
         )
     more = {"skipped": ranking.skipped} | ({"centring": numbers} if told else {})
     give(ranking.summary() | more, table, *said, as_json=as_json)
@@ -119,20 +122,22 @@ def attention_share(
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
-    """Print the share of a run's attention that lies on the person, before and after training.
+    """Print the share of the attention that falls on the person, before and after training.
 
-    Beside it stands the share of the area that the person covers, which looking nowhere in
-    particular would give. Maps: the energy before attention, the weights of each module, the energy
-    after it, and that of the last map; without attention, of the last map only.
+    The share of the area that the person covers is printed for comparison: an encoder that looks
+    everywhere equally would reach exactly that. With attention modules, the table has one row for
+    the energy of the feature map before attention, one for the weights of each module, one for the
+    energy after attention and one for the energy of the last feature map. Without attention modules
+    it only has the last of these.
 
     Parameters
     ----------
     run
         Folder of a run.
     folder
-        A town that `reseen data invent` drew, with masks.
+        A synthetic data set with masks, made by `reseen data invent`.
     best
-        Use the round that was best on the test set instead of the last one.
+        Use the checkpoint that was best on the test set instead of the one of the last round.
     """
     dataset = read(folder)
     images = distinct(dataset.train, dataset.query, dataset.gallery)
@@ -151,7 +156,7 @@ def attention_share(
     }
     for name, shares in maps.items():
         table.add_row(name, *(f"{number:.1%}" for number in shares.values()))
-    none = "This encoder has no attention: the energy of its last map stands alone."
+    none = "This encoder has no attention modules, so only its last feature map is shown."
     give(maps, table, *([] if trained.settings.attention else [none]), as_json=as_json)
 
 
@@ -174,36 +179,41 @@ def extract(
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
-    """Write the features of all images of a folder, or of one: a .npz with `features` and `paths`.
+    """Write the features of one image, or of all images in a folder, to a .npz file.
+
+    The file holds `features`, a float32 array of shape (N, D) with rows of length 1, and `paths`,
+    the N absolute paths of the images.
 
     Parameters
     ----------
     run
-        Folder of a run, one of its checkpoints, reseen-tiny (ships, is used untrained), or a file
-        that reseen export wrote.
+        Folder of a run, one of its checkpoints, a file written by `reseen export`, or reseen-tiny,
+        the encoder that comes with reseen.
     images
-        Folder or manifest of crops, or one picture.
+        Folder or manifest of crops, or one image.
     out
-        The .npz file to write: features (N, D) float32 unit rows, paths (N,), absolute.
+        The .npz file to write.
     centring
-        mean, deviation or off: what is taken out of the features of each camera, by what the run
-        has learnt of its cameras. Compare such features with each other only.
+        How to centre the features of each camera, using the camera statistics of the run: mean
+        (subtract the mean), deviation (also divide by the standard deviation) or off. Compare
+        centred features only with features centred in the same way.
     centring_from
-        Learn the cameras from the training crops of this folder instead.
+        Compute the camera statistics from the training crops of this folder instead.
     camera
-        Name of the camera of images that say none, for centring.
+        Camera to assume, for centring, if the data does not tell the camera of an image.
     best
-        Use the round that was best on the test set instead of the last one.
+        Use the checkpoint that was best on the test set instead of the one of the last round.
     adapt_norm
-        Pictures on which the batch-norm statistics of the encoder are taken anew first; for one
-        that was not trained on pictures of this site.
+        Images on which the batch-norm statistics of the encoder are recomputed first. Useful for an
+        encoder that was not trained on images of this site.
     format
-        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
-        market_like, veri776, by_person, mars or dukevideo.
+        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
     pattern
-        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+        Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
+        for any text.
     folders
-        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+        What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
     """
     check_out(out, ".npz", Screen(quiet))
     dataset = read(images, format=format, pattern=pattern, folders=folders)
@@ -222,7 +232,7 @@ def extract(
         paths = np.array([str(image.path.absolute()) for image in kept])
         np.savez(file, features=features, paths=paths, centring=centring)
     count, size = features.shape
-    said = f"{counted(count, 'feature')} of {counted(size, 'number')} each in {out}"
+    said = f"wrote {counted(count, 'feature')} with {counted(size, 'dimension')} each to {out}"
     give({"features": count, "size": size, "file": str(out)}, said, as_json=as_json)
 
 
@@ -243,30 +253,31 @@ def choose_eps(
     device: Device = Device(),  # noqa: B008 (frozen)
     loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
 ) -> None:
-    """Say how many clusters DBSCAN finds at each of several eps, and suggest one.
+    """Show how many clusters DBSCAN finds for several values of eps, and suggest one of them.
 
     Parameters
     ----------
     features
-        What `reseen extract` wrote; or a run, one of its checkpoints or reseen-tiny, where data
-        follows.
+        A .npz file written by `reseen extract`; or, if data is given too, a run, one of its
+        checkpoints or reseen-tiny.
     data
-        Folder or manifest of crops, whose training images are clustered.
+        Folder or manifest of crops. Its training images are clustered.
     at
         The values of eps to try.
     k1
-        Nearest neighbours among which reciprocal ones describe an image (k1).
+        Number of nearest neighbours used to find the k-reciprocal neighbours of an image.
     k2
-        Nearest neighbours over which these descriptions are averaged (k2).
+        Number of nearest neighbours used for local query expansion.
     min_samples
-        Images within eps that make a core point.
+        Number of images within eps that make an image a core point of DBSCAN.
     format
-        auto, folder, tracklets, or a benchmark: market1501, dukemtmc, msmt17, personx, cuhk03,
-        market_like, veri776, by_person, mars or dukevideo.
+        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
     pattern
-        How file names are made, for a plain folder: {camera}_{person}_{_}.jpg.
+        Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
+        for any text.
     folders
-        What each sub-folder of a plain folder is: person, camera, or auto, which guesses.
+        What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
     """
     if data is None:
         rows = _features(features)
@@ -290,7 +301,7 @@ def _features(path: Path) -> np.ndarray:
     """Read the features (N, D) that `extract` wrote."""
     if not path.is_file():
         raise DataError(
-            f"{path} is not a file: give a .npz file that `reseen extract` wrote, or an encoder "
+            f"{path} is not a file. Give a .npz file that `reseen extract` wrote, or an encoder "
             "and crops (reseen choose-eps RUN DATA)."
         )
     try:
@@ -309,12 +320,12 @@ def _features(path: Path) -> np.ndarray:
 
 
 def methods(method: str | None = None, /, *, as_json: AsJson = False) -> None:
-    """List the methods that `reseen train` knows, or the variants of one.
+    """List the methods that can be trained, or the variants of one method.
 
     Parameters
     ----------
     method
-        Lists its variants: what each changes, and what was published for it.
+        List the variants of this method: the settings that each changes, and its published results.
     """
     if method is None:
         lines = {name: (kind.__doc__ or "").splitlines()[0] for name, kind in METHODS.items()}

@@ -38,48 +38,49 @@ def video(
     crops: Annotated[CropSettings, Parameter(name="*")] = CropSettings(),  # noqa: B008 (frozen)
     tracks: Annotated[TrackSettings, Parameter(name="*")] = TrackSettings(),  # noqa: B008 (frozen)
 ) -> None:
-    """Find the people in films, and write each as a tracklet: crops that belong together.
+    """Detect and track the people in videos, and write each track as a tracklet of crops.
 
-    The folder can be given to every other command. The same command goes on where it was stopped,
-    and reads films that have come since.
+    The output folder can be given to every other command. Run the same command again to continue
+    after an interruption, or to process videos that were added since.
 
     Parameters
     ----------
     films
-        Films, folders of films, or the address of a camera's stream (rtsp://...).
+        Videos, folders of videos, or the address of a camera stream (rtsp://...).
     out
-        Folder for the crops, as CAMERA/TRACKLET/FRAME.jpg with a manifest.csv.
+        Folder for the crops, which are written as CAMERA/TRACKLET/FRAME.jpg with a manifest.csv.
     rate
-        Frames to look at a second; 0 looks at all.
+        Frames to process per second of video; 0 processes every frame.
     watch
-        Go on with films that come later, as a recorder writes them, until Ctrl-C.
+        Keep running and process new videos as a recorder writes them, until Ctrl-C is pressed.
     settle
-        Seconds for which a film must not have changed before --watch reads it.
+        Seconds for which a video must not have changed before --watch reads it.
     detector
-        Who finds people: an .xml (OpenVINO) or .onnx file, or one of torchvision's detectors by
-        name; by default the small one that ships.
+        Person detector: an .xml (OpenVINO) or .onnx file, or the name of a torchvision detector. By
+        default the small detector that comes with reseen is used.
     detector_weights
-        Weights of a detector of torchvision, which fetches nothing.
+        File with the weights of a torchvision detector. Nothing is downloaded.
     appearance
-        Run, or reseen-tiny, by whose features people are found again who were hidden.
+        A run, or reseen-tiny, whose features are used to recognise people again after they were
+        hidden.
     gallery
-        Gallery to which each tracklet is added as it closes (reseen gallery create).
+        Gallery to which each tracklet is added when it ends; `reseen gallery create` creates one.
     camera
-        Name of the camera of all films; by default folders or names say it.
+        Name of the camera of all videos. By default it is taken from folder or file names.
     start
-        When the first film begins, such as 2026-01-31T18:05, where neither its name nor its
-        metadata say it.
+        When the first video begins, such as 2026-01-31T18:05, if neither its name nor its metadata
+        tells.
     pattern
-        How paths below the folder are made, such as {camera}/{time}.mp4 or
-        {year}-{month}-{day}/{hour}/{camera}/{minute}.{second}.mp4; {_} is anything.
+        Pattern of the paths below the folder, such as {camera}/{time}.mp4 or
+        {year}-{month}-{day}/{hour}/{camera}/{minute}.{second}.mp4; {_} stands for any text.
     cameras
-        A .yaml or .toml file that says films, start and areas to ignore of each camera.
+        A .yaml or .toml file with the videos, the start and the areas to ignore of each camera.
     ignore_area
-        A polygon where nobody counts, by where they stand: "0,0 0.3,0 0.3,1 0,1", as shares of
-        width and height or in pixels. May be given more than once.
+        A polygon in which people are ignored if they stand in it: "0,0 0.3,0 0.3,1 0,1", as
+        fractions of width and height or in pixels. The option can be repeated.
     """
     if not films:
-        raise SettingsError("FILMS is missing: give a film, a folder of films or a stream.")
+        raise SettingsError("FILMS is missing: give a video, a folder of videos or a stream.")
     screen = Screen(quiet)
     check_out(out, screen=screen)
     areas = tuple(map(read_area, ignore_area))
@@ -102,7 +103,8 @@ def video(
             settle=settle,
             screen=screen,
         )
-    give(asdict(summary), str(summary), f"crops and manifest.csv: {out}", as_json=as_json)
+    said = f"The crops and manifest.csv are in {out}."
+    give(asdict(summary), str(summary), said, as_json=as_json)
 
 
 @contextmanager

@@ -67,10 +67,11 @@ def scaled(source: Path | IO[bytes]) -> tuple[PIL.Image.Image, float | None]:
 
 
 def as_bytes(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, float | None]:
-    """Make RGB of a picture that is open, as `scaled` does."""
-    picture = PIL.ImageOps.exif_transpose(picture)
+    """Make RGB of a picture that is open, as `scaled` does; it is turned upright itself."""
+    picture.load()
+    PIL.ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode != "F" and not picture.mode.startswith("I"):
-        return picture.convert("RGB"), None
+        return picture if picture.mode == "RGB" else picture.convert("RGB"), None
     values = np.asarray(picture).astype(np.float64)
     values = np.maximum(np.nan_to_num(values, nan=0, posinf=0, neginf=0), 0)
     most = float(values.max(initial=0))

@@ -11,6 +11,7 @@ from reseen.data.loading import Crops
 from reseen.engine.progress import QUIET, Screen
 from reseen.errors import DataError, counted
 from reseen.nets.encoder import Encoder
+from reseen.transfer import send
 
 BATCH = 64
 """Pictures at a time, on every device, because the maps of deeper layers depend on it a little."""
@@ -73,7 +74,7 @@ def adapt_norm(encoder: Encoder, crops: Crops, screen: Screen = QUIET) -> None:
         if encoder.backbone._compiled_call_impl is not None:  # it would keep the hooks
             after.enter_context(torch.compiler.set_stance("force_eager"))
         for _, pixels in track(crops.frames(order), len(order)):
-            encoder(pixels.to(encoder.device, non_blocking=True))
+            encoder(send(pixels, encoder.device))
     for norm, taken in moments.items():
         mean, variance = norm.running_mean, norm.running_var
         if mean is None or variance is None or taken.count < 2:

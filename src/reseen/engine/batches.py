@@ -9,6 +9,7 @@ from reseen.data.augment import AugmentSettings, augment
 from reseen.data.loading import Crops
 from reseen.engine.run import Run
 from reseen.nets.encoder import Encoder
+from reseen.transfer import send
 
 
 def augmented(
@@ -34,4 +35,4 @@ def augmented(
     chance = run.rng("augment")
     encoder.train()
     for positions, pixels in run.track("training")(crops.batches(order), steps):
-        yield positions, augment(pixels.to(encoder.device), chance, settings, encoder.mean)
+        yield positions, augment(send(pixels, encoder.device), chance, settings, encoder.mean)

@@ -180,6 +180,8 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             lines += [f"{name}.{line}" for line in _differences(*both)]
         elif old == new or (name == "start" and _same_place(old, new)) or _came_later(old, new):
             continue
+        elif name == "precision" and new == "auto":
+            pass  # it stays what was found when the run began
         elif name in ("train", "test"):
             lines.append(f"{name}: other pictures, cameras, times or people than before")
         else:

@@ -1,12 +1,24 @@
 """Where and in which precision networks compute."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from reseen.errors import SettingsError
 
 if TYPE_CHECKING:  # torch is loaded where it computes, and not to say where that is to be
+    import torch
+
     from reseen.nets.encoder import Encoder
+
+TRIED = 32
+"""Images in a step that is tried."""
+SECONDS = 1.0
+"""How long steps are tried, at least two in each precision."""
+MARGIN = 1.15
+"""How many times as many steps bfloat16 must make for the precision to be lowered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +28,9 @@ class Device:
     name: str = "auto"
     """auto, cpu, cuda, cuda:1, mps ..."""
     precision: str = "auto"
-    """float32, bfloat16 (autocast, for the backbone alone), or auto: bfloat16 where the hardware
-    multiplies it faster."""
+    """float32, bfloat16 (autocast, for the backbone alone), or auto: in training the faster of the
+    two, which is tried when the run begins; elsewhere bfloat16 where the hardware is made for
+    it."""
     compile: bool = False
     """Compile the backbone with torch.compile: slow to start, faster afterwards."""
 
@@ -51,6 +64,34 @@ class Device:
             precision = "bfloat16" if _fast_bfloat16(name) else "float32"
         return Device(name=name, precision=precision, compile=self.compile)
 
+    def measured(self, encoder: "Encoder") -> tuple["Device", str]:
+        """Replace auto as `resolve` does, but the precision by trying steps of an encoder.
+
+        Some networks train twice as fast in bfloat16 on a machine on which others take twice as
+        long. So both precisions take turns for about a second, forward and backward, and bfloat16
+        is taken where its quickest step is MARGIN times as quick. Where one precision is given, or
+        bfloat16 is not to be had or not sound (`place`), nothing is tried.
+
+        Args:
+            encoder: left as it is, as is torch's generator.
+
+        Returns:
+            The device, and a sentence that says what was found; none where nothing was tried.
+        """
+        import torch
+
+        here = self.resolve()
+        if self.precision != "auto" or not _has_bfloat16(here.name) or _unsafe(here, encoder):
+            return here, ""
+        took = _try_steps(encoder, torch.device(here.name))
+        times = took["float32"] / took["bfloat16"]
+        chosen = "bfloat16" if times >= MARGIN else "float32"
+        size = f"{encoder.settings.backbone} at {encoder.settings.height} x "
+        return replace(here, precision=chosen), (
+            f"precision {chosen}: with {size}{encoder.settings.width} a step in bfloat16 is "
+            f"{times:.2f} times as fast as in float32 here (--device.precision sets it)"
+        )
+
     def place(self, encoder: "Encoder") -> "Encoder":
         """Move an encoder here, channels last, in this precision; changes and returns it.
 
@@ -62,16 +103,62 @@ class Device:
 
         here = self.resolve()
         encoder.to(torch.device(here.name)).to(memory_format=torch.channels_last)
-        unsafe = here.name == "cpu" and encoder.backbone.map_width < 2
-        encoder.precision = "float32" if unsafe else here.precision
+        encoder.precision = "float32" if _unsafe(here, encoder) else here.precision
         if here.compile:
             encoder.backbone.compile()
         return encoder
 
 
 def _fast_bfloat16(name: str) -> bool:
+    """Say whether the hardware is made to multiply bfloat16 faster than float32."""
     import torch
 
     if name.startswith("cuda"):
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return name == "cpu" and getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False)
+    return name == "cpu" and _can("amx_bf16")
+
+
+def _has_bfloat16(name: str) -> bool:
+    """Say whether the hardware has instructions for bfloat16 at all."""
+    return _fast_bfloat16(name) or (name == "cpu" and _can("avx512_bf16"))
+
+
+def _can(instructions: str) -> bool:
+    import torch
+
+    return getattr(torch.cpu, "get_capabilities", dict)().get(instructions, False)
+
+
+def _unsafe(here: Device, encoder: "Encoder") -> bool:
+    """Say whether bfloat16 would go wrong, see `Device.place`."""
+    return here.name == "cpu" and encoder.backbone.map_width < 2
+
+
+def _try_steps(
+    encoder: "Encoder", device: "torch.device", clock: Callable[[], float] | None = None
+) -> dict[str, float]:
+    """Give the seconds of the quickest step, forward and backward, in float32 and bfloat16."""
+    import torch
+
+    clock = clock or perf_counter
+    size = encoder.settings.height, encoder.settings.width
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        copy = deepcopy(encoder).to(device).to(memory_format=torch.channels_last).train()
+        pixels = torch.randint(0, 256, (TRIED, 3, *size), dtype=torch.uint8, device=device)
+
+        def step(precision: str) -> float:
+            copy.precision = precision
+            began = clock()
+            copy.map(pixels).float().mean().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            return clock() - began
+
+        took = {"float32": [], "bfloat16": []}
+        for precision in took:
+            step(precision)  # the first one prepares
+        ends = clock() + SECONDS
+        while len(took["bfloat16"]) < 2 or clock() < ends:
+            for precision, times in took.items():
+                times.append(step(precision))
+    return {precision: min(times) for precision, times in took.items()}

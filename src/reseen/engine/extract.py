@@ -16,6 +16,7 @@ from reseen.errors import SettingsError, counted
 from reseen.kernels.centring import CENTRINGS, LEAST, CameraStatistics, covered, moments
 from reseen.nets.encoder import AnyEncoder, Encoder
 from reseen.records import Image, camera_names, cameras_of
+from reseen.transfer import send
 
 
 def load(
@@ -202,15 +203,15 @@ def extract_of(
     ends = (min(start + batch, total) for start in starts)
     order = (np.arange(max(0, end - batch), end) for end in ends)
     for places, pixels in track(crops.frames(order), len(starts)):
-        values = of(pixels.to(encoder.device, non_blocking=True))
+        values = of(send(pixels, encoder.device))
         if not done:
             out = values.new_zeros(*values.shape[:-2], len(crops), values.shape[-1])
         owners = crops.owners[done : places[-1] + 1]
         rows = np.arange(owners[0], owners[-1] + 1)
         # A product adds up in one order, which index_add on a GPU does not.
-        weights = torch.from_numpy((rows[:, None] == owners) * share[rows, None])
+        weights = (rows[:, None] == owners) * share[rows, None]
         values = values[..., done - places[0] :, :]
-        out[..., rows[0] : rows[-1] + 1, :] += weights.to(encoder.device) @ values
+        out[..., rows[0] : rows[-1] + 1, :] += send(weights, encoder.device) @ values
         done = places[-1] + 1
     if crops.tracklets and unit:
         F.normalize(out, dim=-1, out=out)

@@ -9,7 +9,7 @@ training images, so that other pictures under the same names are noticed.
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -66,7 +66,7 @@ class Run:
     Attributes:
         folder: where everything is kept.
         seed: root of every random draw; `rng` derives from it.
-        device: where to compute, its name resolved.
+        device: where to compute, its name resolved; its precision is certain once `build` is done.
         screen: `screen.say(text)` says a line, unless the run is quiet.
         round: the round at work, from 1; 0 before the first.
 
@@ -109,7 +109,7 @@ class Run:
     ):
         self.folder = folder
         self.seed = check_seed(seed)
-        self.device = (device or Device()).resolve()
+        asked = device or Device()
         self.screen = screen
         self.round = 0
         self._judge = judge
@@ -127,8 +127,11 @@ class Run:
         self._ended = False
         if evaluate_every < 0:
             raise SettingsError(f"evaluate_every is {evaluate_every}. Use 0 or more.")
-        facts = {**(facts or {}), "seed": self.seed, "precision": self.device.precision}
+        facts = {**(facts or {}), "seed": self.seed, "precision": asked.precision}
+        self.device = asked.resolve()
         self._facts = claim(folder, facts, self.device, images, screen)
+        if self._facts["precision"] != "auto":
+            self.device = replace(self.device, precision=self._facts["precision"])
 
     def load(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
         """Read the training images at the size of the encoder, and note their order.
@@ -197,7 +200,21 @@ class Run:
                 f"{TINY}, which has seen invented people only. To start elsewhere: "
                 "--encoder.backbone, --encoder.weights."
             )
+        if self._facts["precision"] == "auto":
+            self._choose_precision(encoder)
         return self.device.place(encoder)
+
+    def _choose_precision(self, encoder: Encoder) -> None:
+        """Find out in which precision this run computes; who resumes it takes the same."""
+        chosen, why = replace(self.device, precision="auto").measured(encoder)
+        self.device = replace(self.device, precision=chosen.precision)
+        if why:
+            self.screen.say(why)
+        self._keep_facts(precision=self.device.precision, device=asdict(self.device))
+
+    def _keep_facts(self, **facts: Any) -> None:
+        self._facts = json.loads(json.dumps({**self._facts, **facts}))
+        write_text(self.folder / "run.json", json.dumps(self._facts, indent=2) + "\n")
 
     def settle(self, method: Settings, encoder: Encoder, crops: Crops) -> Settings:
         """Give a method numbers where its settings say auto, and say which and why.
@@ -228,12 +245,8 @@ class Run:
             features = centre_where_known(features, crops.cameras, how.get("centring", "off"))
             features = whitened(features, how.get("whitening", 0.0))
             found = survey(features, crops.cameras, self._facts.get("images_per_person"))
-            self._facts["automatic"] = {
-                "settings": work_out(names, found, epochs_in_a_round="rounds" in how),
-                "survey": asdict(found),
-            }
-            self._facts = json.loads(json.dumps(self._facts))
-            write_text(self.folder / "run.json", json.dumps(self._facts, indent=2) + "\n")
+            told = work_out(names, found, epochs_in_a_round="rounds" in how)
+            self._keep_facts(automatic={"settings": told, "survey": asdict(found)})
         settled = self._facts["automatic"]["settings"] if names else {}
         for name, told in settled.items():
             self.screen.say(f"--{name.replace('_', '-')} {told['value']:.6g}: {told['why']}")

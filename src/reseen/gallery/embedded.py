@@ -138,7 +138,7 @@ class Embedded(Tables):
     def _vector_type(self, dimensions: int) -> str:
         return "BLOB"
 
-    def _prepare(self, table: str) -> None:
+    def _prepare(self, table: str, dimensions: int) -> None:
         pass
 
     def nearest(  # noqa: D102

@@ -106,7 +106,7 @@ class Server(Tables):
             self._rows(f"CREATE SCHEMA {self.schema}")
             for statement in words.split(";"):
                 self._rows(statement)
-            self._prepare("vectors")
+            self._prepare("vectors", dimensions)
 
     def _connected(self) -> Any:
         """Give the connection, a new one where the last was lost."""
@@ -187,8 +187,9 @@ class Server(Tables):
     def _vector_type(self, dimensions: int) -> str:
         return f"{'vector' if dimensions <= SINGLE else 'halfvec'}({dimensions})"
 
-    def _prepare(self, table: str) -> None:  # a vector fits in a page, and is read there
-        self._rows(f"ALTER TABLE {table} ALTER COLUMN vector SET STORAGE PLAIN")
+    def _prepare(self, table: str, dimensions: int) -> None:
+        if dimensions <= HALF:  # a vector fits in a page, and is read there
+            self._rows(f"ALTER TABLE {table} ALTER COLUMN vector SET STORAGE PLAIN")
 
     def nearest(  # noqa: D102
         self,

@@ -251,7 +251,7 @@ class Tables(ABC):
                 "CREATE TABLE next_vectors (seq BIGINT PRIMARY KEY, "
                 f"vector {self._vector_type(vectors.shape[1])} NOT NULL)"
             )
-            self._prepare("next_vectors")
+            self._prepare("next_vectors", vectors.shape[1])
             self.set_value("next_model", model)
         seqs = dict(self._in("SELECT id, seq FROM crops WHERE id IN", ids))
         self._many(
@@ -268,7 +268,7 @@ class Tables(ABC):
         self._change()
 
     @abstractmethod
-    def _prepare(self, table: str) -> None:
+    def _prepare(self, table: str, dimensions: int) -> None:
         """Do what else a new table of vectors needs."""
 
     @abstractmethod

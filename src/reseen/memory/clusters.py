@@ -1,6 +1,6 @@
 """One vector a cluster, started from features and moved by what training sees."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reseen.errors import SettingsError
 from reseen.records import NOISE
+from reseen.transfer import send
 
 
 def cluster_means(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -127,7 +128,7 @@ class ClusterMemory:
 
         Args:
             vectors: (B, D) unit rows, without gradient.
-            targets: (B,) int64, their clusters.
+            targets: (B,) int64, their clusters, on the CPU: reading them from a GPU would wait.
         """
         self._update(self.centres, vectors, targets, self.momentum)
 
@@ -160,21 +161,24 @@ def _move(centres: Tensor, clusters: Tensor, vectors: Tensor, momentum: float) -
 
 def update_momentum(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
     """Move centres (K, D) by each image of a batch in turn, as `ClusterMemory.update` does."""
-    for turn in turns(targets):  # the n-th image of every cluster at once: no cluster twice
-        _move(centres, targets[turn], vectors[turn], momentum)
+    for clusters, seen in in_turns(vectors, targets):
+        _move(centres, clusters, seen, momentum)
 
 
 def _update_hard(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
-    similarity = (vectors * centres[targets]).sum(1)
-    order = torch.sort(similarity, stable=True).indices
-    hardest = order[turns(targets[order])[0]]
-    _move(centres, targets[hardest], vectors[hardest], momentum)
+    clusters, own = torch.unique(targets, return_inverse=True)
+    clusters, own = (send(values, centres.device) for values in (clusters, own))
+    similarity = (vectors * centres[clusters[own]]).sum(1)
+    others = own != torch.arange(len(clusters), device=own.device)[:, None]
+    hardest = similarity.expand_as(others).masked_fill(others, torch.inf).argmin(1)
+    _move(centres, clusters, vectors[hardest], momentum)
 
 
 def _update_mean(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
     clusters, own, counts = torch.unique(targets, return_inverse=True, return_counts=True)
-    sums = F.one_hot(own, len(clusters)).to(vectors.dtype).T @ vectors
-    _move(centres, clusters, sums / counts[:, None], momentum)
+    shares = F.one_hot(own, len(clusters)).to(vectors.dtype).T
+    clusters, shares, counts = (send(v, centres.device) for v in (clusters, shares, counts))
+    _move(centres, clusters, shares @ vectors / counts[:, None], momentum)
 
 
 UPDATES: dict[str, Callable] = {
@@ -182,6 +186,23 @@ UPDATES: dict[str, Callable] = {
     "hard": _update_hard,
     "mean": _update_mean,
 }
+
+
+def in_turns(vectors: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the n-th image of every cluster at once, no cluster twice, for n = 1, 2 ...
+
+    Args:
+        vectors: (B, D).
+        targets: (B,) int64, their clusters, on the CPU.
+
+    Yields:
+        Clusters (b,) and vectors (b, D), both where the vectors are.
+    """
+    parts = turns(targets)
+    order, sizes = torch.cat(parts), [len(part) for part in parts]
+    clusters = send(targets[order], vectors.device)
+    seen = vectors[send(order, vectors.device)]
+    yield from zip(clusters.split(sizes), seen.split(sizes), strict=True)
 
 
 def turns(targets: Tensor) -> list[Tensor]:

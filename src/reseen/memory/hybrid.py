@@ -76,8 +76,10 @@ class HybridMemory:
         own = ids.copy()
         own[alone] = ids.max(initial=NOISE) + 1 + np.arange(len(alone))
         classes = np.concatenate([np.arange(self.sources), self.sources + own])
-        self.classes = torch.from_numpy(classes).to(self.rows.device)
-        self._sizes = torch.bincount(self.classes)
+        counts = np.bincount(classes)
+        self.classes, self._sizes = (
+            torch.from_numpy(of).to(self.rows.device) for of in (classes, counts)
+        )
 
     def update(self, vectors: Tensor, places: Tensor) -> None:
         """Move the rows of a batch, after the step.
@@ -85,7 +87,7 @@ class HybridMemory:
         Args:
             vectors: (B, D) unit rows, without gradient.
             places: (B,) int64, which rows they belong to: a class of the source, or S and more for
-                images.
+                images. On the CPU.
         """
         update_momentum(self.rows, vectors, places, self._momentum)
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reseen.memory.clusters import turns
+from reseen.memory.clusters import in_turns
 
 
 class InstanceMemory:
@@ -43,9 +43,8 @@ class InstanceMemory:
 
         Args:
             vectors: (B, D) unit rows, without gradient.
-            targets: (B,) int64, their clusters.
+            targets: (B,) int64, their clusters, on the CPU.
         """
-        for turn in turns(targets):  # no cluster twice
-            clusters = targets[turn]
-            self.rows[clusters, self._next[clusters]] = vectors[turn]
+        for clusters, seen in in_turns(vectors, targets):
+            self.rows[clusters, self._next[clusters]] = seen
             self._next[clusters] = (self._next[clusters] + 1) % self.rows.shape[1]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from reseen.memory.clusters import start_mean, update_momentum
 from reseen.records import NOISE
+from reseen.transfer import send
 
 
 class CameraProxies:
@@ -48,10 +49,10 @@ class CameraProxies:
             sums = start_mean(features, of, np.random.default_rng(0))
         self.centres = F.normalize(torch.from_numpy(sums).to(device))
         self.clusters, self.cameras = torch.from_numpy(found).to(device).unbind(1)
-        self._of = torch.from_numpy(of).to(device)
+        self._of = torch.from_numpy(of)
         self._momentum = momentum
 
-    def update(self, vectors: Tensor, positions: Tensor) -> None:
+    def update(self, vectors: Tensor, positions: np.ndarray) -> None:
         """Move the proxies of a batch's images, each in turn, after the step.
 
         Args:
@@ -59,6 +60,7 @@ class CameraProxies:
             positions: (B,) int64, which of the N images they are.
         """
         proxies = self._of[positions]
-        known = proxies != NOISE
-        if bool(known.any()):
-            update_momentum(self.centres, vectors[known], proxies[known], self._momentum)
+        known = (proxies != NOISE).nonzero()[:, 0]
+        if len(known):
+            seen = vectors[send(known, vectors.device)]
+            update_momentum(self.centres, seen, proxies[known], self._momentum)

@@ -53,7 +53,7 @@ class LookupTable:
 
     Attributes:
         rows: (K, D) unit rows.
-        classes: (N,) int64, the class of the image at each position.
+        classes: (N,) int64, the class of the image at each position, on the CPU.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class LookupTable:
             classes: (N,) int64, 0..K-1, or None to keep those there are.
         """
         if classes is not None:
-            self.classes = torch.from_numpy(classes).long().to(self._device)
-        ids = self.classes.cpu().numpy()
+            self.classes = torch.from_numpy(classes).long()
+        ids = self.classes.numpy()
         means = start_mean(features, ids, np.random.default_rng(0))
         self.rows = F.normalize(torch.from_numpy(means).to(self._device))
 
-    def update(self, vectors: Tensor, positions: Tensor) -> None:
+    def update(self, vectors: Tensor, positions: np.ndarray) -> None:
         """Move the rows of a batch's classes, after the step.
 
         Args:
@@ -97,4 +97,4 @@ class LookupTable:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` gave."""
         self.rows = state["rows"].to(self._device)
-        self.classes = state["classes"].to(self._device)
+        self.classes = state["classes"].cpu()

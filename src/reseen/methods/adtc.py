@@ -36,6 +36,7 @@ from reseen.memory.clusters import ClusterMemory, MemorySettings
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.teacher import TeacherSettings
 from reseen.records import Image, PseudoLabels
+from reseen.transfer import send
 
 LABELLINGS = ("two-stage", "k-means", "dbscan")
 LOSSES = ("triplet", "memory")
@@ -139,19 +140,20 @@ class ADTC:
                 memory = self.memory.begin(features, labels.ids, run.rng("memory"), encoder.device)
 
             # Parameter updating step, line 12
-            ids = torch.from_numpy(labels.ids).to(encoder.device)
+            ids = torch.from_numpy(labels.ids)
             chance = run.rng("batches")
             drawn = self.batches.draw(labels.ids, crops.cameras, chance, times=epochs)
             seen = augmented(run, encoder, crops, drawn, self.augment)
             losses = []
             for number, (positions, pixels) in enumerate(seen):
                 set_rate(optimizer, self._rate(done, number * epochs // drawn[1]))
-                targets = ids[positions]
+                own = ids[positions]
+                targets = send(own, encoder.device)
                 loss, vectors = self._loss(encoder, pixels, targets, memory)
                 losses.append(step(loss, optimizer))
                 teacher.update()
                 if memory:
-                    memory.update(vectors.detach(), targets)
+                    memory.update(vectors.detach(), own)
             run.log(**averaged(losses))
         return teacher.net
 

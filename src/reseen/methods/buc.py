@@ -14,8 +14,6 @@ Then each round:
 from dataclasses import dataclass, field
 from functools import partial
 
-import torch
-
 from reseen.checks import AUTO, Auto, at_least, below_one, settled
 from reseen.cluster.bottom_up import merge, nearer_share
 from reseen.cluster.stripes import StripeSettings
@@ -30,6 +28,7 @@ from reseen.losses.contrastive import cluster_nce
 from reseen.memory.table import TableSettings
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image, PseudoLabels
+from reseen.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +90,7 @@ class BUC:
         for done in run.rounds(total, encoder=encoder, optimizer=optimizer, table=table):
             later = done >= self.first
             self.schedule.set_rates(optimizer, done)
-            labels = PseudoLabels(table.classes.cpu().numpy())
+            labels = PseudoLabels(table.classes.numpy())
             if later:
                 track = run.track("extracting")
                 features = extract_parts(encoder, crops, len(weights) - 1, track=track)
@@ -112,11 +111,10 @@ class BUC:
             drawn = epoch_batches(len(crops), self.batch, epochs, run.rng("batches"))
             losses = []
             for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
-                places = torch.from_numpy(positions).to(encoder.device)
                 vectors = self.memory.vectors(encoder.neck(encoder.pool(pixels)))
-                classes = table.classes[places]
+                classes = send(table.classes[positions], encoder.device)
                 loss = cluster_nce(vectors, table.rows, classes, self.memory.temperature)
                 losses.append(step(loss, optimizer))
-                table.update(vectors.detach(), places)
+                table.update(vectors.detach(), positions)
             run.log(**averaged(losses))
         return encoder

@@ -29,6 +29,7 @@ from reseen.memory.clusters import MemorySettings
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.teacher import TeacherSettings
 from reseen.records import Image
+from reseen.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +79,16 @@ class ClusterContrast:
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             memory = self.memory.begin(features, labels.ids, run.rng("memory"), encoder.device)
 
-            ids = torch.from_numpy(labels.ids).to(encoder.device)
+            ids = torch.from_numpy(labels.ids)
             drawn = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
             losses = []
             for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
-                targets = ids[positions]
+                own = ids[positions]
+                targets = send(own, encoder.device)
                 vectors = encoder(pixels)
                 loss = cluster_nce(vectors, memory.centres, targets, self.temperature)
                 losses.append(step(loss, optimizer))
                 teacher.update()
-                memory.update(vectors.detach(), targets)
+                memory.update(vectors.detach(), own)
             run.log(**averaged(losses))
         return teacher.net

@@ -38,6 +38,7 @@ from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.heads import INITS, PROJECTIONS, ProjectionHead, classifier
 from reseen.nets.mean_network import MeanNetwork
 from reseen.records import Image
+from reseen.transfer import send
 
 CLASSIFIERS = ("linear", "memory")
 
@@ -146,14 +147,15 @@ class ConsLearn:
             # Adam begins anew with the classifier, as in the authors' code of MMT
             optimizer = self.schedule.adam(network, head, classify, done=epoch)
 
-            ids = torch.from_numpy(labels.ids).to(network.device)
+            ids = torch.from_numpy(labels.ids)
             drawn = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
             losses = []
             for mean in means:
                 mean.forget()
             dropping(mean_network)
             for positions, pixels in augmented(run, network, crops, drawn, self.augment):
-                targets = ids[positions]
+                own = ids[positions]
+                targets = send(own, network.device)
                 passes = 2 if self.both_views or self.consistency_weight else 1
                 views = [network.neck(network.pool(pixels)) for _ in range(passes)]  # h1, h2
 
@@ -181,7 +183,7 @@ class ConsLearn:
                 for mean in means:
                     mean.update()  # Eq. 2
                 if self.classifier == "memory":
-                    memory.update(F.normalize(views[0].detach()), targets)
+                    memory.update(F.normalize(views[0].detach()), own)
             run.log(**averaged(losses))
         return mean_network
 

@@ -39,6 +39,7 @@ from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.heads import classifier
 from reseen.nets.teacher import Teacher, TeacherSettings
 from reseen.records import Image, identities
+from reseen.transfer import send
 
 ATTENTIONS = ("residual", "two", "none")
 LABELS = ("soft", "lsr", "hard")
@@ -150,7 +151,6 @@ class DAAL:
         if self.attention == "two":
             heads["attention"] = DomainAdaptiveAttention(encoder.dimensions)
         heads.to(encoder.device)
-        truth = torch.from_numpy(people).to(encoder.device)
 
         first, rounds = bool(self.pretrain), settled(self, "rounds")
         epochs = settled(self, "epochs")
@@ -171,7 +171,6 @@ class DAAL:
             run.log(eps=settled(density, "eps"))
             run.label(labels, partial(density.explain, features, crops.cameras))
             clusters = classifier(_means(features, labels.ids).to(encoder.device))
-            ids = torch.from_numpy(labels.ids).to(encoder.device)
             points = features
             if not self.unit:
                 points = extract_of(teacher.net, crops, teacher.net.pool, unit=False)
@@ -186,14 +185,17 @@ class DAAL:
             encoder.train()
             for number, (ours, theirs) in enumerate(run.track("training")(batches, steps)):
                 self._set_rates(optimizer, number * epochs // steps)
-                pixels = torch.cat([part.to(encoder.device) for _, part in (ours, theirs)])
+                pixels = torch.cat([send(part, encoder.device) for _, part in (ours, theirs)])
                 pixels = augment(pixels, chance, self.augment, encoder.mean)
-                n, own = len(ours[0]), ids[theirs[0]]
+                n, places = len(ours[0]), send(theirs[0], encoder.device)
+                person, own = (
+                    send(ids, encoder.device) for ids in (people[ours[0]], labels.ids[theirs[0]])
+                )
                 whole, shared = encoder.maps(pixels)
                 vectors = encoder.neck(encoder.pooling(shared).float())
 
-                told = F.cross_entropy(heads["people"](vectors[:n]), truth[ours[0]])  # Eq. 3
-                wanted = self._wanted(points[theirs[0]], centres, own)
+                told = F.cross_entropy(heads["people"](vectors[:n]), person)  # Eq. 3
+                wanted = self._wanted(points[places], centres, own)
                 soft = F.cross_entropy(clusters(vectors[n:]), wanted)  # Eq. 5
                 loss = torch.lerp(soft, told, n / len(pixels))  # Eq. 7, averaged over the batch
                 terms = dict(source=told, target=soft)
@@ -218,7 +220,6 @@ class DAAL:
         run: Run,
     ) -> None:
         """Learn who is who in the source alone (Algorithm 1, line 1)."""
-        truth = torch.from_numpy(people).to(encoder.device)
         optimizer = self._optimizer(encoder, heads)
         drawn = self._draw(known, people, run.rng("source"), self.pretrain, domains=2)
         losses = []
@@ -226,7 +227,8 @@ class DAAL:
         for number, (positions, pixels) in enumerate(seen):
             self._set_rates(optimizer, number * self.pretrain // drawn[1])
             scores = heads["people"](encoder.neck(encoder.pool(pixels)))
-            losses.append(step(F.cross_entropy(scores, truth[positions]), optimizer))  # Eq. 3
+            targets = send(people[positions], encoder.device)
+            losses.append(step(F.cross_entropy(scores, targets), optimizer))  # Eq. 3
             teacher.update()
         run.log(**averaged(losses))
 

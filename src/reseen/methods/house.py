@@ -51,6 +51,7 @@ from reseen.memory.proxies import CameraProxies
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.teacher import TeacherSettings
 from reseen.records import Image
+from reseen.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +134,7 @@ class House:
         optimizer = self.schedule.adam(encoder)
         rounds, steps = settled(self, "epochs"), settled(self.batches, "iterations")
         teacher = self.teaching.follow(encoder, rounds * steps)
-        cameras = torch.from_numpy(crops.cameras).to(encoder.device)
+        cameras = crops.cameras
 
         kept = dict(optimizer=optimizer, **teacher.parts)
         for epoch in run.rounds(rounds, encoder=teacher.net, **kept):
@@ -168,11 +169,12 @@ class House:
                 "proxies": self.proxy_weight,
                 "instances": self.instance_weight,
             }
-            ids = torch.from_numpy(labels.ids).to(encoder.device)
+            ids = torch.from_numpy(labels.ids)
             drawn = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
             losses = []
             for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
-                targets = ids[positions]
+                own = ids[positions]
+                targets = send(own, encoder.device)
                 vectors = encoder(pixels)
                 taught = vectors.detach()
                 if near is not None or instances:
@@ -181,12 +183,12 @@ class House:
                 terms = {"clusters": self._clusters(vectors, memory, hard, targets)}
                 if near is not None:
                     towards = memory.centres.T / self.temperature
-                    apart = _distances(near, positions).to(encoder.device)
+                    apart = send(_distances(near, positions), encoder.device)
                     terms |= self._refined(vectors @ towards, taught @ towards, targets, apart)
                 if proxies:
                     terms["proxies"] = inter_camera(
                         *(vectors, proxies.centres, proxies.clusters, proxies.cameras),
-                        *(targets, cameras[positions]),
+                        *(targets, send(cameras[positions], encoder.device)),
                         temperature=self.proxy_temperature,
                         negatives=self.proxy_negatives,
                     )
@@ -198,13 +200,13 @@ class House:
                 losses.append(step(loss, optimizer, **terms))
 
                 teacher.update()
-                memory.update(vectors.detach(), targets)
+                memory.update(vectors.detach(), own)
                 if hard:
-                    hard.update(vectors.detach(), targets)
+                    hard.update(vectors.detach(), own)
                 if proxies:
-                    proxies.update(vectors.detach(), torch.from_numpy(positions).to(encoder.device))
+                    proxies.update(vectors.detach(), positions)
                 if instances:
-                    instances.update(taught, targets)
+                    instances.update(taught, own)
             run.log(**averaged(losses))
         return teacher.net
 
@@ -242,7 +244,7 @@ class House:
         }
 
 
-def _distances(near: sparse.csr_matrix, positions: np.ndarray) -> Tensor:
+def _distances(near: sparse.csr_matrix, positions: np.ndarray) -> np.ndarray:
     """Give the distances (B, B) of the images of a batch, infinite where they are not near."""
     apart = near[positions][:, positions].toarray()
-    return torch.from_numpy(np.where(apart > 0, apart, np.float32(np.inf)))
+    return np.where(apart > 0, apart, np.float32(np.inf))

@@ -38,6 +38,7 @@ from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.nets.heads import classifier
 from reseen.nets.mean_network import MeanNetwork
 from reseen.records import Image, PseudoLabels
+from reseen.transfer import send
 
 LABELLINGS = ("dbscan", "k-means")
 
@@ -111,7 +112,7 @@ class MMT:
             # Adam begins anew in each round, as in the authors' code
             optimizer = self.schedule.adam(*networks, *heads, done=epoch)
 
-            ids = torch.from_numpy(labels.ids).to(network.device)
+            ids = torch.from_numpy(labels.ids)
             order, steps = self.batches.draw(labels.ids, crops.cameras, run.rng("batches"))
             chances = run.rng("augment"), run.rng("augment_peer")
             losses = []
@@ -119,7 +120,7 @@ class MMT:
                 net.train()  # soft labels by the statistics of the batch, as in the authors' code
             batches = run.track("training")(crops.batches(order), steps)
             for number, (positions, pixels) in enumerate(batches):
-                targets, pixels = ids[positions], pixels.to(network.device)
+                targets, pixels = (send(v, network.device) for v in (ids[positions], pixels))
                 views = [augment(pixels, rng, self.augment, network.mean) for rng in chances]
                 seen = [_look(*each) for each in zip(networks, heads, views, strict=True)]
                 with torch.no_grad():

@@ -40,6 +40,7 @@ from reseen.memory.hybrid import HybridMemory
 from reseen.nets.domain_norm import DomainNorm
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image, identities
+from reseen.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +128,16 @@ class SpCL:
             theirs = self._source_batches(run, encoder, known, people) if known else repeat(None)
             losses = []
             for (positions, pixels), beside in zip(ours, theirs, strict=False):
-                places = torch.from_numpy(positions).to(encoder.device) + sources
+                places = torch.from_numpy(positions + sources)
+                own = memory.classes[send(places, encoder.device)]
                 vectors, centres = encoder(pixels), self._centres(memory, labels.clusters)
-                loss = cluster_nce(vectors, centres, memory.classes[places], self.temperature)
+                loss = cluster_nce(vectors, centres, own, self.temperature)
                 terms = {}
                 if beside:
                     classes, pixels = beside
                     told = domain(encoder, pixels) if domain else encoder(pixels)
-                    learnt = cluster_nce(told, centres, classes, self.temperature)
+                    known_as = send(classes, encoder.device)
+                    learnt = cluster_nce(told, centres, known_as, self.temperature)
                     terms, loss = {"target": loss, "source": learnt}, loss + learnt
                     vectors, places = torch.cat([told, vectors]), torch.cat([classes, places])
                 losses.append(step(loss, optimizer, **terms))
@@ -153,5 +156,5 @@ class SpCL:
         order, _ = self.batches.draw(people, known.cameras, run.rng("source"))
         chance = run.rng("source_augment")
         for positions, pixels in known.batches(order):
-            pixels = augment(pixels.to(encoder.device), chance, self.augment, encoder.mean)
-            yield torch.from_numpy(people[positions]).to(encoder.device), pixels
+            pixels = augment(send(pixels, encoder.device), chance, self.augment, encoder.mean)
+            yield torch.from_numpy(people[positions]), pixels

@@ -35,6 +35,7 @@ from reseen.losses.soft import soft_cross_entropy
 from reseen.memory.table import LookupTable, TableSettings
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image
+from reseen.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,18 +111,18 @@ class SSL:
             if soft:
                 own, reliable = self.own, self._mine(encoder, crops, table, run)
 
-            near = torch.from_numpy(reliable).long().to(encoder.device)
+            reliable = reliable.astype(np.int64)
             epochs = self.epochs if soft else 1
             drawn = epoch_batches(len(crops), self.batch, epochs, run.rng("batches"))
             losses = []
             for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
-                targets = torch.from_numpy(positions).to(encoder.device)
+                targets, near = (send(v, encoder.device) for v in (positions, reliable[positions]))
                 vectors = self.memory.vectors(encoder.neck(encoder.pool(pixels)))
                 loss = soft_cross_entropy(
-                    vectors, table.rows, targets, near[targets], own, self.memory.temperature
+                    vectors, table.rows, targets, near, own, self.memory.temperature
                 )
                 losses.append(step(loss, optimizer))
-                table.update(vectors.detach(), targets)
+                table.update(vectors.detach(), positions)
             run.log(**averaged(losses))
         return encoder
 

@@ -27,6 +27,7 @@ from reseen.errors import SettingsError
 from reseen.losses.triplet import batch_hard
 from reseen.nets.encoder import Encoder, EncoderSettings
 from reseen.records import Image, identities
+from reseen.transfer import send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +88,11 @@ class Supervised:
         encoder = run.build(self.encoder)
         crops = run.load(images, encoder)
         count, ids = identities(crops.images, "The training images show")
-        classifier = nn.Linear(encoder.dimensions, count, bias=False).to(encoder.device)
+        classifier = nn.Linear(encoder.dimensions, count, bias=False)
         nn.init.normal_(classifier.weight, std=0.001)
+        classifier.to(encoder.device)
         groups = self.new.groups(encoder, classifier, decay=self.weight_decay)
         optimizer = torch.optim.Adam(groups, self.rate)
-        truth = torch.from_numpy(ids).to(encoder.device)
         iterations = max(1, len(crops) // (min(self.people, count) * self.views))
 
         parts = dict(classifier=classifier, optimizer=optimizer)
@@ -103,7 +104,7 @@ class Supervised:
             drawn = islice(order, iterations), iterations
             losses = []
             for positions, pixels in augmented(run, encoder, crops, drawn, self.augment):
-                targets = truth[positions]
+                targets = send(ids[positions], encoder.device)
                 pooled = encoder.pool(pixels)
                 scores = classifier(encoder.neck(pooled))
                 terms = dict(ce=F.cross_entropy(scores, targets, label_smoothing=self.smoothing))

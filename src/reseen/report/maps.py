@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reseen.errors import SettingsError, counted
+from reseen.errors import SettingsError, counted, needs
 from reseen.records import JUNK, NOISE, Image, people_of
 from reseen.report.clusters import named_cameras
 from reseen.report.evidence import Evidence
@@ -54,15 +53,12 @@ def check_map(kind: str) -> None:
     """Refuse a map that could not be drawn, before long work.
 
     Raises:
-        SettingsError: no such kind, or umap-learn is not installed.
+        SettingsError: no such kind, or the extra umap is not installed.
     """
     if kind not in KINDS:
         raise SettingsError(f"map is {kind!r}. Use one of: {', '.join(KINDS)}.")
-    if kind == "umap" and find_spec("umap") is None:
-        raise SettingsError(
-            "UMAP needs umap-learn, which is not installed: pip install umap-learn, or use --map "
-            "tsne or pca."
-        )
+    if kind == "umap":
+        needs("umap", extra="umap")
 
 
 def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarray:

@@ -34,7 +34,7 @@ _BATCH = 32
 
 
 def invent(
-    out: Path,
+    out: Path | str,
     *,
     people: int = 200,
     cameras: int = 6,
@@ -93,8 +93,9 @@ def invent(
     town = replace(town, difficulty=difficulty or town.difficulty)
     if not 0 <= tracklets <= PASSAGE:
         raise SettingsError(f"tracklets is {tracklets}; a passage has {PASSAGE} frames at most.")
-    _demand_empty(out)
-    whole, out = out, out.with_name(f".{out.name}.drawing")
+    whole = Path(out)
+    _demand_empty(whole)
+    out = whole.with_name(f".{whole.name}.drawing")
     if out.exists():  # a drawing that was killed
         if not (out / MARK).is_file():
             raise DataError(f"{out} is in the way, and was not made by this. Rename it.")

@@ -1,0 +1,41 @@
+"""The tutorial: its notebook is the text, and runs."""
+
+import importlib.util
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def script():
+    spec = importlib.util.spec_from_file_location("notebook", DOCS / "notebook.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_notebook_is_the_text():
+    written = nbformat.read(DOCS / "first-steps.ipynb", 4)
+    nbformat.validate(written)
+    text = (DOCS / "first-steps.md").read_text(encoding="utf-8")
+    assert script().notebook(text) == written, "./dev notebook writes it again"
+    assert not any(cell.get("outputs") for cell in written.cells)
+
+
+@pytest.mark.slow  # 20 seconds; the README's code is tested besides
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    told = nbformat.read(DOCS / "first-steps.ipynb", 4)
+    where = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(told, timeout=600, kernel_name="python3", resources=where).execute()
+    outputs = [out for cell in told.cells for out in cell.get("outputs", ())]
+    printed = "".join(out.text for out in outputs if out.get("name") == "stdout")
+    assert "before: mAP" in printed and "after:  mAP" in printed and "same" in printed
+    assert sum("image/png" in out.get("data", {}) for out in outputs) == 2
+    assert (tmp_path / "gallery" / "gallery.json").is_file()
