@@ -57,10 +57,12 @@ BRANCHES = {
     "engine/claim.py": "the name of the card in run.json: tests",
     "engine/device.py": "resolve, measured, place: name, precision, memory format, compile: paths",
     "engine/extract.py": "batches of 256: extraction",
+    "export/graph.py": "the memory format of an exported copy: tests",
     "export/quick.py": "ONNX Runtime on a CPU alone: tests",
     "kernels/shortlist.py": "_on_device, float32 products of bfloat16 rows: neighbours",
     "nets/encoder.py": "autocast around the backbone: paths",
     "nets/pooling.py": "powers outside of autocast: paths",
+    "presets.py": "the presets gpu and cpu: tests",
     "training.py": "the preset that suits the machine: tests",
     "transfer.py": "copies through pinned memory: waits, training",
 }

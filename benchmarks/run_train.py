@@ -3,6 +3,7 @@
     ./dev bench train                        SqueezeNet 1.1 at 128 x 64, what CPU runs use
     ./dev bench train resnet50 256 128 256   backbone, height, width, batch
     ./dev bench train --all-methods [...]    every method, and where its time goes, by CPU seconds
+    ./dev bench train --precisions           float32 and bfloat16, as precision auto tries them
     ./dev bench train --decode FOLDER        pictures from JPEG to normalised tensors, beside
                                              Pillow and torchvision's transforms
 
@@ -16,7 +17,7 @@ Of all methods (`steps.py`): bare is what their passes through backbone and atte
 as large as they ask for, with or without gradient, and the steps of their own optimiser take on
 ready tensors; the ratio is bare to whole, in CPU seconds of one thread, and the shares of the whole
 say what augmentation, memories and mean networks take. Rows: benchmarks/results/train_methods.csv,
-benchmarks/results/decode.csv.
+benchmarks/results/decode.csv, benchmarks/results/precision.csv.
 """
 
 import cProfile
@@ -38,7 +39,7 @@ from steps import Steps, settings
 from reseen.cluster.density import DensitySettings
 from reseen.data.augment import AugmentSettings, augment
 from reseen.data.loading import Crops, decode
-from reseen.engine.device import Device
+from reseen.engine.device import TRIED, Device, try_steps
 from reseen.engine.extract import default_batch, extract
 from reseen.engine.folder import read_metrics
 from reseen.engine.step import step
@@ -102,11 +103,12 @@ def all_methods(
     size = dict(height=height, width=width, last_stride=2)
     of = EncoderSettings(backbone=name, weights="none", **size)
     device = Device().resolve()
+    Steps(device.place, 4 * batch, VIEWS).fit(settings("house", of, 4, VIEWS, 1))  # compiles
     for one in METHODS:
         turns, shares = [], []
         for _ in range(TURNS):
             run = Steps(device.place, 4 * batch, VIEWS)
-            profile = cProfile.Profile()
+            profile = cProfile.Profile(time.process_time)
             run.training = partial(_profiled, run.training, profile)
             run.fit(settings(one, of, batch // VIEWS, VIEWS, 4, teacher=one == "house"))
             turns.append((run.bare_seconds(), run.seconds, run.steps))
@@ -141,6 +143,22 @@ def _shares(profile: cProfile.Profile, seconds: float) -> dict[str, float]:
         / seconds
         for share, places in SPENT.items()
     }
+
+
+def precisions(height: int = 128, width: int = 64) -> None:
+    """Measure how fast backbones train in either precision, by what a run tries when it begins."""
+    names = ("squeezenet1_1", "reseen-tiny", "resnet18", "mobilenetv2_100", "efficientnet_lite0")
+    device = Device().resolve()
+    for name in names:
+        size = dict(height=height, width=width, last_stride=2)
+        encoder = build(EncoderSettings(backbone=name, weights="none", **size))
+        took = try_steps(encoder, torch.device(device.name))
+        rates = {precision: TRIED / seconds for precision, seconds in took.items()}
+        ratio = rates["bfloat16"] / rates["float32"]
+        print(name, {precision: round(rate) for precision, rate in rates.items()}, f"{ratio:.2f}")
+        figures = {f"{precision}_per_s": f"{rate:.1f}" for precision, rate in rates.items()}
+        facts = dict(backbone=name, size=f"{height}x{width}", batch=TRIED, device=device.name)
+        record("precision", _command(), **facts, **figures, ratio=f"{ratio:.3f}")
 
 
 def decoding(folder: str, count: int = 1000) -> None:
@@ -291,6 +309,8 @@ def _report(what: str, rates: list[tuple[float, float]], **setting: object) -> N
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--decode"]:
         decoding(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--precisions"]:
+        precisions(*map(int, sys.argv[2:]))
     else:
         words = sys.argv[1:]
         every = words[:1] == ["--all-methods"]

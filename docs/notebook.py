@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-TUTORIAL = Path(__file__).with_name("first-steps.md")
+TUTORIAL = Path(__file__).parent / "tutorials" / "first-steps.md"
 
 
 def notebook(text: str) -> nbformat.NotebookNode:

@@ -1,5 +1,7 @@
 import importlib.util
 import json
+import os
+import subprocess
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -10,32 +12,10 @@ import torch
 import yaml
 
 from reseen.export.contract import CONSUMERS, Contract
+from reseen.methods import METHODS
 from reseen.nets.encoder import save
 
-DEMO = Path(__file__).parents[1] / "examples" / "demo.py"
-
-
-def test_the_demo_tells_the_time_of_all_its_calls(tmp_path, monkeypatch, capsys):
-    """One that was stopped and goes on has trained longer than its second call takes."""
-    spec = importlib.util.spec_from_file_location("demo", DEMO)
-    assert spec and spec.loader
-    demo = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(demo)
-    (tmp_path / "town").mkdir()
-    rows = [{"mAP": 0.2, "searching_seconds": 5}, {"round_seconds": 100}]
-    rows += [{"mAP": 0.4, "round_seconds": 100, "searching_seconds": 5}]
-    monkeypatch.setattr(demo, "read_metrics", lambda _: rows)
-    monkeypatch.setattr(demo, "write_report", lambda *_, **__: None)
-    trained = []
-    monkeypatch.setattr("reseen.train", lambda *told, **_: trained.append(told))
-    monkeypatch.setattr("reseen.read", lambda _: None)
-    demo.main(tmp_path)
-    assert "before 20.0%, after 40.0%, in 3 min 30 s of training" in capsys.readouterr().out
-    ((method, *_),) = trained
-    assert (method.encoder.backbone, method.encoder.last_stride) == ("reseen-tiny", 1)
-
-
-TRACKERS = DEMO.parent / "trackers"
+TRACKERS = Path(__file__).parents[1] / "examples" / "trackers"
 
 
 def script(name):
@@ -102,3 +82,58 @@ def test_roboflow_gets_a_network(given_encoder, tmp_path):
     with torch.inference_mode():
         found = network(torch.from_numpy(Contract().prepare(pixels.numpy())))
         torch.testing.assert_close(found, given_encoder(pixels), atol=1e-5, rtol=0)
+
+
+CLUSTER = DEMO.parent / "cluster"
+STAND_INS = {
+    "scontrol": 'test "$1 $2 $3" = "show hostnames node[1-2]" && printf "node1\\nnode2\\n"',
+    "srun": 'for SLURM_NODEID in 0 1; do export SLURM_NODEID; "$@"; done',
+    "torchrun": 'printf "%s|" "$@" "$OMP_NUM_THREADS"; echo',
+}
+
+
+def test_the_slurm_job_starts_one_torchrun_a_node(tmp_path):
+    for name, does in STAND_INS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"SLURM_JOB_NODELIST": "node[1-2]", "SLURM_NNODES": "2", "SLURM_JOB_ID": "12345"}
+    job |= {"SLURM_GPUS_ON_NODE": "4", "SLURM_CPUS_PER_TASK": "8"}
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    words = ["house", "my crops/", "--out", "runs/a b"]
+    started = subprocess.run(
+        ["sh", str(CLUSTER / "train.slurm"), *words],
+        env={**os.environ, **job, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    where = ["--master-addr", "node1", "--master-port", "22345", "-m", "reseen", "train"]
+    for rank, line in enumerate(started):
+        node = ["--nnodes", "2", "--node-rank", str(rank), "--nproc-per-node", "4"]
+        assert line.split("|")[:-1] == [*node, *where, *words, "2"]
+    assert len(started) == 2
+
+
+def test_the_pods_of_the_kubernetes_job_find_each_other_and_their_data():
+    claim, service, job = yaml.safe_load_all((CLUSTER / "train.yaml").read_text())
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (command,) = container["args"]
+    words = command.split()
+    told = {name: words[words.index(name) + 1] for name in words if name.startswith("--")}
+    name = job["metadata"]["name"]
+    assert (
+        service["spec"]["selector"] == {"job-name": name} and service["spec"]["clusterIP"] == "None"
+    )
+    assert pod["subdomain"] == service["metadata"]["name"]
+    assert told["--master-addr"] == f"{name}-0.{pod['subdomain']}"
+    assert int(told["--nnodes"]) == spec["completions"] == spec["parallelism"]
+    assert spec["completionMode"] == "Indexed" and "$JOB_COMPLETION_INDEX" in told["--node-rank"]
+    assert int(told["--nproc-per-node"]) == container["resources"]["limits"]["nvidia.com/gpu"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+    assert volumes["data"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    mount = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] == "data")
+    at = words.index("train")
+    assert words[at - 2 : at] == ["-m", "reseen"] and words[at + 1] in METHODS
+    assert words[at + 2].startswith(mount) and told["--out"].startswith(mount)

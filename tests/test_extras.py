@@ -32,7 +32,7 @@ MODULES = {
 
 
 def hide(monkeypatch, module):
-    """Let a module be as if it were not installed, and what was imported with it as if it weren't."""
+    """Let a module be as if it were not installed, and forget what was imported with it."""
     found = importlib.util.find_spec
     monkeypatch.setattr("reseen.errors.find_spec", lambda n: None if n == module else found(n))
     monkeypatch.setitem(sys.modules, module, None)
@@ -98,7 +98,7 @@ def imported(tree, inside=False):
 
 
 def test_everything_else_works_without_extras():
-    """Outside of reseen.web, which asks for its extra itself, what extras bring is imported late."""
+    """Outside of reseen.web, which asks for its extra, what extras bring is imported late."""
     brought = set(" ".join(MODULES.values()).split())
     late = set()
     for path in (ROOT / "src" / "reseen").rglob("*.py"):

@@ -19,9 +19,9 @@ def script():
 
 
 def test_the_notebook_is_the_text():
-    written = nbformat.read(DOCS / "first-steps.ipynb", 4)
+    written = nbformat.read(DOCS / "tutorials" / "first-steps.ipynb", 4)
     nbformat.validate(written)
-    text = (DOCS / "first-steps.md").read_text(encoding="utf-8")
+    text = (DOCS / "tutorials" / "first-steps.md").read_text(encoding="utf-8")
     assert script().notebook(text) == written, "./dev notebook writes it again"
     assert not any(cell.get("outputs") for cell in written.cells)
 
@@ -31,7 +31,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
-    told = nbformat.read(DOCS / "first-steps.ipynb", 4)
+    told = nbformat.read(DOCS / "tutorials" / "first-steps.ipynb", 4)
     where = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(told, timeout=600, kernel_name="python3", resources=where).execute()
     outputs = [out for cell in told.cells for out in cell.get("outputs", ())]

@@ -142,7 +142,7 @@ def test_runs_with_a_start_are_not_those_without(town, tmp_path, quick):
 
 def test_a_missing_source_is_said_before_the_first_run(town, tmp_path, quick):
     methods = {"one": quick(epochs=1), "two": quick("daal")}
-    with pytest.raises(SettingsError, match="learns from two data sets"):
+    with pytest.raises(SettingsError, match="trains on two data sets"):
         list(run_table(methods, town, tmp_path / "runs", device=CPU, quiet=True))
     assert not (tmp_path / "runs").exists()
 

@@ -65,7 +65,7 @@ def test_the_sdist_makes_the_same_wheel_and_nothing_is_missing(built):
 
 
 def required(name, extras=()):
-    """Give the names of what a distribution needs on this machine, itself included, in all steps."""
+    """Give the names of what a distribution needs on this machine, and of what that needs."""
     todo, done = [(name, frozenset(extras))], set()
     while todo:
         name, extras = todo.pop()
@@ -74,8 +74,8 @@ def required(name, extras=()):
         done.add((name, extras))
         for line in distribution(name).requires or ():
             one = Requirement(line)
-            asked = [one.marker.evaluate({"extra": e}) for e in ("", *extras)] if one.marker else [1]
-            if any(asked):
+            marker = one.marker
+            if not marker or any(marker.evaluate({"extra": e}) for e in ("", *extras)):
                 todo.append((one.name, frozenset(one.extras)))
     return {name for name, _ in done}
 
@@ -165,4 +165,4 @@ def test_after_pip_alone_everything_works_that_needs_no_extra(bare, tmp_path):
         if wanted.isdigit():
             assert code == int(wanted) and out, (words, err)
         else:
-            assert code == 1 and wanted in err and err.count("\n") <= 2, (words, err)
+            assert code == 1 and wanted in err.splitlines()[-1], (words, err)

@@ -66,7 +66,7 @@ def settled(settings: Any, name: str) -> Any:
     value = getattr(settings, name)
     if value == AUTO:
         raise SettingsError(
-            f"{name} is auto, and nothing has worked it out: call run.settle, or give a number."
+            f"{name} is auto and has not been set from the data. Call run.settle, or give a number."
         )
     return value
 

@@ -56,13 +56,13 @@ PRESETS = {
 
 
 def preset(name: str, which: str, start: EncoderSettings | None = None) -> dict[str, Any]:
-    """Give what a preset changes of a method's defaults, by flat names.
+    """Return the settings in which a preset differs from a method's defaults, by flat names.
 
     Args:
-        name: of the method, as in METHODS.
+        name: name of the method, as in METHODS.
         which: one of PRESETS.
-        start: settings of the encoder that the run begins with, which then is the network, at the
-            size at which it learnt.
+        start: settings of the encoder that the run starts from. Its network and image size are
+            kept.
 
     Raises:
         SettingsError: there is no such preset.
@@ -106,20 +106,20 @@ def method(
     start: EncoderSettings | None = None,
     **settings: Any,
 ) -> Any:
-    """Make a method by its name.
+    """Make a method from its name and some settings.
 
     Args:
-        name: as on the command line, such as "cluster-contrast".
-        which: the preset to start from: "published", "gpu" or "cpu".
+        name: name as on the command line, such as "cluster-contrast".
+        which: preset that provides the default settings: "published", "gpu" or "cpu".
         start: as in `preset`.
-        settings: values by their names on the command line, with _ for -; a part of the encoder or
-            of the augmentation as `**{"encoder.height": 128}`.
+        settings: values by their names on the command line, with _ instead of -. Settings of the
+            encoder or the augmentation are given as `**{"encoder.height": 128}`.
 
     Returns:
-        The settings with `fit`, such as a `ClusterContrast`, to give to `train`.
+        The method, such as a `ClusterContrast`, which can be passed to `train`.
 
     Raises:
-        SettingsError: a name is unknown, or a value impossible.
+        SettingsError: a name is unknown, or a value is not possible.
 
     Example:
         >>> method("cluster-contrast", eps=0.5).density.eps

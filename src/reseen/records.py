@@ -14,33 +14,34 @@ import numpy as np
 from reseen.errors import DataError, counted
 
 NOISE = -1
-"""The pseudo-label of a point that belongs to no cluster."""
+"""The pseudo-label of an image that belongs to no cluster."""
 
 JUNK = -1
-"""The person of an image that evaluation must ignore (Market-1501's own convention)."""
+"""The person of an image that evaluation ignores, as in Market-1501."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One crop of one person, or one tracklet: where it lies, and what is known about it.
+    """One crop of a person, or one tracklet: its files, and what is known about it.
 
-    A tracklet is what one camera saw of one person without a gap, as crops of consecutive frames.
+    A tracklet is a series of crops of one person from consecutive frames of one camera.
     """
 
     path: Path
-    """The picture; of a tracklet the first frame, which stands for it everywhere."""
+    """Path of the crop; for a tracklet, of its first frame."""
     person: int | None = None
-    """Identity, or JUNK, or None where it is unknown or withheld."""
+    """Identity, or JUNK, or None if it is unknown or removed."""
     camera: int | None = None
-    """Camera, or None where it is unknown."""
+    """Number of the camera, or None if unknown."""
     time: float | None = None
-    """Time stamp in the data set's own unit (seconds or frames), or None."""
+    """Time stamp in the unit of the data set (seconds or frames), or None."""
     frames: tuple[str, ...] = field(default=(), repr=False)
-    """File names of a tracklet's frames, in order, all beside `path`; none for a single picture."""
+    """File names of the frames of a tracklet, in order, in the folder of `path`; empty for a single
+    crop."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Every picture of it: of a tracklet its frames."""
+        """Paths of all files: of the crop, or of the frames of the tracklet."""
         return tuple(self.path.with_name(name) for name in self.frames) or (self.path,)
 
 
@@ -86,9 +87,9 @@ def identities(images: Iterable[Image], shows: str) -> tuple[int, np.ndarray]:
     names, ids = np.unique(people, return_inverse=True)
     if len(names) < 2:
         raise DataError(
-            f"{shows} {counted(len(names), 'person who is', 'people who are')} known. Learning "
-            "from labels needs two or more: check how the folder is read (reseen data check); "
-            "where each sub-folder is a person, say --folders person."
+            f"{shows} {counted(len(names), 'person who is', 'people who are')} known, but training "
+            "with labels needs two or more. Check how the folder is read (reseen data check); if "
+            "each sub-folder is a person, use --folders person."
         )
     return len(names), ids
 
@@ -100,7 +101,7 @@ def distinct(*parts: Iterable[Image]) -> tuple[Image, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Images to learn from, and, where people are known, queries and a gallery to judge by."""
+    """Training images, and queries and a gallery for evaluation if people are known."""
 
     name: str
     root: Path
@@ -108,12 +109,12 @@ class Dataset:
     query: tuple[Image, ...] = ()
     gallery: tuple[Image, ...] = ()
     cameras: Mapping[int, str] = field(default_factory=dict)
-    """Names of the cameras, where the folder gives them."""
+    """Names of the cameras, if the folder provides them."""
     notes: tuple[str, ...] = ()
-    """What a user should know about how it was read, such as files that were passed over."""
+    """Remarks on how the data set was read, such as on files that were skipped."""
     format: str = field(default="", compare=False)
-    """Which of `data.reading.READERS` read it, such as "market1501"; "folder" and "tracklets" are
-    pictures of a user's own. Empty where none did."""
+    """Name of the reader in `data.reading.READERS`, such as "market1501"; "folder" and "tracklets"
+    are images of your own. Empty if the data set was not read from a folder."""
 
     def __str__(self) -> str:
         train = counted(len(self.train), "training image")
@@ -125,11 +126,11 @@ class Dataset:
         return f"<Dataset: {self}>"
 
     def unlabelled(self, seed: int) -> tuple[Image, ...]:
-        """Give the training images without people, in an order that says nothing about them."""
+        """Return the training images without identities, in an order that does not reveal them."""
         return tuple(replace(image, person=None) for image in self._shuffled(seed))
 
     def labelled(self, seed: int) -> tuple[Image, ...]:
-        """Give the training images of known people, in the order of `unlabelled`."""
+        """Return the training images of known people, in the order of `unlabelled`."""
         return tuple(i for i in self._shuffled(seed) if i.person not in (None, JUNK))
 
     def _shuffled(self, seed: int) -> list[Image]:
@@ -145,10 +146,10 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class PseudoLabels:
-    """One round's answer to "who is who": a cluster for each image, or NOISE.
+    """The pseudo-labels of one round: the cluster of each image, or NOISE.
 
     Args:
-        ids: (N,) int64 (other whole numbers become that), every value 0..K-1 at least once, or
+        ids: (N,) int64 (other integers are converted), with every value of 0..K-1 at least once, or
             NOISE.
     """
 
@@ -181,16 +182,17 @@ class PseudoLabels:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One image of a gallery that was found for a query; prints as a line."""
+    """One gallery image that was found for a query. It prints as one line."""
 
     query: Image
-    """What was searched for."""
+    """The image that was searched for."""
     image: Image
-    """What was found."""
+    """The image that was found."""
     rank: int
-    """Its place among the hits of the query, from 1, the most similar first."""
+    """Rank among the hits of the query, from 1 for the most similar."""
     similarity: float
-    """Cosine of the two features, -1 to 1; 1 is the same picture. Not proof of identity."""
+    """Cosine similarity of the two features, -1 to 1; 1 is the same picture. Not proof of
+    identity."""
 
     def __str__(self) -> str:
         seen = "" if self.image.camera is None else f" (camera {self.image.camera})"
@@ -202,16 +204,16 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How well each query found its person: what metrics, plots and tables share.
+    """Result of an evaluation: how well each query found its person.
 
     Args:
-        queries: (V,) positions of the queries that have a match and so can be judged.
-        skipped: number of queries without a match, left out of every mean.
-        average_precision: (V,) in 0..1.
-        first_match: (V,) rank of the first right image, counted from 1.
+        queries: (V,) positions of the queries that have a match in the gallery.
+        skipped: number of queries without a match, which are left out of all means.
+        average_precision: (V,) average precision, 0 to 1.
+        first_match: (V,) rank of the first right image, from 1.
         inverse_penalty: (V,) matches / rank of the last match (INP, Ye et al., TPAMI 2021).
-        top: (V, k) gallery positions of the nearest images that count, -1 where there are fewer.
-        right: (V, k) whether each of them shows the query's person.
+        top: (V, k) gallery positions of the most similar images, -1 if there are fewer.
+        right: (V, k) whether each of them shows the person of the query.
     """
 
     queries: np.ndarray
@@ -244,6 +246,6 @@ class Ranking:
         return float(np.mean(self.first_match <= rank))
 
     def summary(self) -> dict[str, float]:
-        """Give the numbers a table shows, each 0 to 1: mAP, rank-1, rank-5, rank-10, mINP."""
+        """Return mAP, rank-1, rank-5, rank-10 and mINP, each 0 to 1."""
         ranks = {f"rank{k}": self.cmc(k) for k in (1, 5, 10)}
         return {"mAP": self.mean_ap, **ranks, "mINP": self.mean_inp}

@@ -174,8 +174,8 @@ def _told(run: Path) -> dict[str, Any]:
             raise ValueError("it is not what was written there")
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path} is damaged ({error}). Remove this file: the same command then goes on with "
-            "the run beside it, or reads its numbers again."
+            f"{path} is damaged ({error}). Remove this file and run the same command again, which "
+            "resumes the run next to it, or reads its numbers again."
         ) from error
     return told
 
@@ -184,7 +184,7 @@ def _measured(run: Path) -> tuple[Pair, Pair, Pair, float, str]:
     rows = read_metrics(run)
     judged = [row for row in rows if "mAP" in row]
     if not judged:
-        raise SettingsError("A table needs a data set with queries and a gallery to be judged by.")
+        raise SettingsError("A table needs a data set with queries and a gallery for evaluation.")
     learnt = judged[1:] or judged  # the untrained encoder, if nothing was learnt
     best = max(learnt, key=lambda row: row["mAP"])
     names = ("round_seconds", "searching_seconds")

@@ -41,16 +41,16 @@ UNTRAINED = EncoderSettings(backbone=backbones.TINY, height=128, width=64, last_
 
 
 class Method(Protocol):
-    """What can be trained: any object with `fit`; its settings are kept if it is a dataclass.
+    """Anything that can be trained: an object with a method `fit`.
 
-    Only a method that says `needs_people = True` is told who is who. One that says
-    `needs_source = True` gets `fit(images, run, source)`: images whose people it is told, beside
-    those that it has to learn without. One that says `takes_source = True` gets them where a source
-    is given, and `fit(images, run)` otherwise.
+    If it is a dataclass, its fields are saved with the run as settings. Identities are passed only
+    to a method with `needs_people = True`. A method with `needs_source = True` is called as
+    `fit(images, run, source)`, where `source` has images with identities. A method with
+    `takes_source = True` is called so if a source is given, and as `fit(images, run)` otherwise.
     """
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from images, whose people are withheld."""
+        """Train on images, whose identities are removed."""
         ...
 
 
@@ -69,37 +69,42 @@ def train(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> Encoder:
-    """Train a method on data and keep everything in a folder; the same call resumes.
+    """Train a method on data, and save everything to a folder. The same call resumes a run.
 
-    People in the data, where they are known, only judge: the method gets the images without them,
-    shuffled.
+    If the data has identities, they are only used for evaluation: the method gets the images
+    without them, in shuffled order.
 
     Args:
-        method: settings with `fit`, such as `ClusterContrast(epochs=20)`; or the name of a method,
-            such as "cluster-contrast", whose settings then suit the data and the machine: those of
-            the paper for a benchmark, others for pictures of your own.
-        data: a data set, or a folder that `read` understands.
-        folder: the run's; new, or holding the same run.
-        seed: root of every random draw.
-        source: labelled data, for a method that learns from both; its people reach the method.
-        start: a run, one of its checkpoints, or a folder that `save_pretrained` wrote, whose
-            encoder this one begins with.
-        images_per_person: of one person among the training images, on average, which settings that
-            are auto then follow; estimated from the neighbourhoods of the images by default.
-        adapt_norm: take the batch-norm statistics anew on the training images before the first
-            round, without training.
-        device: where to compute.
-        evaluate_every: rounds between two searches of the gallery; 0 searches after the last only.
-        loading: how pictures are read.
-        quiet: say nothing.
+        method: a method with its settings, such as `ClusterContrast(epochs=20)`; or the name of a
+            method, such as "cluster-contrast". With a name, settings are chosen for the data and
+            the machine: those of the paper for a benchmark, others for images of your own.
+        data: a data set, or a folder that `read` can read.
+        folder: folder of the run; new, or holding the same run.
+        seed: seed of all random number generators.
+        source: labelled data, for methods that use it; its identities are passed to the method.
+        start: a run, one of its checkpoints, or a folder written by `save_pretrained`, whose
+            encoder provides the initial weights.
+        images_per_person: average number of training images per person, from which settings that
+            are auto are derived. By default it is estimated from the images.
+        adapt_norm: whether to recompute the batch-norm statistics on the training images before the
+            first round, without training.
+        device: device and precision.
+        evaluate_every: number of rounds between two evaluations; 0 evaluates only after the last
+            round.
+        loading: how images are read.
+        quiet: whether to print nothing.
 
     Returns:
-        The encoder of the last round; where settings were automatic and training did harm by the
-        sign that needs no labels, that of the best round by it, which the run says.
+        The encoder of the last round. If settings were automatic and a measure that needs no labels
+        shows that training did harm, the encoder of the best round by this measure, which is
+        printed.
 
     Raises:
-        DataError, SettingsError, ClusteringError, CheckpointError: see each.
-        KeyboardInterrupt: Ctrl-C; its text says up to which round everything is kept.
+        DataError: the data cannot be read.
+        SettingsError: a setting is not possible, or the folder holds something else.
+        ClusteringError: a round found no clusters that can be trained on.
+        CheckpointError: a checkpoint or weights are missing or damaged.
+        KeyboardInterrupt: Ctrl-C was pressed; the message tells which round was finished.
     """
     seed = check_seed(seed)
     dataset = _dataset(data)
@@ -143,9 +148,8 @@ def train(
     facts["images_per_person"] = images_per_person
     if images_per_person is not None and not (is_dataclass(learner) and automatic(learner)):
         screen.say(
-            f"images_per_person {images_per_person:g} is not used: no setting of "
-            f"{type(learner).__name__} is auto (--preset cpu or gpu makes those auto that follow "
-            "from it)"
+            f"images_per_person {images_per_person:g} is not used, because no setting of "
+            f"{type(learner).__name__} is auto (use --preset cpu or gpu for automatic settings)"
         )
     facts["adapt_norm"] = adapt_norm
     for note in dataset.notes + (labelled.notes if labelled else ()):
@@ -177,14 +181,14 @@ def train(
         except KeyboardInterrupt:
             done = last_round(folder)
             raise KeyboardInterrupt(
-                f"stopped after round {done}. The same command continues."
+                f"stopped after round {done}. Run the same command again to resume."
                 if done
-                else "stopped before a round was finished. The same command begins again."
+                else "stopped before a round was finished. The same command starts again."
             ) from None
     if not isinstance(encoder, Encoder):
         raise SettingsError(
-            f"fit of {type(learner).__name__} returned {encoder!r:.80}. Return the encoder that it "
-            "trained, which run.build made."
+            f"fit of {type(learner).__name__} returned {encoder!r:.80}. It has to return the "
+            "trained encoder, which run.build made."
         )
     return load(folder, device=device) if result(folder) == "chosen" else encoder
 
@@ -198,23 +202,26 @@ def load(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> Encoder:
-    """Give the encoder that a run resulted in: of its last round, unless training did harm.
+    """Load the encoder of a run: that of its last round, unless training did harm.
 
     Args:
-        run: folder of a run, one of its checkpoints, a folder that `save_pretrained` wrote, or
-            `reseen-tiny`, which is the encoder that ships, without training (a file or folder of
-            that name is read instead).
-        best: the round that was best on the test set instead.
-        adapt_norm: pictures on which its batch-norm statistics are taken anew, such as the crops
-            that are to be searched: the training images of a data set or folder, all others where
-            it has none. For an encoder that was not trained on pictures of this site.
-        device: where it computes.
-        loading: how these pictures are read.
-        quiet: say nothing about them.
+        run: folder of a run, one of its checkpoints, a folder written by `save_pretrained`, or
+            `reseen-tiny`, the encoder that comes with reseen (unless there is a file or folder of
+            that name).
+        best: whether to load the encoder of the round that was best on the test set instead.
+        adapt_norm: images on which the batch-norm statistics are recomputed, such as the crops to
+            be searched. Useful for an encoder that was not trained on images of this site. Of a
+            data set or folder, the training images are used, or all others if there are none.
+        device: device and precision.
+        loading: how the images of `adapt_norm` are read.
+        quiet: whether to print nothing.
+
+    Returns:
+        The encoder, on the device.
 
     Raises:
-        CheckpointError: there is none.
-        DataError: pictures cannot be read, or there are fewer than two.
+        CheckpointError: there is no such run or checkpoint, or it is damaged.
+        DataError: images cannot be read, or there are fewer than two.
     """
     if is_shipped(run) and not best:
         encoder = encoders.build(UNTRAINED)
@@ -242,24 +249,26 @@ def embedder(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> AnyEncoder:
-    """Give what makes features: the encoder of a run, as `load` does, or an exported file.
+    """Load the encoder of a run, as `load` does, or an exported file.
 
     Args:
-        run: as in `load`; or an .onnx file (or .xml, .pt2) that `reseen export` wrote, which
-            computes on the CPU.
-        best, adapt_norm, device, loading, quiet: as in `load`, for encoders alone.
+        run: as in `load`; or an .onnx, .xml or .pt2 file written by `reseen export`, which is run
+            on the CPU.
+        best, adapt_norm, device, loading, quiet: as in `load`; not possible for exported files.
 
     Raises:
-        CheckpointError, DataError: as `load`; or the file gives other vectors than it should.
-        SettingsError: a file is to be adapted, or its runtime is not installed.
+        CheckpointError, DataError: as in `load`; or the file does not reproduce the features on its
+            card.
+        SettingsError: `best` or `adapt_norm` is given for an exported file, or its runtime is not
+            installed.
     """
     if not is_exported(run):
         how: Any = dict(adapt_norm=adapt_norm, device=device, loading=loading, quiet=quiet)
         return load(run, best=best, **how)
     if best or adapt_norm is not None:
         raise SettingsError(
-            f"{run} is an exported file, which cannot be changed: leave out best and adapt_norm, "
-            "or give the run that it was made from."
+            f"{run} is an exported file, which cannot be changed. Leave out best and adapt_norm, "
+            "or give the run from which it was exported."
         )
     from reseen.export import Exported
 
@@ -277,17 +286,16 @@ def is_shipped(run: Path | str) -> bool:
 
 
 def untrained(run: Path | str, *, device: Device | None = None) -> Encoder:
-    """Make the encoder that a run started from once more, by its settings, weights and seed.
+    """Build the encoder that a run started from, by its settings, initial weights and seed.
 
     Its batch-norm statistics are those before `adapt_norm`.
 
     Args:
         run: folder of a run.
-        device: where it computes.
+        device: device and precision.
 
     Raises:
-        CheckpointError: the run has not finished a round, or the weights or the run that it began
-            with are no longer there.
+        CheckpointError: the run has not finished a round, or its initial weights no longer exist.
     """
     settings, facts = load(run).settings, read_facts(Path(run))
     torch.manual_seed(facts["seed"])
@@ -307,19 +315,22 @@ def evaluate(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> Ranking:
-    """Search the gallery of a data set for every query (Market-1501 protocol).
+    """Evaluate an encoder on the queries and gallery of a data set (Market-1501 protocol).
 
     Args:
-        encoder: as `load`, `train` or `embedder` gives it.
+        encoder: an encoder from `load`, `train` or `embedder`.
         data: a data set with queries and a gallery, or its folder.
-        rerank: re-rank by k-reciprocal encoding.
-        centring: mean or deviation, by the encoder's camera statistics, or off (see `extract`).
-        loading: how pictures are read.
-        quiet: say nothing.
+        rerank: whether to re-rank by k-reciprocal encoding.
+        centring: how to centre the features of each camera: mean, deviation or off (see `extract`).
+        loading: how images are read.
+        quiet: whether to print nothing.
+
+    Returns:
+        The ranking, with mAP, CMC and mINP.
 
     Raises:
-        DataError: there is nothing to search, or pictures cannot be read.
-        SettingsError: as `extract`.
+        DataError: there are no queries or no gallery, or images cannot be read.
+        SettingsError: as in `extract`.
     """
     every = compare(encoder, data, (centring,), rerank=rerank, loading=loading, quiet=quiet)
     return every[centring]
@@ -334,14 +345,17 @@ def compare(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> dict[str, Ranking]:
-    """Evaluate an encoder with features centred by camera in several ways, extracted once.
+    """Evaluate an encoder with several ways of centring, extracting the features only once.
 
     Args:
         encoder, data, rerank, loading, quiet: as in `evaluate`.
         centrings: some of off, mean and deviation.
 
+    Returns:
+        The ranking for each way of centring.
+
     Raises:
-        DataError, SettingsError: as `evaluate`.
+        DataError, SettingsError: as in `evaluate`.
     """
     dataset, screen = _dataset(data), Screen(quiet)
     for note in dataset.notes:
@@ -356,24 +370,25 @@ def learn_cameras(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> None:
-    """Measure the camera statistics of an encoder that has none, by the training crops of a site.
+    """Compute the camera statistics of an encoder from the training crops of a site.
 
-    `train` does it for its own encoder; this is for reseen-tiny, and for runs of older versions.
+    `train` does this for its own encoder. This function is for encoders without camera statistics,
+    such as reseen-tiny and those of runs by older versions.
 
     Args:
-        encoder: gets them as `camera_statistics`.
-        data: its training images count; who is on them does not matter.
-        loading: how pictures are read.
-        quiet: say nothing.
+        encoder: encoder whose `camera_statistics` are set.
+        data: data set whose training images are used; identities are not needed.
+        loading: how images are read.
+        quiet: whether to print nothing.
 
     Raises:
-        DataError: there are no two cameras with enough crops, or pictures cannot be read.
+        DataError: fewer than two cameras have enough crops, or images cannot be read.
     """
     dataset, screen = _dataset(data), Screen(quiet)
     if not len(covered(cameras_of(dataset.train))):
         raise DataError(
             f"{dataset.root} has no two cameras with {LEAST} training crops or more each, so "
-            "nothing can be learnt of its cameras (reseen data check says what it has)."
+            "camera statistics cannot be computed (reseen data check shows what it has)."
         )
     crops = extraction.load(dataset.train, encoder, loading, screen)
     features = extraction.extract(encoder, crops, track=screen.track("extracting"))
@@ -390,31 +405,32 @@ def extract(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> tuple[np.ndarray, tuple[Image, ...]]:
-    """Give the features of images.
+    """Extract the features of images.
 
-    With `centring`, what a camera adds to all of its features is taken out, by the statistics that
-    a run keeps of the cameras of its training crops. An unknown camera is treated as the average
-    one. Features with and without it are not to be compared.
+    With `centring`, the mean feature of each camera is subtracted (and with deviation, the result
+    is divided by the standard deviation), using the camera statistics that were computed from the
+    training crops. Unknown cameras are treated as an average camera. Do not compare features that
+    are centred with features that are not.
 
     Args:
-        encoder: as `load`, `train` or `embedder` gives it.
-        images: one or several of: the path of a picture, of a folder of pictures or of a manifest;
-            a PIL picture; an array (H, W, 3) uint8 in the order red, green, blue; a record, such
-            as those of `read(folder).train`. Or a data set, of which all parts are taken.
-        centring: mean, deviation (mean and deviation), or off. Cameras are told apart by their
-            names in the folders and files, or their numbers; those of records by their numbers.
-        camera: the name of the camera of those pictures that say none.
-        loading: how pictures are read.
-        quiet: say nothing.
+        encoder: an encoder from `load`, `train` or `embedder`.
+        images: one or several of these: the path of an image, of a folder of images or of a
+            manifest; a PIL image; an RGB array (H, W, 3) uint8; a record, such as those of
+            `read(folder).train`. Or a data set, of which all parts are used.
+        centring: mean, deviation or off. Cameras are identified by their names in folders and
+            files, or by their numbers; those of records by their numbers.
+        camera: name of the camera for images that do not tell it.
+        loading: how images are read.
+        quiet: whether to print nothing.
 
     Returns:
-        (N, D) float32 unit rows, and the images they belong to: all that came in, less those left
-        out because they cannot be read. The path of a picture or array in memory is `picture-3`,
-        where 3 is its place among those given, counted from 0.
+        Features (N, D) float32, unit rows, and their images: all given images except those skipped
+        because they cannot be read. The path of an image or array in memory is `picture-3`, where 3
+        is its position among the given ones, counted from 0.
 
     Raises:
-        DataError: there is nothing, or something that is none of these or cannot be read.
-        SettingsError: the encoder has no camera statistics to centre by, or does not know `camera`.
+        DataError: no images are given, or something is not an image or cannot be read.
+        SettingsError: the encoder has no camera statistics, or they do not include `camera`.
     """
     _check_camera(encoder, centring, camera)
     screen, given = Screen(quiet), gather(images)
@@ -434,8 +450,8 @@ def _check_camera(encoder: AnyEncoder, centring: str, camera: str | None) -> Non
     if camera is not None and (known is None or camera not in known.names):
         names = "none" if known is None else ", ".join(known.names)
         raise SettingsError(
-            f"camera is {camera!r}, and the cameras that centring knows here are: {names}. "
-            "Use one of them with centring mean or deviation, or leave camera out."
+            f"camera is {camera!r}, but the known cameras are: {names}. Use one of these with "
+            "centring mean or deviation, or leave out camera."
         )
 
 
@@ -450,27 +466,28 @@ def search(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> list[Hit]:
-    """Find the images of a gallery that are most like each query; their features are made once.
+    """Find the images of a gallery that are most similar to each query.
 
-    A similarity is not proof of identity: somebody always comes first.
+    Similarity is not proof of identity: some image always comes first.
 
     Args:
-        encoder: as `load`, `train` or `embedder` gives it.
-        queries: whom to look for, as `extract` takes it.
-        gallery: where to look, as `extract` takes it. A query that lies in it is left out of its
+        encoder: an encoder from `load`, `train` or `embedder`.
+        queries: images to search for, as in `extract`.
+        gallery: images to search, as in `extract`. A query that is among them is left out of its
             own hits.
-        top: hits of each query, fewer where the gallery has no more.
+        top: number of hits for each query; fewer if the gallery has no more.
         centring: as in `extract`, for queries and gallery.
-        camera: the name of the camera of those queries that say none.
-        loading: how pictures are read.
-        quiet: say nothing.
+        camera: name of the camera for queries that do not tell it.
+        loading: how images are read.
+        quiet: whether to print nothing.
 
     Returns:
-        The hits of the first query, the most similar first, then those of the next.
+        The hits of the first query, the most similar first, then those of the next query, and so
+        on.
 
     Raises:
-        DataError: pictures cannot be read, or the gallery holds nothing but the query.
-        SettingsError: top is below 1; and as `extract`.
+        DataError: images cannot be read, or the gallery holds nothing but the query.
+        SettingsError: top is below 1, or a setting is not possible as in `extract`.
     """
     if top < 1:
         raise SettingsError(f"top is {top}. Use 1 or more.")
@@ -502,25 +519,25 @@ def _checkpoint(run: Path, which: str = "") -> Path:
     """Find a checkpoint of a run, by default that of its result."""
     if is_shipped(run):
         raise CheckpointError(
-            f"{run} is the encoder that ships, and no run: it has no best round, and training "
-            f"begins with it by --encoder.backbone {run}."
+            f"{run} is not a run, so it has no best round. To start training from it, use "
+            f"--encoder.backbone {run}."
         )
     if is_exported(run):
         raise CheckpointError(
-            f"{run} is an exported file: it gives features (extract, evaluate, search; in Python "
-            "training.embedder), but has no weights to train or to look into. Give a run."
+            f"{run} is an exported file. It can compute features (extract, evaluate, search; in "
+            "Python training.embedder), but it cannot be trained or inspected. Give a run."
         )
     if not run.exists():
         raise CheckpointError(
             f"{run} is not there. Give the folder of a run, a checkpoint, or {backbones.TINY}, the "
-            "encoder that ships with this package; no other network is of use before it is trained."
+            "encoder that comes with reseen."
         )
     if run.is_file():
         return run
     if is_pretrained(run):
         if which == "best":
             raise CheckpointError(
-                f"{run} is an encoder without its run, and has no best round: leave out best."
+                f"{run} is an encoder without its run, so it has no best round. Leave out best."
             )
         return run
     read_facts(run)
@@ -528,7 +545,7 @@ def _checkpoint(run: Path, which: str = "") -> Path:
     if not path.exists():
         raise CheckpointError(
             f"{path} is not there. The run in {run} has not finished a round"
-            + (", or has nothing to be judged by: leave out best." if which == "best" else ".")
+            + (", or was never evaluated. Leave out best." if which == "best" else ".")
         )
     return path
 
@@ -544,14 +561,14 @@ def source_of(method: Method, source: Dataset | Path | str | None) -> Dataset | 
     if source is None:
         if needed:
             raise SettingsError(
-                f"{name} learns from two data sets at once. Give one whose people are known beside "
-                "the one to learn without labels: --source DATA."
+                f"{name} trains on two data sets at once. In addition to the unlabelled data, give "
+                "a labelled data set: --source DATA."
             )
         return None
     if not (needed or taken):
         raise SettingsError(
-            f"{name} learns from one data set, but another is given as source. "
-            "Leave it out, or start from a run that was trained on it: --start RUN."
+            f"{name} trains on one data set, but a source is given too. Leave out the source, or "
+            "start from a run that was trained on it: --start RUN."
         )
     return _dataset(source)
 

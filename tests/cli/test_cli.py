@@ -61,7 +61,7 @@ def test_train_evaluate_extract(reseen, town_folder, tmp_path):
         features, paths = written["features"], written["paths"]
     assert len(features) == len(paths) == len(list((town_folder / "query").iterdir()))
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
-    assert f"{len(paths)} features of 512 numbers each" in out
+    assert f"wrote {len(paths)} features with 512 dimensions each" in out
 
     code, out, _ = reseen("attention-share", run, town_folder)
     shares = [float(word.rstrip("%")) for word in out.splitlines()[2].split()[1:]]
@@ -161,8 +161,8 @@ def test_data_invent(reseen, tmp_path):
     ]
     words += ["--tracklets", "2", "--out"]
     code, out, _ = reseen(*words, tmp_path / "a")
-    assert code == 0 and "8 crops of 2 people to learn from, 4 queries, 11 in the gallery" in out
-    assert f"16 frames of tracklets; masks and manifest.csv: {tmp_path / 'a'}" in out
+    assert code == 0 and "8 training crops of 2 people, 4 queries, 11 in the gallery" in out
+    assert f"16 frames of tracklets; masks and manifest.csv are in {tmp_path / 'a'}" in out
     assert len(list((tmp_path / "a" / "tracklets").rglob("*.jpg"))) == 16
     hard = ("--town", "town-b", "--difficulty.occlusion", "1")
     code, _, _ = reseen(*words, tmp_path / "b", *hard)
@@ -458,7 +458,7 @@ def test_a_file_of_settings_that_is_broken_is_named(reseen, tmp_path, suffix, te
     path = tmp_path / f"settings{suffix}"
     path.write_text(text)
     code, _, err = reseen("train", "cluster-contrast", tmp_path, "--out", "x", "--config", path)
-    assert code == 1 and f"{path} cannot be understood: " in err and "Traceback" not in err
+    assert code == 1 and f"{path} cannot be parsed: " in err and "Traceback" not in err
 
 
 def test_evaluating_what_is_no_run(reseen, town_folder, tmp_path):
@@ -483,7 +483,7 @@ def test_the_command_is_there_and_helps():
     done = subprocess.run(
         [sys.executable, "-m", "reseen", "--help"], capture_output=True, text=True, check=True
     )
-    assert "Learn from unlabelled crops" in done.stdout
+    assert "Train an encoder on unlabelled crops" in done.stdout
 
 
 def test_what_makes_a_row_stays(reseen, town_folder, tmp_path, monkeypatch):
@@ -515,7 +515,7 @@ def test_a_row_without_a_start_begins_without_that_of_the_table(
     monkeypatch.setattr("reseen.tables._measured", lambda _: (pair, pair, pair, 1.0, ""))
     words = ["bench", "table", "adtc-1", town_folder, "--out", tmp_path / "table"]
     code, printed, err = reseen(*words)
-    assert code == 0 and "direct is left out: it needs --start RUN" in printed, err
+    assert code == 0 and "direct is left out because it requires --start RUN" in printed, err
     assert begun == {"full": None, "without-source": None}
     code, _, err = reseen(*words, "--only", "full", "without-source", "--start", tmp_path)
     assert code == 0, err

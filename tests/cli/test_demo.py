@@ -74,6 +74,8 @@ def test_all_is_there_after_a_stop_and_the_web_is_served_to_somebody(small, rese
     reseen("demo", "--out", small, "--no-serve")
     code, out, _ = reseen("demo", "--out", small, "--json")
     told = json.loads(out)
+    names = ("round_seconds", "searching_seconds")  # of all calls
+    assert told["seconds"] == sum(row.get(name, 0) for row in rows for name in names) > 0
     assert told["crops"] == crops - 1 and told["before"] == rows[0]["mAP"] and not served
     reseen("demo", "--out", small)
     assert served == [small / "gallery"]

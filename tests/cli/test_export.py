@@ -66,7 +66,7 @@ def test_a_file_is_written_judged_and_checked(reseen, run, town_folder, tmp_path
 
 def test_an_encoder_is_given_away_as_a_folder(reseen, tmp_path):
     code, out, _ = reseen("export", "reseen-tiny", "--for", "pretrained", "-o", tmp_path / "tiny")
-    assert code == 0 and "an encoder that reseen.load reads" in out
+    assert code == 0 and "Load it by reseen.load" in out
     assert load(tmp_path / "tiny").dimensions == 256
     assert "800 people who do not exist" in (tmp_path / "tiny" / "README.md").read_text()
 

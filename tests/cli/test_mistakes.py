@@ -3,7 +3,7 @@ import pytest
 from reseen.cli.mistakes import nearest
 from tests.cli.test_cli import reseen as reseen
 
-SEE = "`reseen train supervised --help` lists what there is."
+SEE = "`reseen train supervised --help` lists all options."
 
 
 @pytest.mark.parametrize(
@@ -16,14 +16,14 @@ SEE = "`reseen train supervised --help` lists what there is."
             "Unknown option: --backbone. Did you mean --encoder.backbone?",
         ),
         ("train supervised a --outt x", "Unknown option: --outt. Did you mean --out?"),
-        ("train supervised a --out", "--out is given without a value."),
-        ("train supervised a -o x -c", "-c is given without a value."),
-        ("train supervised a b -o x", f"Not understood: b. {SEE}"),
-        ("evaluate", "RUN is missing: Folder of a run, one of its checkpoints, reseen-tiny ("),
+        ("train supervised a --out", "--out needs a value."),
+        ("train supervised a -o x -c", "-c needs a value."),
+        ("train supervised a b -o x", f"Unexpected argument: b. {SEE}"),
+        ("evaluate", "RUN is missing: Folder of a run, one of its checkpoints, a file"),
         ("trian", 'Unknown command "trian". Did you mean "train"? Available commands: '),
         ("train supervised a -o x --epochs many", "Invalid value for --epochs: "),
-        ("train supervised a -o x --augment.erase-area 1", "--augment.erase-area is given without"),
-        ("choose-eps nowhere.npz", "nowhere.npz is not a file: give a .npz file that"),
+        ("train supervised a -o x --augment.erase-area 1", "--augment.erase-area needs more"),
+        ("choose-eps nowhere.npz", "nowhere.npz is not a file. Give a .npz file that"),
     ],
 )
 def test_mistakes_are_one_line_in_one_style(reseen, words, says):

@@ -106,7 +106,7 @@ def test_evaluate_and_extract_print_one_line_of_json(reseen, town_folder, monkey
     code, out, _ = reseen("evaluate", "run", town_folder, "--json", "-q")
     assert code == 0 and json.loads(out) == {**ranking.summary(), "skipped": 1}
     code, out, _ = reseen("evaluate", "run", town_folder)
-    assert code == 0 and "1 query has no match and did not count." in out
+    assert code == 0 and "1 query has no match in the gallery and did not count." in out
     file = tmp_path / "f.npz"
     code, out, _ = reseen("extract", "run", town_folder / "query", "-o", file, "--json", "--quiet")
     count = len(list((town_folder / "query").iterdir()))
@@ -118,7 +118,7 @@ def test_evaluate_and_extract_print_one_line_of_json(reseen, town_folder, monkey
     rows = {how: ranking.summary() for how in ("off", "mean", "deviation")}
     assert json.loads(out) == {**ranking.summary(), "skipped": 1, "centring": rows}
     code, out, _ = reseen("evaluate", "run", town_folder, "--centring", "mean")
-    assert code == 0 and "deviation" not in out and "from training crops: 2. It means" in out
+    assert code == 0 and "deviation" not in out and "for these cameras: 2. It is" in out
     assert [line.split()[0] for line in out.splitlines()[1:4]] == ["centring", "off", "mean"]
     code, out, _ = reseen("evaluate", "run", town_folder, "--centring", "off", "--json")
     assert json.loads(out) == {**ranking.summary(), "skipped": 1}
@@ -262,7 +262,7 @@ def test_quiet_is_handed_on_to_what_takes_long(reseen, monkeypatch, tmp_path):
     assert asked == [True, False, " --quiet"]
     sizes = ["--people", 1, "--cameras", 2, "--views", 1, "--height", 32, "--width", 16, "-q"]
     code, out, err = reseen("data", "invent", "-o", tmp_path / "town", *sizes)
-    assert (code, err) == (0, "") and out.startswith("2 crops of 1 person to learn from, ")
+    assert (code, err) == (0, "") and out.startswith("2 training crops of 1 person, ")
 
 
 def test_cameras_are_learnt_from_training_crops_that_are_named(reseen, town_folder, monkeypatch):

@@ -17,9 +17,9 @@ from reseen.errors import DataError
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "/a/last.pt"),
-            "device: /a/last.pt. Make",
+            "device: /a/last.pt. Free",
         ),
-        (PermissionError(errno.EACCES, "Permission denied", "/a"), "denied: /a. Change its rights"),
+        (PermissionError(errno.EACCES, "Permission denied", "/a"), "denied: /a. Change its"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/f/r"), "a folder should be"),
         (OSError(errno.EMFILE, "Too many open files", "/a"), "ulimit -n"),
         (OSError("odd"), "odd"),
@@ -68,7 +68,7 @@ def test_both_signals_stop_with_the_same_sentence(number, monkeypatch, capsys):
         cli.main([])
     signal.signal(signal.SIGINT, ignored)
     assert stop.value.code == 128 + number and signal.getsignal(signal.SIGTERM) == before
-    assert capsys.readouterr().err.startswith("reseen: stopped. The same command continues")
+    assert capsys.readouterr().err.startswith("reseen: stopped. Run the same command again")
 
 
 def test_the_round_that_is_kept_is_said(monkeypatch, capsys):

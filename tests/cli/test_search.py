@@ -58,7 +58,7 @@ def test_people_are_shown_where_they_are_known(reseen, town_folder):
         (["ONE", "--in", "ONE"], "holds nothing but the query"),
         (["ONE", "--in", "crops", "--top", "0"], "top is 0"),
         (["ONE", "--in", "crops", "-o", "found.txt"], "does not end in .html"),
-        (["ONE", "--in", "crops", "-o", "mine.html"], "is not a page of reseen report"),
+        (["ONE", "--in", "crops", "-o", "mine.html"], "was not written by reseen report"),
         (["ONE", "--in", "crops", "-o", "crops/a.html"], "lies in crops, a folder of pictures"),
         (["ONE", "--in", "crops", "--best"], "no best round"),
     ],

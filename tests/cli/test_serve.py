@@ -62,7 +62,7 @@ def test_the_encoder_is_loaded_after_the_start(reseen, made, tmp_path, monkeypat
     ("words", "says"),
     [
         (["nowhere"], "nowhere"),
-        (["MADE", "--token", "short"], "the token has 5 characters"),
+        (["MADE", "--token", "short"], "The token has 5 characters"),
         (["MADE", "--key", "k.pem"], "--key is given without --certificate"),
         (["MADE", "--port", "99999"], "--port is 99999"),
     ],

@@ -46,7 +46,7 @@ def test_nothing_to_say_about_good_data(tmp_path, monkeypatch):
         striped(tmp_path / name, i)
     monkeypatch.setattr("reseen.data.check.HUNDREDS", 120)
     report = check(read_folder(tmp_path))
-    assert report.problems == () and str(report).endswith("Nothing that would hurt.")
+    assert report.problems == () and str(report).endswith("No problems were found.")
     assert report.found[0] == str(tmp_path)
     assert "cameras: 0 = c0, 1 = c1" in str(report)
 
@@ -70,7 +70,7 @@ def test_copies_within_and_across(market):
     text = about(market, "byte for byte")
     assert f"{market.train[0].path} = {market.train[1].path}" in text
     market.query[0].path.write_bytes(market.train[2].path.read_bytes())
-    assert "too good" in about(market, "stand in train and again")
+    assert "too good" in about(market, "both in train and in query")
 
 
 def test_a_picture_listed_as_query_and_gallery_is_no_copy(market):
@@ -128,8 +128,8 @@ def test_scaled_pictures_are_counted(tmp_path):
         ramp = np.linspace(0, most, 64, dtype=np.uint16).reshape(16, 4)
         PIL.Image.fromarray(ramp).save(tmp_path / f"{i}.png")
     text = str(check(read_folder(tmp_path)))
-    assert "2 pictures of more than 8 bits or of floats are scaled, 0 to 4095" in text
-    assert "1 pictures of more than 8 bits or of floats are scaled, 0 to 65535" in text
+    assert "2 pictures with more than 8 bits or floats are scaled, 0 to 4095" in text
+    assert "1 pictures with more than 8 bits or floats are scaled, 0 to 65535" in text
 
 
 def test_near_duplicates_across_query_and_gallery(tmp_path):

@@ -58,7 +58,7 @@ def test_pattern_with_times(tmp_path):
         ("{cam}.jpg", r"fields \['cam'\]"),
         ("{_}.jpg", "Use {camera}"),
         ("{camera}_{camera}.jpg", "each once at most"),
-        ("{camera}_{person}.jpg", r"1 of 2 pictures .* do not fit .* first alone\.jpg"),
+        ("{camera}_{person}.jpg", r"1 of 2 pictures .* do not match .* first is alone\.jpg"),
     ],
 )
 def test_patterns_that_cannot_be(tmp_path, pattern, says):
@@ -103,21 +103,21 @@ def test_known_people_are_query_and_gallery(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("path,cammera\n1.jpg,2\n", r"line 2: 'cammera' is no column.*Did you mean camera\?"),
+        ("path,cammera\n1.jpg,2\n", r"line 2: 'cammera' is not a column.*Did you mean camera\?"),
         ("path\n1.jpg\nnone.jpg\n", r"line 3: .*none\.jpg is not a file"),
         ("path,time\n1.jpg,noon\n", r"line 2: time is 'noon'"),
         ("path,split\n1.jpg,test\n", r"line 2: split is 'test'"),
         ("camera\n1\n", "line 2: path is missing"),
-        ("path\n1.jpg,2,3\n", "line 2: 'more cells than columns' is no column"),
-        ("path,camera,path\n1.jpg,2,1.jpg\n", "line 1: the column 'path' is there twice"),
-        ('path,person\n1.jpg,"2\n1.jpg,3\n', "line 2: a cell holds a line end. Perhaps a quote"),
+        ("path\n1.jpg,2,3\n", "line 2: 'more cells than columns' is not a column"),
+        ("path,camera,path\n1.jpg,2,1.jpg\n", "line 1: the column 'path' occurs twice"),
+        ('path,person\n1.jpg,"2\n1.jpg,3\n', "line 2: a cell contains a line break. Perhaps"),
         ("path\n" + "x" * 131_073, "line 2: field larger than .*Perhaps a quote"),
         ("path\n" + "x" * 5000, r"line 2: .*x\.\.\. \(\d+ letters\) is not a file"),
         ("path,person\n1.jpg,1\n1.jpg,2\n", "line 3: person of .* is '2', but '1' in .*line 2"),
         ("path,camera\n1.jpg,1\n./1.jpg,\n", "line 3: camera of .* is '', but '1' in .*line 2"),
         ("path,split\n1.jpg,\n1.jpg,query\n", "line 3: split of .* is 'query', but '' in"),
-        ("path\n", "lists nothing"),
-        ("", "lists nothing"),
+        ("path\n", "lists no pictures"),
+        ("", "lists no pictures"),
     ],
 )
 def test_manifest_errors_name_the_line(tmp_path, text, says):
@@ -133,7 +133,7 @@ def test_manifest_errors_name_the_line(tmp_path, text, says):
         ("[1]", "not an object"),
         ("[" * 100_000, "not JSON .maximum recursion"),
         ('{"path": "1.jpg", "person": ' + "9" * 5000 + "}", "not JSON .*4300 digits"),
-        ('{"path": "1.jpg", "path": "1.jpg"}', "not JSON .a column is there twice"),
+        ('{"path": "1.jpg", "path": "1.jpg"}', "not JSON .a column occurs twice"),
     ],
 )
 def test_json_errors_name_the_line(tmp_path, line, says):
@@ -167,7 +167,7 @@ def test_times_are_finite_or_missing(tmp_path, time):
 
 @pytest.mark.parametrize(
     ("row", "says"),
-    [({"path": 5}, "path is missing or not a text"), ({"path": "1.jpg", "time": [1]}, "time is")],
+    [({"path": 5}, "path is missing or not text"), ({"path": "1.jpg", "time": [1]}, "time is")],
 )
 def test_json_of_other_types_is_named(tmp_path, row, says):
     picture(tmp_path / "1.jpg")
@@ -194,7 +194,7 @@ def test_lines_that_stand_twice_are_taken_once_and_counted(tmp_path):
     rows = "x/1.jpg,1\nx/2.jpg,1\n"
     data = read(manifest(tmp_path, f"path,person\n{rows}{rows}x/../x/1.jpg,01\n"))
     assert len(data.train) == len(data.query) == len(data.gallery) == 2
-    assert data.notes == ("3 lines list a picture that stands in a line before: taken once.",)
+    assert data.notes == ("3 lines list a picture again that an earlier line lists.",)
     both = read(manifest(tmp_path, "path,person,split\nx/1.jpg,1,query\nx/1.jpg,1,gallery\n"))
     assert both.query == both.gallery and len(both.query) == 1 and not both.notes
 
@@ -206,7 +206,7 @@ def test_what_programs_write_for_unknown_is_unknown_and_counted(tmp_path, word):
     assert [(i.person, i.camera) for i in data.train] == [(None, None), (7, 2)]
     assert len(data.query) == 1
     assert data.notes == tuple(
-        f"1 pictures have {word} as {column}: taken as unknown." for column in ("person", "camera")
+        f"1 pictures have {word} as {column}, read as unknown." for column in ("person", "camera")
     )
 
 
@@ -311,7 +311,7 @@ def test_a_folder_that_may_not_be_entered(tmp_path, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(DataError, match=r"cam1 may not be read \(Permission denied\)"):
+    with pytest.raises(DataError, match=r"cam1 cannot be read \(Permission denied\)"):
         read(tmp_path)
 
 
@@ -325,10 +325,10 @@ def test_pipes_are_passed_over(tmp_path):
 @pytest.mark.parametrize("end", ["\n", "\r"])
 def test_line_ends_in_names_are_refused(tmp_path, end):
     tree(tmp_path, [f"a{end}1.jpg", "2.jpg"])
-    with pytest.raises(DataError, match=r"1 pictures have a line end in their path, first '.*a"):
+    with pytest.raises(DataError, match=r"1 pictures have a line break in .* first is '.*a"):
         read(tmp_path)
     line = json.dumps({"path": f"a{end}1.jpg"})
-    with pytest.raises(DataError, match="have a line end"):
+    with pytest.raises(DataError, match="have a line break"):
         read(manifest(tmp_path, line, "m.jsonl"))
 
 
@@ -356,7 +356,7 @@ def test_sub_folders_are_guessed_with_a_reason(tmp_path, monkeypatch, names, kin
         assert all(getattr(image, asked) is not None for image in told.train) and not told.notes
     monkeypatch.setattr("reseen.data.folder.FEW", 1)
     if says == "few pictures each":
-        with pytest.raises(DataError, match=r"people or cameras\? Say which: --folders person"):
+        with pytest.raises(DataError, match=r"could be people or cameras. Use --folders person"):
             read(tmp_path)
 
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reseen.data.loading import Crops, Loading, decode, evenly, thin
+from reseen.data.loading import Crops, Loading, decode, evenly, resized, thin
+from reseen.data.pictures import read_jpeg
 from reseen.errors import DataError, SettingsError
 from reseen.records import Image
 
@@ -61,14 +62,43 @@ def test_decode_resizes_turns_upright_and_makes_colour(tmp_path):
     assert (red[:8] == 255).all() and (red[8:] == 0).all()
 
 
-@pytest.mark.parametrize("size", [(61, 37), (122, 74), (128, 64), (122, 37), (30, 18)])
-def test_pixels_are_those_of_pillow_at_every_size(tmp_path, size):
-    few = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 7, 3), np.uint8))
-    few.resize((37, 61), PIL.Image.Resampling.BICUBIC).save(tmp_path / "a.jpg")
-    slow = PIL.Image.open(tmp_path / "a.jpg").resize(size[::-1], PIL.Image.Resampling.BICUBIC)
-    pixels = decode(tmp_path / "a.jpg", *size)
-    assert np.array_equal(pixels, np.array(slow).transpose(2, 0, 1))
-    assert pixels.flags.c_contiguous and pixels.flags.writeable
+KINDS = [
+    dict(subsampling=0), dict(subsampling=1, quality=30), dict(subsampling=2, progressive=True),
+    dict(mode="L"), dict(mode="CMYK"), dict(optimize=True, comment=b"mine"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", KINDS, ids=str)
+def test_a_jpeg_is_read_as_pillow_reads_it(tmp_path, how):
+    draw, path = np.random.default_rng(0), tmp_path / "a.jpg"
+    how = dict(how)
+    mode = how.pop("mode", "RGB")
+    few = PIL.Image.fromarray(draw.integers(0, 256, (12, 7, 3), np.uint8))
+    few.resize((37, 61), PIL.Image.Resampling.BICUBIC).convert(mode).save(path, **how)
+    slow = PIL.Image.open(path).convert("RGB")
+    assert (read_jpeg(path) is None) == (mode == "CMYK")
+    for height, width in ((61, 37), (122, 74), (128, 64), (30, 16), (122, 37)):
+        pixels = decode(path, height, width)
+        wanted = np.array(slow.resize((width, height), PIL.Image.Resampling.BICUBIC))
+        assert np.array_equal(pixels, wanted.transpose(2, 0, 1))
+        assert pixels.flags.c_contiguous and pixels.flags.writeable
+        assert np.array_equal(pixels, resized(slow, height, width))
+
+
+def test_what_only_pillow_understands_is_left_to_it(tmp_path, monkeypatch):
+    whole, path = tmp_path / "whole.jpg", tmp_path / "a.jpg"
+    PIL.Image.new("RGB", (8, 16), "red").save(whole)
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 3
+    PIL.Image.new("RGB", (8, 16), "red").save(tmp_path / "turned.jpg", exif=exif)
+    pixels = read_jpeg(whole)
+    assert pixels is not None and read_jpeg(tmp_path / "turned.jpg") is None
+    for spoilt in (b"", whole.read_bytes()[:-20], b"no picture\xff\xd9", b"\xff\xd8\xff\xd9"):
+        path.write_bytes(spoilt)
+        assert read_jpeg(path) is None
+    assert read_jpeg(tmp_path / "none.jpg") is None and read_jpeg(tmp_path) is None
+    monkeypatch.setattr("reseen.data.pictures._quick_decoder", lambda: None)
+    assert read_jpeg(whole) is None and np.array_equal(decode(whole, 16, 8), pixels)
 
 
 @pytest.mark.parametrize("memory", [8.0, 0.0])

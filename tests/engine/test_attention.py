@@ -141,7 +141,7 @@ def test_what_cannot_be_measured_is_refused(crops, tmp_path, town_folder):
     with pytest.raises(DataError, match=r"has no masks.*reseen data invent"):
         attention_on_person(made("cbam"), crops, tmp_path)
     (tmp_path / "masks").mkdir()
-    with pytest.raises(DataError, match=r"cannot be read.*Invent the town anew"):
+    with pytest.raises(DataError, match=r"cannot be read.*Draw the data set again"):
         read_masks(tmp_path, [replace(crops.images[0], path=tmp_path / "a.jpg")], 8, 4)
     with pytest.raises(SettingsError, match="cbam, cbam"):
         attention_maps(made("cbam", "cbam"), crops)

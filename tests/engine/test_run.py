@@ -279,7 +279,7 @@ def test_images_per_person_decide_and_a_resume_takes_the_same(town, tmp_path):
 def test_images_per_person_that_nothing_uses_are_named(town, tmp_path, capsys):
     train(Growing(epochs=1), town, tmp_path, device=CPU, images_per_person=5)
     said = capsys.readouterr().err
-    assert "images_per_person 5 is not used: no setting of Growing is auto" in said
+    assert "images_per_person 5 is not used, because no setting of Growing is auto" in said
 
 
 def test_what_nothing_works_out_is_refused(town, tmp_path):

@@ -46,7 +46,7 @@ def test_a_contract_is_that_of_the_program_with_changes():
         (dict(consumer="plain", scale="8bit"), "scale is '8bit'"),
         (dict(consumer="plain", order="rbg"), "order is 'rbg'"),
         (dict(consumer="plain", batch=-1), "batch is -1"),
-        (dict(consumer="torch", precision="int8"), "torch has no int8"),
+        (dict(consumer="torch", precision="int8"), "torch does not support int8"),
     ],
 )
 def test_what_cannot_be_is_refused(words, says):

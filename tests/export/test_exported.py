@@ -148,7 +148,7 @@ def test_it_stands_for_a_run_but_cannot_be_trained(given_file, file):
     for changes in (dict(best=True), dict(adapt_norm="crops/")):
         with pytest.raises(SettingsError, match="leave out best and adapt_norm"):
             embedder(given_file, **changes)
-    with pytest.raises(CheckpointError, match="is an exported file: it gives features"):
+    with pytest.raises(CheckpointError, match=r"is an exported file\. It can compute features"):
         load(given_file)
     assert file.eval().train(False) is file
     with pytest.raises(SettingsError, match="cannot be trained"):

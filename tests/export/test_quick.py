@@ -53,7 +53,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(given_encoder, tmp_path, mo
 
     monkeypatch.setattr(module, "export", refuse)
     assert quick(given_encoder, tmp_path, Screen()) is given_encoder
-    assert "cannot be written (Permission denied), so torch computes" in capsys.readouterr().err
+    assert "cannot be written (Permission denied), so torch is used" in capsys.readouterr().err
 
 
 def test_without_the_packages_torch_computes(given_encoder, writes, tmp_path, monkeypatch):

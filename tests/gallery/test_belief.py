@@ -31,7 +31,7 @@ def filled(empty):
 def test_calibrated_cutoffs_are_kept_and_said(filled):
     gallery, rows, crops, _ = filled
     guess = gallery.cutoffs
-    assert "Only a guess" in guess.source and "never calibrated" in guess.source
+    assert "Only a guess" in guess.source and "not been calibrated" in guess.source
     assert guess == guess_cutoffs(rows) and guess.numbers == {}
     found = gallery.calibrate(false_match_rate=0.01)
     assert found == calibrate(rows, facts_of(crops), false_match_rate=0.01) == gallery.cutoffs
@@ -47,7 +47,7 @@ def test_another_encoder_in_the_meantime_is_noticed(filled, monkeypatch):
     gallery = filled[0]
     models = iter(["one", "another"])
     monkeypatch.setattr(type(gallery), "model", property(lambda _: next(models)))
-    with pytest.raises(StoreError, match="another encoder meanwhile"):
+    with pytest.raises(StoreError, match="was changed in the meantime"):
         gallery.calibrate()
 
 
@@ -124,7 +124,7 @@ def test_an_unknown_person_is_accepted_by_its_number(filled):
             gallery.accept(number, "Ann")
     with gallery.store.changing():
         gallery.store.add([Crop("a" * 32, added=0.0)], rows[:1], [b"new"])
-    with pytest.raises(StoreError, match="other numbers since crops came or went"):
+    with pytest.raises(StoreError, match="have changed, because crops were added"):
         gallery.accept(4, "Ann")
 
 

@@ -50,7 +50,7 @@ def test_names_give_sharper_cut_offs_than_pairs_of_anybody():
     seen = calibrate(
         rows, facts(len(rows), cameras, names=names, people=people), false_match_rate=0.005
     )
-    assert "40 named people" in seen.source and "whoever they show" in blind.source
+    assert "40 named people" in seen.source and "random crops" in blind.source
     assert seen.maybe < blind.maybe
     assert true_rates(rows, who, cameras, seen)[1] <= 0.05
 
@@ -64,7 +64,7 @@ def test_pairs_that_cannot_be_one_are_evidence_where_their_tracklets_are_known()
     assert "cannot be one person" in cutoffs.source
     assert cutoffs.numbers["impossible_same"] <= 0.005
     blind = calibrate(rows, replace(given, tracklets=np.full(n, -1)), false_match_rate=0.005)
-    assert "whoever they show" in blind.source
+    assert "random crops" in blind.source
 
 
 def test_what_is_known_to_be_one_person_is_not_drawn_as_anybody():
@@ -134,7 +134,7 @@ def test_same_is_never_below_the_floor_and_says_who_raised_it():
         len(rows), cameras, names=names[:1], people=np.where(who == 0, 0, -1), ignored=who == 1
     )
     raised = calibrate(rows, stranger, false_match_rate=0.01)
-    assert raised.same > 0.95 and "highest stranger" in raised.source
+    assert raised.same > 0.95 and "stranger most similar" in raised.source
 
 
 def test_too_few_pairs_promise_what_they_can_and_then_only_guess():
@@ -193,7 +193,7 @@ def test_explain_tells_what_was_measured():
         false_match_rate=0.005,
     )
     said = " ".join(explain(cutoffs))
-    for words in ("25 named people", "closest two", "do not reach same", "Searching for each"):
+    for words in ("25 named people", "most similar two", "are below the threshold", "In searches"):
         assert words in said
     assert cutoffs.source in said
     n = cutoffs.numbers

@@ -14,7 +14,7 @@ from reseen.methods.adtc import ADTC
 from reseen.nets import encoder as encoders
 from reseen.nets.encoder import build
 from reseen.records import Dataset
-from tests.conftest import settings_of
+from tests.conftest import settings_of, small
 from tests.methods.test_methods import learn, weights
 
 QUICK = dict(rounds=1, epochs=1, iterations=2)
@@ -24,6 +24,13 @@ QUICK = dict(rounds=1, epochs=1, iterations=2)
 def crops(town):
     """Nothing to search: only training takes time."""
     return Dataset("crops", town.root, town.train)
+
+
+@pytest.fixture(scope="module")
+def plain(town, tmp_path_factory):
+    """What a short run with the defaults learns."""
+    crops = Dataset("crops", town.root, town.train)
+    return learn(small("adtc", **QUICK), crops, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.mark.parametrize(
@@ -45,9 +52,8 @@ def crops(town):
     ],
     ids=str,
 )
-def test_every_part_runs_and_counts(crops, tmp_path, quick, changes):
-    plain = learn(quick("adtc", **QUICK), crops, tmp_path / "plain")
-    other = learn(quick("adtc", **QUICK | changes), crops, tmp_path / "other")
+def test_every_part_runs_and_counts(crops, tmp_path, quick, plain, changes):
+    other = learn(quick("adtc", **QUICK | changes), crops, tmp_path)
     assert weights(plain).shape != weights(other).shape or not torch.equal(
         weights(plain), weights(other)
     )

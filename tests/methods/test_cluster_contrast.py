@@ -7,6 +7,7 @@ import torch
 from reseen.engine.device import Device
 from reseen.errors import ClusteringError, SettingsError
 from reseen.training import train
+from tests.conftest import small
 
 CPU = Device(name="cpu", precision="float32")
 
@@ -19,13 +20,16 @@ def weights(encoder):
     return torch.cat([value.flatten().float() for value in encoder.state_dict().values()])
 
 
+@pytest.fixture(scope="module")
+def plain(town, tmp_path_factory):
+    """What one round with the defaults learns."""
+    return learn(small(epochs=1), town, tmp_path_factory.mktemp("plain"))
+
+
 @pytest.mark.parametrize("start", ["mean", "random", "hard"])
 @pytest.mark.parametrize("update", ["momentum", "hard"])
-def test_every_memory_runs_and_differs(town, tmp_path, quick, start, update):
-    plain = learn(quick(epochs=1), town, tmp_path / "plain")
-    other = learn(
-        quick(epochs=1, memory_start=start, memory_update=update), town, tmp_path / "other"
-    )
+def test_every_memory_runs_and_differs(town, tmp_path, quick, plain, start, update):
+    other = learn(quick(epochs=1, memory_start=start, memory_update=update), town, tmp_path)
     same = torch.equal(weights(plain), weights(other))
     assert same == ((start, update) == ("mean", "momentum"))
 

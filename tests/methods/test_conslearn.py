@@ -8,7 +8,7 @@ from reseen.losses.consistency import consistency
 from reseen.methods.conslearn import ConsLearn
 from reseen.nets.heads import ProjectionHead
 from reseen.records import Dataset
-from tests.conftest import settings_of
+from tests.conftest import settings_of, small
 from tests.methods.test_methods import learn, weights
 
 QUICK = dict(epochs=1, iterations=2)
@@ -18,6 +18,13 @@ QUICK = dict(epochs=1, iterations=2)
 def crops(town):
     """Nothing to search: only training takes time."""
     return Dataset("crops", town.root, town.train)
+
+
+@pytest.fixture(scope="module")
+def plain(town, tmp_path_factory):
+    """What two steps with the defaults learn."""
+    crops = Dataset("crops", town.root, town.train)
+    return learn(small("conslearn", **QUICK), crops, tmp_path_factory.mktemp("plain"))
 
 
 @pytest.mark.parametrize(
@@ -41,9 +48,8 @@ def crops(town):
     ],
     ids=str,
 )
-def test_every_part_runs_and_counts(crops, tmp_path, quick, changes):
-    plain = learn(quick("conslearn", **QUICK), crops, tmp_path / "plain")
-    other = learn(quick("conslearn", **QUICK | changes), crops, tmp_path / "other")
+def test_every_part_runs_and_counts(crops, tmp_path, quick, plain, changes):
+    other = learn(quick("conslearn", **QUICK | changes), crops, tmp_path)
     assert not torch.equal(weights(plain), weights(other))
 
 

@@ -17,7 +17,7 @@ from reseen.nets import encoder as encoders
 from reseen.nets.encoder import EncoderSettings
 from reseen.published.daal import VARIANTS
 from reseen.records import Dataset
-from tests.conftest import TINY, settings_of
+from tests.conftest import TINY, settings_of, small
 from tests.methods.test_methods import learn, weights
 
 QUICK = dict(rounds=1, epochs=1, iterations=2)
@@ -27,6 +27,14 @@ QUICK = dict(rounds=1, epochs=1, iterations=2)
 def crops(town):
     """Nothing to search: only training takes time."""
     return Dataset("crops", town.root, town.train)
+
+
+@pytest.fixture(scope="module")
+def plain(town, other_town, tmp_path_factory):
+    """What a short run with the defaults learns."""
+    crops = Dataset("crops", town.root, town.train)
+    folder = tmp_path_factory.mktemp("plain")
+    return learn(small("daal", **QUICK), crops, folder, source=other_town)
 
 
 @pytest.mark.slow
@@ -66,10 +74,8 @@ def test_the_source_helps_in_the_target_and_soft_labels_help_further(easy_town, 
     ],
     ids=str,
 )
-def test_every_part_runs_and_counts(crops, other_town, tmp_path, quick, changes):
-    given = dict(source=other_town)
-    plain = learn(quick("daal", **QUICK), crops, tmp_path / "plain", **given)
-    other = learn(quick("daal", **QUICK | changes), crops, tmp_path / "other", **given)
+def test_every_part_runs_and_counts(crops, other_town, tmp_path, quick, plain, changes):
+    other = learn(quick("daal", **QUICK | changes), crops, tmp_path, source=other_town)
     assert weights(plain).shape != weights(other).shape or not torch.equal(
         weights(plain), weights(other)
     )
@@ -183,9 +189,9 @@ def test_people_of_the_source_count(crops, other_town, tmp_path, quick):
 
 
 def test_a_source_is_asked_for_and_refused(crops, other_town, tmp_path, quick):
-    with pytest.raises(SettingsError, match=r"DAAL learns from two data sets at once.*--source"):
+    with pytest.raises(SettingsError, match=r"DAAL trains on two data sets at once.*--source"):
         learn(quick("daal"), crops, tmp_path)
-    with pytest.raises(SettingsError, match=r"ClusterContrast learns from one.*--start RUN"):
+    with pytest.raises(SettingsError, match=r"ClusterContrast trains on one.*--start RUN"):
         learn(quick(), crops, tmp_path, source=other_town)
     alone = replace(other_town, train=tuple(other_town.unlabelled(0)))
     with pytest.raises(DataError, match="The source shows 0 people who are known"):

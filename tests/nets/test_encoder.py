@@ -243,7 +243,7 @@ def test_without_a_network_timm_weights_are_one_clear_sentence(monkeypatch, tmp_
     with warnings.catch_warnings(), pytest.raises(CheckpointError) as error:
         warnings.simplefilter("ignore")
         build(replace(SMALL, backbone="resnet18.tv_in1k", weights="timm"))
-    assert "could not give its weights for resnet18.tv_in1k" in str(error.value)
+    assert "could not provide its weights for resnet18.tv_in1k" in str(error.value)
     assert "--encoder.weights FILE" in str(error.value) and "\n" not in str(error.value)
 
 

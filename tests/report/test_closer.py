@@ -32,7 +32,7 @@ def shown(row):
 def test_people_torn_apart(learnt):
     rows = closer.split_rows(learnt, PseudoLabels(IDS), PEOPLE)
     assert [row.title for row in rows] == ["Person 7", "Person 8"]  # both tear two pairs
-    assert rows[0].note == "in 2 clusters, with 2, 1 images, and 1 in none"
+    assert rows[0].note == "in 2 clusters, with 2, 1 images, and 1 in no cluster"
     assert shown(rows[0]) == [*((0, "in 0"), (1, "in 0"), None, (2, "in 1"), None, (7, "in none"))]
     assert shown(rows[1]) == [(5, "in 2"), (6, "in 2"), None, (3, "in 1")]
 

@@ -116,7 +116,7 @@ def test_the_longest_path_below_the_root_decides():
     data = Dataset("x", Path("new"), (Image(Path("new/a/1.jpg")), Image(Path("new/1.jpg"))))
     images = found([Path("old/a/1.jpg"), Path("old/1.jpg")], data)
     assert [i.path.as_posix() for i in images] == ["new/a/1.jpg", "new/1.jpg"]
-    with pytest.raises(DataError, match=r"learnt from old/2\.jpg, which is not among the 2"):
+    with pytest.raises(DataError, match=r"trained on old/2\.jpg, which is not among the 2"):
         found([Path("old/2.jpg")], data)
 
 

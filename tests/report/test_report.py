@@ -364,7 +364,7 @@ def test_nothing_that_a_report_did_not_make_is_touched(run, town, tmp_path):
         write_report([run], tmp_path / "mine.html", only=["run"], **TOLD)
     assert {path.name for path in folder.iterdir()} == before
     (tmp_path / "index.html").write_text("<p>mine")
-    with pytest.raises(SettingsError, match="is not a page of reseen report"):
+    with pytest.raises(SettingsError, match="was not written by reseen report"):
         write_report([run], tmp_path / "index.html", only=["run"], **TOLD)
     (tmp_path / "link.reseen").symlink_to(crops)
     with pytest.raises(SettingsError, match="is a file or a link"):

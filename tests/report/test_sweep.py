@@ -95,7 +95,7 @@ def test_runs_that_are_not_as_far_as_others_are_named():
     assert len(section.tables["sweep"]) == 3 and "not in the curve: late." in section.html
     assert "after rounds 2, 4" in section.html
     none = shown(made({"eps": 1}), made({"eps": 2}))
-    assert "No run has searched a gallery" in none.html and not none.figures
+    assert "No run has been evaluated" in none.html and not none.figures
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_training_images_are_said_to_be_learnt_from(run, town, searched):
     test = tuple(image for image in town.train if image.person != JUNK) if searched else ()
     evidence = Evidence(run, replace(town, query=test, gallery=test))
     of = threshold.draw_pairs(evidence)
-    assert of.source.startswith("From training images, which this encoder has learnt from")
+    assert of.source.startswith("From training images of this encoder")
     shown = evidence.tested.images if searched else evidence.learnt.images
     people = [shown[i].person for i in of.across.same_pairs[0]]
     assert people[0] == people[1] != JUNK
@@ -185,7 +185,7 @@ def test_unknown_cameras_are_not_passed_for_two(blind_run, town):
     )
     evidence.__dict__["learnt"] = evidence.learnt._replace(images=images)
     of = threshold.draw_pairs(evidence)
-    assert "pairs by two cameras, drawn whoever they show" in of.source
+    assert "random pairs by two cameras" in of.source
     counts = np.bincount([image.camera for image in images])
     assert len(of.anybody) == (counts.sum() ** 2 - (counts**2).sum()) / 2
     assert len(of.at_once) == (images[0].camera == images[1].camera)

@@ -84,7 +84,7 @@ def test_half_a_film_is_read_as_far_as_it_goes(tmp_path):
 
 def test_what_is_no_film_is_refused(tmp_path):
     (tmp_path / "text.mp4").write_text("no film")
-    with pytest.raises(DataError, match=r"text\.mp4 cannot be opened: .* Is it whole, and a film"):
+    with pytest.raises(DataError, match=r"text\.mp4 cannot be opened: .* Is it a complete"):
         Decoder(str(tmp_path / "text.mp4")).facts()
     with pytest.raises(DataError, match=r"//127\.0\.0\.1:9/x cannot be .* the address") as told:
         Decoder("http://me:secret@127.0.0.1:9/x").facts()

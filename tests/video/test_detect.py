@@ -110,7 +110,7 @@ def test_what_cannot_be_used(tmp_path):
     with pytest.raises(SettingsError, match=r"gone\.onnx is not a file"):
         load_detector(tmp_path / "gone.onnx")
     odd = model(tmp_path / "odd.onnx", a=FLOAT([[1, 2]]), b=FLOAT([1]))
-    with pytest.raises(SettingsError, match=r"answers with a \(1, 2\), b \(1,\), which is not und"):
+    with pytest.raises(SettingsError, match=r"has the outputs a \(1, 2\), b \(1,\), which are"):
         load_detector(odd)
     for name, who in (("x.onnx", "ONNX Runtime"), ("x.xml", "OpenVINO")):
         (tmp_path / name).write_text("nothing")

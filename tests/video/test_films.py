@@ -96,7 +96,7 @@ def test_a_settings_file_says_what_names_do_not(tmp_path, kind):
     ("text", "says"),
     [
         ("door:\n  film: x\n", "film of door is not known"),
-        ("- door\n", "does not name cameras"),
+        ("- door\n", "does not list cameras"),
         ("door: [", "cannot be read"),
         ("door:\n  ignore: [[0, 1]]\n", r"x\.yaml, door is not a polygon"),
     ],
@@ -112,7 +112,7 @@ def test_what_is_not_there(tmp_path):
         find_films([tmp_path / "nowhere"])
     (tmp_path / "x-2026-13-31-18-00-00.mp4").touch()
     assert find_films([tmp_path])[0].start is None  # a number that only looks like a date
-    with pytest.raises(DataError, match="names no time of the calendar"):
+    with pytest.raises(DataError, match="contains an invalid date"):
         find_films([tmp_path], pattern="x-{year}-{month}-{day}-{_}.mp4")
 
 

@@ -243,7 +243,7 @@ def test_films_that_cannot_be_opened_are_left_out(crossing, tmp_path):
     with pytest.raises(DataError, match=r"bad\.mp4 cannot be opened"):
         make(tmp_path / "bad.mp4", tmp_path / "other")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="There is no film"):
+    with pytest.raises(DataError, match="There is no video"):
         make(tmp_path / "empty", tmp_path / "third")
 
 

@@ -90,7 +90,7 @@ def test_add_search_name_undo_and_forget(gallery, verdicts, scripts):
         page.get_by_role("button", name="This is the person").click()
         says(page, "2 crops are Anna <b> now.")
         assert [person.crops for person in gallery.people()] == [2]
-        page.get_by_text("Somebody said that this is Anna <b>.").wait_for()
+        page.get_by_text("This crop was named Anna <b>.").wait_for()
 
         page.get_by_role("button", name="Undo").click()
         says(page, "Taken back: 2 crops named Anna <b>.")
@@ -98,7 +98,7 @@ def test_add_search_name_undo_and_forget(gallery, verdicts, scripts):
 
         page.get_by_label("Name", exact=True).fill("Berta")
         page.get_by_role("button", name="This is the person").click()
-        says(page, "1 crop is Berta now.")
+        says(page, "1 crop was named Berta.")
         page.get_by_role("link", name="People", exact=True).click()
         page.get_by_role("link", name="Berta").click()
         page.get_by_text("Forget this person").click()
@@ -134,8 +134,8 @@ def test_a_crop_is_dropped_filtered_and_reviewed(gallery, verdicts):
 
         page.get_by_role("link", name="Unknown people").click()
         page.wait_for_url("**/unknown")
-        page.get_by_text("Looking through").wait_for(state="detached")
-        page.get_by_role("link", name="Cut-offs").click()
+        page.get_by_text("Grouping the crops").wait_for(state="detached")
+        page.get_by_role("link", name="Thresholds").click()
         page.wait_for_url("**/cutoffs")
         page.locator("figure svg").wait_for()
         page.get_by_role("button", name="Calibrate").click()

@@ -9,6 +9,8 @@ def test_every_call_is_described_with_its_fields_and_an_example(client):
         "/v1/crops",
         "/v1/people/{name}/crops",
         "/v1/people",
+        "/v1/unknown",
+        "/v1/unknown/{number}",
         "/v1/people/{name}/sightings",
         "/v1/people/{name}",
         "/v1/crops/{id}",

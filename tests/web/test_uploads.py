@@ -30,8 +30,8 @@ def test_pictures_are_read_and_others_are_said():
     read, broken = read_uploads(files(photo(1), b"no picture", photo(2, kind="JPEG")), Limits())
     assert [upload.content for upload in read] == [photo(1), photo(2, kind="JPEG")]
     assert read[0].picture().size == (24, 48) and len(read[0].id) == 32
-    assert len(broken) == 1 and broken[0].startswith("a.png: it is no picture (JPEG, PNG")
-    with pytest.raises(HTTPException, match=r"a\.png: it is no picture"):
+    assert len(broken) == 1 and broken[0].startswith("a.png: it is not an image (JPEG, PNG")
+    with pytest.raises(HTTPException, match=r"a\.png: it is not an image"):
         read_all(files(photo(1), b"no picture"), Limits())
 
 

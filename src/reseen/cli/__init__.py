@@ -32,7 +32,7 @@ app.register_install_completion_command(
     help="Install shell completion for commands and options, and enable it at shell start-up.",
     help_epilogue="",
 )
-data = App(name="data", help="Check a data set before training, or draw a synthetic one.")
+data = App(name="data", help="Check a data set before training, or draw one of invented people.")
 bench = App(name="bench", help="Benchmark methods and their settings.")
 gallery = App(name="gallery", help="Store crops, search them, and name the people in them.")
 for _group in (data, bench, gallery):
@@ -41,7 +41,7 @@ for _group in (data, bench, gallery):
 
 app.command("reseen.cli.train:app", name="train", help="Train an encoder on unlabelled crops.")
 for _command, _place, _help in (
-    ("demo", "demo:demo", "Try everything on synthetic people, in a few minutes."),
+    ("demo", "demo:demo", "Try everything on invented people, in a few minutes."),
     ("evaluate", "use:evaluate", "Evaluate a run on a data set."),
     ("attention-share", "use:attention_share", "Measure how much attention is on the person."),
     ("search", "search:search", "Find the crops that look most like a picture."),
@@ -53,7 +53,7 @@ for _command, _place, _help in (
     ("video", "video:video", "Detect and track people in videos, and write crops of them."),
     ("methods", "use:methods", "List the methods that can be trained."),
     ("data check", "data:check", "Show what a data set holds, and find problems."),
-    ("data invent", "data:invent", "Draw a synthetic data set."),
+    ("data invent", "data:invent", "Draw a data set of invented people."),
     ("gallery create", "gallery_pictures:create", "Create an empty gallery."),
     ("gallery add", "gallery_pictures:add", "Add crops to a gallery."),
     ("gallery search", "gallery_pictures:search", "Find the crops that look most like a picture."),
@@ -200,10 +200,9 @@ def _apart(word: str) -> list[str]:
 def main(words: Sequence[str] | None = None) -> None:
     """Run one command.
 
-    Exit codes: 0 done; 1 an error that the user can mend, said in a line, words that are not
-    understood among them; 130 stopped by Ctrl-C, 143 by SIGTERM. `data check` and `gallery
-    check` alone end with 2, where something will hurt or is damaged. Anything else keeps its
-    traceback.
+    Exit codes: 0 for success; 1 for an error that the user can fix, printed in one line; 130 if
+    stopped by Ctrl-C, 143 by SIGTERM. Only `data check` and `gallery check` exit with 2, if there
+    are problems or damage. Any other error keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):  # names that a console's alphabet cannot show
         if isinstance(stream, TextIOWrapper):

@@ -34,8 +34,8 @@ def check(
     folder
         Folder or manifest of crops.
     format
-        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
-        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
+        Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
         Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
         for any text.
@@ -78,7 +78,7 @@ def invent(
     quiet: Quiet = False,
     difficulty: Knobs = Knobs(),
 ) -> None:
-    """Draw a synthetic data set: people who do not exist, seen by the cameras of a town.
+    """Draw a data set of invented people, as seen by the cameras of a town.
 
     Parameters
     ----------

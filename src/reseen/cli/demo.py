@@ -30,8 +30,8 @@ SETTINGS: Mapping[str, Any] = {
     "encoder.ghost_group": 0,
     "augment.pad": 4,
     "epochs": 6,
-    "iterations": 40,
-    "views": 4,
+    "iterations": 60,
+    "views": 2,
     "rate": 3.5e-4,
     "k1": 20,
     "eps": 0.5,
@@ -49,7 +49,7 @@ def demo(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a synthetic data set, train on it without labels, and look at the result.
+    """Draw a data set of invented people, train on it without labels, and look at the result.
 
     The demo takes a few minutes without a GPU and needs neither data nor a network connection. It
     leaves four things in the folder: the data set (town), the training run, a report on the run
@@ -68,7 +68,7 @@ def demo(
     check_out(out, screen=screen)
     town, run, page, gallery = (out / name for name in ("town", "run", "report.html", "gallery"))
     if not town.exists():
-        screen.say("1 of 4: drawing a town of synthetic people")
+        screen.say("1 of 4: drawing a town of invented people")
         invent(town, **TOWN, track=screen.track("drawing"))
     data = read(town / "manifest.csv")
     screen.say("2 of 4: training the method house on its crops, without labels")

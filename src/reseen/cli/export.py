@@ -192,7 +192,7 @@ def _takes(file: Exported) -> str:
 def _trained_on(run: Path) -> str:
     """Say what an encoder was trained on, as far as its run tells."""
     if training.is_shipped(run):
-        return "19,200 synthetic crops of 800 people by 24 cameras (reseen-tiny)."
+        return "19,200 drawn crops of 800 invented people by 24 cameras (reseen-tiny)."
     if not run.is_dir() or pretrained.is_pretrained(run):
         return ""
     facts = read_facts(run)

@@ -22,20 +22,20 @@ def people(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """List who has a name in a gallery, and, where it is asked for, people who have none yet.
+    """List the named people of a gallery, and optionally groups of crops without a name.
 
-    Unknown people are groups of crops without a name that may show one person, by one camera or
-    several. They are proposals for a human to look at: `reseen gallery accept` takes one over, and
-    `reseen gallery deny` keeps a crop from being proposed as somebody.
+    With --unknown, crops without a name are grouped into unknown people, seen by one or more
+    cameras. These groups are suggestions to be checked by a human: `reseen gallery accept` gives
+    such a group a name, and `reseen gallery deny` records that a crop does not show a person.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     unknown
-        Group the crops without a name too; takes long in a large gallery.
+        Also group the crops without a name. This takes long in a large gallery.
     min_crops
-        Crops that an unknown person must have.
+        Minimum number of crops of an unknown person.
     """
     with Gallery.open(gallery) as opened:
         known = opened.people()
@@ -71,7 +71,7 @@ def people(
             )
         )
     said = f"{counted(without, 'crop')} without a name"
-    said += "." if unknown or not without else ": --unknown groups them."
+    said += "." if unknown or not without else ". Use --unknown to group them."
     numbers: dict[str, Any] = {"people": [asdict(person) for person in known], "unnamed": without}
     if unknown:
         numbers["unknown"] = [asdict(proposal) for proposal in proposals]
@@ -90,27 +90,28 @@ def calibrate(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find from which similarity on a match may be called the same person, or maybe the same.
+    """Find the similarity thresholds from which a match is called same or maybe.
 
-    The cut-offs come from the gallery itself, and are kept there: every search says then by them
-    what a similarity means.
+    The thresholds are computed from the crops in the gallery and stored there. All later searches
+    use them for the verdict of each match.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     false_match_rate
-        Share of pairs of different people that may be called the same; by default 1 in 10,000.
+        Share of the pairs of different people that may be called same. By default 1 in 10,000.
     confidence
-        How sure it must be that no more are, 0 to 1.
+        Confidence, 0 to 1, that the share is not exceeded.
     floor
-        Keep the cut-off above the closest two people who have names, and above the highest
-        stranger to one; very careful where many people have names.
+        Keep the threshold above the similarity of the two most similar named people, and of the
+        stranger most similar to one of them. This is very strict if many people have names.
     overlapping
-        Cameras see the same places, so that one time at two cameras may be one person; kept for
-        later. --overlapping=false takes it back.
+        Whether cameras see the same places, so that crops of two cameras at the same time may show
+        one person. The setting is stored; --overlapping=false reverts it.
     out
-        An .html file to write: how alike pairs of crops are, and what the cut-offs cost.
+        Also write the distribution of similarities and the effect of the thresholds to this .html
+        file.
     """
     from reseen.engine.files import check_out
     from reseen.engine.progress import Screen
@@ -128,26 +129,26 @@ def calibrate(
             false_match_rate=false_match_rate, confidence=confidence, floor=floor
         )
         if out is not None:
-            kinds, title = opened.evidence().kinds, f"Cut-offs of {gallery.name}"
+            kinds, title = opened.evidence().kinds, f"Thresholds of {gallery.name}"
             write_calibration(out, kinds, found.same, found.maybe, explain(found), title=title)
     said = f"same from {found.same:.3f} on, maybe from {found.maybe:.3f} on"
     give(asdict(found), f"{said}. {found.source}", as_json=as_json)
 
 
 def name(gallery: Path, person: str, /, *ids: str, quiet: Quiet = False) -> None:
-    """Say who is on crops; a name that they have is replaced.
+    """Name the person in some crops, replacing any name they already have.
 
-    A name is refused where the data cannot carry it: two boxes of one frame, one time at two
-    cameras, or crops of which somebody said that they are not this person.
+    A name is refused if it contradicts the data: two boxes in the same frame, crops of two cameras
+    at the same time, or crops for which it was recorded that they do not show this person.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     person
-        Name, known or new.
+        Name of the person, who may be known or new.
     ids
-        Ids of crops, as search, people and export print them.
+        Ids of crops, as printed by search, people and export.
     """
     with Gallery.open(gallery) as opened:
         opened.name(_some(ids), person)
@@ -155,20 +156,20 @@ def name(gallery: Path, person: str, /, *ids: str, quiet: Quiet = False) -> None
 
 
 def accept(gallery: Path, person: str, /, *numbers: int, quiet: Quiet = False) -> None:
-    """Give the crops of an unknown person a name, all at once.
+    """Name all crops of an unknown person at once.
 
-    Look at them first: a stranger may be among them. A name is refused as by `reseen gallery name`.
-    Where crops came or went since unknown people were listed, they have other numbers, and have to
-    be listed again.
+    Look at the crops first: some may show somebody else. A name is refused for the same reasons as
+    in `reseen gallery name`. If crops were added or deleted after the unknown people were listed,
+    their numbers have changed and they must be listed again.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     person
-        Name, known or new.
+        Name of the person, who may be known or new.
     numbers
-        Of unknown people, as `reseen gallery people --unknown` prints them.
+        Numbers of unknown people, as printed by `reseen gallery people --unknown`.
     """
     with Gallery.open(gallery) as opened:
         crops = opened.accept(_some(numbers), person)
@@ -176,7 +177,7 @@ def accept(gallery: Path, person: str, /, *numbers: int, quiet: Quiet = False) -
 
 
 def unname(gallery: Path, /, *ids: str, quiet: Quiet = False) -> None:
-    """Take the names of crops back.
+    """Remove the names of crops.
 
     Parameters
     ----------
@@ -191,14 +192,14 @@ def unname(gallery: Path, /, *ids: str, quiet: Quiet = False) -> None:
 
 
 def deny(gallery: Path, person: str, /, *ids: str, quiet: Quiet = False) -> None:
-    """Say that crops do not show a person: they are never named or proposed so again.
+    """Record that crops do not show a person, so that they are never named or suggested as them.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     person
-        Name.
+        Name of the person.
     ids
         Ids of crops.
     """
@@ -208,14 +209,14 @@ def deny(gallery: Path, person: str, /, *ids: str, quiet: Quiet = False) -> None
 
 
 def allow(gallery: Path, person: str, /, *ids: str, quiet: Quiet = False) -> None:
-    """Take back that crops do not show a person.
+    """Undo `reseen gallery deny`: the crops may show this person again.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     person
-        Name.
+        Name of the person.
     ids
         Ids of crops.
     """
@@ -225,7 +226,7 @@ def allow(gallery: Path, person: str, /, *ids: str, quiet: Quiet = False) -> Non
 
 
 def ignore(gallery: Path, /, *what: str, quiet: Quiet = False) -> None:
-    """Leave people, or crops, out of searches and proposals; they stay in the gallery.
+    """Exclude people or crops from searches and suggestions. They stay in the gallery.
 
     Parameters
     ----------
@@ -240,7 +241,7 @@ def ignore(gallery: Path, /, *what: str, quiet: Quiet = False) -> None:
 
 
 def unignore(gallery: Path, /, *what: str, quiet: Quiet = False) -> None:
-    """Take people, or crops, into searches and proposals again.
+    """Include people or crops in searches and suggestions again.
 
     Parameters
     ----------
@@ -255,16 +256,16 @@ def unignore(gallery: Path, /, *what: str, quiet: Quiet = False) -> None:
 
 
 def merge(gallery: Path, person: str, into: str, /, *, quiet: Quiet = False) -> None:
-    """Say that two names are one person.
+    """Merge two people who are in fact one person.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     person
-        The name that goes.
+        Name that is given up.
     into
-        The name that stays.
+        Name that all crops get.
     """
     with Gallery.open(gallery) as opened:
         crops = opened.merge(person, into)
@@ -272,14 +273,14 @@ def merge(gallery: Path, person: str, into: str, /, *, quiet: Quiet = False) -> 
 
 
 def split(gallery: Path, person: str, new: str, /, *ids: str, quiet: Quiet = False) -> None:
-    """Give some crops of a person to somebody new.
+    """Move some crops of a person to a new person.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     person
-        Name whose crops they are.
+        Name that the crops have now.
     new
         Name that they get.
     ids
@@ -291,16 +292,16 @@ def split(gallery: Path, person: str, new: str, /, *ids: str, quiet: Quiet = Fal
 
 
 def rename(gallery: Path, person: str, new: str, /, *, quiet: Quiet = False) -> None:
-    """Give a person another name.
+    """Rename a person.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     person
-        The name that goes.
+        Old name.
     new
-        The name that comes.
+        New name.
     """
     with Gallery.open(gallery) as opened:
         crops = opened.rename(person, new)
@@ -308,9 +309,9 @@ def rename(gallery: Path, person: str, new: str, /, *, quiet: Quiet = False) -> 
 
 
 def undo(gallery: Path, /, *, quiet: Quiet = False) -> None:
-    """Take back the last decision: a name, a merge, a split, an ignore and the like.
+    """Undo the last decision, such as a name, a merge, a split or an ignore.
 
-    What was deleted (forget, expire) does not come back.
+    Deletions (forget, expire) cannot be undone.
 
     Parameters
     ----------
@@ -319,20 +320,21 @@ def undo(gallery: Path, /, *, quiet: Quiet = False) -> None:
     """
     with Gallery.open(gallery) as opened:
         said = opened.undo()
-    _say("Nothing is left to take back." if said is None else f"taken back: {said}", quiet)
+    _say("There is nothing left to undo." if said is None else f"undone: {said}", quiet)
 
 
 def forget(gallery: Path, person: str, /, *, quiet: Quiet = False, as_json: AsJson = False) -> None:
-    """Delete a person for good: crops, pictures, vectors, decisions and the name.
+    """Delete a person permanently, with all crops, pictures, features, decisions and the name.
 
-    Crops that show the person without carrying the name stay. `reseen gallery seen` finds them.
+    Crops that show the person but do not have the name are not deleted. `reseen gallery seen` helps
+    to find them beforehand.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     person
-        Name.
+        Name of the person.
     """
     with Gallery.open(gallery) as opened:
         crops = opened.forget(person)
@@ -348,16 +350,17 @@ def expire(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete what is older than a length of time for good: crops, pictures and vectors.
+    """Permanently delete crops older than a given age, with their pictures and features.
 
-    A crop is as old as its time says, or, where that is unknown, as its stay in the gallery.
+    The age of a crop is counted from the time it was taken or, if that is unknown, from the time it
+    was added to the gallery.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     older_than
-        A number and s, min, h, d or w, such as 30d.
+        Age: a number followed by s, min, h, d or w, such as 30d.
     keep_named
         Keep crops that have a name.
     """
@@ -368,22 +371,23 @@ def expire(
 
 
 def export(gallery: Path, out: Path, /, *, quiet: Quiet = False, as_json: AsJson = False) -> None:
-    """Write what is known of all crops as a file for other programs.
+    """Write all that is known about the crops of a gallery to a file for other programs.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     out
-        The file to write: .csv or .json with all that is known, or .npz with the vectors as well.
+        The file to write: .csv or .json, or .npz, which also contains the features.
     """
     with Gallery.open(gallery) as opened:
         crops = opened.export(out)
-    give({"crops": crops, "file": str(out)}, f"{counted(crops, 'crop')} in {out}", as_json=as_json)
+    said = f"wrote {counted(crops, 'crop')} to {out}"
+    give({"crops": crops, "file": str(out)}, said, as_json=as_json)
 
 
 def info(gallery: Path, /, *, as_json: AsJson = False) -> None:
-    """Say what a gallery is and holds: store, model, numbers, cameras, times, room, cut-offs.
+    """Show the store, encoder, crops, people, cameras, times, size and thresholds of a gallery.
 
     Parameters
     ----------
@@ -405,8 +409,8 @@ def info(gallery: Path, /, *, as_json: AsJson = False) -> None:
             "times",
             f"{told(found['first'])} to {told(found['last'])}" * (found["first"] is not None),
         ),
-        ("room", f"{found['bytes'] / 1e6:,.1f} MB"),
-        ("cut-offs", f"same {cut['same']:.3f}, maybe {cut['maybe']:.3f}. {cut['source']}"),
+        ("size", f"{found['bytes'] / 1e6:,.1f} MB"),
+        ("thresholds", f"same {cut['same']:.3f}, maybe {cut['maybe']:.3f}. {cut['source']}"),
     ]
     table = Table(title=str(gallery), title_justify="left", box=None, show_header=False)
     for row in rows:
@@ -415,9 +419,9 @@ def info(gallery: Path, /, *, as_json: AsJson = False) -> None:
 
 
 def check(gallery: Path, /, *, as_json: AsJson = False) -> None:
-    """Look for damage in a gallery: the store, every picture, and the encoder.
+    """Check a gallery for damage: the store, every picture, and the encoder.
 
-    The exit code is 0 where there is none, 2 where there is some, and 1 where the gallery cannot be
+    The exit code is 0 if there is no damage, 2 if there is some, and 1 if the gallery cannot be
     opened at all.
 
     Parameters
@@ -448,7 +452,7 @@ def _yes(value: bool) -> str:
 
 def _some(words: tuple[Any, ...]) -> tuple[Any, ...]:
     if not words:
-        raise SettingsError("Nothing is given to do it with. Give one or more at the end.")
+        raise SettingsError("Arguments are missing: give one or more at the end of the command.")
     return words
 
 

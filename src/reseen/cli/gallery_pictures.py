@@ -28,8 +28,8 @@ Onnx = Annotated[
     bool,
     Parameter(
         negative="--no-onnx",
-        help="Embed by ONNX Runtime on a CPU where it is installed, several times as fast. "
-        "Preparing it takes up to a minute, once.",
+        help="On a CPU, extract features with ONNX Runtime if it is installed, which is several "
+        "times as fast. Preparing it takes up to a minute, once.",
     ),
 ]
 
@@ -45,26 +45,28 @@ def create(
     quiet: Quiet = False,
     device: Device = Device(),  # noqa: B008 (frozen)
 ) -> None:
-    """Make an empty gallery, with a copy of the encoder that it is searched by.
+    """Create an empty gallery, which keeps a copy of the encoder.
 
     Parameters
     ----------
     gallery
-        Folder to make.
+        Folder to create.
     run
         Folder of a run, one of its checkpoints, or reseen-tiny, the encoder that comes with reseen.
     store
-        postgresql://USER@HOST/DATABASE keeps everything but the encoder there. The password comes
-        from PGPASSWORD or ~/.pgpass. By default all is kept in the folder.
+        Where crops and names are stored. By default everything is stored in the folder.
+        postgresql://USER@HOST/DATABASE stores everything but the encoder in that database; the
+        password is taken from PGPASSWORD or ~/.pgpass.
     centring
-        What is taken out of the features of each camera: mean, deviation or off; auto is deviation
-        where the run knows cameras.
+        How to centre the features of each camera, using the camera statistics of the run: mean
+        (subtract the mean), deviation (also divide by the standard deviation), off, or auto, which
+        is deviation if the run knows its cameras.
     """
     how: Any = dict(centring=centring, onnx=onnx, device=device, quiet=quiet)
     with Gallery.create(gallery, run, store=store, **how) as made:
         knows = made.centring != "off"
-        said = f"{gallery} is an empty gallery, searched by {run}"
-        said += f"; features are centred by camera ({made.centring})" if knows else ""
+        said = f"created the empty gallery {gallery} with the encoder of {run}"
+        said += f" and features centred by camera ({made.centring})" if knows else ""
     if not quiet:
         give(None, f"{said}. Add crops: reseen gallery add {gallery} CROPS", as_json=False)
 
@@ -82,22 +84,23 @@ def add(
     as_json: AsJson = False,
     device: Device = Device(),  # noqa: B008 (frozen)
 ) -> None:
-    """Add crops to a gallery; what is there already is passed over, so it can be stopped any time.
+    """Add crops to a gallery. Crops that it already has are skipped, so the command can be resumed.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     crops
-        Folders of crops, manifests, tracklets, or pictures.
+        Folders of crops, manifests, tracklets, or single pictures.
     camera
-        Name of the camera of crops that say none.
+        Name of the camera for crops that do not tell their camera.
     time
-        When crops were taken that do not say it: 2026-11-28T10:00, or 2h for two hours ago. Crops
-        of exactly one time at two cameras count as two people, so give it one camera at a time.
+        Time for crops that do not tell when they were taken: 2026-11-28T10:00, or 2h for two hours
+        ago. Crops of two cameras with exactly the same time count as two people, so add the crops
+        of one camera at a time.
     format
-        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
-        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
+        Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
         Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
         for any text.
@@ -125,16 +128,16 @@ def enrol(
     as_json: AsJson = False,
     device: Device = Device(),  # noqa: B008 (frozen)
 ) -> None:
-    """Add pictures of a person and give them the name.
+    """Add pictures of a person to a gallery, and name them.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     pictures
-        Crops of the person, or folders of them.
+        Crops of the person, or folders of such crops.
     name
-        Of the person, known or new.
+        Name of the person, who may be known or new.
     """
     if not pictures:
         raise SettingsError("PICTURE is missing: give one or more pictures of the person.")
@@ -150,7 +153,7 @@ def _give_added(done: Sequence[Added], total: int, quiet: bool, as_json: bool) -
     )
     screen = Screen(quiet)
     for line in [line for one in done for line in one.lines][:20]:
-        screen.say(f"  left out, cannot be read: {line}")
+        screen.say(f"  skipped because it cannot be read: {line}")
     said = f"{counted(new, 'new crop')}, {known:,} known before, {broken:,} that cannot be read"
     numbers = {"new": new, "known": known, "broken": broken, "crops": total}
     give(numbers, f"{said}; {counted(total, 'crop')} in all", as_json=as_json)
@@ -167,10 +170,11 @@ def rebuild(
     as_json: AsJson = False,
     device: Device = Device(),  # noqa: B008 (frozen)
 ) -> None:
-    """Give a gallery another encoder: all vectors are made anew from the pictures in it.
+    """Change the encoder of a gallery, and recompute all features from the stored pictures.
 
-    Names and decisions stay. Cut-offs have to be calibrated again. The gallery can be used
-    meanwhile, with the old vectors; what is stopped goes on by the same command.
+    Names and decisions are kept. The thresholds have to be calibrated again. The gallery can be
+    used with the old features in the meantime. Run the same command again to continue after an
+    interruption.
 
     Parameters
     ----------
@@ -179,12 +183,14 @@ def rebuild(
     run
         Folder of a run, one of its checkpoints, or reseen-tiny.
     centring
-        What is taken out of the features of each camera: mean, deviation or off; auto is deviation
-        where the run knows cameras.
+        How to centre the features of each camera, using the camera statistics of the run: mean
+        (subtract the mean), deviation (also divide by the standard deviation), off, or auto, which
+        is deviation if the run knows its cameras.
     """
     with Gallery.open(gallery, device) as opened:
         made = opened.rebuild(run, centring=centring, onnx=onnx, quiet=quiet)
-    give({"vectors": made}, f"{counted(made, 'vector')} made by {run}", as_json=as_json)
+    said = f"computed {counted(made, 'feature')} with the encoder of {run}"
+    give({"vectors": made}, said, as_json=as_json)
 
 
 def search(
@@ -205,32 +211,33 @@ def search(
     ] = False,
     device: Device = Device(),  # noqa: B008 (frozen)
 ) -> None:
-    """Print the crops that look most like each of some pictures, and how far to believe it.
+    """Print the crops that look most like each of the given pictures, the most similar first.
 
-    Every match is called the same person, maybe the same, or unknown, by the cut-offs of the
-    gallery. A similarity is not proof of identity: somebody always comes first, also where the
-    person is not there. Ignored crops are left out, and a picture does not find itself.
+    Every match gets a verdict by the thresholds of the gallery: same, maybe or unknown. Similarity
+    is not proof of identity: some crop always comes first, even if the person is not there at all.
+    Ignored crops are left out, and so is the picture itself if the gallery holds it.
 
     Parameters
     ----------
     gallery
         Folder of the gallery.
     pictures
-        Whom to look for: crops of standing people, or folders of them.
+        Pictures of whom to look for: crops of one person each, or folders of such crops.
     camera
-        Only crops of this camera.
+        Only find crops of this camera.
     since
-        Only crops from this time on: 2026-11-28T10:00, yesterday, or 2h for the last two hours.
+        Only find crops from this time on: 2026-11-28T10:00, yesterday, or 2h for the last two
+        hours.
     until
-        Only crops until this time.
+        Only find crops until this time.
     top
-        Matches of each picture.
+        Number of matches for each picture.
     same_camera
-        Also crops of the camera that took the picture itself, where it is known.
+        Also find crops of the camera that took the picture, if that camera is known.
     rerank
-        Put the nearest in the order of k-reciprocal re-ranking.
+        Sort the best matches by k-reciprocal re-ranking.
     out
-        An .html file to write: a page with the pictures and their matches.
+        Also write the pictures and their matches to this .html file.
     blur
         Blur the upper quarter of every crop on the page, where the face usually is.
     """
@@ -253,7 +260,7 @@ def search(
                 rows = {"query": query.path, **_told(match), "cutoffs": cutoffs.source}
                 give(rows, as_json=True)
         return
-    ordered = ["Ordered by k-reciprocal re-ranking."] if rerank else []
+    ordered = ["Sorted by k-reciprocal re-ranking."] if rerank else []
     page = [] if out is None else [f"{out.resolve()}: open it in a browser"]
     cut = f"same from {cutoffs.same:.3f} on, maybe from {cutoffs.maybe:.3f} on"
     give(
@@ -278,10 +285,11 @@ def seen(
     ] = False,
     device: Device = Device(),  # noqa: B008 (frozen)
 ) -> None:
-    """Say where and when a person was seen.
+    """Show where and when a person was seen.
 
-    Of a name, these are the crops that carry it, and those without a name that are the same or
-    maybe the same by the cut-offs of the gallery; of a picture, all that are so.
+    For a name, these are the crops with this name, and the crops without a name whose verdict by
+    the thresholds of the gallery is same or maybe. For a picture, they are all crops with such a
+    verdict.
 
     Parameters
     ----------
@@ -290,9 +298,10 @@ def seen(
     who
         Name of a person, or a picture.
     since
-        Only from this time on: 2026-11-28T10:00, yesterday, or 2h for the last two hours.
+        Only show sightings from this time on: 2026-11-28T10:00, yesterday, or 2h for the last two
+        hours.
     until
-        Only until this time.
+        Only show sightings until this time.
     gap
         Seconds without a crop after which a new sighting at the same camera begins.
     """
@@ -374,12 +383,12 @@ def _write_page(
         html = sheet_html(sheet, thumbnails)
     cutoffs = gallery.cutoffs
     about = (
-        "In blue what was searched for, and after it the crops that are most similar to it. Below "
-        "each stands its person and camera, where they are known, the similarity, and what that "
-        f"says: the same person from {cutoffs.same:.3f} on, maybe from {cutoffs.maybe:.3f} on. "
-        f"{cutoffs.source}"
+        "Each row shows the picture that was searched for, framed in blue, followed by the most "
+        "similar crops. The caption of a crop gives its person and camera, if they are known, its "
+        f"similarity, and the verdict: same from {cutoffs.same:.3f} on, maybe from "
+        f"{cutoffs.maybe:.3f} on. {cutoffs.source}"
     )
     section = Section("Most similar crops", paragraph(about) + html, tables={"matches": rows})
     write_files(figures_folder(out), [section])
-    note = f"The matches are a table in {figures_folder(out).name}/matches.csv."
+    note = f"The matches are also in {figures_folder(out).name}/matches.csv."
     write_page(out, f"Search in {gallery.folder.name}", [section], thumbnails, [note])

@@ -70,8 +70,8 @@ def report(
         How to centre the features of each camera, using the camera statistics of each run: mean
         (subtract the mean), deviation (also divide by the standard deviation) or off.
     format
-        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
-        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
+        Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
         Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
         for any text.

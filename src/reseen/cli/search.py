@@ -79,8 +79,8 @@ def search(
         Images on which the batch-norm statistics of the encoder are recomputed first. Useful for an
         encoder that was not trained on images of this site.
     format
-        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
-        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
+        Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
         Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
         for any text.

@@ -129,8 +129,8 @@ def _command(method: type) -> Callable[..., None]:
     evaluate_every
         Number of rounds between two evaluations; 0 evaluates only after the last round.
     format
-        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
-        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
+        Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
         Pattern of the file names in a plain folder, such as {{camera}}_{{person}}_{{_}}.jpg; {{_}}
         stands for any text.

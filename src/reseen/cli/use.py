@@ -69,8 +69,8 @@ def evaluate(
         Images on which the batch-norm statistics of the encoder are recomputed first. Useful for an
         encoder that was not trained on images of this site.
     format
-        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
-        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
+        Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
         Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
         for any text.
@@ -135,7 +135,7 @@ def attention_share(
     run
         Folder of a run.
     folder
-        A synthetic data set with masks, made by `reseen data invent`.
+        A data set of invented people, made by `reseen data invent`.
     best
         Use the checkpoint that was best on the test set instead of the one of the last round.
     """
@@ -207,8 +207,8 @@ def extract(
         Images on which the batch-norm statistics of the encoder are recomputed first. Useful for an
         encoder that was not trained on images of this site.
     format
-        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
-        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
+        Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
         Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
         for any text.
@@ -271,8 +271,8 @@ def choose_eps(
     min_samples
         Number of images within eps that make an image a core point of DBSCAN.
     format
-        Format of the data set: auto, folder, tracklets, or a benchmark (market1501, dukemtmc,
-        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo).
+        Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
+        msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
         Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_} stands
         for any text.

@@ -35,42 +35,42 @@ grows with the square (docs/explanation/pseudo-labels.md)."""
 
 @dataclass(frozen=True, kw_only=True)
 class DensitySettings:
-    """How images are grouped: k-reciprocal Jaccard distances, then DBSCAN (`jaccard_dbscan`).
+    """Clustering by k-reciprocal Jaccard distances and DBSCAN (`jaccard_dbscan`).
 
-    The defaults are those of SpCL and Cluster Contrast; a method says which of them its paper has.
+    The defaults are those of SpCL and Cluster Contrast; methods set those of their paper.
     """
 
     k1: int | Auto = 30
-    """Nearest neighbours among which reciprocal ones describe an image (k1), itself counted.
-    Published: 30."""
+    """Number of nearest neighbours, including the image itself, among which the k-reciprocal
+    neighbours of an image are found. Published: 30."""
     k2: int | Auto = 6
-    """Nearest neighbours over which these descriptions are averaged (k2). Published: 6."""
+    """Number of nearest neighbours used for local query expansion. Published: 6."""
     eps: float | Auto = 0.6
     """Radius of DBSCAN in Jaccard distance, above 0 and below 1. Published: 0.4 to 0.6."""
     min_samples: int | Auto = 4
-    """Images within eps that make a core point of DBSCAN. Published: 4."""
+    """Number of images within eps that make an image a core point of DBSCAN. Published: 4."""
     share: float | Auto = 0.0
-    """Share of all pair distances, the smallest ones, whose mean is eps in each round (p of DAAL);
-    for eps 0. Published, by Song et al.: 1.6e-3."""
+    """If eps is 0: eps is set in each round to the mean of this share of all pairwise distances,
+    the smallest ones (p of DAAL). Published, by Song et al.: 1.6e-3."""
     camera_aware: bool = False
-    """Take neighbours from the own camera and from others by quota, k1 / 5 and k2 / 3 from the own
-    (CA-Jaccard; its paper: k1 25 and k2 6, 5 and 2 from the own). Plain distances where no two
-    cameras are known."""
+    """Take a fixed number of neighbours from the image's own camera (k1 / 5 and k2 / 3) and the
+    rest from other cameras (CA-Jaccard; its paper: k1 25 and k2 6, of which 5 and 2 from the own
+    camera). Has no effect if fewer than two cameras are known."""
     camera_eps: float = 0.0
-    """What is added to eps where distances are camera-aware, which are larger."""
+    """Added to eps if distances are camera-aware, because these are larger."""
     camera_quota: int = 0
-    """The most of the k1 neighbours that one camera may give; 0 for any number. Plain where no two
-    cameras are known."""
+    """Maximum number of the k1 neighbours from one camera; 0 sets no limit. Has no effect if fewer
+    than two cameras are known."""
     centring: str = "off"
-    """What is taken out of the features of each camera before images are grouped: off (nothing),
-    mean, or deviation (mean and deviation). Nothing where no two cameras have 50 crops. Published
-    methods: off."""
+    """How to centre the features of each camera before clustering: off, mean (subtract the mean) or
+    deviation (also divide by the standard deviation). Has no effect if fewer than two cameras have
+    50 crops. Published methods: off."""
     whitening: float = 0.0
-    """How far features are whitened before images are grouped, 0 (not at all) to 1. Directions in
-    which all features vary much then count less. Published methods: 0."""
+    """Strength of the whitening of features before clustering, 0 (off) to 1. Whitening reduces the
+    weight of directions in which all features vary much. Published methods: 0."""
     neighbours: str = "exact"
-    """exact or approximate (at least 98 % of them, much sooner where there are very many images);
-    auto chooses by the number of images."""
+    """Neighbour search: exact, approximate (finds at least 98 % of the neighbours, and is much
+    faster for very many images), or auto, which chooses by the number of images."""
 
     def __post_init__(self):
         one_of(self, CENTRINGS, "centring")

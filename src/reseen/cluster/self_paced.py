@@ -13,17 +13,17 @@ from reseen.records import NOISE, PseudoLabels
 
 @dataclass(frozen=True, kw_only=True)
 class SelfPacedSettings:
-    """How SpCL tells reliable clusters (`SelfPaced`)."""
+    """Criteria by which SpCL selects reliable clusters (`SelfPaced`)."""
 
     eps_gap: float = 0.02
-    """How much eps is raised and lowered to test a cluster. SpCL: 0.02."""
+    """Amount by which eps is raised and lowered to test the clusters. SpCL: 0.02."""
     independence: bool = True
-    """Dissolve clusters that a larger eps joins with others (R_indep). SpCL: yes."""
+    """Dissolve clusters that merge with others at the larger eps (R_indep). SpCL: yes."""
     compactness: bool = True
-    """Take out images that a smaller eps parts from their cluster (R_comp). SpCL: yes."""
+    """Remove images that leave their cluster at the smaller eps (R_comp). SpCL: yes."""
     independent_share: float = 0.9
-    """Share of the clusters of the first round whose independence is enough; the threshold stays
-    for all rounds. SpCL: 0.9."""
+    """Share of the clusters of the first round that count as independent. This sets a threshold for
+    all rounds. SpCL: 0.9."""
 
     def __post_init__(self):
         above_zero(self, "eps_gap")

@@ -12,23 +12,23 @@ from reseen.kernels.dissimilarity import stripe_weights
 
 @dataclass(frozen=True, kw_only=True)
 class StripeSettings:
-    """Parts of the distance between two images beside that of the whole.
+    """Terms of the distance between two images in addition to that of the whole images.
 
     Source: Lin et al., Softened Similarity Learning (SSL), CVPR 2020, Eqs. 5 to 7. The defaults
     leave both out, as BUC does.
     """
 
     parts: int = 8
-    """Horizontal stripes (p), where they count. SSL: 8."""
+    """Number of horizontal stripes (p), if part_weight is above 0. SSL: 8."""
     part_weight: float = 0.0
-    """Share of the stripes in the distance (lambda_p); 0 leaves them out. SSL: 0.5; BUC: 0."""
+    """Weight of the stripes in the distance (lambda_p); 0 turns them off. SSL: 0.5; BUC: 0."""
     camera_weight: float = 0.0
-    """What images of one camera are farther apart (lambda_c); 0 leaves it out. SSL: 0.02; BUC:
-    0."""
+    """Added to the distance of images from the same camera (lambda_c); 0 turns it off. SSL: 0.02;
+    BUC: 0."""
     centring: str = "off"
-    """What is taken out of the features of each camera before images are compared: off (nothing),
-    mean, or deviation (mean and deviation). Nothing where no two cameras have 50 crops. Published:
-    off."""
+    """How to centre the features of each camera before images are compared: off, mean (subtract the
+    mean) or deviation (also divide by the standard deviation). Has no effect if fewer than two
+    cameras have 50 crops. Published: off."""
 
     def __post_init__(self):
         one_of(self, CENTRINGS, "centring")

@@ -15,24 +15,24 @@ from reseen.transfer import send
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
-    """What is done to a crop before the network sees it; the defaults are the family's."""
+    """Augmentation of training images; the defaults are those of most published methods."""
 
     flip: float = 0.5
-    """Chance to mirror left and right."""
+    """Probability of a horizontal flip."""
     pad: int = 10
-    """Black pixels added on each side before a crop of the old size is cut; 0 is off."""
+    """Black pixels added on each side before a random crop of the original size; 0 turns it off."""
     erase: float = 0.5
-    """Chance to paint over a rectangle (random erasing)."""
+    """Probability of random erasing, which covers a rectangle."""
     erase_area: tuple[float, float] = (0.02, 0.4)
-    """Smallest and largest share of the picture that is painted over."""
+    """Smallest and largest share of the image that is erased."""
     erase_aspect: float = 0.3
-    """Smallest ratio of a rectangle's height to its width; the largest is its inverse."""
+    """Smallest ratio of height to width of the erased rectangle; the largest is its inverse."""
     crop_area: tuple[float, float] = (1.0, 1.0)
-    """Smallest and largest share of the picture that is cut out and enlarged to its size again,
-    before anything else is done; 1 1 is off. BUC: 0.64 1."""
+    """Smallest and largest share of the image for random resized crops, which come before all other
+    augmentation; 1 1 turns them off. BUC: 0.64 1."""
     crop_aspect: tuple[float, float] = (1.0, 1.5)
-    """Smallest and largest ratio of height to width of what is cut out, as multiples of the
-    picture's. BUC: 1 1.5."""
+    """Smallest and largest ratio of height to width of these crops, as multiples of that of the
+    image. BUC: 1 1.5."""
 
     def __post_init__(self):
         for name in ("flip", "erase"):
@@ -225,6 +225,6 @@ def _turn(line, to):
 def augment(
     pixels: Tensor, rng: np.random.Generator, settings: AugmentSettings, fill: Tensor
 ) -> Tensor:
-    """Draw and apply: (B, 3, H, W) uint8 in and out; see `draw` and `apply`."""
+    """Augment a batch (B, 3, H, W) uint8 at random; see `draw` and `apply`."""
     draws = draw(rng, len(pixels), pixels.shape[2], pixels.shape[3], settings)
     return apply(pixels, draws, settings.pad, fill)

@@ -1,4 +1,4 @@
-"""What a data set holds, and what about it will hurt."""
+"""What a data set holds, and which problems it will cause."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ FRAMES = 16
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that will hurt, where it is, and what to do about it."""
+    """A problem with a data set, where it is, and how to fix it."""
 
     what: str
     fix: str
@@ -47,16 +47,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found in a data set, line by line, and what will hurt."""
+    """Description of a data set, line by line, and its problems."""
 
     found: tuple[str, ...]
     problems: tuple[Problem, ...]
 
     def __str__(self) -> str:
         if not self.problems:
-            return "\n".join([*self.found, "Nothing that would hurt."])
+            return "\n".join([*self.found, "No problems were found."])
         count = len(self.problems)
-        title = "1 thing will hurt:" if count == 1 else f"{count} things will hurt:"
+        title = "1 problem:" if count == 1 else f"{count} problems:"
         return "\n".join([*self.found, "", title, *(f"- {problem}" for problem in self.problems)])
 
 
@@ -80,7 +80,7 @@ def check(
     *,
     track: Callable[[Iterable, int], Iterable] = lambda items, total: items,
 ) -> Report:
-    """Open every picture of a data set and say what is there and what will hurt.
+    """Open every picture of a data set; report what it holds and which problems it will cause.
 
     Args:
         dataset: what was read.
@@ -114,9 +114,9 @@ def check(
 
 
 NO_CAMERA = (
-    "training works without. With cameras it looks for other views first, and a search leaves out "
-    "the camera of its query: give each a sub-folder, or say them in a manifest or by --pattern "
-    "'{camera}_{_}.jpg'."
+    "training works without cameras. If they are known, training mixes views of different cameras, "
+    "and evaluation leaves out the camera of the query. To tell them, use one sub-folder per "
+    "camera, a manifest, or --pattern '{camera}_{_}.jpg'."
 )
 
 
@@ -142,8 +142,8 @@ def _scaled(pictures: Mapping[Path, _Picture]) -> Iterator[str]:
     counts = Counter(picture.white for picture in pictures.values())
     for white, path in sorted(first.items()):
         yield (
-            f"  {counts[white]} pictures of more than 8 bits or of floats are scaled, "
-            f"0 to {white:g} as black to white (first {path})"
+            f"  {counts[white]} pictures with more than 8 bits or floats are scaled, "
+            f"0 to {white:g} as black to white (the first is {path})"
         )
 
 
@@ -179,16 +179,16 @@ def _cost(train: Sequence[Image]) -> Iterable[str]:
     """Say what the features of long tracklets take."""
     every, few = (sum(min(len(i.paths), most) for i in train) for most in (np.inf, FRAMES))
     if few < every:
-        yield f"  a round takes features of {every} frames; of {few} with --frames {FRAMES}"
+        yield f"  a round extracts features of {every} frames, or {few} with --frames {FRAMES}"
 
 
 def _short(images: Sequence[Image]) -> Iterable[Problem]:
     short = tuple(str(image.path) for image in images if len(image.frames) == 1)
     if short:
         yield Problem(
-            f"{len(short)} of {len(images)} tracklets have one frame.",
-            "one bad crop is all that is known of them: bring all their frames into one folder, or "
-            "take them out",
+            f"{len(short)} of {len(images)} tracklets have only one frame.",
+            "their features depend on a single crop: put all frames of a tracklet into one folder, "
+            "or remove these tracklets",
             short,
         )
 
@@ -210,7 +210,7 @@ def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
     if tiny:
         yield Problem(
             f"{len(tiny)} pictures are smaller than {TINY[0]} x {TINY[1]} pixels (width x height).",
-            "nobody can be told apart in them: take them out",
+            "they are too small to recognise anybody: remove them",
             tiny,
         )
     wide = tuple(
@@ -219,14 +219,15 @@ def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
     if wide:
         yield Problem(
             f"{len(wide)} pictures are wider than high.",
-            "they will be squeezed: crop to one standing person, or set --encoder.height and width",
+            "they will be distorted: crop them to one standing person, or set --encoder.height and "
+            "--encoder.width",
             wide,
         )
     flat = tuple(str(path) for path, p in good.items() if p.flat)
     if flat:
         yield Problem(
             f"{len(flat)} pictures are of a single colour.",
-            "all of them look the same: take them out, or look at what wrote them",
+            "they contain no information: remove them, or check the program that wrote them",
             flat,
         )
 
@@ -246,14 +247,14 @@ def _twice(
     copies = tuple(_group(g) for g in groups if len({name for name, *_ in g}) == 1)
     if leaks:
         yield Problem(
-            f"{len(leaks)} pictures stand in train and again in query or gallery.",
-            "results will look too good: take them out of one of the two",
+            f"{len(leaks)} pictures are both in train and in query or gallery.",
+            "results will look too good: remove them from one of the two",
             leaks,
         )
     if copies:
         yield Problem(
-            f"{len(copies)} pictures are there more than once, byte for byte.",
-            "they make clusters of nothing but copies: keep one of each",
+            f"{len(copies)} pictures occur more than once, byte for byte.",
+            "copies form clusters of their own: keep one of each",
             copies,
         )
 
@@ -284,9 +285,9 @@ def _alike(dataset: Dataset, pictures: Mapping[Path, _Picture]) -> Iterable[Prob
                 found.setdefault(one.path, other.path)
     if found:
         yield Problem(
-            f"{len(found)} queries look nearly the same as a picture of the gallery that is not "
-            "left out when they are searched.",
-            "results will look too good, or people are mixed up: keep one picture of each moment",
+            f"{len(found)} queries look nearly the same as a gallery picture that is not left out "
+            "of their search.",
+            "results will look too good, or identities are wrong: keep one picture of each moment",
             tuple(f"{one} ~ {other}" for one, other in found.items()),
         )
 
@@ -320,35 +321,36 @@ def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
     if len(dataset.train) < FEW:
         yield Problem(
             f"There are only {len(dataset.train)} training {_word(dataset.train)}.",
-            "clusters need several pictures of many people: a few thousand images are a start",
+            "clustering needs several pictures of many people: start with a few thousand images",
         )
     elif len(dataset.train) < HUNDREDS and dataset.format and dataset.format not in PLAIN:
         yield Problem(
             f"{len(dataset.train)} training {_word(dataset.train)} are few for the published "
             "settings, which are for thousands.",
-            "train with --preset cpu or --preset gpu, whose settings follow from the data: with k1 "
-            "30, pictures of different people fall into one cluster",
+            "train with --preset cpu or --preset gpu, which adapt the settings to the data: with "
+            "k1 30, pictures of different people would be put into one cluster",
         )
     cameras = {image.camera for image in dataset.train}
     if len(cameras) == 1 and None not in cameras:
         yield Problem(
             f"All {_word(dataset.train)} are from one camera.",
-            f"what is learnt may not hold in another camera: add {_word(dataset.train)} of a "
-            "second one",
+            f"the encoder may not work for other cameras: add {_word(dataset.train)} of a second "
+            "one",
         )
     for name, part in (("train", dataset.train), ("test", dataset.query + dataset.gallery)):
         if apart := _apart(part):
             yield Problem(
                 f"{len(apart)} cameras share no person with another one ({name}).",
-                "nothing says how well people are found across them: check that people and "
-                "cameras are read from the right part of the names, and mean the same everywhere",
+                "it cannot be measured how well people are found across cameras: check that people "
+                "and cameras are read from the right part of the names, and are numbered "
+                "consistently",
                 tuple(f"camera {dataset.cameras.get(camera, camera)}" for camera in apart),
             )
     lonely = tuple(str(image.path) for image in unmatched(dataset))
     if lonely:
         yield Problem(
             f"{len(lonely)} of {len(dataset.query)} queries have no match in another camera.",
-            "they are left out of every mean: add their matches to the gallery, or drop them",
+            "they are left out of the evaluation: add their matches to the gallery, or remove them",
             lonely,
         )
 

@@ -63,30 +63,31 @@ def recognises(root: Path) -> bool:
 
 
 def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Dataset:
-    """Read crops that lie in a folder, in one sub-folder a camera or person, or in a manifest.
+    """Read crops from a folder, from one sub-folder per camera or person, or from a manifest.
 
-    A picture may be given in place of a folder; its camera and person are unknown.
+    A single image may be given instead of a folder; its camera and person are unknown.
 
-    Without a manifest or pattern, pictures directly in the folder have no camera, and each
-    sub-folder is one camera or one person. Where people are known and nothing says what is query
-    and gallery, every image of a known person is both (a search leaves the image itself out), and
-    trains too. A picture that a manifest lists twice is taken once.
+    Without a manifest or pattern, images directly in the folder have no camera, and each sub-folder
+    is one camera or one person. If people are known but query and gallery are not defined, every
+    image of a known person is a query, a gallery image (a search leaves out the image itself) and a
+    training image. An image that a manifest lists twice is read once.
 
     Args:
-        root: the folder; or one picture; or a .csv or .jsonl manifest, or a folder that holds
-            manifest.csv or manifest.jsonl: columns path (beside the manifest), camera, time,
-            person, split (train, query or gallery), of which only path must be there. A time is a
-            number, or ISO 8601, in UTC where it names no zone.
-        pattern: how paths below the folder are made, such as `{camera}_{person}_{_}.jpg` or
-            `cam{camera}/{time}.png`; `{_}` is anything. Replaces sub-folders as cameras.
-        folders: what sub-folders are: `camera`, `person`, or `auto`, which takes file names made
-            in Market-1501's manner at their word, then guesses by the names of the folders and by
-            how many there are with how few pictures, and says so in a note.
+        root: folder; one image; a .csv or .jsonl manifest; or a folder with manifest.csv or
+            manifest.jsonl. A manifest has the columns path (relative to the manifest), camera,
+            time, person and split (train, query or gallery), of which only path is required. A time
+            is a number, or ISO 8601, in UTC if it has no time zone.
+        pattern: pattern of the paths below the folder, such as `{camera}_{person}_{_}.jpg` or
+            `cam{camera}/{time}.png`; `{_}` stands for any text. With a pattern, sub-folders are not
+            read as cameras.
+        folders: what the sub-folders stand for: `camera`, `person`, or `auto`, which trusts file
+            names like those of Market-1501, and otherwise guesses by the names of the folders, by
+            their number and by how few images they have, with a note on the guess.
 
     Raises:
-        DataError: nothing is there, a line or name is not understood, lines contradict each other,
-            or sub-folders are parts of a data set, or may be people as well as cameras.
-        SettingsError: no such `folders`, or a pattern or manifest says it already.
+        DataError: there are no images, a line or name cannot be parsed, lines contradict each
+            other, or sub-folders are parts of a data set or could be people as well as cameras.
+        SettingsError: `folders` is unknown, or contradicts a pattern or manifest.
     """
     if folders not in FOLDERS:
         raise SettingsError(f"folders is {folders!r}. Use one of: {', '.join(FOLDERS)}.")
@@ -201,8 +202,8 @@ def _folder_rows(
         facts = [person_and_camera(path) for path in paths]
         if all(facts):
             notes.append(
-                f"People and cameras are read from names such as {paths[0].name}. If they say "
-                "something else: --pattern, --folders person or --folders camera."
+                f"People and cameras are read from names such as {paths[0].name}. If that is "
+                "wrong, use --pattern, --folders person or --folders camera."
             )
             return [
                 {"path": path, "person": fact[0], "camera": fact[1]}
@@ -212,9 +213,9 @@ def _folder_rows(
         odd = [path for path, fact in zip(paths, facts, strict=True) if not fact]
         if 2 * len(odd) < len(paths):
             notes.append(
-                f"{len(paths) - len(odd)} names say a person and a camera as in Market-1501, but "
-                f"{len(odd)} do not, first {odd[0].name}: none is read. Rename those, or say "
-                "--pattern."
+                f"{len(paths) - len(odd)} names contain a person and a camera as in Market-1501, "
+                f"but {len(odd)} do not, the first is {odd[0].name}. So none is read. Rename "
+                "those, or use --pattern."
             )
         folders = _guess(root, sizes, notes)
     return [
@@ -228,14 +229,14 @@ def _refuse_parts(root: Path, names: Iterable[str]) -> None:
     parts = [name for name in sorted(names) if name.lower() in PARTS]
     if parts:
         train = next((f", {root / name}" for name in parts if "train" in name.lower()), "")
-        case = " A benchmark's folders are known in small letters only." * any(
+        case = " The folders of benchmarks must have lower-case names." * any(
             name != name.lower() for name in parts
         )
         raise DataError(
             f"{root} has folders named {', '.join(parts)}: these are parts of a data set, not "
-            f"cameras, and what is meant for tests would train.{case} Give the part to learn from "
-            f"alone{train} (with --folders person if each folder in it is a person), or a "
-            "manifest with a column split; if they are cameras after all, say --folders camera."
+            f"cameras, so test images would be used for training.{case} Give only the training "
+            f"part{train} (with --folders person if each folder in it is a person), or a manifest "
+            "with a column split. If the folders are cameras after all, use --folders camera."
         )
 
 
@@ -252,18 +253,20 @@ def _guess(root: Path, sizes: Counter[str], notes: list[str]) -> str:
     if most(_PERSON) or most(r"\d{4,}"):
         reason = f"their names, such as {min(sizes)}, look like those of people"
     elif len(sizes) <= MANY:
-        notes.append(f"{root} has {many}, read as cameras. If each is a person: --folders person.")
+        notes.append(
+            f"{root} has {many}, read as cameras. If each is a person, use --folders person."
+        )
         return "camera"
     elif middle <= FEW:
         reason = "there are many with few pictures each"
     else:
         raise DataError(
-            f"{root} has {many}: people or cameras? Say which: --folders person or --folders "
-            "camera."
+            f"{root} has {many}, which could be people or cameras. Use --folders person or "
+            "--folders camera."
         )
     notes.append(
-        f"{root} has {many}, read as one person each, cameras unknown: {reason}. If they are "
-        "cameras: --folders camera."
+        f"{root} has {many}, read as one person each with unknown cameras: {reason}. If they are "
+        "cameras, use --folders camera."
     )
     return "person"
 
@@ -275,9 +278,9 @@ def _pattern_rows(root: Path, pattern: str, paths: Sequence[Path]) -> list[dict[
     wrong = [name for name, match in zip(names, matches, strict=True) if not match]
     if wrong:
         raise DataError(
-            f"{len(wrong)} of {len(names)} pictures in {root} do not fit the pattern {pattern!r}, "
-            f"first {wrong[0]}. Write the pattern for the whole path below the folder, with "
-            "{_} for parts that mean nothing."
+            f"{len(wrong)} of {len(names)} pictures in {root} do not match the pattern "
+            f"{pattern!r}, the first is {wrong[0]}. Write the pattern for the whole path below the "
+            "folder, with {_} for parts that have no meaning."
         )
     return [
         {"path": path, **match.groupdict(), "where": name}
@@ -294,7 +297,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
     if unknown or not named or len(named) != len(set(named)):
         raise DataError(
             f"The pattern {pattern!r} has the fields {fields}. Use {{camera}}, {{person}} and "
-            "{time}, each once at most, and {_} for anything."
+            "{time}, each at most once, and {_} for any text."
         )
     shapes = {field: f"(?P<{field}>[^/]+?)" for field in FIELDS[:3]} | {"_": ".*?"}
     return re.compile(
@@ -312,21 +315,21 @@ def _manifest_rows(manifest: Path) -> Iterator[dict[str, Any]]:
                 near = get_close_matches(str(column), COLUMNS, 1)
                 hint = f" Did you mean {near[0]}?" if near else ""
                 raise DataError(
-                    f"{where}: {_cut(column)!r} is no column. Use {', '.join(COLUMNS)}.{hint}"
+                    f"{where}: {_cut(column)!r} is not a column. Use {', '.join(COLUMNS)}.{hint}"
                 )
         if not row.get("path") or not isinstance(row["path"], str):
-            raise DataError(f"{where}: path is missing or not a text. Every line needs one.")
+            raise DataError(f"{where}: path is missing or not text. Every line needs a path.")
         path = manifest.parent / row["path"]
         if not os.path.isfile(path):  # noqa: PTH113 (a path that is too long raises nothing)
             raise DataError(
-                f"{where}: {_cut(path)} is not a file. Paths start at the manifest's folder."
+                f"{where}: {_cut(path)} is not a file. Paths are relative to the manifest's folder."
             )
         split = _plain(row.get("split")).lower() or None
         if split not in (None, "train", "query", "gallery"):
             raise DataError(f"{where}: split is {_cut(split)!r}. Use train, query or gallery.")
         yield {**row, "path": path, "split": split, "where": where}
     if empty:
-        raise DataError(f"{manifest} lists nothing. Write one line a picture.")
+        raise DataError(f"{manifest} lists no pictures. Write one line per picture.")
 
 
 def _csv(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -339,11 +342,11 @@ def _csv(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         for name, count in Counter(reader.fieldnames or ()).items():
             if count > 1:
-                raise DataError(f"{manifest}, line 1: the column {_cut(name)!r} is there twice.")
+                raise DataError(f"{manifest}, line 1: the column {_cut(name)!r} occurs twice.")
         number = reader.line_num + 1
         for row in reader:
             if any("\n" in cell for cell in row.values() if isinstance(cell, str)):
-                raise csv.Error("a cell holds a line end")
+                raise csv.Error("a cell contains a line break")
             yield reader.line_num, row
             number = reader.line_num + 1
     except csv.Error as error:
@@ -367,14 +370,14 @@ def _jsonl(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found := dict(pairs)) < len(pairs):
-        raise ValueError("a column is there twice")
+        raise ValueError("a column occurs twice")
     return found
 
 
 def _cut(text: Any) -> str:
     """Give a text short enough for a sentence."""
     text = str(text)
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} letters)"
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
 
 
 def _dataset(root: Path, rows: list[dict[str, Any]], notes: list[str]) -> Dataset:
@@ -403,12 +406,12 @@ def _dataset(root: Path, rows: list[dict[str, Any]], notes: list[str]) -> Datase
     names = {cameras(row.get("camera")): str(row.get("camera")) for row in rows}
     names = dict(sorted((n, name) for n, name in names.items() if n is not None))
     if twice:
-        notes.append(f"{twice} lines list a picture that stands in a line before: taken once.")
+        notes.append(f"{twice} lines list a picture again that an earlier line lists.")
     for column in ("person", "camera"):
         wrote = Counter(str(row.get(column)).strip() for row in rows if _unknown(row.get(column)))
         if wrote:
             words = ", ".join(sorted(wrote))
-            notes.append(f"{wrote.total()} pictures have {words} as {column}: taken as unknown.")
+            notes.append(f"{wrote.total()} pictures have {words} as {column}, read as unknown.")
     return Dataset(root.resolve().name, root, train, query, gallery, names, tuple(notes))
 
 

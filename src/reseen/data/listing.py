@@ -92,8 +92,8 @@ def refuse_line_ends(paths: Iterable[Path]) -> None:
     wrong = [path for path in paths if {"\n", "\r"} & set(str(path))]
     if wrong:
         raise DataError(
-            f"{len(wrong)} pictures have a line end in their path, first {str(wrong[0])!r}. Rename "
-            "them."
+            f"{len(wrong)} pictures have a line break in their path, the first is "
+            f"{str(wrong[0])!r}. Rename them."
         )
 
 
@@ -132,7 +132,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             ]
     except PermissionError as error:
         raise DataError(
-            f"{folder} may not be read ({error.strerror}). Give yourself the right to read it, or "
-            "move it away."
+            f"{folder} cannot be read ({error.strerror}). Change its permissions, or move it away."
         ) from error
     return sorted(found, key=lambda entry: entry.name)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reseen.data.pictures import BrokenPictureError, open_picture
+from reseen.data.pictures import BrokenPictureError, open_picture, read_jpeg
 from reseen.errors import DataError, SettingsError
 from reseen.records import Image, cameras_of
 from reseen.transfer import send
@@ -33,20 +33,23 @@ def decode(path: Path, height: int, width: int) -> np.ndarray:
         BrokenPictureError: missing, truncated, or not a picture.
         OSError: the system is at fault, as where too many files are open.
     """
-    return resized(open_picture(path), height, width)
+    pixels = read_jpeg(path)
+    return resized(open_picture(path) if pixels is None else pixels, height, width)
 
 
-def resized(picture: PIL.Image.Image, height: int, width: int) -> np.ndarray:
-    """Give the pixels of an RGB picture as `decode` does: (3, height, width) uint8."""
-    twice = (height, width) == (2 * picture.height, 2 * picture.width)
-    if not twice and picture.size != (width, height):
-        picture = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
-    pixels = np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
-    if not twice:
-        return pixels
-    # torch gives the same pixels in half of the time here; at other sizes it rounds otherwise
-    how = dict(size=(height, width), mode="bicubic", antialias=True)
-    return F.interpolate(torch.from_numpy(pixels)[None], **how)[0].numpy()
+def resized(picture: PIL.Image.Image | np.ndarray, height: int, width: int) -> np.ndarray:
+    """Give the pixels of an RGB picture, or of (3, H, W) uint8, as `decode` does."""
+    if isinstance(picture, PIL.Image.Image):
+        picture = np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+    if picture.shape[1:] == (height, width):
+        return picture
+    if (2 * picture.shape[1], 2 * picture.shape[2]) == (height, width):
+        # torch gives Pillow's pixels in half of the time; at other sizes it rounds otherwise
+        how = dict(size=(height, width), mode="bicubic", antialias=True)
+        return F.interpolate(torch.from_numpy(picture)[None], **how)[0].numpy()
+    whole = PIL.Image.fromarray(picture.transpose(1, 2, 0))
+    whole = whole.resize((width, height), PIL.Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(np.asarray(whole).transpose(2, 0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +57,14 @@ class Loading:
     """How pictures are read."""
 
     memory: float = 8.0
-    """Gigabytes of memory for decoded pictures; more are read from disk each time."""
+    """Memory for decoded images, in gigabytes. If they do not fit, they are read from disk each
+    time."""
     workers: int = 0
-    """Threads that read pictures; 0 is one per core. Results do not depend on it."""
+    """Number of threads that read images; 0 is one per core. Results do not depend on it."""
     skip_broken: bool = False
-    """Go on without pictures that cannot be read, instead of stopping."""
+    """Skip images that cannot be read, instead of stopping."""
     frames: int = 0
-    """Frames of a tracklet, evenly spaced, whose mean is its feature; 0 takes all."""
+    """Number of evenly spaced frames whose mean is the feature of a tracklet; 0 uses all frames."""
 
     def __post_init__(self):
         if self.memory < 0 or self.workers < 0 or self.frames < 0:
@@ -261,8 +265,8 @@ def _result(done: Future) -> np.ndarray:
         return done.result()
     except BrokenPictureError as error:
         raise DataError(
-            f"A picture that could be read before cannot be read any more: {error}. Bring it back; "
-            "the same command goes on from the last round."
+            f"A picture that could be read before cannot be read any more: {error}. Restore it and "
+            "run the same command again to resume."
         ) from error
 
 

@@ -112,7 +112,7 @@ def refuse_names(paths: Iterable[Path], example: str) -> None:
     wrong = list(paths)
     if wrong:
         raise DataError(
-            f"{len(wrong)} pictures are not named as expected, first {wrong[0]}. A name looks like "
-            f"{example}: rename them, move them away, or read the folder as plain crops "
+            f"{len(wrong)} pictures are not named as expected, the first is {wrong[0]}. A name "
+            f"looks like {example}. Rename them, move them away, or read the folder as plain crops "
             "(--format folder)."
         )

@@ -27,7 +27,7 @@ def read_masks(root: Path, images: Sequence[Image], height: int, width: int) -> 
     if not (root / "masks").is_dir():
         raise DataError(
             f"{root} has no masks. Attention is measured on invented people, whose masks are "
-            "known: give a folder made by reseen data invent."
+            "known. Give a folder made by reseen data invent."
         )
     masks = np.empty((len(images), height, width), bool)
     for i, image in enumerate(images):
@@ -36,6 +36,6 @@ def read_masks(root: Path, images: Sequence[Image], height: int, width: int) -> 
             with PIL.Image.open(path) as picture:
                 resized = picture.convert("L").resize((width, height), PIL.Image.Resampling.NEAREST)
         except OSError as error:
-            raise DataError(f"{path} cannot be read ({error}). Invent the town anew.") from error
+            raise DataError(f"{path} cannot be read ({error}). Draw the data set again.") from error
         masks[i] = np.asarray(resized) > 127
     return masks

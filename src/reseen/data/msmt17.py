@@ -118,11 +118,11 @@ def _list(path: Path, folder: Path, notes: list[str]) -> tuple[Image, ...]:
         twice += name in images
         if images.setdefault(name, image) != image:
             raise DataError(
-                f"{path}, line {number}: {name} is person {person} here and another one in a line "
-                "before. Take the list again from the data set."
+                f"{path}, line {number}: {name} is person {person} here, but another one in an "
+                "earlier line. Restore the list from the data set."
             )
     if twice:
-        notes.append(f"{path} has {twice} lines twice: taken once.")
+        notes.append(f"{path} has {twice} lines twice, which are read once.")
     if suffixes and suffixes[0] != suffixes[1]:
         notes.append(f"{path} says {suffixes[0]}, the files are {suffixes[1]}: those are read.")
     return tuple(images.values())

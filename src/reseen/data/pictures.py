@@ -1,8 +1,10 @@
 """Reading one picture, whatever is wrong with it."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +17,10 @@ TOPS = 1, 255, 1023, 4095, 16383, 65535
 """What white may be in a picture that is not of bytes: of floats, or of 8 to 16 bits."""
 FACE = 0.25
 """Share of a crop, from the top, in which a face is looked for."""
+
+_END = b"\xff\xd9"
+_SMALL = 1 << 20
+"""Bytes of a file that cannot be more pixels than Pillow would take."""
 
 _SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
 """Errors that say nothing about a picture: open files, memory or the disk."""
@@ -50,6 +56,41 @@ def open_picture(path: Path) -> PIL.Image.Image:
     """
     with broken_said():
         return scaled(path)[0]
+
+
+def read_jpeg(path: Path) -> np.ndarray | None:
+    """Read a plain JPEG as `open_picture` does, bit for bit, in a third of its time.
+
+    Returns:
+        (3, H, W) uint8; None where it is left to Pillow: the file is large, turned, of four
+        colours, damaged or none.
+    """
+    decode = _quick_decoder()
+    try:
+        data = path.read_bytes() if decode else b""
+        if decode is None or len(data) > _SMALL or data[-2:] != _END or b"Exif" in data[:4096]:
+            return None
+        pixels = decode(data)
+    except (OSError, RuntimeError):
+        return None
+    if len(pixels) == 1:
+        return np.repeat(pixels, 3, 0)
+    return np.ascontiguousarray(pixels) if len(pixels) == 3 else None
+
+
+@cache
+def _quick_decoder() -> Callable[[bytes], np.ndarray] | None:
+    """Give torchvision's decoder, by its operator: versions that have none leave all to Pillow."""
+    import torch
+
+    try:
+        import_module("torchvision.io")  # brings the operator
+        decode = torch.ops.image.decode_jpeg
+    except (ImportError, AttributeError):
+        return None
+    return lambda data: decode(
+        torch.frombuffer(bytearray(data), dtype=torch.uint8), 0, False
+    ).numpy()
 
 
 def scaled(source: Path | IO[bytes]) -> tuple[PIL.Image.Image, float | None]:

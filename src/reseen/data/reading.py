@@ -61,25 +61,27 @@ four that share the layout of `market_like` are taken where they are named."""
 def read(
     root: Path | str, *, format: str = "auto", pattern: str | None = None, folders: str = "auto"
 ) -> Dataset:
-    """Read a data set from its folder.
+    """Read a data set.
 
     Args:
-        root: a benchmark's folder, a folder of crops, one picture, or a manifest (see
+        root: folder of a benchmark, a folder of crops, one image, or a manifest (see
             `data.folder.read`).
-        format: one of READERS, or `auto`: list files are MSMT17's, bounding_box_train or
-            bounding_box_test is a Market-1501-like set, image_train or image_test is VeRi-776,
-            train_all, query and gallery are a Market-1501-like set with a folder a person,
-            bbox_train or info is MARS, train, query and gallery are DukeMTMC-VideoReID, a manifest
-            of `reseen video` is tracklets, everything else is a plain folder of pictures.
-        pattern: how file names of a plain folder are made.
-        folders: what sub-folders of a plain folder are, `camera`, `person` or `auto`.
+        format: one of READERS, or `auto`, which recognises the format: list files are MSMT17,
+            bounding_box_train or bounding_box_test is a data set like Market-1501, image_train or
+            image_test is VeRi-776, train_all, query and gallery are a data set like Market-1501
+            with one folder per person, bbox_train or info is MARS, train, query and gallery are
+            DukeMTMC-VideoReID, a manifest of `reseen video` is tracklets, and everything else is a
+            plain folder of crops.
+        pattern: pattern of the file names in a plain folder.
+        folders: what the sub-folders of a plain folder stand for: `camera`, `person` or `auto`.
 
     Returns:
-        The images; `format` says which reader read them.
+        The data set; its `format` is the name of the reader.
 
     Raises:
-        DataError: nothing is there, it is not what `format` says, or test images would train.
-        SettingsError: no such format, or one that pattern or folders contradict.
+        DataError: the folder does not exist or does not have this format, or test images would be
+            used for training.
+        SettingsError: the format is unknown, or contradicts `pattern` or `folders`.
     """
     root = Path(root)
     if format != "auto" and format not in READERS:
@@ -89,8 +91,8 @@ def read(
     for name, value in told.items():
         if format not in ("auto", *PLAIN):
             raise SettingsError(
-                f"{name} is {value!r} and format is {format!r}, which names its files itself. "
-                f"Leave out {name}, or use the format folder or tracklets."
+                f"{name} is {value!r}, but the file names of format {format!r} are fixed. Leave "
+                f"out {name}, or use the format folder or tracklets."
             )
     _demand(root)
     notes = ()
@@ -131,7 +133,7 @@ def _recognise(root: Path) -> tuple[str, tuple[str, ...]]:
         _refuse_parent(root)
     if format in PLAIN or not manifest or folder.is_invented(manifest):
         return format, ()
-    note = f"{manifest} is not read, as the folders say what it is; to read it: --format folder."
+    note = f"{manifest} is not read, as the folders define the format (--format folder reads it)."
     return format, (note,)
 
 
@@ -146,7 +148,7 @@ def _refuse_parent(root: Path) -> None:
     meant = market_like.nearby(root, _is_benchmark)
     if meant:
         raise DataError(
-            f"{root} holds a benchmark further down.{meant} Give that folder, or read everything "
+            f"{root} holds a benchmark in a subfolder.{meant} Give that folder, or read everything "
             "below as training crops (--format folder)."
         )
 

@@ -13,17 +13,17 @@ from reseen.records import NOISE
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSettings:
-    """What a batch is made of: P clusters with V images each (`identity_batches`).
+    """Composition of a batch: P clusters with V images each (`identity_batches`).
 
-    The defaults are those of Cluster Contrast; a method says which its paper has.
+    The defaults are those of Cluster Contrast; methods set those of their paper.
     """
 
     people: int | Auto = 16
-    """Clusters in a batch, P."""
+    """Number of clusters in a batch, P."""
     views: int | Auto = 16
-    """Images of each cluster in a batch, V; a cluster with fewer repeats them."""
+    """Number of images of each cluster in a batch, V. Clusters with fewer images repeat them."""
     iterations: int | Auto = 400
-    """Steps in a round."""
+    """Number of training steps in a round."""
 
     def __post_init__(self):
         at_least(self, 1, "people", "views", "iterations")
@@ -64,11 +64,11 @@ class BatchSettings:
 def identity_batches(
     ids: np.ndarray, cameras: np.ndarray, people: int, views: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Give batches of P clusters with V images each, without end.
+    """Yield batches of P clusters with V images each, endlessly.
 
-    Every cluster comes once before any comes again. Of a cluster, images of cameras not yet in
-    the batch come first; a cluster with fewer than V images repeats them. With fewer than P
-    clusters all of them make the batch. Noise is never drawn.
+    Every cluster is drawn once before any is drawn again. Within a cluster, images of cameras that
+    are not yet in the batch come first; a cluster with fewer than V images repeats them. If there
+    are fewer than P clusters, the batch has all of them. Noise is never drawn.
 
     Source: P x K sampling of Hermans et al., In Defense of the Triplet Loss, 2017, Sec. 2; other
     cameras first as in the published clustering code (SpCL, Cluster Contrast).
@@ -78,10 +78,10 @@ def identity_batches(
         cameras: (N,) camera of each image, -1 where unknown.
         people: P.
         views: V.
-        rng: makes every choice.
+        rng: random number generator.
 
     Yields:
-        (P * V,) positions, the images of a cluster next to each other.
+        (P * V,) positions, with the images of a cluster next to each other.
     """
     members = _members(ids)
     people = min(people, len(members))
@@ -141,14 +141,14 @@ def _views(members: np.ndarray, cameras: np.ndarray, views: int, rng) -> np.ndar
 def epoch_batches(
     count: int, batch: int, epochs: int, rng: np.random.Generator
 ) -> tuple[list[np.ndarray], int]:
-    """Give batches in which every image comes once an epoch, in a new order each time.
+    """Make batches in which every image occurs once per epoch, in a new random order each epoch.
 
     Args:
-        count: N images.
-        batch: B; where it does not divide N, the last batch of an epoch is the rest, and a rest of
-            one image, which batch norm cannot use, is left out.
-        epochs: how often all images come.
-        rng: makes the orders.
+        count: number of images, N.
+        batch: batch size, B. If it does not divide N, the last batch of an epoch is smaller; if
+            that has a single image, which batch norm cannot use, it is left out.
+        epochs: number of epochs.
+        rng: random number generator.
 
     Returns:
         (B,) positions of each batch, and how many batches there are.

@@ -60,8 +60,8 @@ def join(frames: list[Image]) -> Image:
     ):
         if len(known) > 1:
             raise DataError(
-                f"The frames in {first.path.parent} are of {len(known)} {word}. A tracklet is what "
-                "one camera saw of one person: give each a folder of its own."
+                f"The frames in {first.path.parent} are of {len(known)} {word}. A tracklet shows "
+                "one person by one camera, so use one folder for each."
             )
     names = tuple(image.path.name for image in frames)
     return Image(first.path, first.person, first.camera, first.time, names)
@@ -71,9 +71,9 @@ def _demand_depth(root: Path, images: tuple[Image, ...]) -> None:
     wrong = [i.path for i in images if len(i.path.relative_to(root).parts) < 3]
     if wrong:
         raise DataError(
-            f"{len(wrong)} pictures do not lie in a folder of their tracklet, first {wrong[0]}. "
-            "Tracklets lie as CAMERA/TRACKLET/FRAME.jpg: move the pictures, write a manifest, or "
-            "read them one by one (--format folder)."
+            f"{len(wrong)} pictures are not in the folder of a tracklet, the first is {wrong[0]}. "
+            "The layout is CAMERA/TRACKLET/FRAME.jpg. Move the pictures, write a manifest, or read "
+            "them as single crops (--format folder)."
         )
 
 
@@ -84,6 +84,6 @@ def _refuse_mixed(parts: dict[str, tuple[Image, ...]]) -> None:
     mixed = sorted({p.parent for p in train - test} & {p.parent for p in test - train})
     if mixed:
         raise DataError(
-            f"{len(mixed)} tracklets have frames in train and others in query or gallery, first "
-            f"{mixed[0]}. Frames of one tracklet look alike: put the whole of it on one side."
+            f"{len(mixed)} tracklets have frames both in train and in query or gallery, the first "
+            f"is {mixed[0]}. Put all frames of a tracklet into one split."
         )

@@ -26,13 +26,13 @@ class Device:
     """Where networks compute, and how; `auto` takes the best that is here."""
 
     name: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps ..."""
+    """PyTorch device: auto, cpu, cuda, cuda:1, mps and so on."""
     precision: str = "auto"
-    """float32, bfloat16 (autocast, for the backbone alone), or auto: in training the faster of the
-    two, which is tried when the run begins; elsewhere bfloat16 where the hardware is made for
-    it."""
+    """float32, bfloat16 (autocast, only for the backbone), or auto. In training, auto measures both
+    when the run starts and uses the faster one; otherwise it uses bfloat16 if the hardware supports
+    it natively."""
     compile: bool = False
-    """Compile the backbone with torch.compile: slow to start, faster afterwards."""
+    """Compile the backbone with torch.compile, which is slow to start and faster afterwards."""
 
     def __post_init__(self):
         if self.precision not in ("auto", "float32", "bfloat16"):
@@ -83,7 +83,7 @@ class Device:
         here = self.resolve()
         if self.precision != "auto" or not _has_bfloat16(here.name) or _unsafe(here, encoder):
             return here, ""
-        took = _try_steps(encoder, torch.device(here.name))
+        took = try_steps(encoder, torch.device(here.name))
         times = took["float32"] / took["bfloat16"]
         chosen = "bfloat16" if times >= MARGIN else "float32"
         size = f"{encoder.settings.backbone} at {encoder.settings.height} x "
@@ -134,7 +134,7 @@ def _unsafe(here: Device, encoder: "Encoder") -> bool:
     return here.name == "cpu" and encoder.backbone.map_width < 2
 
 
-def _try_steps(
+def try_steps(
     encoder: "Encoder", device: "torch.device", clock: Callable[[], float] | None = None
 ) -> dict[str, float]:
     """Give the seconds of the quickest step, forward and backward, in float32 and bfloat16."""

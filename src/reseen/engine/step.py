@@ -24,15 +24,16 @@ class NewLayerSettings:
     """
 
     new_rate: float = 1.0
-    """Learning rate of attention's layers, as a multiple of that of other new layers (neck,
+    """Learning rate of attention layers, as a multiple of that of other new layers (neck,
     heads)."""
     gate_rate: float = 30.0
-    """Learning rate of the gate, as such a multiple. Adam moves a number by about its rate in a
-    step, so at 1 the gate of a short run stays shut."""
+    """Learning rate of the gate, as a multiple of that of other new layers. Adam changes a
+    parameter by about its learning rate in each step, so that with 1 the gate would stay nearly
+    closed in a short run."""
     new_decay: float = 0.0
-    """Share of the weight decay that gates, the layers behind them, and the norms and biases of
-    attention have. The gradient of a layer behind a gate that is nearly shut is next to nothing, so
-    that decay alone would move it, to 0."""
+    """Weight decay of gates, of the layers behind them, and of the norms and biases of attention,
+    as a share of the usual weight decay. The gradient of a layer behind a nearly closed gate is
+    tiny, so that weight decay alone would move its weights to 0."""
 
     def __post_init__(self):
         above_zero(self, "new_rate", "gate_rate")
@@ -83,9 +84,10 @@ class ScheduleSettings(NewLayerSettings):
     rate: float = 3.5e-4
     """Learning rate of Adam at the start."""
     rate_step: int = 20
-    """The learning rate is divided by 10 every so many rounds; 0 is never."""
+    """Number of rounds after which the learning rate is divided by 10, repeatedly; 0 keeps it
+    constant."""
     weight_decay: float = 5e-4
-    """Weight decay of Adam. Usual: 5e-4."""
+    """Weight decay of Adam. A usual value is 5e-4."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -114,12 +116,14 @@ class SgdSettings(NewLayerSettings):
     rate: float = 0.1
     """Learning rate of SGD (momentum 0.9) in the first stage. BUC and SSL: 0.1."""
     rate_hold: int = 16
-    """Rounds, first stage included, after which the rate is a tenth. BUC: 16; SSL: 15."""
+    """Number of rounds, including the first stage, after which the learning rate is divided by 10.
+    BUC: 16; SSL: 15."""
     gate_rate: float = 1.0
-    """Learning rate of the gate, as such a multiple. SGD needs no more, as the gradient of a gate
-    is a sum over the whole map; ten times the rate of 0.1 makes it diverge."""
+    """Learning rate of the gate, as a multiple of that of other new layers. SGD needs no more than
+    1, because the gradient of a gate is a sum over the whole feature map; with 10, at a rate of
+    0.1, the gate diverges."""
     backbone_rate: float = 0.1
-    """Share of the rate that the backbone learns with. BUC: 0.1."""
+    """Learning rate of the backbone, as a share of the learning rate. BUC: 0.1."""
     weight_decay: float = 5e-4
     """Weight decay of SGD. BUC: 5e-4."""
 

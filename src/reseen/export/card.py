@@ -109,7 +109,7 @@ def from_metadata(told: Mapping[str, Any], path: Path) -> Card:
     if "digest" not in told or "vectors" not in told:
         raise CheckpointError(
             f"{path} has no card of this package. Give a file that reseen export wrote, with its "
-            f"card ({beside(path).name}) beside it."
+            f"card ({beside(path).name}) next to it."
         )
     if told.get("format") != FORMAT:
         raise CheckpointError(
@@ -125,7 +125,8 @@ def from_metadata(told: Mapping[str, Any], path: Path) -> Card:
             raise ValueError(f"vectors of shape {vectors.shape}")
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise CheckpointError(
-            f"The card of {path} is damaged: {error!r:.100}. Bring back a copy, or export again."
+            f"The card of {path} is damaged: {error!r:.100}. Restore it from a backup, or export "
+            "again."
         ) from error
     return card
 
@@ -139,13 +140,13 @@ def read_beside(path: Path) -> Card:
     card = beside(path)
     if not card.is_file():
         raise CheckpointError(
-            f"{path} has no card: {card} is not there. reseen export writes one with every file; "
-            "bring back a copy of it."
+            f"{path} has no card: {card} is not there. reseen export writes a card with each file; "
+            "restore it from a backup."
         )
     try:
         told = json.loads(card.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{card} is damaged ({error}). Bring back a copy of it.") from error
+        raise CheckpointError(f"{card} is damaged ({error}). Restore it from a backup.") from error
     return from_metadata(told if isinstance(told, dict) else {}, path)
 
 
@@ -187,19 +188,19 @@ def check_vectors(found: np.ndarray, wanted: np.ndarray, precision: str, path: P
     lengths = np.linalg.norm(found, axis=1)
     if not np.isfinite(found).all() or np.abs(lengths - 1).max() > 1e-2:
         raise CheckpointError(
-            f"{path} gives vectors of lengths {lengths.round(3).tolist()} instead of 1. Do not use "
-            "it: export it again, or run it with another version of its runtime."
+            f"{path} returns vectors of length {lengths.round(3).tolist()} instead of 1. Do not "
+            "use it. Export it again, or run it with another version of its runtime."
         )
     if float(found[0] @ found[1]) > LIKENESS["float32"]:
         raise CheckpointError(
-            f"{path} gives the same vector for two different people, as a runtime with a wrong "
-            "setting does. Do not use it: export it again, or with another precision."
+            f"{path} returns the same vector for two different people, as a wrongly configured "
+            "runtime does. Do not use it. Export it again, or with another precision."
         )
     likeness = float((found * wanted).sum(1).min())
     if not likeness >= LIKENESS[precision]:
         raise CheckpointError(
-            f"{path} gives other vectors than it should for the two test pictures: cosine "
-            f"{likeness:.4f}, {LIKENESS[precision]} is the least. The file, its card or the "
-            "colour order and scale of its pixels are not those that belong together: export again."
+            f"{path} gives other vectors than it should for the two test images: their cosine "
+            f"similarity is {likeness:.4f}, but must be at least {LIKENESS[precision]}. The file, "
+            "its card, or the colour order and scale of its pixels do not match. Export it again."
         )
     return likeness

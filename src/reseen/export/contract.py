@@ -83,6 +83,6 @@ def contract_for(consumer: str, precision: str = "float32", **changes: object) -
     if consumer not in CONSUMERS:
         raise SettingsError(f"for is {consumer!r}. Use one of: {', '.join(CONSUMERS)}.")
     if consumer == "torch" and precision == "int8":
-        raise SettingsError("torch has no int8 here. Use float32 or float16, or another form.")
+        raise SettingsError("torch does not support int8 here. Use float32 or float16.")
     told = {name: value for name, value in changes.items() if value is not None}
     return replace(CONSUMERS[consumer], precision=precision, **told)

@@ -151,7 +151,7 @@ def _sound(path: Path, opened: Callable[[], Any]) -> Any:
         first = (str(error).splitlines() or [""])[0]
         raise CheckpointError(
             f"{path} cannot be opened ({first:.100}). It is damaged, or its runtime is too old: "
-            "bring back a copy, or export again."
+            "restore it from a backup, or export again."
         ) from error
 
 

@@ -99,8 +99,8 @@ def program(encoder: Encoder, contract: Contract) -> ExportedProgram:
     except Exception as error:  # of many kinds, some of them private
         why = str(error).strip().split("\n")[0]
         raise SettingsError(
-            f"{encoder.settings.backbone} cannot be written as a graph: {why:.200}. Give it away "
-            "as a folder (--for pretrained), or train another backbone."
+            f"{encoder.settings.backbone} cannot be exported as a graph: {why:.200}. Export it as "
+            "a folder (--for pretrained), or train another backbone."
         ) from error
 
 

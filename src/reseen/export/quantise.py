@@ -66,6 +66,6 @@ def check_calibration(count: int) -> None:
     """
     if count < LEAST:
         raise DataError(
-            f"int8 needs {LEAST} pictures or more to find the range of its numbers, and "
-            f"{count} were given: --calibrate FOLDER with crops of the site."
+            f"int8 needs {LEAST} images or more for calibration, but {count} were given. Use "
+            "--calibrate FOLDER with crops of the site."
         )

@@ -45,16 +45,16 @@ def quick(encoder: Encoder, folder: Path, screen: Screen = QUIET) -> AnyEncoder:
     try:
         export(encoder, path, "plain", contract=Contract(scale="pixel"), screen=screen)
     except OSError as error:  # a folder that cannot be written
-        screen.say(f"{path} cannot be written ({error.strerror}), so torch computes")
+        screen.say(f"{path} cannot be written ({error.strerror}), so torch is used")
         return encoder
     except SettingsError as error:
-        screen.say(f"torch computes: {error}")
+        screen.say(f"torch is used: {error}")
         return encoder
     found = Exported(path)
     pixels = torch.from_numpy(drawn(encoder.settings.height, encoder.settings.width))
     off = float((found(pixels) - encoders.exact(encoder, pixels)).abs().max())
     if off > EXACT:
-        screen.say(f"ONNX Runtime differs by {off:.1e} from torch, which computes instead")
+        screen.say(f"ONNX Runtime differs by {off:.1e} from torch, so torch is used")
         path.unlink()
         return encoder
     return _with_cameras(found, encoder)

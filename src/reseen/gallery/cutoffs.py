@@ -1,11 +1,11 @@
-"""From which similarity on a match is believed: cut-offs measured on a gallery's own pairs.
+"""The thresholds from which a match is called same or maybe, computed from pairs in the gallery.
 
-Three kinds of pairs tell how alike different people look to the encoder: pairs by two cameras drawn
-whoever they show (nearly all show two people, and those that do not only make cut-offs more
-careful), pairs of people who have names, and pairs that cannot be one person. Each kind gives the
-lowest similarity at which, with the wanted confidence, no more than the wanted share of pairs of
-different people match; the best of them counts. People who have names also show the highest
-similarity of a wrong pair, below which nothing is called the same.
+Three kinds of pairs show how similar different people are to the encoder: random pairs by two
+cameras (nearly all show two people, and those that do not only make the thresholds stricter), pairs
+of two named people, and pairs that cannot be one person. Each kind gives the lowest similarity at
+which, with the given confidence, no more than the given share of pairs of different people match;
+the lowest of these is used. Named people also give the highest similarity of a wrong pair, and the
+threshold of same is kept above it.
 """
 
 from dataclasses import dataclass
@@ -42,21 +42,21 @@ GUESS = 6.0, 4.6
 as few pairs show one person) where 1 in 10,000 and 1 in 1,000 pairs of different people matched:
 5.0 to 6.1 and 3.9 to 4.7 with two encoders on Market-half, plain and centred."""
 PLAIN_GUESS = 0.8, 0.65
-"""Cut-offs of a gallery that is too small even to guess by its similarities."""
+"""Thresholds of a gallery that is too small even to guess by its similarities."""
 FEW = 45
 """Pairs, of ten crops, below which it is."""
 RESAMPLES = 200
-"""Draws of people for a cut-off, and for the range of a rate."""
+"""Draws of people for a threshold, and for the range of a rate."""
 
 
 def verdict(similarities: np.ndarray, cutoffs: Cutoffs) -> list[Verdict]:
-    """Say in a word what each similarity (N,) means: same, maybe or unknown."""
+    """Return the verdict of each similarity (N,): same, maybe or unknown."""
     return [cutoffs.verdict(similarity) for similarity in np.asarray(similarities).tolist()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What the crops of a gallery say about how alike people look.
+    """The similarities of pairs in a gallery, from which thresholds are computed.
 
     Args:
         anybody: (A,) similarities of pairs by two cameras, whoever they show.
@@ -97,7 +97,7 @@ def gather_evidence(
     pairs: int = PAIRS,
     overlapping: bool = False,
 ) -> Evidence:
-    """Draw the pairs that cut-offs come from, always the same ones.
+    """Draw the pairs from which thresholds are computed, always the same ones.
 
     Args:
         features: (N, D) unit rows.
@@ -235,7 +235,7 @@ def calibrate(
     floor: bool = True,
     overlapping: bool = False,
 ) -> Cutoffs:
-    """Find the cut-offs of a gallery.
+    """Compute the thresholds of a gallery.
 
     Args:
         features: (N, D) unit rows, as they are searched.
@@ -254,10 +254,10 @@ def calibrate(
         WORST_RATE they are a guess, and say so. Its `numbers`, as far as they are known: `crops`,
         `pairs`, `false_match_rate`, `maybe_rate`, `confidence`, `strangers_same` and
         `strangers_maybe` (expected in a search of all crops, at most), `people`, `closest_people`,
-        `highest_stranger`, for each cut-off `misses_*` with `misses_*_low` and `_high` (pairs of
+        `highest_stranger`, for each threshold `misses_*` with `misses_*_low` and `_high` (pairs of
         one named person by two cameras that do not reach it), of searches for each crop of a named
         person `searches`, `found_*` and `stranger_maybe`, and `impossible`, `impossible_*` (pairs
-        that cannot be one person, and the share that reach a cut-off).
+        that cannot be one person, and the share that reach a threshold).
 
     Raises:
         SettingsError: a setting is out of range.
@@ -265,8 +265,8 @@ def calibrate(
     """
     if not 0 < false_match_rate < 1 or not 0 < confidence < 1:
         raise SettingsError(
-            f"false_match_rate is {false_match_rate} and confidence is {confidence}: give shares "
-            "between 0 and 1; 0.0001 is one pair in 10,000."
+            f"false_match_rate is {false_match_rate} and confidence is {confidence}. Use numbers "
+            "between 0 and 1; 0.0001 is 1 pair in 10,000."
         )
     if len(features) == 0:
         return Cutoffs(*PLAIN_GUESS, f"Only a guess: there are no crops. {TO_CALIBRATE}")
@@ -280,8 +280,8 @@ def calibrate(
         strangers = count * rate, count * _maybe_rate(rate)
         numbers |= dict(zip(("strangers_same", "strangers_maybe"), strangers, strict=True))
         source += (
-            f" A search of all {counted(count, 'crop')} meets at most {_some(strangers[0])} "
-            f"strangers called the same and {_some(strangers[1])} called maybe, on average."
+            f" A search of all {counted(count, 'crop')} returns on average at most "
+            f"{_some(strangers[0])} strangers as same and {_some(strangers[1])} as maybe."
         )
     else:
         same, maybe, source = _guess(found.anybody, false_match_rate, confidence)
@@ -293,7 +293,10 @@ def calibrate(
                 numbers[{"closest": "closest_people", "other": "highest_stranger"}[name]] = value
         if floor and same <= searched.floor:
             same = searched.floor + MARGIN
-            source += f" `same` is raised to {same:.3f}, just above {_reached(searched, names)}."
+            source += (
+                f" The threshold of same was raised to {same:.3f}, just above the similarity of "
+                f"{_reached(searched, names)}."
+            )
     numbers |= _measured(found, searched, same, maybe, confidence)
     return Cutoffs(float(same), float(min(maybe, same)), source, searched.floor, numbers)
 
@@ -315,11 +318,11 @@ def _best(
         return None
     (told, same), similarities, groups, what = min(usable, key=lambda found: found[0])
     _, maybe = _bound(similarities, groups, _maybe_rate(told), each) or (told, same)
-    asked = f" ({_one_in(rate)} was asked for, which takes more pairs)" if told > rate else ""
+    asked = f" ({_one_in(rate)}, as requested, would need more pairs)" if told > rate else ""
     source = (
-        f"From {len(similarities):,} pairs {what}: with {confidence:.0%} confidence at most "
-        f"{_one_in(told)} pairs of different people is called the same{asked} and "
-        f"{_one_in(_maybe_rate(told))} maybe."
+        f"Computed from {len(similarities):,} pairs {what}: with {confidence:.0%} confidence, at "
+        f"most {_one_in(told)} pairs of different people is called same{asked} and at most "
+        f"{_one_in(_maybe_rate(told))} is called maybe."
     )
     return same, maybe, told, len(similarities), source
 
@@ -384,7 +387,7 @@ def _over_people(
 
 
 def guess_cutoffs(features: np.ndarray) -> Cutoffs:
-    """Guess cut-offs from a few crops, for a gallery that was never calibrated.
+    """Guess thresholds from a few crops, for a gallery that was never calibrated.
 
     Args:
         features: (N, D) unit rows; all pairs of them are looked at, so give some hundreds at most.
@@ -393,13 +396,11 @@ def guess_cutoffs(features: np.ndarray) -> Cutoffs:
     return Cutoffs(*_guessed(similarities), NEVER)
 
 
-NEVER = (
-    "Only a guess: these cut-offs were never calibrated on this gallery (reseen gallery calibrate)."
-)
+NEVER = "Only a guess: this gallery has not been calibrated yet (reseen gallery calibrate)."
 
 
 def _guessed(similarities: np.ndarray) -> tuple[float, float]:
-    """Give cut-offs as far above what any two crops reach as was right for another data set."""
+    """Give thresholds as far above random pairs as was right for another data set."""
     if len(similarities) < FEW:
         return PLAIN_GUESS
     z = np.arctanh(np.clip(similarities, -0.999, 0.999))
@@ -411,13 +412,13 @@ def _guessed(similarities: np.ndarray) -> tuple[float, float]:
 def _guess(anybody: np.ndarray, rate: float, confidence: float) -> tuple[float, float, str]:
     needed = int(np.ceil(gammaincinv(2, confidence) / max(rate, WORST_RATE)))
     said = (
-        f"Only a guess: {counted(len(anybody), 'pair')} of crops can be compared, and {needed:,} "
-        "are the least to calibrate by"
+        f"Only a guess: calibration needs at least {needed:,} pairs of crops, but only "
+        f"{len(anybody):,} can be compared"
     )
     if len(anybody) >= FEW:
         said += (
-            ". They are as far above what any two crops here reach as was right for another data "
-            "set"
+            ". The thresholds are as far above the similarity of random pairs as was right for "
+            "another data set"
         )
     return *_guessed(anybody), f"{said}. {TO_CALIBRATE}"
 
@@ -425,7 +426,7 @@ def _guess(anybody: np.ndarray, rate: float, confidence: float) -> tuple[float, 
 def _measured(
     found: Evidence, searched: LeaveOneOut, same: float, maybe: float, confidence: float
 ) -> dict[str, float]:
-    """Give what the cut-offs cost, where that can be measured."""
+    """Measure the effect of the thresholds, where that can be measured."""
     numbers: dict[str, float] = {}
     judged = searched.own > -np.inf
     numbers |= {"searches": int(judged.sum())} if judged.any() else {}
@@ -450,36 +451,37 @@ def _measured(
 
 
 def explain(cutoffs: Cutoffs) -> list[str]:
-    """Say in sentences what cut-offs promise, and what was measured of them."""
+    """Describe thresholds and their measured effect in sentences."""
     n = cutoffs.numbers
     said = [cutoffs.source]
     if "closest_people" in n:
         said.append(
-            f"Of {n['people']:.0f} named people the closest two reach {n['closest_people']:.3f}."
+            f"The most similar two of {n['people']:.0f} named people have a similarity of "
+            f"{n['closest_people']:.3f}."
         )
     if "highest_stranger" in n:
         said.append(
-            "The highest crop that is known to be somebody else without a name reaches "
-            f"{n['highest_stranger']:.3f}."
+            "The highest similarity of a named person to a crop that is known to show somebody "
+            f"else is {n['highest_stranger']:.3f}."
         )
     if "misses_same" in n:
         shares = (
             f"{n[f'misses_{cut}']:.0%} ({n[f'misses_{cut}_low']:.0%} to "
-            f"{n[f'misses_{cut}_high']:.0%}) do not reach {cut}"
+            f"{n[f'misses_{cut}_high']:.0%}) are below the threshold of {cut}"
             for cut in ("same", "maybe")
         )
-        said.append(f"Of pairs of one named person by two cameras {', '.join(shares)}.")
+        said.append(f"Of the pairs of one named person by two cameras, {', '.join(shares)}.")
     if "searches" in n:
         said.append(
-            f"Searching for each of {n['searches']:,.0f} crops of named people, another crop of "
-            f"the person is called the same in {n['found_same']:.0%} and at least maybe in "
-            f"{n['found_maybe']:.0%} of the searches; somebody else in {n['stranger_same']:.0%} "
-            f"and {n['stranger_maybe']:.0%}."
+            f"In searches for each of {n['searches']:,.0f} crops of named people, another crop of "
+            f"the same person is called same in {n['found_same']:.0%} and at least maybe in "
+            f"{n['found_maybe']:.0%} of the searches; a crop of somebody else in "
+            f"{n['stranger_same']:.0%} and {n['stranger_maybe']:.0%}."
         )
     if "impossible" in n:
         said.append(
-            f"Of {n['impossible']:,.0f} pairs that cannot be one person {n['impossible_same']:.2%} "
-            f"reach same and {n['impossible_maybe']:.2%} maybe."
+            f"Of {n['impossible']:,.0f} pairs that cannot be one person, "
+            f"{n['impossible_same']:.2%} are called same and {n['impossible_maybe']:.2%} maybe."
         )
     return said
 
@@ -499,13 +501,13 @@ def _some(number: float) -> str:
 def _reached(searched: LeaveOneOut, names: int) -> str:
     """Say who reaches the floor."""
     if searched.names and searched.closest == searched.floor:
-        return f"{' and '.join(searched.names)}, the closest two of {names} named people"
-    return "the highest stranger to a named person"
+        return f"{' and '.join(searched.names)}, the most similar two of {names} named people"
+    return "the stranger most similar to a named person"
 
 
 MARGIN = 1e-4
 """How far above the floor `same` lies, so that what reaches the floor does not reach it."""
 
-ACROSS = "by two cameras, drawn whoever they show"
-ANY = "of any two crops, as no two cameras are known, drawn whoever they show"
-TO_CALIBRATE = "Add crops, or name people, and calibrate."
+ACROSS = "of random crops by two cameras"
+ANY = "of random crops, as fewer than two cameras are known"
+TO_CALIBRATE = "Add crops or name people, and calibrate again."

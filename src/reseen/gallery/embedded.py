@@ -58,7 +58,7 @@ class Embedded(Tables):
         self.path = folder / FILE
         if not new and not self.path.is_file():
             raise StoreError(
-                f"{self.path} is not there. Bring back a copy of it, or make a new gallery."
+                f"{self.path} is not there. Restore it from a backup, or create a new gallery."
             )
         super().__init__()
         self._index: _Index | None = None
@@ -87,7 +87,9 @@ class Embedded(Tables):
                 for statement in words.split(";"):
                     self._connection.execute(statement)
         elif not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'crops'"):
-            raise StoreError(f"{self.path} holds no gallery. Bring back a copy, or make a new one.")
+            raise StoreError(
+                f"{self.path} holds no gallery. Restore it from a backup, or create a new one."
+            )
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -97,12 +99,12 @@ class Embedded(Tables):
         except sqlite3.Error as error:
             advice = {
                 "SQLITE_BUSY": "Another process has been writing for long: wait, or stop it.",
-                "SQLITE_FULL": "Make room and give the same command again.",
+                "SQLITE_FULL": "Free some disk space and run the same command again.",
                 "SQLITE_READONLY": "Change its rights.",
                 "SQLITE_CANTOPEN": "Check its folder and rights.",
             }.get(
                 getattr(error, "sqlite_errorname", ""),
-                "If it is damaged, bring back a copy, or make a new gallery.",
+                "If it is damaged, restore it from a backup, or create a new gallery.",
             )
             raise StoreError(f"{self.path} cannot be used: {error}. {advice}") from error
 
@@ -276,8 +278,8 @@ class Embedded(Tables):
             row += len(vectors)
         if row != after:
             raise StoreError(
-                f"{self.path} is damaged: {after} crops have {row} vectors. Bring back a copy, or "
-                "give the crops new ones (reseen gallery rebuild)."
+                f"{self.path} is damaged: {after} crops have {row} features. Restore it from a "
+                "backup, or compute new features (reseen gallery rebuild)."
             )
         return self._room[:after]
 
@@ -287,8 +289,8 @@ class Embedded(Tables):
             self._rows("VACUUM")
             if self._rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
                 raise StoreError(
-                    f"What was deleted has left {self.path}, but not yet its log beside it, which "
-                    "another process keeps reading: stop that, and give the command once more."
+                    f"The data was deleted from {self.path}, but not yet from its log file, which "
+                    "another process is using. Stop that process and run the command again."
                 )
 
     def settle(self) -> None:

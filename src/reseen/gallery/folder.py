@@ -42,7 +42,7 @@ def refuse_used(folder: Path) -> None:
         raise StoreError(f"{folder} is a file. Give the name of a folder for the gallery.")
     if (folder / FACTS).exists():
         raise StoreError(
-            f"{folder} holds a gallery already. Add to it, give it another encoder (reseen gallery "
+            f"{folder} already holds a gallery. Add to it, change its encoder (reseen gallery "
             "rebuild), or give a new folder."
         )
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
@@ -75,14 +75,14 @@ def read_facts(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict) or type(facts.get("format")) is not int:
-        raise StoreError(f"{path} is damaged or of something else. Bring back a copy of it.")
+        raise StoreError(f"{path} is damaged or not of a gallery. Restore it from a backup.")
     if facts["format"] > FORMAT:
         raise StoreError(
             f"{folder} was made by a newer version of reseen (format {facts['format']}; this one "
-            f"knows {FORMAT}). Install a newer version."
+            f"supports {FORMAT}). Install a newer version."
         )
     if not isinstance(facts.get("store"), str):
-        raise StoreError(f"{path} is damaged: it names no store. Bring back a copy of it.")
+        raise StoreError(f"{path} is damaged: it names no store. Restore it from a backup.")
     return facts
 
 
@@ -122,5 +122,7 @@ def open_store(folder: Path, facts: dict[str, Any]) -> Store:
         return Embedded(folder)
     schema = facts.get("schema")
     if not (isinstance(schema, str) and re.fullmatch(r"reseen_[0-9a-f]{12}", schema)):
-        raise StoreError(f"{folder / FACTS} is damaged: it names no schema. Bring back a copy.")
+        raise StoreError(
+            f"{folder / FACTS} is damaged: it names no schema. Restore it from a backup."
+        )
     return Server(facts["store"], schema)

@@ -61,11 +61,11 @@ FOUND = 500
 """Crops that are looked at for each of them."""
 
 GLANCED = 300
-"""Crops by which cut-offs are guessed until they are calibrated."""
+"""Crops from which thresholds are guessed until they are calibrated."""
 
 
 class Gallery:
-    """Crops, who is on them, and a search among them; opened by `create` or `open`.
+    """A searchable store of crops and of the people in them; made by `create` or `open`.
 
     Any number of processes and threads may use one gallery at the same time.
     """
@@ -89,25 +89,25 @@ class Gallery:
         device: "Device | None" = None,
         quiet: bool = True,
     ) -> Self:
-        """Make a gallery.
+        """Create an empty gallery.
 
         Args:
-            folder: new or empty.
+            folder: new or empty folder.
             run: folder of a run, one of its checkpoints, reseen-tiny, or an encoder. The gallery
-                keeps a copy of it.
-            store: `postgresql://...` keeps everything but the encoder in this database; by default
-                it lies in the folder.
-            centring: off, mean or deviation: what is taken out of the features of each camera; auto
-                is deviation where the encoder has camera statistics, and off otherwise.
-            onnx: embed by ONNX Runtime, several times as fast on a CPU, where it is installed
-                (reseen[gallery]), gives the vectors of torch in float32 within 1e-4, and there is
-                no GPU. Making its file takes up to a minute, once.
-            device: where the encoder computes.
-            quiet: say nothing.
+                keeps a copy of the encoder.
+            store: `postgresql://...` stores everything but the encoder in this database. By default
+                everything is stored in the folder.
+            centring: how to centre the features of each camera: off, mean or deviation. auto is
+                deviation if the encoder has camera statistics, and off otherwise.
+            onnx: extract features with ONNX Runtime if it is installed (reseen[gallery]), its
+                features agree with those of torch in float32 within 1e-4, and there is no GPU. On a
+                CPU it is several times as fast. Preparing it takes up to a minute, once.
+            device: device of the encoder.
+            quiet: whether to print nothing.
 
         Raises:
-            StoreError: the folder holds a gallery or something else, or the server is not there.
-            SettingsError: as `extract`, of centring.
+            StoreError: the folder is not empty, or the database server cannot be reached.
+            SettingsError: `centring` is not possible, as in `extract`.
             CheckpointError: there is no such run.
         """
         from reseen.engine.pretrained import save_pretrained
@@ -137,20 +137,20 @@ class Gallery:
 
     @classmethod
     def open(cls, folder: Path | str, device: "Device | None" = None) -> Self:
-        """Open a gallery.
+        """Open an existing gallery.
 
         Args:
-            folder: that `create` made.
-            device: where its encoder computes.
+            folder: folder of the gallery.
+            device: device of the encoder.
 
         Raises:
-            StoreError: it holds no gallery, one of a newer version, or a damaged one.
+            StoreError: the folder holds no gallery, or one that is damaged or of a newer version.
         """
         folder = Path(folder)
         return cls(folder, open_store(folder, read_facts(folder)), device)
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -161,20 +161,20 @@ class Gallery:
 
     @property
     def model(self) -> str:
-        """The digest of the encoder whose vectors are in use."""
+        """The digest of the encoder that computed the features."""
         return self.store.value("model") or ""
 
     @property
     def centring(self) -> str:
-        """What is taken out of the features of each camera: off, mean or deviation."""
+        """How the features of each camera are centred: off, mean or deviation."""
         return self.model.partition("-")[2] or "off"
 
     def embedder(self) -> "Embedder":
-        """Give the encoder that belongs to the vectors.
+        """Load the encoder of the gallery.
 
         Raises:
-            StoreError: the encoder in the folder is another one.
-            CheckpointError: it is damaged.
+            StoreError: the encoder in the folder is not the one that computed the features.
+            CheckpointError: the encoder is damaged.
         """
         model = self.model
         with self._loading:  # once, however many threads ask
@@ -186,17 +186,17 @@ class Gallery:
             return self._embedder
 
     def check_encoder(self) -> None:
-        """Look whether the encoder in the folder is that of the vectors, without loading it.
+        """Check, without loading it, that the encoder in the folder computed the features.
 
         Raises:
-            StoreError: it is another one.
+            StoreError: the encoder is a different one.
         """
         self._settle()
         if digest_in(self.folder / ENCODER) != self.model.partition("-")[0]:
             raise StoreError(
-                f"The encoder in {self.folder / ENCODER} is not the one that made the vectors "
-                "of this gallery. Bring back a copy of it, or make new vectors: reseen gallery "
-                "rebuild."
+                f"The encoder in {self.folder / ENCODER} is not the one that made the vectors of "
+                "this gallery. Restore it from a backup, or compute new features with reseen "
+                "gallery rebuild."
             )
 
     def _settle(self) -> None:
@@ -221,23 +221,23 @@ class Gallery:
         time: float | None = None,
         quiet: bool = True,
     ) -> Added:
-        """Add pictures; those that are there already are neither added nor embedded again.
+        """Add pictures to the gallery, skipping those that it already has.
 
-        Every BATCH of pictures is kept for good before the next is read, so what is stopped, also
-        by kill -9, goes on where it was when it is called again. People whom a folder or a manifest
-        names are not taken over: a name comes from `enrol` and `name`.
+        Every batch of 256 pictures is stored before the next one is read. After an interruption,
+        even by kill -9, call this again to continue. Identities in a folder or manifest are not
+        taken over as names; use `enrol` and `name` for that.
 
         Args:
-            images: folders, manifests, data sets, records (of a tracklet every frame), paths of
-                pictures, PIL pictures or arrays (H, W, 3) uint8; one or several.
-            camera: name of the camera of those that say none.
-            time: of those that say none, in seconds since 1970 (UTC).
-            quiet: say nothing.
+            images: one or several folders, manifests, data sets, records (all frames of a
+                tracklet), paths of pictures, PIL images or arrays (H, W, 3) uint8.
+            camera: name of the camera for pictures that do not tell it.
+            time: time for pictures that do not tell it, in seconds since 1970 (UTC).
+            quiet: whether to print nothing.
 
         Raises:
-            DataError: there is nothing, or something is no picture, folder or manifest.
-            StoreError: the store refuses.
-            KeyboardInterrupt: Ctrl-C; its text says how much is kept.
+            DataError: there are no pictures, or something is not a picture, folder or manifest.
+            StoreError: the store cannot be written.
+            KeyboardInterrupt: Ctrl-C was pressed; the message tells how much was stored.
         """
         from reseen.engine.progress import Screen
         from reseen.gallery.incoming import incoming
@@ -255,7 +255,7 @@ class Gallery:
         camera: str | None = None,
         time: float | None = None,
     ) -> Added:
-        """Add files in memory, as they come over a network, by name and content; as `add`."""
+        """Add files that are in memory, given by name and content; otherwise as `add`."""
         from reseen.engine.progress import UNTRACKED
         from reseen.gallery.incoming import from_files
 
@@ -275,8 +275,8 @@ class Gallery:
         except KeyboardInterrupt:
             new = sum(part.new for part in parts)
             raise KeyboardInterrupt(
-                f"stopped; {counted(new, 'new picture is', 'new pictures are')} kept. The same "
-                "command continues."
+                f"stopped; {counted(new, 'new picture was', 'new pictures were')} added. Run the "
+                "same command again to continue."
             ) from None
         self.store.settle()
         lines = tuple(line for part in parts for line in part.lines)
@@ -313,8 +313,9 @@ class Gallery:
     def _refuse_other(self, embedder: "Embedder") -> None:
         if self.model != embedder.model:
             raise StoreError(
-                f"The vectors are of the model {embedder.model}, and those in {self.folder} of "
-                f"{self.model}: they cannot be compared. Give the command again, with pictures."
+                f"The features were computed by the encoder {embedder.model}, but those in "
+                f"{self.folder} by {self.model}, so they cannot be compared. Run the command again "
+                "with pictures."
             )
 
     def search(
@@ -328,28 +329,29 @@ class Gallery:
         same_camera: bool = True,
         rerank: bool = False,
     ) -> list[list[Match]]:
-        """Find the crops that are most like each picture; a picture does not find itself.
+        """Find the crops that are most similar to each picture.
 
-        Ignored crops are left out. A similarity is not proof of identity: somebody always comes
-        first, also where the person is not there.
+        Ignored crops are left out, and so is the picture itself. Similarity is not proof of
+        identity: some crop always comes first, even if the person is not in the gallery.
 
         Args:
-            pictures: whom to look for, as `add` takes them; a tracklet is one, by the mean of its
-                frames.
-            camera: only crops of this camera.
-            since, until: only crops of this time, both included, in seconds since 1970 (UTC).
-            top: matches of each picture, fewer where there are no more.
-            same_camera: also crops of the camera that took the picture itself, where it is known.
-            rerank: put the RERANKED nearest in the order of k-reciprocal re-ranking; similarity and
-                verdict stay those of the two pictures.
+            pictures: pictures to search for, as in `add`. A tracklet is searched by the mean
+                feature of its frames.
+            camera: only find crops of this camera.
+            since, until: only find crops of this period, both ends included, in seconds since 1970
+                (UTC).
+            top: number of matches for each picture; fewer if there are no more.
+            same_camera: whether to find crops of the camera that took the picture, if it is known.
+            rerank: whether to sort the 1000 most similar crops by k-reciprocal re-ranking.
+                Similarity and verdict are not changed by it.
 
         Returns:
-            For each picture its matches, the best first.
+            The matches of each picture, the best first.
 
         Raises:
             DataError: a picture cannot be read.
             SettingsError: top is below 1.
-            StoreError: the gallery knows no such camera.
+            StoreError: there is no such camera in the gallery.
         """
         vectors, ids, cameras = self._embedded(pictures)
         where = self._filter(camera, since, until)
@@ -366,7 +368,7 @@ class Gallery:
         same_camera: bool = True,
         rerank: bool = False,
     ) -> list[Match]:
-        """Find the crops that are most like one of the gallery; arguments as in `search`."""
+        """Find the crops that are most similar to a crop in the gallery; otherwise as `search`."""
         crop = self.crop(id)
         vectors, _ = self.store.vectors([id])
         where = self._filter(camera, since, until)
@@ -443,7 +445,7 @@ class Gallery:
         return means, [None] * len(means), list(cameras.values())
 
     def embed(self, pictures: "Given") -> np.ndarray:
-        """Give the vectors (Q, D) float32, unit rows, of pictures that are not added.
+        """Compute the features of pictures without adding them: (Q, D) float32, unit rows.
 
         Raises:
             DataError: a picture cannot be read.
@@ -453,11 +455,10 @@ class Gallery:
     # What people decide.
 
     def enrol(self, name: str, pictures: "Given", *, quiet: bool = True) -> Added:
-        """Add pictures of a person, and give them the name.
+        """Add pictures of a person, and name them.
 
         Raises:
-            StoreError: the name is refused (see `name`); the pictures are in the gallery then,
-                without it.
+            StoreError: the name is refused (see `name`); the pictures are added without a name.
             DataError: as `add`.
         """
         check_name(name)
@@ -467,34 +468,35 @@ class Gallery:
         return added
 
     def name(self, ids: Iterable[str], name: str) -> None:
-        """Say who is on crops; another name that they have is replaced.
+        """Name the person in some crops, replacing any name they already have.
 
         Args:
-            ids: of crops.
-            name: of the person, known or new.
+            ids: ids of crops.
+            name: name of the person, who may be known or new.
 
         Raises:
-            StoreError: no such crop, or the data cannot carry the name: two of the person's crops
-                would be from one frame, or of one time at two cameras, or somebody said that a crop
-                is not this person. Nothing is changed then.
-            SettingsError: it is no name.
+            StoreError: there is no such crop, or the name contradicts the data: two crops of the
+                person would be from the same frame, or from two cameras at the same time, or it was
+                recorded that a crop does not show this person. Nothing is changed in that case.
+            SettingsError: `name` is not a valid name.
         """
         self._name(ids, name, "hand")
 
     def accept(self, what: int | Iterable[int | str], name: str) -> int:
-        """Give the crops of a proposal a name at once.
+        """Name all crops of an unknown person at once.
 
         Args:
-            what: number of a proposal, as `unknown` last gave it, or ids of its crops; or several.
-            name: of the person, known or new.
+            what: number of a proposal as last returned by `unknown`, ids of crops, or several of
+                these.
+            name: name of the person, who may be known or new.
 
         Returns:
             The number of crops.
 
         Raises:
-            StoreError: there is no such proposal, crops came or went since unknown people were
-                listed, or the name is refused as in `name`.
-            SettingsError: it is no name.
+            StoreError: there is no such proposal, crops were added or deleted since unknown people
+                were listed, or the name is refused as in `name`.
+            SettingsError: `name` is not a valid name.
         """
         every = [what] if isinstance(what, int) else list(what)
         if numbers := {one for one in every if isinstance(one, int)}:
@@ -502,8 +504,8 @@ class Gallery:
             proposed = {p.number: p.crops for p in self.unknown() if p.number in numbers}
             if lost := numbers - set(proposed):
                 raise StoreError(
-                    f"There is no unknown person {min(lost)} in {self.folder}: the crops may have "
-                    "got a name, or are ignored. List them: reseen gallery people --unknown."
+                    f"There is no unknown person {min(lost)} in {self.folder}. The crops may have "
+                    "been named or ignored. List them: reseen gallery people --unknown."
                 )
             every = [id for one in every for id in proposed.get(one, [one])]
         return self._name(every, name, "proposed")
@@ -511,8 +513,8 @@ class Gallery:
     def _refuse_unlisted(self) -> None:
         if self._kept_unknown().get("crops") != self._which_crops():
             raise StoreError(
-                f"Unknown people of {self.folder} have other numbers since crops came or went. "
-                "List them first: reseen gallery people --unknown."
+                f"The numbers of unknown people in {self.folder} have changed, because crops were "
+                "added or deleted. List them first: reseen gallery people --unknown."
             )
 
     def _name(self, ids: Iterable[str], name: str, by: str) -> int:
@@ -531,17 +533,17 @@ class Gallery:
         denied = {id for id, of in self.store.denials(c.id for c in crops) if of == name}
         if denied:
             raise StoreError(
-                f"{some(denied)} cannot be {name}: somebody said that it is not this person. If "
-                "it is after all, take that back first (undo, or allow)."
+                f"{some(denied)} cannot be {name}: it was recorded that this is not {name}. If it "
+                "is after all, revert that first (undo or allow)."
             )
         if reason := impossible(crops, others, overlapping=self.overlapping):
             raise StoreError(f"These crops cannot all be {name}: {reason} Nothing was changed.")
 
     def unname(self, ids: Iterable[str]) -> None:
-        """Take the names of crops back.
+        """Remove the names of crops.
 
         Raises:
-            StoreError: no such crop.
+            StoreError: there is no such crop.
         """
         with self.store.changing():
             crops = self._found(ids)
@@ -551,11 +553,11 @@ class Gallery:
             self._decide("unname", said, crops, states, names)
 
     def deny(self, name: str, ids: Iterable[str]) -> None:
-        """Say that crops do not show a person: they are never proposed or named so again.
+        """Record that crops do not show a person, so that they are not named or proposed as them.
 
         Raises:
-            StoreError: no such crop.
-            SettingsError: it is no name.
+            StoreError: there is no such crop.
+            SettingsError: `name` is not a valid name.
         """
         name = check_name(name)
         with self.store.changing():
@@ -566,10 +568,10 @@ class Gallery:
             self._decide("deny", said, crops, states, (name,), denied=tuple(sorted(new)))
 
     def allow(self, name: str, ids: Iterable[str]) -> None:
-        """Take back that crops do not show a person.
+        """Undo `deny`: the crops may show this person again.
 
         Raises:
-            StoreError: no such crop.
+            StoreError: there is no such crop.
         """
         with self.store.changing():
             crops = self._found(ids)
@@ -578,20 +580,23 @@ class Gallery:
             self._decide("allow", said, crops, {}, (name,), allowed=tuple(sorted(old)))
 
     def ignore(self, what: str | Iterable[str]) -> int:
-        """Leave a person, or crops by id, out of searches and proposals; gives their number.
+        """Exclude a person, or crops by id, from searches and proposals.
 
-        They stay in the gallery, and count as strangers where cut-offs are calibrated.
+        They stay in the gallery, and count as strangers when thresholds are calibrated.
+
+        Returns:
+            The number of crops.
 
         Raises:
-            StoreError: no such person or crop.
+            StoreError: there is no such person or crop.
         """
         return self._ignore(what, True)
 
     def unignore(self, what: str | Iterable[str]) -> int:
-        """Take that back.
+        """Undo `ignore`; returns the number of crops.
 
         Raises:
-            StoreError: no such person or crop.
+            StoreError: there is no such person or crop.
         """
         return self._ignore(what, False)
 
@@ -615,14 +620,17 @@ class Gallery:
         raise unknown_word(what, "person", (person.name for person in self.people()))
 
     def merge(self, name: str, into: str) -> int:
-        """Say that two names are one person; gives the number of crops that change their name.
+        """Merge two people into one.
 
         Args:
-            name: whose crops get the other name.
-            into: the name that stays.
+            name: name that is given up.
+            into: name that all crops get.
+
+        Returns:
+            The number of crops whose name changes.
 
         Raises:
-            StoreError: no such person, or the data cannot carry it (see `name`).
+            StoreError: there is no such person, or the name contradicts the data (see `name`).
         """
         with self.store.changing():
             crops, others = self._of(name), self._of(into)
@@ -642,11 +650,11 @@ class Gallery:
         return len(crops)
 
     def split(self, name: str, ids: Iterable[str], new_name: str) -> None:
-        """Give some crops of a person to somebody new.
+        """Move some crops of a person to a new person.
 
         Raises:
-            StoreError: a crop is not of this person, or the new name is taken.
-            SettingsError: it is no name.
+            StoreError: a crop is not named `name`, or the new name is already taken.
+            SettingsError: `new_name` is not a valid name.
         """
         new_name = check_name(new_name)
         with self.store.changing():
@@ -654,17 +662,17 @@ class Gallery:
             self._refuse_taken(new_name)
             crops = self._found(ids)
             if wrong := [crop.id for crop in crops if crop.person != name]:
-                raise StoreError(f"{some(wrong)} is not named {name}. Give crops that are.")
+                raise StoreError(f"{some(wrong)} is not named {name}. Give only crops that are.")
             states = {c.id: (new_name, "hand", c.ignored) for c in crops}
             said = f"{counted(len(crops), 'crop')} of {name} named {new_name}"
             self._decide("split", said, crops, states, (name, new_name))
 
     def rename(self, name: str, new_name: str) -> int:
-        """Give a person another name; gives the number of crops.
+        """Rename a person; returns the number of crops.
 
         Raises:
-            StoreError: no such person, or the new name is taken.
-            SettingsError: it is no name.
+            StoreError: there is no such person, or the new name is already taken.
+            SettingsError: `new_name` is not a valid name.
         """
         new_name = check_name(new_name)
         with self.store.changing():
@@ -681,13 +689,13 @@ class Gallery:
 
     def _refuse_taken(self, name: str) -> None:
         if self.store.select(Filter(person=name), 1):
-            raise StoreError(f"{name} is a person already. Give another name, or merge the two.")
+            raise StoreError(f"{name} already exists. Use another name, or merge the two people.")
 
     def undo(self) -> str | None:
-        """Take back the last decision that is not taken back yet.
+        """Undo the last decision that has not been undone yet.
 
         Returns:
-            The decision in words, or None where there is none.
+            A description of the decision, or None if there is nothing to undo.
         """
         with self.store.changing():
             last = self.store.last_decision()
@@ -725,10 +733,10 @@ class Gallery:
     # What is known.
 
     def crop(self, id: str) -> Crop:
-        """Give a crop.
+        """Return a crop.
 
         Raises:
-            StoreError: there is none of this id.
+            StoreError: there is no crop with this id.
         """
         return self._found([id])[0]
 
@@ -741,22 +749,22 @@ class Gallery:
         limit: int | None = 100,
         offset: int = 0,
     ) -> list[Crop]:
-        """List crops, ordered by time (unknown last) and then as they were added.
+        """List crops, sorted by time (unknown times last) and then by when they were added.
 
         Args:
-            person: of this name; empty for crops without a name.
-            camera: of this camera.
-            since, until: of this time, in seconds since 1970 (UTC).
-            limit: the most to give; None for all.
-            offset: how many to pass over.
+            person: only list crops with this name; empty for crops without a name.
+            camera: only list crops of this camera.
+            since, until: only list crops of this period, in seconds since 1970 (UTC).
+            limit: maximum number of crops; None for all.
+            offset: number of crops to skip.
         """
         return self.store.select(Filter(camera, since, until, person), limit, offset)
 
     def picture(self, id: str) -> bytes:
-        """Give the file of a crop, as it was added; of a picture in memory a PNG.
+        """Return the image file of a crop as it was added; a PNG if it was added from memory.
 
         Raises:
-            StoreError: there is none of this id.
+            StoreError: there is no crop with this id.
         """
         content = self.store.picture(id)
         if content is None:
@@ -764,26 +772,26 @@ class Gallery:
         return content
 
     def features(self, ids: Sequence[str] | None = None) -> tuple[np.ndarray, list[str]]:
-        """Give the vectors (N, D) float32, unit rows, and the ids they belong to.
+        """Return the features (N, D) float32, unit rows, and the ids of their crops.
 
         Args:
-            ids: of crops; by default of all.
+            ids: ids of crops; by default those of all crops.
         """
         return self.store.vectors(ids)
 
     def people(self) -> list[Person]:
-        """List who has a name, ordered by name."""
+        """List all named people, sorted by name."""
         return self.store.people()
 
     def cameras(self) -> dict[str | None, int]:
-        """Give the number of crops of each camera by name; None is the unknown one."""
+        """Return the number of crops of each camera by name; None stands for unknown."""
         return self.store.cameras()
 
     @property
     def cutoffs(self) -> Cutoffs:
-        """From which similarity on a match is called the same person, or maybe the same.
+        """The similarity thresholds from which a match is called same or maybe.
 
-        Until they are calibrated they are a guess by a few crops, and say so.
+        Until they are calibrated they are a guess from a few crops, which `source` says.
         """
         if (told := self.store.value("cutoffs")) is not None:
             return Cutoffs(**json.loads(told))
@@ -794,7 +802,7 @@ class Gallery:
 
     @property
     def overlapping(self) -> bool:
-        """Whether cameras see the same places; if not, one time at two cameras is two people."""
+        """Whether cameras see the same places, so that two can see one person at the same time."""
         return self.store.value("overlapping") is not None
 
     @overlapping.setter
@@ -809,16 +817,22 @@ class Gallery:
         confidence: float = 0.95,
         floor: bool = True,
     ) -> Cutoffs:
-        """Find the cut-offs of this gallery, and keep them; arguments as in `cutoffs.calibrate`.
+        """Compute the thresholds of this gallery, and store them.
+
+        Args:
+            false_match_rate: share of the pairs of different people that may be called same; by
+                default 1 in 10,000. Ten times as many may be called maybe.
+            confidence: confidence, 0 to 1, that the share is not exceeded.
+            floor: whether to keep the threshold of same above every wrong pair of a named person.
 
         Raises:
             SettingsError: a setting is out of range.
-            StoreError: there are no crops, or the gallery got another encoder meanwhile.
+            StoreError: there are no crops, or the encoder was changed in the meantime.
         """
         from reseen.gallery import cutoffs
 
         if not self.store.count():
-            raise StoreError(f"{self.folder} holds no crops to calibrate by. Add some first.")
+            raise StoreError(f"{self.folder} holds no crops, so it cannot be calibrated. Add some.")
         model = self.model
         found = cutoffs.calibrate(
             *self._known(),
@@ -829,25 +843,27 @@ class Gallery:
         )
         with self.store.changing():
             if self.model != model:
-                raise StoreError(f"{self.folder} got another encoder meanwhile: calibrate again.")
+                raise StoreError(
+                    f"The encoder of {self.folder} was changed in the meantime. Calibrate again."
+                )
             self.store.set_value("cutoffs", json.dumps(asdict(found)))
         return found
 
     def evidence(self) -> "Evidence":
-        """Give the similarities of pairs that cut-offs come from, to be drawn."""
+        """Return the similarities of the pairs from which thresholds are computed."""
         from reseen.gallery.cutoffs import gather_evidence
 
         return gather_evidence(*self._known(), overlapping=self.overlapping)
 
     def unknown(self, min_crops: int = 2) -> list[Proposal]:
-        """Propose unknown people: crops without a name that may show one person.
+        """Group crops without a name that may show one person each.
 
-        What people decided holds: named and ignored crops are left out, and crops that cannot be
-        one person are never together (see `gallery.unknown`). What was found is kept until crops,
-        names or cut-offs change; how crops look alike, which takes longest, until crops do.
+        Decisions are respected: named and ignored crops are left out, and crops that cannot show
+        one person are never in one group (see `gallery.unknown`). The result is cached until crops,
+        names or thresholds change.
 
         Args:
-            min_crops: of a proposal.
+            min_crops: minimum number of crops in a group.
         """
         kept = self._kept_unknown()
         which, state = self._which_crops(), self._state()
@@ -904,22 +920,23 @@ class Gallery:
         until: float | None = None,
         gap: float = 60,
     ) -> list[Sighting]:
-        """Tell where and when a person was seen.
+        """List where and when a person was seen.
 
-        Of a name, these are the crops that carry it, and those without a name that are the same or
-        maybe the same by the cut-offs as one of them; of a picture, all that are so, whatever their
-        name. Crops that somebody said not to be this person are left out.
+        For a name, these are the crops with this name, and crops without a name that are same or
+        maybe by the thresholds compared with one of them. For a picture, they are all crops that
+        are same or maybe, whatever their name. Crops for which it was recorded that they do not
+        show this person are left out.
 
         Args:
-            who: a name that the gallery knows, or a picture as `search` takes it.
-            since, until: in seconds since 1970 (UTC).
+            who: name of a person in the gallery, or a picture as in `search`.
+            since, until: only list sightings of this period, in seconds since 1970 (UTC).
             gap: seconds without a crop after which a new sighting at the same camera begins.
 
         Returns:
-            Ordered by time; sightings of unknown times come last, one a camera.
+            Sightings sorted by time; those with unknown times come last, one per camera.
 
         Raises:
-            StoreError: a word that is neither a person of the gallery nor a file.
+            StoreError: `who` is neither a person in the gallery nor a file.
             DataError: the picture cannot be read.
         """
         where = Filter(None, since, until, ignored=False)
@@ -956,15 +973,17 @@ class Gallery:
     # What goes, and what becomes of the rest.
 
     def forget(self, name: str) -> int:
-        """Delete a person: crops, pictures, vectors, decisions, and the name.
+        """Delete a person permanently, with all crops, pictures, features, decisions and the name.
 
-        Crops that show the person without carrying the name stay: `seen` finds them first.
+        Crops that show the person but do not have the name are not deleted; find them with `seen`
+        beforehand.
 
         Returns:
-            The number of crops deleted.
+            The number of deleted crops.
 
         Raises:
-            StoreError: no such person, or another process keeps the file from being compacted.
+            StoreError: there is no such person, or another process prevents the file from being
+                compacted.
         """
         with self.store.changing():
             deleted = self.store.delete([crop.id for crop in self._of(name)], [name])
@@ -973,20 +992,21 @@ class Gallery:
         return deleted
 
     def expire(self, older_than: float, *, keep_named: bool = False) -> int:
-        """Delete crops, pictures and vectors that are older than so many seconds.
+        """Permanently delete crops that are older than a given age, with pictures and features.
 
-        A crop is as old as its time, or, where that is unknown, as its stay in the gallery.
+        The age of a crop is counted from the time it was taken or, if that is unknown, from the
+        time it was added to the gallery.
 
         Args:
-            older_than: in seconds.
-            keep_named: not those that have a name.
+            older_than: age in seconds.
+            keep_named: whether to keep crops that have a name.
 
         Returns:
-            The number of crops deleted.
+            The number of deleted crops.
 
         Raises:
-            SettingsError: less than no time.
-            StoreError: another process keeps the file from being compacted.
+            SettingsError: `older_than` is negative.
+            StoreError: another process prevents the file from being compacted.
         """
         if not older_than >= 0:
             raise SettingsError(f"older_than is {older_than:g} seconds. Use 0 or more.")
@@ -1005,18 +1025,17 @@ class Gallery:
         onnx: bool = True,
         quiet: bool = True,
     ) -> int:
-        """Make all vectors anew, by another encoder, from the pictures; the rest stays.
+        """Change the encoder, and recompute all features from the stored pictures.
 
-        The gallery is used with the old vectors until all new ones are there. What is stopped goes
-        on where it was when it is called again. Cut-offs belong to vectors, and have to be
-        calibrated again.
+        The gallery can be used with the old features until all new ones are computed. After an
+        interruption, call this again to continue. The thresholds have to be calibrated again.
 
         Args:
             run, centring, onnx: as in `create`.
-            quiet: say nothing.
+            quiet: whether to print nothing.
 
         Returns:
-            The number of vectors that were made.
+            The number of features that were computed.
 
         Raises:
             CheckpointError, SettingsError: as `create`.
@@ -1036,7 +1055,7 @@ class Gallery:
         if onnx:
             embedder.quicken(coming, Screen(quiet))
         made, batches = 0, -(-self.store.count() // BATCH)
-        for _ in Screen(quiet).track("making vectors")(range(batches), batches):
+        for _ in Screen(quiet).track("computing features")(range(batches), batches):
             made += self._make_vectors(embedder)
         done = False
         while not done:  # others add pictures meanwhile
@@ -1062,8 +1081,8 @@ class Gallery:
         if broken:
             place, why = min(broken.items())
             raise StoreError(
-                f"The picture of crop {ids[place]} in {self.folder} is damaged: {why}. Bring back "
-                "a copy of the gallery."
+                f"The picture of crop {ids[place]} in {self.folder} is damaged: {why}. Restore the "
+                "gallery from a backup."
             )
         if ids:
             vectors = embedder.embed(list(decoded.values()), [crops[id].camera for id in ids])
@@ -1072,18 +1091,19 @@ class Gallery:
         return len(ids)
 
     def export(self, out: Path | str) -> int:
-        """Write what is known of all crops as a file: .csv, .json, or .npz with the vectors.
+        """Write all that is known about the crops to a file.
 
         Args:
-            out: the file. A .csv has a line a crop and a .json a list, with the fields of `Crop`; a
-                .npz has features (N, D) float32, ids, cameras, times (seconds since 1970, NaN where
-                unknown), people and sources (N,), empty where unknown.
+            out: file to write. A .csv file has one line per crop and a .json file one list entry,
+                with the fields of `Crop`. A .npz file has features (N, D) float32, and ids,
+                cameras, times (seconds since 1970, NaN if unknown), people and sources (N,), empty
+                if unknown.
 
         Returns:
             The number of crops.
 
         Raises:
-            SettingsError: another suffix, or a place that cannot be written.
+            SettingsError: the suffix is unknown, or the file cannot be written.
         """
         from reseen.gallery.export import write
 
@@ -1091,7 +1111,7 @@ class Gallery:
         return write(Path(out), crops, self.store)
 
     def info(self) -> dict[str, Any]:
-        """Tell what the gallery is and holds: store, model, numbers, times, room, cut-offs."""
+        """Return the store, encoder, counts, times, size and thresholds of the gallery."""
         people, times = self.people(), self.store.times()
         return {
             "folder": str(self.folder),
@@ -1110,9 +1130,9 @@ class Gallery:
         }
 
     def check(self) -> list[str]:
-        """Look for damage, and give a sentence for each thing that is wrong.
+        """Check the gallery for damage, and return one sentence for each problem.
 
-        Every picture is read and held against its id.
+        Every picture is read and compared with its id.
         """
         wrong = self.store.check()
         try:
@@ -1122,7 +1142,7 @@ class Gallery:
         for crop in self.store.select():
             content = self.store.picture(crop.id)
             if content is not None and id_of(content) != crop.id:
-                wrong.append(f"The picture of crop {crop.id} is damaged: bring back a copy.")
+                wrong.append(f"The picture of crop {crop.id} is damaged. Restore it from a backup.")
         return wrong
 
     def _found(self, ids: Iterable[str]) -> list[Crop]:
@@ -1130,11 +1150,11 @@ class Gallery:
         found = self.store.crops(wanted)
         if lost := [id for id in wanted if id not in found]:
             raise StoreError(
-                f"There is no crop {some(lost)} in {self.folder}. It may have been deleted; "
-                "`reseen gallery export` lists all."
+                f"There is no crop {some(lost)} in {self.folder}. It may have been deleted. "
+                "`reseen gallery export` lists all crops."
             )
         if not wanted:
-            raise SettingsError("No crop is given. Give ids of crops.")
+            raise SettingsError("No crop is given. Give one or more ids of crops.")
         return [found[id] for id in wanted]
 
     def _of(self, name: str) -> list[Crop]:

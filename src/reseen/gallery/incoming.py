@@ -1,10 +1,11 @@
 """Pictures on their way into a gallery: what is known of each, and its file."""
 
 import csv
+import os
 import time as clock
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def incoming(
             return list(from_files((("", file) for file in files), camera, time)), ()
     given: Any = things
     found, now = gather(given), clock.time()
-    lists: dict[Path, dict[Path, dict[str, Any]]] = {}
+    paths = (p for image in found.images for p in image.paths if p not in found.pictures)
+    listed = _listed(path.absolute() for path in paths)
     coming = []
     for owner, (image, named) in enumerate(zip(found.images, found.cameras, strict=True)):
         for path in image.paths:
@@ -96,7 +98,7 @@ def incoming(
                 added=now,
             )
             if picture is None:
-                crop = replace(crop, **_listed(place, lists))
+                crop = replace(crop, **listed.get(place, {}))
             coming.append(Incoming(crop, owner, picture or place))
     return coming, found.notes
 
@@ -110,34 +112,50 @@ def from_files(
         yield Incoming(Crop("", camera, time, source=name, added=now), owner, content)
 
 
-def _listed(path: Path, lists: dict[Path, dict[Path, dict[str, Any]]]) -> dict[str, Any]:
-    """Give what a list of `reseen video` says of a picture: film, frame, box, time."""
-    root = path.parent.parent.parent
-    if root not in lists:
-        lists[root] = dict(_video_rows(root))
-    return lists[root].get(path, {})
+def _listed(pictures: Iterable[Path]) -> dict[Path, dict[str, Any]]:
+    """Give what lists of `reseen video` say of pictures: film, frame, box, time."""
+    by_list: dict[Path, set[Path]] = {}
+    for path in pictures:
+        by_list.setdefault(path.parent.parent.parent / LIST, set()).add(path)
+    found: dict[Path, dict[str, Any]] = {}
+    for manifest, wanted in by_list.items():
+        if not manifest.is_file():
+            continue
+        start = _READ.get(manifest, 0)
+        rows = _video_rows(manifest, wanted, start)
+        if start and len(rows) < len(wanted):
+            rows = _video_rows(manifest, wanted)
+        found |= rows
+    return found
 
 
-def _video_rows(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    manifest = root / LIST
-    if not manifest.is_file():
-        return
-    with manifest.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"path", "camera", "tracklet", "film", "frame", "box", "time"} <= set(
-            rows.fieldnames or ()
-        ):
-            return
-        for row in rows:
+_READ: dict[Path, int] = {}
+"""How many bytes of each list were read: tracklets that are added as they come are at its end."""
+
+
+def _video_rows(manifest: Path, wanted: set[Path], start: int = 0) -> dict[Path, dict[str, Any]]:
+    found = {}
+    with manifest.open("rb") as file:
+        head = file.readline()
+        columns = next(csv.reader([os.fsdecode(head)]), [])
+        if not {"path", "camera", "tracklet", "film", "frame", "box", "time"} <= set(columns):
+            return {}
+        file.seek(max(start, len(head)) - 1)
+        if file.read(1) != b"\n":  # it was written anew
+            file.seek(len(head))
+        begin, text = file.tell(), file.read()
+    whole = text[: text.rfind(b"\n") + 1]  # of the last line more may come
+    _READ[manifest] = begin + len(whole)
+    for row in csv.DictReader(StringIO(os.fsdecode(whole), newline=""), columns):
+        path = manifest.parent / row["path"]
+        if path in wanted:
             left, top, right, bottom = map(int, row["box"].split())
-            yield (
-                root / row["path"],
-                {
-                    "camera": row["camera"],
-                    "tracklet": row["tracklet"],
-                    "time": float(row["time"]),
-                    "source": row["film"],
-                    "frame": int(row["frame"]),
-                    "box": (left, top, right, bottom),
-                },
-            )
+            found[path] = {
+                "camera": row["camera"],
+                "tracklet": row["tracklet"],
+                "time": float(row["time"]),
+                "source": row["film"],
+                "frame": int(row["frame"]),
+                "box": (left, top, right, bottom),
+            }
+    return found

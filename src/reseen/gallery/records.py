@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Literal
 
 Verdict = Literal["same", "maybe", "unknown"]
-"""What a similarity says by the gallery's cut-offs."""
+"""What a similarity means by the gallery's thresholds."""
 
 
 def id_of(content: bytes) -> str:
@@ -18,40 +18,40 @@ class Crop:
     """One picture in a gallery, and what is known about it."""
 
     id: str
-    """Made of the picture's bytes (`id_of`)."""
+    """Computed from the bytes of the picture (`id_of`)."""
     camera: str | None = None
-    """Name of the camera, or None where it is unknown."""
+    """Name of the camera, or None if unknown."""
     time: float | None = None
     """When it was taken, in seconds since 1970 (UTC), or None."""
     tracklet: str | None = None
-    """Name of the tracklet that it is a frame of, unique within its camera, or None."""
+    """Name of the tracklet it belongs to, unique within its camera, or None."""
     source: str = ""
-    """The file that it came from."""
+    """File from which it was added."""
     frame: int | None = None
-    """Number of the frame in its source, where the source is a video."""
+    """Number of the frame in the source, if that is a video."""
     box: tuple[int, int, int, int] | None = None
-    """Left, top, right, bottom in its source, in pixels."""
+    """Left, top, right and bottom in the source, in pixels."""
     person: str | None = None
-    """Name of the person, or None where nobody said it."""
+    """Name of the person, or None if it has no name."""
     by: Literal["hand", "proposed"] | None = None
-    """How the name came: crop by crop by hand, or by accepting a proposal as a whole."""
+    """How it was named: by hand, or by accepting a proposal as a whole."""
     ignored: bool = False
-    """Whether it is left out of searches and proposals; it still counts as a stranger."""
+    """Whether it is left out of searches and proposals. It still counts as a stranger."""
     added: float = 0.0
     """When it was added, in seconds since 1970 (UTC)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One crop that was found, and how far it may be believed."""
+    """One crop that was found by a search."""
 
     crop: Crop
     similarity: float
-    """Cosine of the two features, -1 to 1. Not proof of identity."""
+    """Cosine similarity of the two features, -1 to 1. Not proof of identity."""
     verdict: Verdict
-    """What the similarity says by the gallery's cut-offs."""
+    """What the similarity means by the gallery's thresholds."""
     rank: int
-    """Its place among the matches, from 1."""
+    """Rank among the matches, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +70,21 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One stay of a person before one camera: crops without a longer gap."""
+    """A period in which one camera saw a person without a longer gap."""
 
     camera: str | None
     begin: float | None
-    """Time of the first crop, in seconds since 1970 (UTC); None where times are unknown."""
+    """Time of the first crop, in seconds since 1970 (UTC); None if times are unknown."""
     end: float | None
     crops: tuple[Crop, ...]
     similarity: float
-    """The highest of its crops; 1 where one of them carries the name."""
+    """The highest similarity of its crops; 1 if one of them has the name."""
     verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Crops without a name that may show one person, for a human to look at."""
+    """A group of crops without a name that may show one person, to be checked by a human."""
 
     number: int
     crops: tuple[str, ...]
@@ -93,39 +93,39 @@ class Proposal:
     first: float | None
     last: float | None
     like: str | None = None
-    """Name of the known person that they look like, where that is the same or maybe the same."""
+    """Name of the most similar named person, if the verdict is same or maybe."""
     similarity: float | None = None
-    """How much: the median over the crops of the highest similarity to a crop of that person."""
+    """Median over the crops of the highest similarity to a crop of that person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of pictures that were to be added."""
+    """Result of adding pictures."""
 
     new: int = 0
     known: int = 0
-    """Pictures whose very bytes were there before."""
+    """Number of pictures that were already in the gallery."""
     broken: int = 0
-    """Pictures that cannot be read."""
+    """Number of pictures that cannot be read."""
     lines: tuple[str, ...] = ()
-    """Which ones are broken, and why."""
+    """Which pictures cannot be read, and why."""
     ids: tuple[str, ...] = ()
-    """Of all that are in the gallery now, in the order in which they were given."""
+    """Ids of all given pictures that are in the gallery now, in the order given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
-    """From which similarity on a match is called the same person, or maybe the same."""
+    """The similarity thresholds from which a match is called same or maybe."""
 
     same: float
     maybe: float
     source: str
-    """Where they come from, in a sentence: numbers of pairs, interval."""
+    """How they were computed, in a sentence."""
     floor: float | None = None
-    """The highest similarity of a wrong pair of a named person, which `same` is above unless it was
+    """The highest similarity of a wrong pair of a named person. `same` is above it, unless it was
     calibrated without a floor."""
     numbers: dict[str, float] = field(default_factory=dict)
-    """Other numbers that were measured."""
+    """Other measurements."""
 
     def verdict(self, similarity: float) -> Verdict:
         """Say what a similarity means."""
@@ -136,19 +136,19 @@ class Cutoffs:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Something that a person decided about crops, and what was before."""
+    """A decision about crops, and their state before it."""
 
     verb: str
     """name, unname, deny, ignore, merge ..."""
     said: str
-    """The decision in words."""
+    """Description of the decision."""
     at: float
-    """When, in seconds since 1970 (UTC)."""
+    """Time, in seconds since 1970 (UTC)."""
     names: tuple[str, ...]
-    """People of whom it speaks."""
+    """Names of the people concerned."""
     before: dict[str, tuple[str | None, str | None, bool]]
-    """Person, by and ignored of each crop before, by id."""
+    """Person, by and ignored of each crop before the decision, by id."""
     denied: tuple[tuple[str, str], ...] = ()
-    """Pairs of crop id and name that were denied by it."""
+    """Pairs of crop id and name that it denied."""
     allowed: tuple[tuple[str, str], ...] = ()
-    """Pairs whose denial it took back."""
+    """Pairs whose denial it removed."""

@@ -57,7 +57,7 @@ def impossible(
             if a.frame is not None and (a.source, a.frame) == (b.source, b.frame):
                 return f"{a.id} and {b.id} are two boxes in frame {a.frame} of {a.source}."
             where = f"{a.camera} and {b.camera}"
-            return f"{a.id} and {b.id} are of the same time at two cameras, {where}."
+            return f"{a.id} and {b.id} were taken at the same time by two cameras, {where}."
     return None
 
 
@@ -70,8 +70,8 @@ def check_name(name: str) -> str:
     kept = name.strip() if isinstance(name, str) else ""
     if not kept or len(kept) > 100 or not kept.isprintable() or "/" in kept:
         raise SettingsError(
-            f"The name {name!r:.120} cannot be used. Give 1 to 100 letters, digits and spaces, "
-            "without / and line ends."
+            f"The name {name!r:.120} cannot be used. Use 1 to 100 characters, without / and line "
+            "breaks."
         )
     return kept
 
@@ -87,4 +87,4 @@ def unknown_word(word: str, what: str, known: Iterable[str]) -> StoreError:
     known = sorted(known)
     near = get_close_matches(word, known, 1)
     hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known[:20]) or 'none'}."
-    return StoreError(f"The gallery knows no {what} {word!r}. {hint}")
+    return StoreError(f"The gallery has no {what} {word!r}. {hint}")

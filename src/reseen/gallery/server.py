@@ -47,7 +47,7 @@ def check_store(store: str | None) -> None:
     if not store.startswith(PREFIXES):
         raise SettingsError(
             f"store is {without_password(store)!r}. Use postgresql://USER@HOST/DATABASE, or leave "
-            "it out: the gallery then keeps everything in its folder."
+            "it out to store everything in the folder of the gallery."
         )
     for module in ("psycopg", "pgvector"):
         needs(module, "postgres")
@@ -142,7 +142,7 @@ class Server(Tables):
                 why = why.replace(password, "...")
             raise StoreError(
                 f"The store {without_password(self._url)} cannot be used: {why}. Check that the "
-                "server runs, has the extension vector, and lets you in (PGPASSWORD, ~/.pgpass)."
+                "server runs, has the extension vector, and accepts you (PGPASSWORD, ~/.pgpass)."
             ) from None
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         ...
 
     def changing(self) -> AbstractContextManager[None]:
@@ -89,7 +89,7 @@ class Store(Protocol):
         ...
 
     def people(self) -> list[Person]:
-        """List who has a name, ordered by name."""
+        """List all named people, sorted by name."""
         ...
 
     def cameras(self) -> dict[str | None, int]:

@@ -5,13 +5,13 @@ from torch import Tensor
 
 
 def soft_cross_entropy(scores: Tensor, wanted: Tensor) -> Tensor:
-    """Compare two softmax distributions: H(P, Q) = -sum P log Q, averaged over the batch.
+    """Cross-entropy of two softmax distributions: H(P, Q) = -sum P log Q, averaged over the batch.
 
     Source: Yin et al., ConsLearn, Eqs. 3, 4 and 6.
 
     Args:
-        scores: (B, D), Q before its softmax; it learns.
-        wanted: (B, D), P before its softmax; no gradient reaches it.
+        scores: (B, D), logits of Q, which get gradients.
+        wanted: (B, D), logits of P, which get no gradients.
 
     Returns:
         A scalar.
@@ -20,13 +20,13 @@ def soft_cross_entropy(scores: Tensor, wanted: Tensor) -> Tensor:
 
 
 def consistency(views: list[Tensor], wanted: list[Tensor]) -> Tensor:
-    """Ask each view to foresee what the mean network sees of the other: H(w1, v2) + H(w2, v1).
+    """Make each view predict the mean network's output for the other: H(w1, v2) + H(w2, v1).
 
     Source: Yin et al., ConsLearn, Eq. 6.
 
     Args:
-        views: two of (B, D), projected.
-        wanted: two of (B, D), the mean network's; no gradient reaches them.
+        views: projected vectors of both views, each (B, D).
+        wanted: vectors of both views by the mean network, each (B, D); they get no gradients.
 
     Returns:
         A scalar.

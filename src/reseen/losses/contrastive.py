@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def cluster_nce(vectors: Tensor, centres: Tensor, targets: Tensor, temperature: float) -> Tensor:
-    """Ask each image to be nearer to its own cluster's centre than to all others.
+    """Pull each image towards the centre of its own cluster, and away from all others.
 
     -log( exp(x . c_own / t) / sum over k of exp(x . c_k / t) ), averaged over the batch.
 

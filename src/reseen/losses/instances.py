@@ -8,10 +8,10 @@ from torch import Tensor
 def many_instances(
     vectors: Tensor, instances: Tensor, targets: Tensor, temperature: float
 ) -> Tensor:
-    """Compare each image with the images that clusters remember, the hardest of each.
+    """Compare each image with the hardest stored image of each cluster.
 
-    Cross-entropy of logits over t: of the own cluster the least similarity, of every other the
-    greatest.
+    Cross-entropy of similarities / t, where the logit of the own cluster is the lowest similarity
+    to its stored images, and that of every other cluster the highest.
 
     Source: Zou et al., DCMIP, ICCV 2023, multi-instance proxies.
 

@@ -15,27 +15,27 @@ def inter_camera(
     temperature: float,
     negatives: int,
 ) -> Tensor:
-    """Pull each image to its cluster's proxies of other cameras, away from the nearest strangers.
+    """Pull each image towards its cluster's proxies of other cameras, away from other clusters.
 
-    -1/P sum over own cluster's P proxies of other cameras of log softmax(x . g / t), the softmax
-    over these and the most similar proxies of other clusters; averaged over the images that have
-    such proxies.
+    -1/P times the sum of log softmax(x . g / t) over the P proxies of the own cluster by other
+    cameras, where the softmax is over these and the most similar proxies of other clusters;
+    averaged over the images that have such proxies.
 
     Source: Chen et al., ICE: Inter-instance Contrastive Encoding, ICCV 2021, Sec. 3.2; Cho et al.,
     PPLR, CVPR 2022, Sec. 3.4.
 
     Args:
         vectors: (B, D) unit rows.
-        centres: (G, D) unit rows, a proxy for each cluster and camera that has seen it.
+        centres: (G, D) unit rows, one proxy per cluster and camera that has seen it.
         clusters: (G,) int64, the cluster of each proxy.
         cameras: (G,) int64, the camera of each proxy.
         targets: (B,) int64, the cluster of each image.
         seen_by: (B,) int64, the camera of each image.
         temperature: t; smaller is sharper.
-        negatives: proxies of other clusters in the softmax; all where there are fewer.
+        negatives: number of proxies of other clusters in the softmax; all if there are fewer.
 
     Returns:
-        A scalar; 0 where no image's cluster was seen by another camera.
+        A scalar; 0 if no image's cluster was seen by another camera.
     """
     scores = vectors @ centres.T / temperature
     own = targets[:, None] == clusters

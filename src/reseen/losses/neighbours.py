@@ -13,17 +13,17 @@ from torch import Tensor
 
 
 def neighbour_weights(distances: Tensor, temperature: float, *, farther: bool = False) -> Tensor:
-    """Share one weight out among the neighbours of each image.
+    """Compute the weights of the neighbours of each image by a softmax over distances.
 
     Args:
-        distances: (B, B) of the images of a batch, infinite where two are no neighbours; 0 on the
-            diagonal.
-        temperature: of the softmax over minus the distances.
-        farther: the softmax over plus the distances, as the authors' code computes it: of the
-            neighbours, the farther count more.
+        distances: (B, B) distances of the images of a batch, infinite between images that are not
+            neighbours, and 0 on the diagonal.
+        temperature: temperature of the softmax over the negative distances.
+        farther: whether to use the positive distances instead, as the authors' code does, so that
+            farther neighbours have more weight.
 
     Returns:
-        (B, B) rows that sum to 1, 0 where two are no neighbours.
+        (B, B) rows that sum to 1, with 0 for images that are not neighbours.
     """
     near = distances.isfinite()
     sign = 1.0 if farther else -1.0
@@ -33,13 +33,14 @@ def neighbour_weights(distances: Tensor, temperature: float, *, farther: bool = 
 def refined_labels(
     scores: Tensor, taught: Tensor, targets: Tensor, weights: Tensor, own: float
 ) -> Tensor:
-    """Mix each image's label with what its neighbours are taken for.
+    """Mix the label of each image with the predictions for its neighbours.
 
-    q_i = a onehot(y_i) + (1 - a) sum_j w_ij p_j, with p_j the mean of what encoder and teacher say.
+    q_i = a onehot(y_i) + (1 - a) sum_j w_ij p_j, where p_j is the mean prediction of encoder and
+    teacher.
 
     Args:
-        scores: (B, K) of the encoder, before the softmax; no gradient reaches them.
-        taught: (B, K) of the teacher, before the softmax.
+        scores: (B, K) logits of the encoder; they get no gradients.
+        taught: (B, K) logits of the teacher.
         targets: (B,) int64, y, 0..K-1.
         weights: (B, B) w, rows that sum to 1.
         own: a, the share of the label, 0 to 1.
@@ -53,14 +54,13 @@ def refined_labels(
 
 
 def neighbour_agreement(scores: Tensor, taught: Tensor, distances: Tensor) -> Tensor:
-    """Ask the neighbours of an image to be taken, on average, for what the teacher takes it for.
+    """Make the mean prediction for the neighbours of an image agree with the teacher's for it.
 
-    KL( mean of p_j over the neighbours j of i, itself among them, || p'_i ), averaged over the
-    batch.
+    KL( mean of p_j over the neighbours j of i, including i, || p'_i ), averaged over the batch.
 
     Args:
-        scores: (B, K) of the encoder, before the softmax.
-        taught: (B, K) of the teacher, before the softmax; no gradient reaches them.
+        scores: (B, K) logits of the encoder.
+        taught: (B, K) logits of the teacher; they get no gradients.
         distances: (B, B) as in `neighbour_weights`.
 
     Returns:

@@ -14,21 +14,21 @@ def two_prototypes(
     temperature: float,
     margin: float,
 ) -> Tensor:
-    """Ask each image for its cluster by the mean prototypes, and by the hard ones up to a margin.
+    """Classify each image by mean prototypes, and by hard prototypes up to a margin.
 
-    1/2 [ CE(x . mean / t) + max(0, CE(x . hard / t) - r) ], each CE averaged over the batch.
+    1/2 [ CE(x . mean / t) + max(0, CE(x . hard / t) - r) ], with each CE averaged over the batch.
 
     Source: Zou et al., Discrepant and Multi-Instance Proxies for Unsupervised Person
-    Re-Identification (DCMIP), ICCV 2023. The public rebuilding of its code names the two halves of
-    its memory the wrong way round; the margin belongs to the hard one.
+    Re-Identification (DCMIP), ICCV 2023. The public re-implementation swaps the names of the two
+    halves of its memory; the margin belongs to the hard one.
 
     Args:
         vectors: (B, D) unit rows.
-        mean: (K, D) unit rows, which follow the mean of their images.
-        hard: (K, D) unit rows, which follow their least similar image.
+        mean: (K, D) unit rows, updated with the mean of their images.
+        hard: (K, D) unit rows, updated with their least similar image.
         targets: (B,) int64, the cluster of each image, 0..K-1.
         temperature: t; smaller is sharper.
-        margin: r, below which the second term asks for no more.
+        margin: r, below which the second term is 0.
 
     Returns:
         A scalar.

@@ -12,19 +12,19 @@ def soft_cross_entropy(
     own: float,
     temperature: float,
 ) -> Tensor:
-    """Ask each image to be taken for itself, and a little for the images that may be its person.
+    """Cross-entropy with soft targets: the image's own class and those of its reliable images.
 
-    -own log p(own class) - (1 - own) / k times the sum of log p over its k reliable classes, with
-    p the softmax of x . V / t, averaged over the batch.
+    -own log p(own class) - (1 - own) / k times the sum of log p over its k reliable classes, where
+    p is the softmax of x . V / t, averaged over the batch.
 
     Source: Lin et al., Softened Similarity Learning, CVPR 2020, Eqs. 1, 3 and 4.
 
     Args:
         vectors: (B, D) unit rows.
-        table: V, (K, D) unit rows, one a class.
+        table: V, (K, D) unit rows, one per class.
         targets: (B,) int64, the class of each image, 0..K-1.
-        reliable: (B, k) int64, classes of its reliable images, k at least 1.
-        own: lambda, the share of the target on the own class, 0 to 1.
+        reliable: (B, k) int64, classes of the reliable images of each image, k at least 1.
+        own: lambda, the share of the target that is on the own class, 0 to 1.
         temperature: t; smaller is sharper.
 
     Returns:

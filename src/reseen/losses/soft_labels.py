@@ -14,10 +14,11 @@ def soft_labels(
     floor: float = 0.1,
     normalised: bool = False,
 ) -> Tensor:
-    """Weigh each cluster by its nearness: 1 / (K d^2), and epsilon more for the own cluster.
+    """Weight each cluster by 1 / (K d^2), with epsilon more for the image's own cluster.
 
-    The printed weights depend on the scale of the points: where squared distances are hundreds they
-    are nearly hard labels, where they are a tenth nearly all weight lies on other clusters.
+    The weights in the paper depend on the scale of the points: if squared distances are in the
+    hundreds, they are nearly hard labels; if they are around 0.1, nearly all weight is on other
+    clusters.
 
     Source: Huang et al., Domain Adaptive Attention Learning (DAAL), AAAI 2020, Eq. 4. The floor and
     the normalisation are not in the paper, whose weights have no bound near a centre.
@@ -26,9 +27,9 @@ def soft_labels(
         points: (B, D).
         centres: (K, D), means of the clusters.
         own: (B,) int64, the cluster of each point, 0..K-1.
-        epsilon: weight that the own cluster has at least.
-        floor: squared distances below it are raised to it.
-        normalised: whether what is beside epsilon is brought to a sum of 1 - epsilon, so that the
+        epsilon: minimum weight of the own cluster.
+        floor: lower bound for squared distances.
+        normalised: whether to scale the rest of the weights to a sum of 1 - epsilon, so that the
             weights of a point sum to 1 at any scale.
 
     Returns:

@@ -24,13 +24,13 @@ def hardest(distances: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def batch_hard(vectors: Tensor, ids: Tensor, margin: float, *, squared: bool = False) -> Tensor:
-    """Demand that the farthest match is nearer than the nearest stranger by a margin.
+    """Batch-hard triplet loss: the farthest positive must be nearer than the nearest negative.
 
     Args:
         vectors: (B, D).
-        ids: (B,), who is who; each comes twice or more, and there are two or more of them.
-        margin: in units of the distance.
-        squared: take squared Euclidean distances.
+        ids: (B,) identities; at least two different ones, each at least twice.
+        margin: margin, in units of the distance.
+        squared: whether to use squared Euclidean distances.
 
     Returns:
         The mean over the batch of max(0, margin + own - other).
@@ -42,18 +42,18 @@ def batch_hard(vectors: Tensor, ids: Tensor, margin: float, *, squared: bool = F
 
 
 def softmax_triplet(vectors: Tensor, ids: Tensor) -> Tensor:
-    """Demand softly that the nearest stranger is farther than the farthest match.
+    """Softmax-triplet loss of the farthest positive and the nearest negative of each image.
 
     Args:
         vectors: (B, D).
-        ids: (B,), who is who; two or more of them.
+        ids: (B,) identities; at least two different ones.
 
     Returns:
         The mean over the batch of -log( exp(other) / (exp(other) + exp(own)) ).
 
-    Source: Yin et al., ConsLearn, Eq. 8. There minus the distances stand in the place of the
-    distances, which would pull strangers in; here, as in Ge et al., Mutual Mean-Teaching, ICLR
-    2020, Eq. 7, they do not.
+    Source: Yin et al., ConsLearn, Eq. 8. That equation has the distances with a minus sign, which
+    would attract negatives; here the sign is that of Ge et al., Mutual Mean-Teaching, ICLR 2020,
+    Eq. 7.
     """
     own, other = hardest(euclidean(vectors), ids)
     return F.softplus(own - other).mean()

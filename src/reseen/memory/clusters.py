@@ -14,7 +14,7 @@ from reseen.transfer import send
 
 
 def cluster_means(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Give the mean of each cluster's features.
+    """Compute the mean feature of each cluster.
 
     Args:
         features: (N, D) float32.
@@ -55,18 +55,19 @@ STARTS: dict[str, Callable] = {"mean": start_mean, "random": start_random, "hard
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySettings:
-    """How a memory of one vector a cluster starts and follows (`ClusterMemory`).
+    """Initialisation and update of a memory with one vector per cluster (`ClusterMemory`).
 
     The defaults are those of Cluster Contrast.
     """
 
     memory_start: str = "mean"
-    """mean, random or hard: which vector a cluster starts with. Cluster Contrast: mean."""
+    """Initial vector of a cluster: mean, random or hard. Cluster Contrast: mean."""
     memory_update: str = "momentum"
-    """momentum (every image moves its cluster), hard (the least similar one does) or mean (the mean
-    of its images in the batch does). Cluster Contrast: momentum; its first edition: hard."""
+    """Images of a batch that update the vector of their cluster: momentum (each of them), hard (the
+    least similar one) or mean (their mean). Cluster Contrast: momentum; its first version: hard."""
     memory_momentum: float = 0.1
-    """Share of a cluster's vector that stays at an update. Cluster Contrast: 0.1."""
+    """Momentum of the memory: the share of a cluster's vector that is kept at each update. Cluster
+    Contrast: 0.1."""
 
     def __post_init__(self):
         check_memory(self.memory_start, self.memory_update, self.memory_momentum)
@@ -91,20 +92,21 @@ class MemorySettings:
 
 
 class ClusterMemory:
-    """The centres (K, D) that a contrastive loss compares with.
+    """A memory of one vector per cluster (K, D), for a contrastive loss.
 
-    Source: Dai et al., Cluster Contrast, ACCV 2022: start by the mean, Eq. 5; momentum update,
-    Eq. 6; batch-hard update and random start from the first edition, arXiv:2103.11568v1, Sec. 3.3.
+    Source: Dai et al., Cluster Contrast, ACCV 2022: initialisation by the mean, Eq. 5; momentum
+    update, Eq. 6; batch-hard update and random initialisation from the first version,
+    arXiv:2103.11568v1, Sec. 3.3.
 
     Args:
         features: (N, D) unit rows of all training images.
         ids: (N,) clusters, 0..K-1 or NOISE.
         start: mean, random or hard.
-        update: `momentum` moves a centre by each of its images in turn; `hard` moves it once, by
-            the image of the batch least similar to it.
-        momentum: share of a centre that stays, 0 to 1.
-        rng: draws the members of a random start.
-        device: where the centres live.
+        update: `momentum` updates a centre with each of its images in turn; `hard` updates it once,
+            with the least similar image of the batch.
+        momentum: share of a centre that is kept at each update, 0 to 1.
+        rng: draws the images of a random initialisation.
+        device: device of the centres.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class ClusterMemory:
         self._update = UPDATES[update]
 
     def update(self, vectors: Tensor, targets: Tensor) -> None:
-        """Move the centres towards the images of a batch, after the step.
+        """Update the centres with the images of a batch, after the step.
 
         Args:
             vectors: (B, D) unit rows, without gradient.

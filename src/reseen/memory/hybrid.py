@@ -21,8 +21,8 @@ class HybridMemory:
         sources: classes of the source, S; 0 for none.
         images: N.
         dimensions: D.
-        momentum: share of a row that stays at an update, 0 to below 1.
-        device: where the rows live.
+        momentum: share of a row that is kept at each update, 0 to below 1.
+        device: device of the rows.
 
     Attributes:
         rows: (S + N, D) unit rows: centroids of the source's classes (w), then images (v).

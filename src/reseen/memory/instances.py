@@ -8,17 +8,17 @@ from reseen.memory.clusters import in_turns
 
 
 class InstanceMemory:
-    """The V last vectors (K, V, D) of each cluster.
+    """A memory of the last V vectors of each cluster, (K, V, D).
 
-    Source: Zou et al., DCMIP, ICCV 2023, multi-instance proxies; what a cluster begins with is not
-    said: here images of it, drawn by chance, again and again where it has fewer than V.
+    Source: Zou et al., DCMIP, ICCV 2023, multi-instance proxies. The paper does not say how the
+    memory is initialised; here with random images of the cluster, repeated if it has fewer than V.
 
     Args:
         features: (N, D) unit rows of all training images.
         ids: (N,) clusters, 0..K-1 or NOISE.
         views: V.
-        rng: draws the images that a cluster begins with.
-        device: where they live.
+        rng: draws the initial images of each cluster.
+        device: device of the memory.
 
     Attributes:
         rows: (K, V, D) unit rows. Memory: O(K V D).
@@ -39,7 +39,7 @@ class InstanceMemory:
         self._next = torch.zeros(len(members), dtype=torch.long, device=device)
 
     def update(self, vectors: Tensor, targets: Tensor) -> None:
-        """Put the images of a batch, in turn, in the place of the oldest of their clusters.
+        """Replace the oldest vectors of the clusters by the images of a batch, one after another.
 
         Args:
             vectors: (B, D) unit rows, without gradient.

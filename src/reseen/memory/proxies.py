@@ -11,9 +11,9 @@ from reseen.transfer import send
 
 
 class CameraProxies:
-    """The proxies (G, D) of clusters as each camera sees them.
+    """A memory of proxies (G, D), one for each cluster and camera.
 
-    Images that are in no cluster, or whose camera is unknown, belong to none.
+    Images in no cluster, and those of unknown cameras, belong to no proxy.
 
     Source: Wang et al., Camera-aware Proxies (CAP), AAAI 2021; momentum of O2CAP, TIP 2022.
 
@@ -21,11 +21,11 @@ class CameraProxies:
         features: (N, D) unit rows of all training images.
         ids: (N,) clusters, 0..K-1 or NOISE.
         cameras: (N,) int, -1 where unknown.
-        momentum: share of a proxy that stays at an update, 0 to 1; at 1 they are frozen.
-        device: where they live.
+        momentum: share of a proxy that is kept at each update, 0 to 1; 1 freezes the proxies.
+        device: device of the proxies.
 
     Attributes:
-        centres: (G, D) unit rows; none where no camera is known.
+        centres: (G, D) unit rows; none if no camera is known.
         clusters: (G,) int64, the cluster of each.
         cameras: (G,) int64, the camera of each.
     """
@@ -53,7 +53,7 @@ class CameraProxies:
         self._momentum = momentum
 
     def update(self, vectors: Tensor, positions: np.ndarray) -> None:
-        """Move the proxies of a batch's images, each in turn, after the step.
+        """Update the proxies with the images of a batch, one after another, after the step.
 
         Args:
             vectors: (B, D) unit rows, without gradient.

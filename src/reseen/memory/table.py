@@ -14,17 +14,17 @@ from reseen.memory.clusters import start_mean, update_momentum
 
 @dataclass(frozen=True, kw_only=True)
 class TableSettings:
-    """How the lookup table and the vectors that it is compared with behave.
+    """Settings of the lookup table and of the vectors that are compared with it.
 
     The defaults are those of the authors' code of Lin et al., BUC, AAAI 2019.
     """
 
     dropout: float = 0.5
-    """Dropout rate of the features in training. BUC and SSL: 0.5."""
+    """Dropout rate of the features during training. BUC and SSL: 0.5."""
     temperature: float = 0.1
     """Temperature of the softmax (tau). BUC and SSL: 0.1."""
     table_momentum: float = 0.5
-    """Share of a row of the table that stays at an update. BUC: 0.5."""
+    """Momentum of the table: the share of a row that is kept at each update. BUC: 0.5."""
 
     def __post_init__(self):
         above_zero(self, "temperature")
@@ -40,16 +40,16 @@ class TableSettings:
 
 
 class LookupTable:
-    """The weights (K, D) of a classifier without parameters, and the class of each image.
+    """A lookup table: the weights (K, D) of a non-parametric classifier, and each image's class.
 
-    Source: Lin et al., BUC, AAAI 2019, Eq. 1; SSL, CVPR 2020, Sec. 3.1. How it follows is not in
-    the papers; the authors' code of BUC: the mean of the old row and the image, at length 1.
+    Source: Lin et al., BUC, AAAI 2019, Eq. 1; SSL, CVPR 2020, Sec. 3.1. The papers do not give the
+    update; in the authors' code of BUC it is the normalised mean of the old row and the image.
 
     Args:
         features: (N, D) unit rows of all training images.
         classes: (N,) int64, 0..K-1; each image its own class if None.
-        momentum: share of a row that stays at an update, 0 to below 1.
-        device: where the rows live.
+        momentum: share of a row that is kept at each update, 0 to below 1.
+        device: device of the rows.
 
     Attributes:
         rows: (K, D) unit rows.
@@ -69,7 +69,7 @@ class LookupTable:
         self.start(features, np.arange(len(features)) if classes is None else classes)
 
     def start(self, features: np.ndarray, classes: np.ndarray | None = None) -> None:
-        """Fill each row with the mean of its class's features, at length 1.
+        """Set each row to the normalised mean feature of its class.
 
         Args:
             features: (N, D) unit rows.
@@ -82,7 +82,7 @@ class LookupTable:
         self.rows = F.normalize(torch.from_numpy(means).to(self._device))
 
     def update(self, vectors: Tensor, positions: np.ndarray) -> None:
-        """Move the rows of a batch's classes, after the step.
+        """Update the rows of the classes in a batch, after the step.
 
         Args:
             vectors: (B, D) unit rows, without gradient.

@@ -1,13 +1,14 @@
-"""ADTC: voxel attention, and clusters in two stages.
+"""ADTC: voxel attention and two-stage clustering.
 
 Ji, Zou, Lin, Liu, Huang, Wu: An Attention-driven Two-stage Clustering Method for Unsupervised
 Person Re-Identification, ECCV 2020.
 
 Each round (Algorithm 1):
-1. features of all images: map, voxel attention, global max pooling, batch norm (lines 4 to 6);
-2. k-means++ gives M centroids; each claims the p images nearest by k-reciprocal Jaccard distance;
-   images claimed twice are left out (lines 8 to 10);
-3. a few epochs with the hardest triplets of each batch (line 12, Eq. 6).
+1. the features of all images are extracted: feature map, voxel attention, global max pooling, batch
+   norm (lines 4 to 6);
+2. k-means++ gives M centroids; each is assigned the p images nearest by k-reciprocal Jaccard
+   distance, and images assigned to two centroids are left out (lines 8 to 10);
+3. the network is trained for a few epochs on the hardest triplets of each batch (line 12, Eq. 6).
 """
 
 from dataclasses import dataclass, field, replace
@@ -44,13 +45,14 @@ LOSSES = ("triplet", "memory")
 
 @dataclass(frozen=True, kw_only=True)
 class ADTC:
-    """ADTC: voxel attention, two-stage clustering, hardest triplets (Ji et al., 2020).
+    """ADTC: voxel attention, two-stage clustering and batch-hard triplets (Ji et al., 2020).
 
-    The defaults are the paper's full model, started from ImageNet; for its other start give a run
-    trained on labelled people (--start). Max pooling, no padding, no erasing; batches of 32 x 4, a
-    rate of 1e-4. The paper does not say k of Eq. 4, the point itself counted (k1; re-ranking by the
-    distance it cites: 20, and k2 6), nor the steps of an epoch: 100 show about as many images as
-    Market-1501 has. DBSCAN and the memory are not in the paper.
+    The defaults are the full model of the paper, started from ImageNet weights. For its other
+    variant, started from a model trained on labelled people, use --start. The paper uses max
+    pooling, no padding, no random erasing, batches of 32 x 4 images and a learning rate of 1e-4. It
+    does not give k of Eq. 4 (k1 here; 20 and k2 6 are the values of the re-ranking that it cites),
+    nor the number of steps in an epoch (100 steps show about as many images as Market-1501 has).
+    DBSCAN and the cluster memory are not in the paper.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="max"))
@@ -65,45 +67,48 @@ class ADTC:
     memory: MemorySettings = field(default_factory=MemorySettings)
     teaching: TeacherSettings = field(default_factory=TeacherSettings)
     attention: str = "voxel"
-    """voxel, voxel-spatial, voxel-channel, harmonious, cbam, or none. Paper: voxel."""
+    """Attention module: voxel, voxel-spatial, voxel-channel, harmonious, cbam, or none. Paper:
+    voxel."""
     width: int = 800
-    """Numbers between the two layers of voxel attention's channel part (d). Paper: "the output
-    channels are set as 800", read as this."""
+    """Hidden size of the channel part of voxel attention (d). The paper's "the output channels are
+    set as 800" is read as this."""
     reduction: int = 0
-    """Channels that a 1 x 1 convolution leaves of the map before attention, 0 for no such layer:
-    the other way to read the paper's 800."""
+    """Number of channels to which a 1 x 1 convolution reduces the feature map before attention; 0
+    for no such layer. This is the other way to read the paper's 800."""
     gate: bool = False
-    """Start from the network without attention and let it in by a learnt weight. Not in the
-    paper."""
+    """Start from the network without attention, and blend attention in by a learnt weight. Not in
+    the paper."""
     labelling: str = "two-stage"
-    """two-stage, k-means (its first stage alone) or dbscan (as Cluster Contrast). Paper:
-    two-stage."""
+    """Clustering: two-stage, k-means (only its first stage) or dbscan (as in Cluster Contrast).
+    Paper: two-stage."""
     clusters: int | Auto = 1000
-    """Centroids of k-means (M). Paper: 1000, for 12,936 or 16,522 images."""
+    """Number of k-means centroids (M). Paper: 1000, for 12,936 or 16,522 images."""
     p: int | Auto = 20
-    """Images that each centroid claims. Paper: 20."""
+    """Number of images assigned to each centroid. Paper: 20."""
     weighted: bool = False
-    """Jaccard distance of expanded, weighted sets as in the cited paper, not of plain ones. Paper:
-    plain (Eq. 5)."""
+    """Compute the Jaccard distance from expanded, weighted neighbour sets, as in the paper that is
+    cited, instead of plain sets. Paper: plain sets (Eq. 5)."""
     loss: str = "triplet"
-    """triplet, or memory: the cluster memory and ClusterNCE of Cluster Contrast. Paper: triplet."""
+    """triplet, or memory (the cluster memory and ClusterNCE loss of Cluster Contrast). Paper:
+    triplet."""
     margin: float = 0.3
-    """Margin of the triplet loss, in squared distance (m). Paper: 0.3."""
+    """Margin of the triplet loss, as a squared distance (m). Paper: 0.3."""
     unit: bool = True
-    """Whether the triplet loss sees vectors of length 1. The paper does not say; beside squared
-    distances of 2048 batch-normed numbers a margin of 0.3 would be nothing."""
+    """Normalise vectors to length 1 before the triplet loss. The paper does not say; a margin of
+    0.3 is negligible compared to squared distances of 2048 batch-normalised values."""
     temperature: float = 0.05
     """Temperature of the memory loss. Not in the paper; Cluster Contrast: 0.05."""
     rounds: int | Auto = 20
-    """Rounds of labelling and training (T); 0 only judges the start. Paper: 20."""
+    """Number of rounds of labelling and training (T); 0 only evaluates the initial encoder. Paper:
+    20."""
     epochs: int | Auto = 10
-    """Epochs of training in a round. Paper: 10."""
+    """Epochs of training in each round. Paper: 10."""
     rate_hold: int = 5
-    """Epochs of a round before the rate begins to fall. Paper: 5 (whether it starts anew in each
-    round is not said; here it does)."""
+    """Epochs of a round before the learning rate starts to decay. Paper: 5. It does not say whether
+    the schedule restarts in each round; here it does."""
     rate_end: float = 0.001
-    """Share of the rate that is left at the end of a round, exponentially reached; 1 keeps it. The
-    paper gives no base; Hermans et al., whose loss it takes: 0.001."""
+    """Factor of the learning rate that is reached at the end of a round by exponential decay; 1
+    keeps the rate constant. The paper gives no value; Hermans et al., whose loss it uses: 0.001."""
 
     def __post_init__(self):
         at_least(self, 1, "width", "clusters", "p", "epochs")
@@ -115,10 +120,10 @@ class ADTC:
         self._attended()
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images, in an order that says nothing about who is who.
+        """Train on N images, whose order tells nothing about their identities.
 
         Raises:
-            SettingsError: more clusters are sought than there are images.
+            SettingsError: there are fewer images than clusters to be found.
             ClusteringError: a round found fewer than two clusters.
         """
         encoder = run.build(self._attended())
@@ -199,6 +204,6 @@ class ADTC:
         if self.labelling == "dbscan":
             return self.density.explain(features, cameras)
         return (
-            f"{self.clusters} centroids with {self.p} images each were sought: images claimed by "
+            f"{self.clusters} centroids were assigned {self.p} images each, and images assigned to "
             "two centroids are left out. Use fewer clusters or a smaller p."
         )

@@ -33,10 +33,10 @@ from reseen.transfer import send
 
 @dataclass(frozen=True, kw_only=True)
 class BUC:
-    """BUC: bottom-up clustering from one cluster an image (Lin et al., 2019).
+    """BUC: bottom-up clustering, starting from one cluster per image (Lin et al., 2019).
 
-    The defaults are those of its authors' code for images, without the additions of SSL's paper:
-    mean pooling, scaled crops, no padding, no erasing.
+    The defaults are those of the authors' code for images, without the additions of the SSL paper:
+    mean pooling, random resized crops, no padding and no random erasing.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
@@ -47,20 +47,20 @@ class BUC:
     memory: TableSettings = field(default_factory=TableSettings)
     stripes: StripeSettings = field(default_factory=StripeSettings)
     first: int = 20
-    """Epochs of the first stage, a round each. Authors' code: 20."""
+    """Number of epochs of the first stage; each counts as a round. Authors' code: 20."""
     merge_rate: float | Auto = 0.05
-    """Share of the number of images by which each round has fewer clusters (mp), for
-    int(1 / mp) - 2 rounds. Authors' code: 0.05, which leaves a tenth of N."""
+    """Number of clusters merged in each round, as a share of the number of images N (mp). There are
+    int(1 / mp) - 2 such rounds. Authors' code: 0.05, which leaves N / 10 clusters."""
     size_weight: float = 0.005
-    """Weight of the clusters' sizes beside their distance (lambda). Authors' code: 0.005, beside
-    squared distances."""
+    """Weight of the cluster sizes, which is added to the distance of two clusters (lambda).
+    Authors' code: 0.005, added to squared distances."""
     stop: float = 0.01
-    """Training ends before a round whose last merge is wider than this share of all pairs of
-    images; 0 never ends early. Not in the paper, whose choice needs labels."""
+    """Early stopping: training ends before a round whose last merge is wider than this share of all
+    pairs of images; 0 turns it off. Not in the paper, which needs labels to choose the round."""
     epochs: int = 2
-    """Epochs of training after a merge. Authors' code: 2, for video 5."""
+    """Epochs of training after each merge. Authors' code: 2, or 5 for video."""
     batch: int = 16
-    """Images in a batch. Authors' code: 16."""
+    """Batch size. Authors' code: 16."""
 
     def __post_init__(self):
         at_least(self, 1, "first", "epochs")
@@ -71,7 +71,7 @@ class BUC:
             raise SettingsError(f"merge_rate is {self.merge_rate}. Use above 0 to 0.5.")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images, in an order that says nothing about who is who.
+        """Train on N images, whose order tells nothing about their identities.
 
         Raises:
             ClusteringError: a round left fewer than two clusters.

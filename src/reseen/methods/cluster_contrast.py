@@ -1,14 +1,14 @@
-"""Cluster Contrast: cluster, remember one vector a cluster, contrast with it.
+"""Cluster Contrast: a contrastive loss against one memory vector per cluster.
 
 Dai, Wang, Yuan, Zhu, Tan: Cluster Contrast for Unsupervised Person Re-Identification, ACCV 2022
-(arXiv:2103.11568). The plain base of the field, and of multi-level attention.
+(arXiv:2103.11568). The usual baseline of the field, and the base of multi-level attention.
 
 Each round:
-1. features of all images;
+1. the features of all images are extracted;
 2. k-reciprocal Jaccard distances and DBSCAN give clusters and noise (Sec. 3.2);
-3. the memory starts with one vector a cluster (Eq. 5);
-4. batches of P clusters x V images, pulled to their own cluster's vector and away from all
-   others (Eq. 2); after each step the memory follows (Eq. 6).
+3. the memory is initialised with one vector per cluster (Eq. 5);
+4. batches of P clusters x V images are drawn; each image is pulled towards the vector of its own
+   cluster and away from all others (Eq. 2); the memory is updated after each step (Eq. 6).
 """
 
 from dataclasses import dataclass, field
@@ -34,11 +34,11 @@ from reseen.transfer import send
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterContrast:
-    """Cluster Contrast: cluster, remember a vector a cluster, contrast with it (Dai et al., 2022).
+    """Cluster Contrast: contrastive loss against one memory vector per cluster (Dai et al., 2022).
 
-    The defaults are those of its authors' code for DBSCAN, whose rounds have 200 steps on
-    Market-1501 and DukeMTMC-reID and 400 on MSMT17. That code ran on four GPUs, so 64 images share
-    batch-norm statistics (`encoder.ghost_group`).
+    The defaults are those of the authors' code with DBSCAN, which uses 200 steps per round on
+    Market-1501 and DukeMTMC-reID and 400 on MSMT17. That code ran on four GPUs, so that 64 images
+    shared batch-norm statistics; `encoder.ghost_group` reproduces this.
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, ghost_group=64))
@@ -49,7 +49,7 @@ class ClusterContrast:
     memory: MemorySettings = field(default_factory=MemorySettings)
     teaching: TeacherSettings = field(default_factory=TeacherSettings)
     epochs: int | Auto = 50
-    """Rounds of labelling and training. Paper: 50."""
+    """Number of rounds of labelling and training. Paper: 50."""
     temperature: float = 0.05
     """Temperature of the loss. Paper: 0.05."""
 
@@ -58,7 +58,7 @@ class ClusterContrast:
         above_zero(self, "temperature")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images, in an order that says nothing about who is who.
+        """Train on N images, whose order tells nothing about their identities.
 
         Raises:
             ClusteringError: a round found fewer than two clusters.

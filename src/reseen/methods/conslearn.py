@@ -45,12 +45,13 @@ CLASSIFIERS = ("linear", "memory")
 
 @dataclass(frozen=True, kw_only=True)
 class ConsLearn:
-    """ConsLearn: cluster, and keep two views of an image consistent (Yin et al., 2021).
+    """ConsLearn: clustering, and consistency between two views of an image (Yin et al., 2021).
 
-    The defaults are the paper's for training without labels: mean pooling, no erasing, batches of
-    256 in four GPUs, so 64 images share batch-norm statistics (`encoder.ghost_group`), a rate of
-    3.5e-4. It does not say how many clusters a batch has (32 here), nor k1, k2, eps, the steps of a
-    round and when the rate falls (the usual ones). The memory is not in the paper.
+    The defaults are those of the paper for training without labels: mean pooling, no random
+    erasing, a learning rate of 3.5e-4, and batches of 256 on four GPUs, so that 64 images shared
+    batch-norm statistics (`encoder.ghost_group`). The paper does not give the number of clusters in
+    a batch (32 here), nor k1, k2, eps, the steps in a round and the learning rate schedule (usual
+    values here). The cluster memory is not in the paper.
     """
 
     encoder: EncoderSettings = field(
@@ -62,45 +63,50 @@ class ConsLearn:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
     stages: tuple[int, ...] = (0, 1, 2)
-    """Stages before which a rectangle is dropped; 0 is the image. Paper: 0, 1 and 2."""
+    """Stages of the backbone whose input has a rectangle dropped; 0 is the image itself. Paper: 0,
+    1 and 2."""
     alpha: float = 0.4
-    """Share of the map's height that is dropped; 0 drops nothing. Paper: 0.4."""
+    """Share of the height of the feature map that is dropped; 0 drops nothing. Paper: 0.4."""
     beta: float = 0.3
-    """Share of the map's width that is dropped. Paper: 0.3."""
+    """Share of the width of the feature map that is dropped. Paper: 0.3."""
     rescale: bool = False
-    """Multiply what stays, so that the sum of a map is kept on average. Paper: no."""
+    """Rescale the remaining values so that the mean of the feature map is preserved, as dropout
+    does. Paper: no."""
     both_views: bool = True
-    """Whether both views learn the labels. Paper: yes; its baseline of Table 5, read as one view
-    alone: no."""
+    """Train both views on the pseudo-labels. Paper: yes; the baseline in its Table 5, read as
+    having a single view: no."""
     classifier: str = "linear"
-    """linear, or memory: the cluster memory and ClusterNCE of Cluster Contrast. Paper: linear."""
+    """linear, or memory (the cluster memory and ClusterNCE loss of Cluster Contrast). Paper:
+    linear."""
     ce_weight: float = 0.2
     """Weight of the cross-entropy of both views (lambda). Paper: 0.2."""
     triplet_weight: float = 0.35
     """Weight of the softmax-triplet loss of both views (xi). Paper: 0.35."""
     consistency_weight: float = 0.1
-    """Weight of the consistency loss (eta); 0 leaves out both it and the second view. Paper:
+    """Weight of the consistency loss (eta); 0 turns off both this loss and the second view. Paper:
     0.1."""
     projection: str = "shared"
-    """none, linear (one for consistency, one for the classifier) or shared. Paper: shared."""
+    """Projection layers: none, linear (one for the consistency loss, one for the classifier) or
+    shared (one for both). Paper: shared."""
     projected: int = 2048
-    """Numbers that a projection gives (Omega). Paper: 2048."""
+    """Output size of the projection (Omega). Paper: 2048."""
     projection_init: str = "uniform"
-    """uniform (as PyTorch starts a linear layer) or normal (He's, by the outputs, as in the code of
-    Mutual Mean-Teaching). The paper does not say."""
+    """Initialisation of the projection: uniform (PyTorch's default for linear layers) or normal
+    (Kaiming, fan-out, as in the code of Mutual Mean-Teaching). The paper does not say."""
     projection_unit: bool = False
-    """Bring projected vectors to length 1 before the softmax of the consistency loss. Paper: no."""
+    """Normalise projected vectors to length 1 before the softmax of the consistency loss. Paper:
+    no."""
     projection_temperature: float = 1.0
-    """What the consistency loss divides projected vectors by before its softmax. Paper: 1, where
-    the softmax over 2048 numbers is all but uniform and the loss hardly acts."""
+    """Temperature of the softmax in the consistency loss. Paper: 1. With 1, the softmax over 2048
+    values is almost uniform and the loss has little effect."""
     mean_momentum: float = 0.999
-    """Share of the mean network that stays at an update (zeta); at 0 it is the network itself.
-    Paper: 0.999."""
+    """Momentum of the mean network (zeta): the share of its weights that is kept at each update;
+    with 0 it equals the network itself. Paper: 0.999."""
     mean_ages: tuple[int, ...] = (0,)
-    """Which last weights enter the mean network on equal terms: 0 now, 1 a step ago ... Paper:
-    0."""
+    """Ages, in steps, of the network weights that are averaged at each update of the mean network:
+    0 is the current step, 1 the step before, and so on. Paper: 0."""
     epochs: int | Auto = 50
-    """Rounds of labelling and training. Paper: 50."""
+    """Number of rounds of labelling and training. Paper: 50."""
     temperature: float = 0.05
     """Temperature of the memory's loss. Not in the paper; Cluster Contrast: 0.05."""
 
@@ -117,7 +123,7 @@ class ConsLearn:
             raise SettingsError(f"mean_ages is {self.mean_ages}. Use ages of 0 or more.")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images, in an order that says nothing about who is who.
+        """Train on N images, whose order tells nothing about their identities.
 
         Raises:
             ClusteringError: a round found fewer than two clusters.

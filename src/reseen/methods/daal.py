@@ -47,17 +47,18 @@ LABELS = ("soft", "lsr", "hard")
 
 @dataclass(frozen=True, kw_only=True)
 class DAAL:
-    """DAAL: attention separates what domains share; soft labels (Huang et al., 2020).
+    """DAAL: attention that separates what domains share, and soft labels (Huang et al., 2020).
 
-    The defaults are the paper's full model and schedule, which takes ten times as long as the
-    others: 384 x 128, mean pooling, eps in each round from the share p of all pair distances. It
-    does not say k1 and k2 (the usual ones), p (1.6e-3) and M (4; both of Song et al., whom it
-    follows), the steps of an epoch (400 batches of 32 show about as many images as Market-1501
-    has), nor what a batch of 32 holds: here 4 x 4 images of each domain, on the source alone 8 x 4.
+    The defaults are the full model and schedule of the paper, which takes ten times as long as the
+    other methods: images of 384 x 128, mean pooling, and an eps that is computed in each round from
+    the share p of all pairwise distances. The paper does not give k1 and k2 (usual values here), p
+    (1.6e-3) and M (4; both as in Song et al., whom it follows), the number of steps in an epoch
+    (400 batches of 32 show about as many images as Market-1501 has), nor the composition of a batch
+    of 32: here 4 x 4 images of each domain, and 8 x 4 when training on the source alone.
     """
 
     needs_source: ClassVar[bool] = True
-    """It is told who is who in the source, never in the target."""
+    """The method gets the identities of the source, but never those of the target."""
 
     encoder: EncoderSettings = field(
         default_factory=partial(EncoderSettings, height=384, pooling="mean")
@@ -70,48 +71,50 @@ class DAAL:
     new: NewLayerSettings = field(default_factory=partial(NewLayerSettings, gate_rate=1.0))
     teaching: TeacherSettings = field(default_factory=TeacherSettings)
     attention: str = "residual"
-    """residual (what attention leaves is specific), two (one attention for each part) or none (both
-    branches see the whole map). Paper: residual."""
+    """residual (the domain-specific part is what attention leaves over), two (one attention module
+    for each part) or none (both branches see the whole feature map). Paper: residual."""
     specific: bool = True
-    """Whether the specific part learns to tell the domains apart. Paper: yes."""
+    """Train the domain-specific part to classify the domain. Paper: yes."""
     gate: bool = False
-    """Start from the network without attention and let it in by a learnt weight. Not in the
-    paper."""
+    """Start from the network without attention, and blend attention in by a learnt weight. Not in
+    the paper."""
     labels: str = "soft"
-    """soft, lsr (the same share for every other cluster) or hard. Paper: soft."""
+    """Labels of the target: soft, lsr (label smoothing: the same share for every other cluster) or
+    hard. Paper: soft."""
     epsilon: float = 0.9
-    """Weight that the own cluster has at least. Paper: 0.9."""
+    """Minimum weight of the image's own cluster in a soft label. Paper: 0.9."""
     floor: float = 0.1
-    """Squared distances to centres below it are raised to it. Not in the paper, whose weights have
-    no bound."""
+    """Lower bound for the squared distances to cluster centres, from which soft labels are
+    computed. Not in the paper, whose weights have no bound."""
     unit: bool = False
-    """Measure these distances between vectors of length 1, not between pooled ones. Paper: pooled
-    ones (Eq. 4)."""
+    """Compute these distances between vectors of length 1 instead of pooled vectors. Paper: pooled
+    vectors (Eq. 4)."""
     normalised: bool = False
-    """Share 1 - epsilon out by nearness, so that the weights of an image sum to 1. Paper: no (Eq.
-    4), which depends on the scale of the features."""
+    """Distribute 1 - epsilon over the clusters by their distance, so that the weights of an image
+    sum to 1. Paper: no (Eq. 4), which depends on the scale of the features."""
     smoothing: float = 0.1
-    """Share that lsr spreads over all clusters. Not in the paper; Szegedy et al.: 0.1."""
+    """Share of a label that lsr spreads over all clusters. Not in the paper; Szegedy et al.:
+    0.1."""
     pretrain: int = 120
-    """Epochs on the source alone, the first round; 0 for none, after a start that knows it. The
-    paper does not say."""
+    """Epochs on the source alone, which are the first round; use 0 if --start already knows the
+    source. The paper does not say."""
     rounds: int | Auto = 5
-    """Rounds of labelling and training (Iteration); 0 transfers directly. Paper: below 10, no gain
-    after 5."""
+    """Number of rounds of labelling and training (Iteration); 0 evaluates direct transfer. Paper:
+    below 10, no gain after 5."""
     epochs: int | Auto = 260
-    """Epochs of training in a round. Paper: 260."""
+    """Epochs of training in each round. Paper: 260."""
     rate: float = 1.5e-4
-    """Learning rate of SGD for the backbone at the start of a round. Paper: 1.5e-4."""
+    """Learning rate of SGD for the backbone at the start of each round. Paper: 1.5e-4."""
     head_rate: float = 3e-5
-    """Learning rate of everything else. Paper: 3e-5."""
+    """Learning rate of all other layers. Paper: 3e-5."""
     rate_hold: int = 20
-    """Epochs of a round before the rates fall to a tenth. Paper: 20."""
+    """Epochs of a round after which the learning rates are divided by 10. Paper: 20."""
     rate_step: int = 60
-    """Epochs after which they fall to a tenth again, and again. Paper: 60."""
+    """Number of epochs after which they are divided by 10 again, repeatedly. Paper: 60."""
     momentum: float = 0.9
     """Momentum of SGD. Paper: 0.9."""
     weight_decay: float = 5e-4
-    """Weight decay of SGD. The paper does not say; usual: 5e-4."""
+    """Weight decay of SGD. The paper does not say; a usual value is 5e-4."""
 
     def __post_init__(self):
         at_least(self, 1, "epochs", "rate_step")
@@ -123,18 +126,18 @@ class DAAL:
         one_of(self, LABELS, "labels")
         if self.pretrain == self.rounds == 0:
             raise SettingsError(
-                "pretrain is 0 and rounds is 0, so there is nothing to learn. To judge a run as it "
-                "is: reseen evaluate RUN DATA."
+                "pretrain is 0 and rounds is 0, so there is nothing to train. To evaluate a run "
+                "without training, use reseen evaluate RUN DATA."
             )
         if self.attention == "two" and not self.specific:
             raise SettingsError(
-                "attention is 'two' but specific is off, so the second has nothing to learn. Use "
-                "'residual' or turn specific on."
+                "attention is 'two' but specific is off, so the second attention module would not "
+                "be trained. Use 'residual' or turn specific on."
             )
         self._attended()
 
     def fit(self, images: tuple[Image, ...], run: Run, source: tuple[Image, ...]) -> Encoder:
-        """Learn from the target's images and a source of known people; give what both share.
+        """Train on the images of the target and a labelled source; return the shared encoder.
 
         Raises:
             DataError: the source has fewer than two known people.

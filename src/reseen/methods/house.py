@@ -56,10 +56,10 @@ from reseen.transfer import send
 
 @dataclass(frozen=True, kw_only=True)
 class House:
-    """house: Cluster Contrast, a mean teacher, and parts that use neighbours and cameras.
+    """house: Cluster Contrast with a mean teacher and parts that use neighbours and cameras.
 
-    Settings of the base are those of Cluster Contrast. Parts that need cameras do nothing where no
-    two are known.
+    This is reseen's own method. Settings that it shares with Cluster Contrast have the same
+    defaults. Parts that need cameras do nothing if fewer than two cameras are known.
     """
 
     encoder: EncoderSettings = field(
@@ -76,42 +76,46 @@ class House:
     memory: MemorySettings = field(default_factory=MemorySettings)
     teaching: TeacherSettings = field(default_factory=partial(TeacherSettings, teacher=True))
     epochs: int | Auto = 50
-    """Rounds of labelling and training. Cluster Contrast: 50."""
+    """Number of rounds of labelling and training. Cluster Contrast: 50."""
     temperature: float = 0.05
-    """Temperature of the losses but that of proxies. Cluster Contrast: 0.05."""
+    """Temperature of all losses except the inter-camera loss. Cluster Contrast: 0.05."""
     prototypes: int = 1
-    """1 (as Cluster Contrast) or 2: one follows the mean of a cluster's images, one the hardest.
-    DCMIP: 2; it did not pay here."""
+    """Prototypes per cluster: 1 (as in Cluster Contrast), or 2, of which one is updated with the
+    mean of the cluster's images and one with the hardest. DCMIP: 2; this brought no gain here."""
     margin: float = 0.2
-    """What the hard prototype's loss may be before it counts. DCMIP: 0.2."""
+    """Margin up to which the loss of the hard prototype is ignored. DCMIP: 0.2."""
     refined_weight: float = 0.0
-    """Weight of labels refined by neighbours; 0 for none. NCPLR: 1; it did not pay here."""
+    """Weight of the loss with labels that are refined by neighbours; 0 turns it off. NCPLR: 1; this
+    brought no gain here."""
     refined_own: float = 0.1
-    """Share of the cluster in a refined label. NCPLR: 0.1."""
+    """Share of the image's own cluster in a refined label. NCPLR: 0.1."""
     refined_radius: float = 0.2
-    """Jaccard distance of neighbours. NCPLR: 0.2; DukeMTMC-reID and MSMT17: 0.3."""
+    """Jaccard distance up to which images are neighbours. NCPLR: 0.2, and 0.3 for DukeMTMC-reID and
+    MSMT17."""
     refined_temperature: float = 0.05
-    """Temperature of the softmax that weighs neighbours. NCPLR: 0.05."""
+    """Temperature of the softmax that weights the neighbours. NCPLR: 0.05."""
     refined_farther: bool = False
-    """Let farther neighbours count more, as the authors' code of NCPLR does; here nearer ones."""
+    """Give farther neighbours more weight, as the authors' code of NCPLR does, instead of nearer
+    ones."""
     agreement_weight: float = 0.0
-    """Weight, at the end of the run, of the agreement of neighbours with the teacher. NCPLR: 1; it
-    did not pay here."""
+    """Weight, at the end of the run, of the loss that makes neighbours agree with the teacher.
+    NCPLR: 1; this brought no gain here."""
     proxy_weight: float = 0.5
-    """Weight of the inter-camera loss; 0 for none. PPLR: 0.5."""
+    """Weight of the inter-camera loss; 0 turns it off. PPLR: 0.5."""
     proxy_temperature: float = 0.07
     """Temperature of the inter-camera loss. PPLR: 0.07."""
     proxy_negatives: int = 50
-    """Proxies of other clusters that an image is compared with. PPLR: 50."""
+    """Number of proxies of other clusters that each image is compared with. PPLR: 50."""
     proxy_momentum: float = 0.2
-    """Share of a proxy that stays at an update; 1 freezes them. O2CAP: 0.2; PPLR: 1."""
+    """Momentum of the proxies: the share of a proxy that is kept at each update; 1 freezes them.
+    O2CAP: 0.2; PPLR: 1."""
     instance_weight: float = 0.0
-    """Weight of the many-instance loss; 0 for none. DCMIP: 1."""
+    """Weight of the many-instance loss; 0 turns it off. DCMIP: 1."""
     instances: int = 16
-    """Images that each cluster remembers (V). DCMIP: 16."""
+    """Number of images that the memory keeps for each cluster (V). DCMIP: 16."""
     instance_start: float = 0.5
-    """Share of the rounds after which the many-instance loss begins. DCMIP: after a first stage of
-    training."""
+    """Share of the rounds after which the many-instance loss is used. DCMIP: after a first training
+    stage."""
 
     def __post_init__(self):
         at_least(self, 1, "epochs", "proxy_negatives", "instances")
@@ -123,7 +127,7 @@ class House:
             raise SettingsError(f"prototypes is {self.prototypes}. Use 1 or 2.")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images, in an order that says nothing about who is who.
+        """Train on N images, whose order tells nothing about their identities.
 
         Raises:
             ClusteringError: a round found fewer than two clusters.

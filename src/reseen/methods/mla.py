@@ -36,13 +36,14 @@ from reseen.transfer import send
 
 @dataclass(frozen=True, kw_only=True)
 class MLA:
-    """MLA: pixel-, head- and domain-level attention on the base of Cluster Contrast (Zheng).
+    """MLA: pixel-, head- and domain-level attention on top of Cluster Contrast (Zheng).
 
-    The defaults are the paper's, but for the gate: eps 0.4 and 4 images within it, batches of
-    8 x 8, a rate of 1.6e-4 that falls every 20 rounds, a memory with random start and hard update.
-    It used two GPUs, so 32 images share batch-norm statistics (`encoder.ghost_group`). What it does
-    not say is SpCL's (k1, k2, 400 steps, weight decay, momentum of the memory), whose settings it
-    takes, or that of its base's code (GeM pooling, temperature).
+    The defaults are those of the paper, except for the gate: eps 0.4 with min_samples 4, batches of
+    8 x 8 images, a learning rate of 1.6e-4 that decays every 20 rounds, and a memory with random
+    initialisation and hard updates. The paper used two GPUs, so that 32 images shared batch-norm
+    statistics (`encoder.ghost_group`). What it does not give is taken from SpCL, whose settings it
+    follows (k1, k2, 400 steps, weight decay, momentum of the memory), or from the code of Cluster
+    Contrast (GeM pooling, temperature).
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, ghost_group=32))
@@ -57,28 +58,28 @@ class MLA:
     )
     teaching: TeacherSettings = field(default_factory=TeacherSettings)
     levels: str = "pixel+head+domain"
-    """Levels of attention in their order, joined by +, or none. Paper: pixel+head+domain."""
+    """Levels of attention in order, joined by +, or none. Paper: pixel+head+domain."""
     place: str = "in"
-    """in: attention takes the place of the last spatial convolution (what the paper says of "the
-    last ResBlock"; which convolution it does not say). after: it follows the last map."""
+    """in: attention replaces the last spatial convolution (the paper only says "the last ResBlock",
+    not which convolution). after: it follows the last feature map."""
     gate: bool = True
-    """Start from the network as it was trained, and let attention in by a learnt weight. Not in the
-    paper, whose plain head level ends at 0.9 mAP on Market-1501."""
+    """Start from the pre-trained network, and blend attention in by a learnt weight. Not in the
+    paper, whose head level ends at 0.9 mAP on Market-1501 when used without a gate."""
     heads: int = 4
-    """Heads of the head level. The paper does not say; BoTNet: 4."""
+    """Number of attention heads in the head level. The paper does not say; BoTNet: 4."""
     head_scale: bool = True
-    """Scale the head level's products of query and key by 1 / sqrt(d), d the size of a head. The
-    texts of paper and BoTNet have no scale; without it each place looks at few others from the
-    start."""
+    """Scale the query-key products of the head level by 1 / sqrt(d), where d is the size of a head.
+    The paper and BoTNet mention no scale; without it, each position attends to very few others from
+    the start."""
     keys: int = 64
-    """Keys in the memory of the domain level (c_k). The paper does not say; external attention's
-    code: 64."""
+    """Number of keys in the memory of the domain level (c_k). The paper does not say; the code of
+    external attention: 64."""
     groups: int = 1
-    """Groups of the pixel level's convolution. Paper: 1 (9 C^2 weights)."""
+    """Number of groups in the convolution of the pixel level. Paper: 1 (9 C^2 weights)."""
     epochs: int | Auto = 50
-    """Rounds of labelling and training. Paper: 50."""
+    """Number of rounds of labelling and training. Paper: 50."""
     temperature: float = 0.05
-    """Temperature of the loss. The paper does not say; its base: 0.05."""
+    """Temperature of the loss. The paper does not say; Cluster Contrast: 0.05."""
 
     def __post_init__(self):
         at_least(self, 1, "heads", "keys", "groups", "epochs")
@@ -90,7 +91,7 @@ class MLA:
         self._attended()
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images, in an order that says nothing about who is who.
+        """Train on N images, whose order tells nothing about their identities.
 
         Raises:
             ClusteringError: a round found fewer than two clusters.

@@ -45,12 +45,13 @@ LABELLINGS = ("dbscan", "k-means")
 
 @dataclass(frozen=True, kw_only=True)
 class MMT:
-    """MMT: two networks teach each other by their averages (Ge et al., 2020).
+    """MMT: two networks that teach each other through their mean networks (Ge et al., 2020).
 
-    The defaults are the paper's but for the labels: DBSCAN as its authors have it for training
-    without a source, where the paper has k-means and starts from a model trained on one (--start).
-    Batches of 16 x 4 in four GPUs, so 16 images share batch-norm statistics
-    (`encoder.ghost_group`), a constant rate of 3.5e-4.
+    The defaults are those of the paper, except for the clustering: DBSCAN, as in the authors' code
+    for training without a source. The paper uses k-means and starts from a model that was trained
+    on a labelled source (--start). Batches have 16 x 4 images on four GPUs, so that 16 images
+    shared batch-norm statistics (`encoder.ghost_group`), and the learning rate is a constant
+    3.5e-4.
     """
 
     encoder: EncoderSettings = field(
@@ -61,20 +62,22 @@ class MMT:
     batches: BatchSettings = field(default_factory=partial(BatchSettings, views=4))
     schedule: ScheduleSettings = field(default_factory=partial(ScheduleSettings, rate_step=0))
     labelling: str = "dbscan"
-    """dbscan or k-means. Paper: k-means; authors' code for no source: dbscan."""
+    """Clustering: dbscan or k-means. Paper: k-means; authors' code without a source: dbscan."""
     clusters: int = 500
-    """Clusters of k-means (M). Paper: 500, 700, 900, and more for MSMT17."""
+    """Number of k-means clusters (M). Paper: 500, 700, 900, and more for MSMT17."""
     soft_ce_weight: float = 0.5
-    """Share of the soft cross-entropy in it (lambda_id). Paper: 0.5."""
+    """Share of the soft cross-entropy in the total cross-entropy (lambda_id). Paper: 0.5."""
     soft_triplet_weight: float = 0.8
-    """Share of the soft triplet loss in it (lambda_tri). Paper: 0.8."""
+    """Share of the soft triplet loss in the total triplet loss (lambda_tri). Paper: 0.8."""
     smoothing: float = 0.1
-    """Share of each label that is spread over all clusters. Authors' code: 0.1."""
+    """Label smoothing: the share of each label that is spread over all clusters. Authors' code:
+    0.1."""
     mean_momentum: float = 0.999
-    """Share of a mean network that stays at an update (alpha), reached as 1 - 1 / step; at 0 it is
-    the network itself. Paper: 0.999."""
+    """Momentum of the mean networks (alpha): the share of their weights that is kept at each
+    update, after a warm-up of 1 - 1 / step; with 0 they equal the networks themselves. Paper:
+    0.999."""
     epochs: int | Auto = 40
-    """Rounds of labelling and training. Paper: 40."""
+    """Number of rounds of labelling and training. Paper: 40."""
 
     def __post_init__(self):
         at_least(self, 1, "epochs")
@@ -85,10 +88,10 @@ class MMT:
         at_least(self.batches, 2, "people")
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images, in an order that says nothing about who is who.
+        """Train on N images, whose order tells nothing about their identities.
 
         Raises:
-            SettingsError: more clusters are sought than there are images.
+            SettingsError: there are fewer images than clusters to be found.
             ClusteringError: a round found fewer than two clusters.
         """
         network = run.build(self.encoder)

@@ -45,15 +45,16 @@ from reseen.transfer import send
 
 @dataclass(frozen=True, kw_only=True)
 class SpCL:
-    """SpCL: reliable clusters, and single images as their own classes (Ge et al., 2020).
+    """SpCL: reliable clusters, and other images as classes of their own (Ge et al., 2020).
 
-    The defaults are the paper's; its rounds have 400 steps, 800 on MSMT17. A batch is 64 images,
-    and 64 of a source beside them: four of each cluster or person, one of an image in no cluster.
-    Four GPUs shared it, so 16 images share batch-norm statistics (`encoder.ghost_group`).
+    The defaults are those of the paper, which uses 400 steps per round, and 800 on MSMT17. A batch
+    has 64 images, and 64 of the source if there is one: four of each cluster or person, and one of
+    each image that is in no cluster. The paper used four GPUs, so that 16 images shared batch-norm
+    statistics (`encoder.ghost_group`).
     """
 
     takes_source: ClassVar[bool] = True
-    """It learns from people of a source too, where one is given."""
+    """The method also learns from the people of a source if one is given."""
 
     encoder: EncoderSettings = field(
         default_factory=partial(EncoderSettings, pooling="mean", ghost_group=16)
@@ -64,14 +65,13 @@ class SpCL:
     batches: BatchSettings = field(default_factory=partial(BatchSettings, views=4))
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     memory_momentum: float = 0.2
-    """Share of a row of the memory that stays at an update (m). Paper: 0.2."""
+    """Momentum of the memory (m): the share of a vector that is kept at each update. Paper: 0.2."""
     outliers: bool = True
-    """Whether images in no cluster are drawn and contrasted with, each as a class of its own.
-    Paper: yes."""
+    """Train on images that are in no cluster too, each as a class of its own. Paper: yes."""
     source_norm: bool = True
-    """Whether the source passes through batch norms of its own. Paper: yes."""
+    """Use separate batch-norm layers for the source. Paper: yes."""
     epochs: int | Auto = 50
-    """Rounds of labelling and training. Paper: 50."""
+    """Number of rounds of labelling and training. Paper: 50."""
     temperature: float = 0.05
     """Temperature of the loss (tau). Paper: 0.05."""
 
@@ -83,7 +83,7 @@ class SpCL:
     def fit(
         self, images: tuple[Image, ...], run: Run, source: tuple[Image, ...] | None = None
     ) -> Encoder:
-        """Learn from N images in an order that says nothing about who is who, and from a source.
+        """Train on N images, whose order tells nothing about their identities, and on a source.
 
         Raises:
             DataError: the source has fewer than two known people.

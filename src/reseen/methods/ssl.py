@@ -42,10 +42,11 @@ from reseen.transfer import send
 class SSL:
     """SSL: soft targets over reliable images instead of clusters (Lin et al., 2020).
 
-    The defaults are the paper's full model for images: mean pooling, no padding, no erasing; what
-    it does not say (rate of the backbone, weight decay, momentum of the table) is that of the
-    authors' code of BUC. It says neither that the rate stays at a tenth in the later rounds, nor
-    whether crops are scaled as in that code (augment.crop_area 0.64 1), which they are not here.
+    The defaults are the full model of the paper for images: mean pooling, no padding and no random
+    erasing. What the paper does not give (learning rate of the backbone, weight decay, momentum of
+    the lookup table) is taken from the authors' code of BUC. The paper does not say whether the
+    learning rate stays at a tenth in the later rounds (here it does), nor whether random resized
+    crops are used as in that code (augment.crop_area 0.64 1; here they are not).
     """
 
     encoder: EncoderSettings = field(default_factory=partial(EncoderSettings, pooling="mean"))
@@ -56,23 +57,24 @@ class SSL:
         default_factory=partial(StripeSettings, part_weight=0.5, camera_weight=0.02)
     )
     first: int = 25
-    """Epochs of the first stage, a round each. Paper: 25; 30 for video."""
+    """Number of epochs of the first stage; each counts as a round. Paper: 25; 30 for video."""
     rounds: int = 25
-    """Rounds of mining and training after it. Paper: its curve has its best at 16 and stays flat
-    to 25."""
+    """Number of rounds of mining and training after the first stage. Paper: its curve peaks at 16
+    and stays flat up to 25."""
     epochs: int = 2
-    """Epochs of training in such a round. The paper does not say; authors' code of BUC: 2, for
-    video 5."""
+    """Epochs of training in each of these rounds. The paper does not say; authors' code of BUC: 2,
+    or 5 for video."""
     batch: int = 16
-    """Images in a batch. Paper: 16."""
+    """Batch size. Paper: 16."""
     own: float = 0.6
-    """Share of the target on the image's own class (lambda). Paper: 0.6."""
+    """Share of the soft target that is on the image's own class (lambda). Paper: 0.6."""
     k: int | Auto = 4
-    """Reliable images of each image; 0 leaves the hard target alone. Paper: 4, read off its
+    """Number of reliable images for each image; 0 keeps the hard target. Paper: 4, read off its
     plot."""
     mining_vector: str = "pooled"
-    """What reliable images are found by: pooled (before the neck) or neck (behind it, as the loss
-    and search). Paper: features after pooling, beside whose distances camera_weight is meant."""
+    """Features used to find reliable images: pooled (before the neck) or neck (after the neck, as
+    used for the loss and for search). Paper: features after pooling, to whose distances the value
+    of camera_weight refers."""
 
     def __post_init__(self):
         at_least(self, 1, "epochs")
@@ -87,7 +89,7 @@ class SSL:
             )
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images, in an order that says nothing about who is who.
+        """Train on N images, whose order tells nothing about their identities.
 
         Raises:
             SettingsError: k is not below N.

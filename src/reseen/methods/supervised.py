@@ -32,34 +32,36 @@ from reseen.transfer import send
 
 @dataclass(frozen=True, kw_only=True)
 class Supervised:
-    """Supervised training on crops whose people are known (Luo et al., 2019)."""
+    """Supervised training on crops with known identities (Luo et al., 2019)."""
 
     needs_people: ClassVar[bool] = True
-    """It is the one method that is told who is who."""
+    """This is the only method that gets the identities of the training images."""
 
     encoder: EncoderSettings = field(default_factory=lambda: EncoderSettings(pooling="mean"))
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     new: NewLayerSettings = field(default_factory=NewLayerSettings)
     epochs: int = 120
-    """Rounds. Paper: 120."""
+    """Number of epochs; each is a round. Paper: 120."""
     people: int = 16
-    """People in a batch, P. Paper: 16."""
+    """Number of people in a batch, P. Paper: 16."""
     views: int = 4
-    """Images of each in a batch, V. Paper: 4."""
+    """Number of images of each person in a batch, V. Paper: 4."""
     rate: float = 3.5e-4
     """Learning rate of Adam after the warm-up. Paper: 3.5e-4."""
     warm_up: int = 10
-    """Rounds in which the rate rises from a tenth. Paper: 10."""
+    """Number of epochs in which the learning rate rises from a tenth to its full value. Paper:
+    10."""
     rate_steps: tuple[int, ...] = (40, 70)
-    """Rounds after which the rate falls to a tenth. Paper: 40 and 70."""
+    """Epochs after which the learning rate is divided by 10. Paper: 40 and 70."""
     weight_decay: float = 5e-4
     """Weight decay of Adam. Authors' code: 5e-4."""
     smoothing: float = 0.1
-    """Share of each label that is spread over everybody. Paper: 0.1."""
+    """Label smoothing: the share of each label that is spread over all people. Paper: 0.1."""
     margin: float = 0.3
-    """Margin of the triplet loss, in Euclidean distance. Paper: 0.3, on vectors of any length."""
+    """Margin of the triplet loss, as a Euclidean distance. Paper: 0.3, on vectors that are not
+    normalised."""
     triplet: float = 1.0
-    """Weight of the triplet loss beside the cross-entropy; 0 leaves it out. Paper: 1."""
+    """Weight of the triplet loss, which is added to the cross-entropy; 0 turns it off. Paper: 1."""
 
     def __post_init__(self):
         at_least(self, 1, "epochs", "people", "views")

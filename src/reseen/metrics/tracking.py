@@ -84,7 +84,7 @@ def judge_tracks(truth: Sequence[Seen], found: Sequence[Seen], overlap: float = 
     return TrackScores(
         mota=1 - (missed + false + switches) / max(boxes, 1),
         idf1=2 * _identified(frames, overlap) / max(boxes + given, 1),
-        hota=float(np.mean([_hota(frames, alpha) for alpha in ALPHAS])),
+        hota=_hota(frames),
         purity=by_track / max(right, 1),
         completeness=by_person / max(boxes, 1),
         switches=switches,
@@ -146,21 +146,29 @@ def _identified(frames: Sequence[tuple], overlap: float) -> float:
     return float(met[rows, columns].sum())
 
 
-def _hota(frames: Sequence[tuple], alpha: float) -> float:
-    """Give HOTA at one overlap: sqrt(detection x association accuracy)."""
-    met = _met(frames, lambda share: share >= alpha - 1e-9)
+def _hota(frames: Sequence[tuple]) -> float:
+    """Give HOTA: sqrt(detection x association accuracy), averaged over overlaps.
+
+    Boxes are paired once for all overlaps, by how well their person and track go together, as
+    TrackEval does, by which HOTA is published.
+    """
+    met = _met(frames, _likely)
     counts = [
         np.bincount(np.concatenate([f[i] for f in frames]), minlength=met.shape[i]) for i in (0, 1)
     ]
-    union = counts[0][:, None] + counts[1][None]
-    alignment = met / np.maximum(union - met, 1)
-    pairs = np.zeros(met.shape)
+    union, (boxes, given) = counts[0][:, None] + counts[1][None], map(np.sum, counts)
+    alignment = met / np.maximum(union - met, 1e-12)
+    pairs = np.zeros((len(ALPHAS), *met.shape))
     for people, tracks, share in frames:
-        worth = 1000 + alignment[np.ix_(people, tracks)] + 1e-3 * share  # as many pairs as can be
-        rows, columns = _match(np.where(share >= alpha - 1e-9, worth, 0))
-        pairs[people[rows], tracks[columns]] += 1
-    right, boxes, given = pairs.sum(), counts[0].sum(), counts[1].sum()
-    if not right:
-        return 0.0
-    joined = pairs / np.maximum(union - pairs, 1)
-    return float(np.sqrt((pairs * joined).sum() / (boxes + given - right)))
+        rows, columns = _match(alignment[np.ix_(people, tracks)] * share)
+        right = share[rows, columns] >= ALPHAS[:, None] - 1e-9
+        pairs[:, people[rows], tracks[columns]] += right
+    right = pairs.sum((1, 2))
+    joined = (pairs**2 / np.maximum(union - pairs, 1)).sum((1, 2))
+    return float(np.mean(np.sqrt(joined / np.maximum(boxes + given - right, 1))))
+
+
+def _likely(share: np.ndarray) -> np.ndarray:
+    """Give how likely boxes belong together, by what else overlaps each of them."""
+    others = share.sum(0, keepdims=True) + share.sum(1, keepdims=True) - share
+    return share / np.maximum(others, 1e-12)

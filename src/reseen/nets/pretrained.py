@@ -94,15 +94,15 @@ def read(folder: Path) -> dict[str, Any]:
     """
     config, weights = folder / CONFIG, folder / WEIGHTS
     if not weights.is_file():
-        raise CheckpointError(f"{weights} is not there. Bring back a copy of the folder.")
+        raise CheckpointError(f"{weights} is not there. Restore the folder from a backup.")
     try:
         told = json.loads(config.read_text(encoding="utf-8"))
         version, settings = told["format"], from_json(told["encoder_settings"])
         known, cameras = told["weights_sha256"], told.get("cameras")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
-            f"{config} is damaged or was not written by this package ({error!r:.80}). Bring back a "
-            "copy of it, or give another folder."
+            f"{config} is damaged or was not written by this package ({error!r:.80}). Restore it "
+            "from a backup, or use another folder."
         ) from error
     if version != FORMAT:
         raise CheckpointError(
@@ -112,8 +112,8 @@ def read(folder: Path) -> dict[str, Any]:
     stored = weights.read_bytes()
     if sha256(stored).hexdigest() != known:
         raise CheckpointError(
-            f"{weights} is not the file that belongs to {config.name}: its SHA-256 is another. "
-            "Bring back a copy of the folder."
+            f"{weights} does not belong to {config.name}: its SHA-256 is different. "
+            "Restore the folder from a backup."
         )
     try:
         found = tensors.load(stored)
@@ -124,7 +124,7 @@ def read(folder: Path) -> dict[str, Any]:
         state["camera_statistics"] = {"names": cameras, "moments": found.pop(_MOMENTS, None)}
     if told.get("digest") != (digest := digest_of(settings, found)):
         raise CheckpointError(
-            f"{config} was changed: its digest is not that of these settings and weights. Bring "
-            "back a copy of the folder."
+            f"{config} was changed: its digest does not match the settings and weights. Restore "
+            "the folder from a backup."
         )
     return {"encoder_settings": settings, "encoder": found, "digest": digest} | state

@@ -30,28 +30,28 @@ def warmed_up(step: int, steps: int, momentum: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherSettings:
-    """Whether the mean of an encoder's past weights takes its place outside of the steps.
+    """Settings of a mean teacher: an exponential moving average of the weights of an encoder.
 
-    Source: Tarvainen and Valpola, Mean teachers, NeurIPS 2017; as judge of re-identification
-    without labels: Ge et al., Mutual Mean-Teaching, ICLR 2020.
+    Source: Tarvainen and Valpola, Mean teachers, NeurIPS 2017; for re-identification without
+    labels: Ge et al., Mutual Mean-Teaching, ICLR 2020.
     """
 
     teacher: bool = False
-    """Let the mean of the past weights make the features for the labels, be judged, and be the
-    result of the run. Cluster Contrast: no."""
+    """Use a mean teacher (the moving average of the weights) for the features that are clustered,
+    for evaluation, and as the result of the run. Cluster Contrast: no."""
     teacher_momentum: float = 0.99
-    """Share of these mean weights that stays at a step, reached by a warm-up over the whole run
-    (A). NCPLR: 0.99."""
+    """Momentum of the mean teacher: the share of its weights that is kept at each step, reached by
+    a warm-up over the whole run (A). NCPLR: 0.99."""
 
     def __post_init__(self):
         below_one(self, "teacher_momentum")
 
     def follow(self, encoder: Encoder, steps: int) -> "Teacher":
-        """Make the teacher of an encoder.
+        """Create the teacher of an encoder.
 
         Args:
-            encoder: which learns.
-            steps: of the whole training run.
+            encoder: the encoder that is trained.
+            steps: number of steps of the whole run.
         """
         return Teacher(encoder, steps, self.teacher_momentum if self.teacher else None)
 

@@ -12,7 +12,7 @@ def _row(settings: dict[str, float], market: tuple[float, float], duke: tuple[fl
 
 def _attended(settings: dict[str, Any], market: float, duke: float) -> Variant:
     published = {"Market-1501": (market, None), "DukeMTMC-reID": (duke, None)}
-    note = "mAP alone is published; which clustering and which module is not said"
+    note = "only mAP is published; the clustering and the module are not given"
     return Variant(settings=settings, published=published, tables=("buc-mla-1",), note=note)
 
 

@@ -31,7 +31,7 @@ VARIANTS = {
             "PersonX": (84.8, 94.5),
         },
         tables=("cluster-contrast-editions",),
-        note="as MLA's paper reports it (CCR), at its own schedule",
+        note="as reported in the MLA paper (CCR), with its own schedule",
     ),
     "random-momentum": _memory("random", "momentum"),
     "hard-momentum": _memory("hard", "momentum"),

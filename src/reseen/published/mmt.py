@@ -19,7 +19,7 @@ VARIANTS = {
             "MSMT17": (25.8, 57.2),
         },
         tables=("mmt-usl", "mmt-parts"),
-        note="as the paper of ConsLearn reproduced it; by which clustering is not said",
+        note="as reproduced in the ConsLearn paper; the clustering is not given",
     ),
     "gem": Variant(
         settings={"encoder.pooling": "gem", "epochs": 50},

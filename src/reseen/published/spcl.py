@@ -19,7 +19,7 @@ VARIANTS = {
             "MSMT17": (19.1, 42.3),
         },
         tables=("spcl-usl", "spcl-parts"),
-        note="as the paper of MLA reports it",
+        note="as reported in the MLA paper",
     ),
     "gem": Variant(
         settings={"encoder.pooling": "gem"},

@@ -264,10 +264,10 @@ def show_attention(
     if several:
         names = "; ".join(f"{number}: {run.title}" for number, run in enumerate(runs, 1))
         html.append(paragraph(f"Runs: {names}."))
-    laid = {"pairs": ("", "What makes two crops alike", pair_rows(runs, draw_pairs(runs[0])))}
+    laid = {"pairs": ("", "What makes two crops similar", pair_rows(runs, draw_pairs(runs[0])))}
     for number, run in enumerate(runs, 1):
         last, named = (f"-{number}", run.title) if several else ("", "")
-        laid[f"maps{last}"] = named, "What makes a crop its cluster", map_rows(run, stages)
+        laid[f"maps{last}"] = named, "What assigns a crop to its cluster", map_rows(run, stages)
         laid[f"drops{last}"] = named, "Two views with dropped blocks", drop_rows(run, stages)
     for name, (run_title, heading, rows) in laid.items():
         if rows:
@@ -285,10 +285,10 @@ def grid(run: Evidence, named: bool) -> str:
     with torch.inference_mode():
         high, wide = run.encoder.map(pixels.to(run.encoder.device)).shape[-2:]
     return (
-        f"The encoder{f' of {run.title}' if named else ''} sees crops {size.height} pixels high "
-        f"and {size.width} wide. Its last map has {high} x {wide} cells, so one cell stands for "
-        f"about {size.height / high:.0f} x {size.width / wide:.0f} pixels and what is around them: "
-        "warmth beside a person may come from the person."
+        f"The encoder{f' of {run.title}' if named else ''} takes crops {size.height} pixels high "
+        f"and {size.width} wide. Its last feature map has {high} x {wide} cells, so one cell "
+        f"covers about {size.height / high:.0f} x {size.width / wide:.0f} pixels and their "
+        "surroundings: warm colours next to a person may come from the person."
     )
 
 
@@ -326,15 +326,13 @@ def _pixels(crops: Crops) -> Tensor:
 
 
 ABOUT = (
-    "Class activation maps (Grad-CAM). The warmer a place, the more it adds to the similarity of "
-    "two crops, or to the similarity of a crop to the mean of its cluster. They are shown for the "
-    "stages of the backbone and for the last map, before and after attention where the encoder has "
-    "some. After the gap are maps that need no class: the weights of each attention, and the "
-    "energy (sum of squares over the channels) of a map. With domain-adaptive attention, energy "
-    "after attention is the part that both domains share, and energy left over "
-    "the part of one domain alone."
+    "These are class activation maps (Grad-CAM). The warmer the colour, the more a place adds to "
+    "the similarity of two crops, or of a crop to the mean of its cluster. They are shown for the "
+    "stages of the backbone and for the last feature map, before and after attention if the "
+    "encoder has attention. The maps after the gap need no class: the weights of each attention "
+    "module, and the energy (sum of squares over the channels) of a feature map. With "
+    "domain-adaptive attention, energy after attention is the part that both domains share, and "
+    "energy left over is the domain-specific part."
 )
 
-SHARES = (
-    "Dashed: the person's share of the area, which a map that is the same everywhere would give."
-)
+SHARES = "Dashed: the person's share of the area, which a uniform map would reach."

@@ -1,4 +1,4 @@
-"""How alike pairs of crops are, beside the cut-offs of a gallery."""
+"""How alike pairs of crops are, with the thresholds of a gallery."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ def plot_cutoffs(kinds: Mapping[str, np.ndarray], same: float, maybe: float) -> 
 
     Args:
         kinds: name and similarities of each kind of pairs; each kind adds up to 100 %.
-        same, maybe: the cut-offs.
+        same, maybe: the thresholds.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -66,18 +66,18 @@ def write_calibration(
     Args:
         path: the .html file to write; `check_page` tells whether it may be.
         kinds, same, maybe: as in `plot_cutoffs`.
-        said: sentences about the cut-offs.
+        said: sentences about the thresholds.
         title: of the page.
     """
     figure = plot_cutoffs(kinds, same, maybe)
     html = "".join(paragraph(sentence) for sentence in said) + charts({"c": (figure, ABOUT)})
     tables = {"cutoffs": [["cutoff", "similarity"], ["same", same], ["maybe", maybe]]}
-    section = Section("When to believe a match", html, {"cutoffs": figure}, tables)
+    section = Section("Thresholds", html, {"cutoffs": figure}, tables)
     write_files(figures_folder(path), [section])
     write_page(path, title, [section], Thumbnails())
 
 
 ABOUT = (
-    "Each kind of pairs adds up to 100%. Pairs of any two crops show two people, but for the few "
-    "that show one."
+    "The bars of each kind of pairs add up to 100%. Nearly all pairs of any two crops show two "
+    "different people."
 )

@@ -48,7 +48,7 @@ def split_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list
         note += f"with {_listed(split.clusters.values())} images"
         if split.noise:
             parts.append(("in none", np.flatnonzero(own & (labels.ids == NOISE))))
-            note += f", and {split.noise} in none"
+            note += f", and {split.noise} in no cluster"
         rows.append(Row(f"Person {split.person}", note, _cells(learnt, parts)))
     return rows
 
@@ -118,7 +118,7 @@ def newest_rows(learnt: Learnt, before: PseudoLabels, after: PseudoLabels) -> li
             break
         members, _ = by_distance(learnt.features, after, int(cluster))
         note = f"{counted(len(members), 'member')}, shares {share:.0%} with "
-        note += "the most similar former cluster"
+        note += "the most similar cluster of the previous round"
         old = before.ids[members]
 
         def word(place: int, old: np.ndarray = old) -> str:

@@ -249,14 +249,14 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
     found = centres(learnt.features, labels)
     camera, names = named_cameras(learnt.images, named)
     mix = mixture(labels, camera, len(names))
-    figures = {"sizes": (plot_sizes(found.sizes), "How many clusters have how many members.")}
+    figures = {"sizes": (plot_sizes(found.sizes), "Number of clusters by number of members.")}
     if len(names) > 1:
         seen = (mix > 0).sum(1)
-        about = f"{np.mean(seen > 1):.0%} of all clusters join images of several cameras."
+        about = f"{np.mean(seen > 1):.0%} of all clusters contain images of several cameras."
         figures["cameras"] = plot_cameras(mix, names, found.sizes), about
     html = beside(paragraph(ABOUT), charts(figures))
     if run.labelled < run.round:
-        said = f"Round {run.round} made no clusters: these are of round {run.labelled}."
+        said = f"Round {run.round} made no clusters, so those of round {run.labelled} are shown."
         html = paragraph(said) + html
     drawn = {name: figure for name, (figure, _) in figures.items()}
     sheets = contact_rows(learnt, found, named) | closer_rows(learnt, run.settings)
@@ -273,24 +273,24 @@ def _of(run: Evidence, pictures: Thumbnails) -> tuple[str, dict[str, "Figure"], 
 
 
 ABOUT = (
-    "The clusters of the last round, and the features of the encoder after that round. The members "
-    "of a cluster are sorted by the Euclidean distance to its mean, which is the number below each "
-    "crop; the members after the gap are the farthest. Where people are known and more than half "
-    "of a cluster shows one person, ✓ marks that person and ✗ everybody else; clusters without "
-    "such a majority have no marks. The bar shows the share of each camera."
+    "These are the clusters of the last round, with the features of the encoder after that round. "
+    "The members of a cluster are sorted by the Euclidean distance to its mean, which is given "
+    "below each crop; the members after the gap are the farthest. If people are known and more "
+    "than half of a cluster shows one person, ✓ marks that person and ✗ everybody else; clusters "
+    "without such a majority have no marks. The bar shows the share of each camera."
 )
 
 SHEETS = {
-    "Typical": "a sample at even steps from the tightest cluster to the loosest",
+    "Typical": "a sample evenly spaced from the tightest cluster to the loosest",
     "Largest": "by number of members",
     "Tightest": "smallest mean distance to the centre",
     "Loosest": "largest mean distance to the centre",
     "Noise": "images in no cluster",
     "Split": "people whose images are in several clusters, those with most separated pairs first",
-    "Merged": "clusters that hold several people, those with most wrong pairs first",
-    "New": "clusters that share fewest images with those of the round before",
-    "Centroids": "the nearest of all images to some centroids of k-means, by Euclidean and by "
-    "k-reciprocal Jaccard distance",
+    "Merged": "clusters that contain several people, those with most wrong pairs first",
+    "New": "clusters that share the fewest images with those of the previous round",
+    "Centroids": "the images nearest to some k-means centroids, by Euclidean and by k-reciprocal "
+    "Jaccard distance",
     "Two orders": "one cluster sorted by Euclidean and by k-reciprocal Jaccard distance",
 }
 """What each sheet shows."""

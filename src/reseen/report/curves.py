@@ -53,7 +53,7 @@ PANELS = {
     "clusters": Panel("Clusters", {"clusters": "clusters"}),
     "noise": Panel("Images in no cluster", {"noise": "noise"}, percent=True),
     "agreement": Panel(
-        "Clusters against people",
+        "Agreement of clusters with people",
         {
             "nmi": "NMI",
             "nmi_labelled": "NMI without noise",
@@ -61,10 +61,10 @@ PANELS = {
             "pairwise_f": "pairwise F",
         },
     ),
-    "stability": Panel("Clusters against those of the round before", {"stability": "ARI"}),
-    "score": Panel("Neighbours that neighbours share", {SCORE: "share"}, percent=True),
+    "stability": Panel("Agreement with the previous round's clusters", {"stability": "ARI"}),
+    "score": Panel("Shared nearest neighbours", {SCORE: "share"}, percent=True),
     "rate": Panel("Learning rate", {"rate": "rate"}, zero=True),
-    "gate": Panel("Gate in front of attention", {"gate": "gate"}, zero=True),
+    "gate": Panel("Gate of attention", {"gate": "gate"}, zero=True),
     "gem": Panel("Exponent of GeM pooling", {"gem_p": "p"}, zero=True),
 }
 
@@ -163,7 +163,7 @@ def plot_stages(runs: Mapping[str, Numbers]) -> "Figure | None":
         return None
     with styled():
         figure = new_figure(4.2, 1.7 + 0.35 * len(runs))
-        axes = figure.add_subplot(title="Time of a round", xlabel="seconds")
+        axes = figure.add_subplot(title="Time per round", xlabel="seconds")
         left = np.zeros(len(stages))
         places = np.arange(len(stages))
         for name, colour in zip(names, colours(len(names)), strict=True):
@@ -319,7 +319,7 @@ def about(runs: Mapping[str, Evidence]) -> Rows:
             "device": facts.get("device", {}).get("name", ""),
             "precision": facts["precision"],
             "rounds done": int(run.rows[-1]["round"]) if run.rows else 0,
-            "time of rounds and searches": duration(took),
+            "time of training and evaluation": duration(took),
         }
         for name, value in told.items():
             lines.setdefault(name, []).append(value)
@@ -360,8 +360,8 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     }
     parts = [
         paragraph(
-            f"Round {number} of {run.title} is not kept: it failed, or is not finished. The round "
-            "before is the result."
+            f"Round {number} of {run.title} failed or is not finished, so the previous round is "
+            "the result."
         )
         for run in runs
         for number in run.unkept
@@ -373,8 +373,8 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         parts += [beside(told, charts(drawn)) if len(runs) == 1 else told + charts(drawn)]
     else:
         parts += [paragraph("No round is finished yet.")]
-    differs = "Settings that differ from the method's own" + (
-        ", or from run to run" if len(runs) > 1 else ""
+    differs = "Settings that differ from the method's defaults" + (
+        ", or between runs" if len(runs) > 1 else ""
     )
     if len(runs) == 1:  # its name is in the title of the page
         changed = [[*changed[0][:-1], "this run"], *changed[1:]]
@@ -401,25 +401,27 @@ def _columns(rows: Rows) -> str:
 
 
 CHOSEN = (
-    "The last round is the result of the run, unless the verdict names another. The best round was "
-    "chosen with the labels of the test set, as most papers do, so its numbers are too good; round "
-    "0 is the encoder before training."
+    "The last round is the result of the run, unless the verdict names another one. The best round "
+    "was chosen with the labels of the test set, as in most papers, so its numbers are too "
+    "optimistic. Round 0 is the encoder before training."
 )
 
 CAPTIONS = {
-    "accuracy": "Mean average precision of the search, and queries whose first hit is right.",
-    "loss": "Mean loss of each round. It is not comparable where the number of clusters changes.",
-    "terms": "Mean of each term in each round, before its weight.",
+    "accuracy": "Mean average precision, and share of queries whose first hit is right.",
+    "loss": "Mean loss of each round. Rounds with different numbers of clusters are not "
+    "comparable.",
+    "terms": "Mean of each term in each round, before it is weighted.",
     "clusters": "Clusters found in each round.",
     "noise": "Share of the training images in no cluster (noise), which are not trained on.",
-    "agreement": "1 is perfect. Noise points count as clusters of one; NMI without noise leaves "
-    "them out (ADTC's Eq. 7).",
-    "stability": "1: the same clusters as in the round before; 0: unrelated ones. Needs no labels.",
-    "score": "How many of its nearest images an image shares with each of them, by other cameras "
-    "where they are known. Mostly rises with mAP, and needs no labels.",
-    "rate": "Mean over the steps of a round, of the first parameter group.",
-    "gate": "Mean size of the learnt weight that lets attention in; at 0 it is shut.",
-    "gem": "1 is the mean of the map; a large p comes close to its maximum.",
-    "stages": "Mean of all rounds; searching where there was a search.",
+    "agreement": "1 is perfect. Noise images count as clusters of one; NMI without noise leaves "
+    "them out (Eq. 7 of ADTC).",
+    "stability": "1 means the same clusters as in the previous round, 0 unrelated ones. Needs no "
+    "labels.",
+    "score": "Share of its nearest neighbours that an image has in common with each of them, "
+    "counting only other cameras if these are known. Usually rises with mAP, and needs no labels.",
+    "rate": "Mean over the steps of a round, for the first parameter group.",
+    "gate": "Mean size of the learnt weight that blends attention in; at 0 attention is off.",
+    "gem": "1 is mean pooling; a large p is close to max pooling.",
+    "stages": "Mean over all rounds; evaluation only counts in rounds that had one.",
 }
 """What stands below each figure."""

@@ -121,7 +121,7 @@ def plot_margins(margins: Mapping[str, np.ndarray]) -> "Figure":
         figure = new_figure(4.2, 2.9)
         axes = figure.add_subplot(
             title="Margins of triplets",
-            xlabel="squared distance to a stranger less that to the person",
+            xlabel="squared distance to somebody else minus that to the person",
             ylabel="share of triplets",
         )
         for (title, of), tint in zip(margins.items(), colours(len(margins)), strict=True):
@@ -144,7 +144,7 @@ def summary(found: Mapping[str, FirstErrors], margins: Mapping[str, np.ndarray])
         wrong = [f"{n} ({n / of.queries:.1%})" for n in (sum(numbers), *numbers)]
         torn = f"{np.mean(margins[title] <= 0):.1%}" if title in margins else ""
         lines.append([title, of.queries, *wrong, torn])
-    return [[*head, "triplets not right"], *lines]
+    return [[*head, "wrong triplets"], *lines]
 
 
 def table_of_pairs(found: Mapping[str, FirstErrors], names: Sequence[str]) -> list[list[Any]]:
@@ -196,27 +196,27 @@ def show_errors(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
 
 
 UNKNOWN = (
-    "Errors can be counted only where queries and a gallery with known people are given: here no "
-    "query has a picture of the same person in the gallery."
+    "Errors can only be counted with queries and a gallery of known people. Here, no query has a "
+    "picture of the same person in the gallery."
 )
 
 ABOUT = (
-    "An error is a query whose first crop shows somebody else. The query's person by the query's "
-    "own camera is left out of the search, everybody else is in it."
+    "An error is a query whose most similar crop shows somebody else. Crops of the same person by "
+    "the same camera are left out of the search."
 )
 
 FIRST = (
-    "Many errors by the query's own camera hint at an encoder that has learnt backgrounds and "
-    "light along with people."
+    "Many errors within the camera of the query suggest that the encoder has learnt backgrounds "
+    "and lighting along with people."
 )
 
 PAIRS = (
-    "Errors as counts, coloured by their share of that camera's queries. The diagonal: wrong crops "
-    "by the camera of the query itself."
+    "Number of errors, coloured by their share of the queries of that camera. The diagonal shows "
+    "errors within the camera of the query."
 )
 
 MARGINS = (
-    "Triplets of a crop, another of the same person and one of a stranger, drawn by chance. Left "
-    "of the line the stranger is nearer."
+    "Random triplets of a crop, another crop of the same person and a crop of somebody else. Left "
+    "of the line, the crop of somebody else is nearer."
 )
 """What stands below each figure."""

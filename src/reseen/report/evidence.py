@@ -91,13 +91,13 @@ class Evidence:
         self.centring = centring
         if centring != "off" and data is None:
             raise SettingsError(
-                f"centring is {centring!r}, and without data no camera is known. Give the data too "
-                "(--data DATA), or leave centring out."
+                f"centring is {centring!r}, but without data no camera is known. Give the data too "
+                "(--data DATA), or leave out centring."
             )
         self.shipped = is_shipped(self.folder)
         if self.shipped and not (data and data.train):
             raise SettingsError(
-                f"{folder} is no run, so it needs crops to look at: reseen report {folder} DATA."
+                f"{folder} is not a run, so a report needs crops: reseen report {folder} DATA."
             )
         self.facts: dict[str, Any] = {"settings": {}} if self.shipped else read_facts(self.folder)
         self._look()
@@ -216,9 +216,9 @@ class Evidence:
     def _lost(self, paths: Sequence[Path]) -> CheckpointError:
         counts = sorted({len(each.ids) for each in (self.labels, self.labels_before) if each})
         return CheckpointError(
-            f"{self.folder / 'images.txt'} is damaged or gone: it names {len(paths)} images"
-            + "".join(f", and there are pseudo-labels of {count}" for count in counts)
-            + ". The command that trained this run writes it anew; or leave out what needs "
+            f"{self.folder / 'images.txt'} is damaged or missing: it lists {len(paths)} images"
+            + "".join(f", but there are pseudo-labels of {count}" for count in counts)
+            + ". Run the training command again to restore it, or leave out the parts that need "
             "images (--only run)."
         )
 
@@ -262,7 +262,7 @@ def found(paths: Sequence[Path], data: Dataset) -> tuple[Image, ...]:
         image = known.get(path) or next((below[t] for t in tails if t in below), None)
         if image is None:
             raise DataError(
-                f"The run learnt from {path}, which is not among the {len(data.train)} training "
+                f"The run was trained on {path}, which is not among the {len(data.train)} training "
                 f"images of {data.root}. Give the data that it was trained on, read the same way."
             )
         images.append(image)
@@ -277,9 +277,9 @@ def _demand(paths: Sequence[Path], folder: Path) -> None:
     lost = [path for path in paths if not path.exists()]
     if lost:
         raise DataError(
-            f"{len(lost)} of the {len(paths)} training images of {folder} are not where they were, "
-            f"first {lost[0]}. Go to the folder in which it was trained, or say where the data is "
-            "now: --data DATA."
+            f"{len(lost)} of the {len(paths)} training images of {folder} are missing, the first "
+            f"is {lost[0]}. Run this in the folder in which the run was trained, or give the new "
+            "place of the data: --data DATA."
         )
 
 

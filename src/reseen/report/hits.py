@@ -61,10 +61,10 @@ def write_hits(
 
 
 ABOUT = (
-    "In blue what was searched for, and after it the crops that are most similar to it, the most "
-    "similar first. Below each stands its camera, where that is known, and the similarity: the "
-    "cosine of two features, at most 1. Somebody always comes first, also where the person is not "
-    "among the crops."
+    "Each row shows the picture that was searched for, framed in blue, followed by the most "
+    "similar crops. The caption of a crop gives its camera, if that is known, and the cosine "
+    "similarity, at most 1. Some crop always comes first, even if the person is not among the "
+    "crops."
 )
 
-FILES = "The hits are a table in"
+FILES = "The hits are also in"

@@ -234,12 +234,14 @@ def show_map(
         chosen = draw_points(ids, len(images), max(2, most // len(runs)))
         shown, drawn = [images[i] for i in chosen], ids[chosen] if ids is not None else None
         if kind == "tsne" and len(chosen) >= SLOW:
-            run.screen.say(f"t-SNE of {len(chosen)} images; --map pca is quicker, --points fewer")
+            run.screen.say(
+                f"computing t-SNE of {len(chosen)} images; --map pca or fewer --points is faster"
+            )
         points = project(features[chosen], kind)
         groups = groups_of(shown, drawn, run.data.cameras if run.data else {})
         part = f"{len(chosen)} of {len(images)} images, {DRAWN}."
         part = f"All {counted(len(images), 'image')}." if len(chosen) == len(images) else part
-        text = paragraph(f"{part} {ABOUT[kind]} Point at a dot to see its crop.")
+        text = paragraph(f"{part} {ABOUT[kind]} Hover over a dot to see its crop.")
         text = map_html(points, groups, shown, pictures, text)
         html.append(under(run.title if several else "", text))
         prefix = f"map-{number}-" if several else "map-"
@@ -264,9 +266,9 @@ def _name(group: Groups, i: int) -> str:
 DRAWN = "a random sample of whole clusters and of images in no cluster"
 
 ABOUT = {
-    "tsne": "t-SNE keeps neighbours together; how far apart groups lie, and how large they look, "
-    "means nothing.",
-    "pca": "PCA shows the two directions in which the features differ most; most of what tells "
-    "people apart is in the others.",
-    "umap": "UMAP keeps neighbours together; how far apart groups lie means little.",
+    "tsne": "t-SNE keeps neighbours together; the distances between groups and the sizes of groups "
+    "have no meaning.",
+    "pca": "PCA shows the two directions in which the features vary most; most of the differences "
+    "between people are in other directions.",
+    "umap": "UMAP keeps neighbours together; the distances between groups have little meaning.",
 }

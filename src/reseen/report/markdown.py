@@ -24,7 +24,7 @@ def around(path: Path, mark: str) -> tuple[str, str]:
     if not found or not closed:
         raise DataError(
             f"{path} has no place for the table. Write the lines {begin.strip()} and {end.strip()} "
-            "where it is to stand, or name a new file."
+            "where the table belongs, or use a new file."
         )
     return before + begin, end + after
 

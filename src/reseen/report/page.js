@@ -106,14 +106,14 @@ for (const section of document.querySelectorAll("section")) {
     .map(part => part.title)].join(" ").toLowerCase());
   const bar = document.createElement("div");
   const word = Object.assign(document.createElement("input"), { type: "search",
-    placeholder: "Filter rows: a person, a camera, a file" });
+    placeholder: "Filter rows by person, camera or file" });
   word.setAttribute("aria-label", "Filter rows");
   bar.className = "filter";
   bar.append(word);
   const wrong = Object.assign(document.createElement("input"), { type: "checkbox" });
   if (section.querySelector(".wrong")) {
     const label = bar.appendChild(document.createElement("label"));
-    label.append(wrong, " only with ✗");
+    label.append(wrong, " only rows with ✗");
   }
   bar.addEventListener("input", () => rows.forEach((row, i) => {
     row.hidden = !said[i].includes(word.value.trim().toLowerCase())

@@ -78,13 +78,13 @@ def warning(pictures: Thumbnails) -> list[str]:
     if len(pictures):
         faces = ", with the upper quarter of each blurred" if pictures.blur else ""
         shown = [
-            f"This page holds {counted(len(pictures), 'picture')} of people{faces}. Keep it "
-            "where the pictures themselves may be kept, and pass it on only to those who may see "
-            "them."
+            f"This page contains {counted(len(pictures), 'picture')} of people{faces}. Store it "
+            "only where the pictures themselves may be stored, and share it only with those who "
+            "may see them."
         ]
     return [
         *shown,
-        "A similarity is not proof of identity: two crops can look alike and show two people.",
+        "Similarity is not proof of identity: two crops can look alike and show two people.",
     ]
 
 
@@ -101,7 +101,7 @@ def check_page(page: Path) -> None:
     """
     if page.is_file() and MADE_BY.encode() not in page.read_bytes():
         raise SettingsError(
-            f"{page} exists and is not a page of reseen report. Move it, or give another name."
+            f"{page} exists and was not written by reseen report. Move it, or use another name."
         )
     former_files(figures_folder(page))
 
@@ -113,7 +113,10 @@ def former_files(folder: Path) -> list[str]:
         SettingsError: something is there that a report did not make.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise SettingsError(f"{folder} is a file or a link, and figures go there. Move it.")
+        raise SettingsError(
+            f"{folder} is a file or a link, but figures are written to a folder of that name. "
+            "Move it."
+        )
     try:
         text = (folder / LIST).read_bytes().decode(errors="replace")
     except OSError:

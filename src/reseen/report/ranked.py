@@ -43,7 +43,7 @@ def worst_first(rankings: Mapping[str, Ranking]) -> np.ndarray:
     """
     judged = [ranking.queries for ranking in rankings.values()]
     if any(not np.array_equal(judged[0], other) for other in judged[1:]):
-        raise DataError("The rankings judge different queries: give rankings of the same data set.")
+        raise DataError("The rankings are for different queries. Give those of one data set.")
     precision = np.mean([ranking.average_precision for ranking in rankings.values()], axis=0)
     return np.argsort(precision, kind="stable")
 
@@ -139,11 +139,11 @@ def show_ranked(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     rankings = {run.title: run.tested.ranking for run in runs}
     html = paragraph(ABOUT) + waiting + table_of_runs(scores(rankings))
     skipped = runs[0].tested.ranking.skipped
-    left_out = f"{counted(skipped, 'query has', 'queries have')} no match: left out."
+    left_out = f"{counted(skipped, 'query', 'queries')} without a match in the gallery left out."
     html += paragraph(left_out) if skipped else ""
     chosen = {
-        "worst": ("The queries that went worst", worst_first(rankings)[:WORST]),
-        "drawn": ("Queries drawn by chance, worst first", draw_queries(rankings, DRAWN)),
+        "worst": ("Queries with the worst results", worst_first(rankings)[:WORST]),
+        "drawn": ("Random queries, worst first", draw_queries(rankings, DRAWN)),
     }
     figures = {}
     if pictures.pictures:
@@ -156,7 +156,7 @@ def show_ranked(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
 
 def _unknown(title: str, runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     if not pictures.pictures:
-        return Section(title, paragraph(f"{UNKNOWN} Nothing is shown without pictures."))
+        return Section(title, paragraph(f"{UNKNOWN} Pictures are turned off."))
     html, figures = paragraph(UNKNOWN), {}
     for number, run in enumerate(runs, 1):
         named = run.data.cameras if run.data else {}
@@ -167,13 +167,13 @@ def _unknown(title: str, runs: Sequence[Evidence], pictures: Thumbnails) -> Sect
 
 
 ABOUT = (
-    "Each row shows a query, in blue, and the gallery crops that are most similar to it, the most "
-    "similar first: ✓ the same person, ✗ somebody else. Crops of the same person by the same "
-    "camera are left out, as in the Market-1501 protocol."
+    "Each row shows a query, framed in blue, and the gallery crops that are most similar to it, "
+    "the most similar first: ✓ is the same person, ✗ somebody else. Crops of the same person by "
+    "the same camera are left out, as in the Market-1501 protocol."
 )
 
 UNKNOWN = (
-    "No query here has a picture of the same person in a gallery, so nobody can say which results "
-    "are right. Shown are training images drawn by chance, in blue, and the images most similar to "
-    "each, with their cosine similarity (1 is identical)."
+    "No query has a picture of the same person in a gallery, so it is unknown which results are "
+    "right. Each row shows a random training image, framed in blue, and the images that are most "
+    "similar to it, with their cosine similarity (1 is identical)."
 )

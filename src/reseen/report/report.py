@@ -137,8 +137,8 @@ def write_report(
     names = [n for n in SECTIONS if n in (only or every) and (learnt or n not in OF_RUNS)]
     if not names:
         raise SettingsError(
-            f"only is {', '.join(only)}, but {folders[0]} is no run. Name other parts, or leave "
-            "out only."
+            f"only is {', '.join(only)}, but these parts need a run, and {folders[0]} is not one. "
+            "Give other parts, or leave out only."
         )
     sections = []
     for number, name in enumerate(names, 1):
@@ -174,31 +174,33 @@ def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
     said = []
     if runs[0].data is None:
         said.append(
-            "No data was given beside the runs, so cameras and people are unknown here and nothing "
-            "was searched (--data DATA)."
+            "No data was given with the runs, so cameras and people are unknown and there was no "
+            "evaluation (--data DATA)."
         )
     if any(run.first_frames for run in runs):
-        said.append("Of tracklets only the first frames are known, and stand for the whole.")
+        said.append("Only the first frame of each tracklet is known, and represents the tracklet.")
     if runs[0].centring != "off":
         said.append(
-            f"Features are centred by camera ({runs[0].centring}), by what each run learnt of its "
-            "cameras; the curves of the runs are not."
+            f"Features are centred by camera ({runs[0].centring}), using the camera statistics of "
+            "each run, except in the curves of the runs."
         )
     said += [
-        f"{counted(run.left_out, 'training image')} of {run.title} cannot be read: left out."
+        f"{counted(run.left_out, 'training image')} of {run.title} cannot be read and "
+        f"{'is' if run.left_out == 1 else 'are'} left out."
         for run in runs
         if run.left_out
     ]
     said += [
-        f"{damaged} damaged lines of {run.title}'s metrics.jsonl are left out."
+        f"{counted(damaged, 'damaged line')} in metrics.jsonl of {run.title} "
+        f"{'is' if damaged == 1 else 'are'} left out."
         for run in runs
         if (damaged := damaged_metrics(run.folder))
     ]
-    said.append(f"Figures (PNG, SVG) and numbers (CSV) lie beside this page, in {folder.name}/.")
+    said.append(f"Figures (PNG, SVG) and numbers (CSV) are next to this page in {folder.name}/.")
     return said
 
 
 REPLACED = (
-    "No font on this machine has some letters of names, so figures in PNG files show their code "
-    "points, such as \\u5165. The page, SVG and CSV files have the letters themselves."
+    "No font on this machine has some characters that occur in names, so PNG figures show their "
+    "code points, such as \\u5165. The page, SVG and CSV files contain the characters themselves."
 )

@@ -88,7 +88,7 @@ def misfit(runs: Sequence[Mapping[str, Any]]) -> str:
         return ""
     count = "" if others else f"{counted(len(names), 'setting')}: "
     told = count + ", ".join(names) if names else "no setting"
-    return f"The runs differ in {told}. Those that differ in one setting alone give a curve."
+    return f"The runs differ in {told}. Only runs that differ in one setting give a curve."
 
 
 def changed(runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -100,7 +100,7 @@ def changed(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def show_sweep(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     """Show mAP and rank-1 against the one setting in which the runs differ."""
-    title = "One setting"
+    title = "Sweep of one setting"
     facts = [run.facts for run in runs]
     if why := misfit(facts):
         return Section(title, paragraph(why))
@@ -116,11 +116,11 @@ def show_sweep(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         else:
             missing.append(run.title)
     if not measured:
-        return Section(title, paragraph("No run has searched a gallery after a round."))
+        return Section(title, paragraph("No run has been evaluated after a round."))
     found = points(measured)
-    about = f"The last search of each run, over {setting}."
+    about = f"Last evaluation of each run, against {setting}."
     if any(point.runs > 1 for point in found):
-        about += " Means, and standard deviations over the runs with the same value."
+        about += " Means and standard deviations over the runs with the same value."
     figures = {"sweep": (plot_sweep(setting, measured), about)}
     html = charts(figures) + table(
         [
@@ -130,11 +130,11 @@ def show_sweep(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     )
     if len(rounds) > 1:
         html += paragraph(
-            f"The last searches were after rounds {', '.join(map(str, sorted(rounds)))}: not all "
-            "of these runs had learnt as long."
+            f"The last evaluations were after rounds {', '.join(map(str, sorted(rounds)))}, so the "
+            "runs were not all trained equally long."
         )
     if missing:
-        html += paragraph(f"Without a search, so not in the curve: {', '.join(missing)}.")
+        html += paragraph(f"Not evaluated, so not in the curve: {', '.join(missing)}.")
     drawn = {name: figure for name, (figure, _) in figures.items()}
     return Section(title, html, drawn, {"sweep": _rows(setting, found)})
 

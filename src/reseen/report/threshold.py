@@ -115,7 +115,7 @@ def draw_pairs(run: Evidence) -> Known | Unknown:
     times = np.array([np.nan if image.time is None else image.time for image in images])
     at_once = _or_none(pairs_at_once, features, cameras, times, rng)
     return Unknown(
-        f"From {source}: {len(anybody):,} pairs {by}, drawn whoever they show. {MIXED}",
+        f"From {source}: {len(anybody):,} random pairs {by}. {MIXED}",
         anybody,
         at_once[0] if at_once else np.empty(0),
     )
@@ -181,7 +181,7 @@ def plot_operating(
         axes = figure.add_subplot(
             title="False matches against misses",
             xlabel="pairs of different people that match",
-            ylabel="pairs of the same that do not",
+            ylabel="pairs of the same person that do not",
         )
         for (title, curve), tint in zip(curves.items(), tints, strict=True):
             least = curve.false_matches[curve.false_matches > 0].min()
@@ -245,7 +245,7 @@ def apart(drawn: Known | Unknown, distance: float) -> str:
         return f"Within one camera, at the same distance, {_errors(found)}"
     if isinstance(drawn, Unknown) and len(drawn.at_once) >= FEW:
         return (
-            f"Of {len(drawn.at_once):,} pairs of one camera at one time, "
+            f"Of {len(drawn.at_once):,} pairs of one camera at the same time, "
             f"{(drawn.at_once <= distance).mean():.2%} match. {AT_ONCE}"
         )
     return ""
@@ -306,7 +306,7 @@ def show_threshold(
             found[run.title] = line = suggest(of, rate)
             said += paragraph(advice(line)) + paragraph(apart(of, line.distance))
         except (DataError, SettingsError) as error:
-            said += paragraph(f"No threshold can be told. {error}")
+            said += paragraph(f"No threshold can be computed. {error}")
         html += under(run.title if len(runs) > 1 else "", said)
         if run.title in drawn:
             name = f"threshold-distances-{number}" if len(runs) > 1 else "threshold-distances"
@@ -322,7 +322,7 @@ def show_threshold(
         errors = ", ".join(f"{curve.equal_error:.1%}" for curve in curves.values())
         about = f"Lower is better. Both errors are equal at {errors}."
         dots = {name: of for name, of in found.items() if isinstance(of, Threshold)}
-        about += " The dot is the threshold above." if dots else ""
+        about += " The dot marks the threshold given above." if dots else ""
         figures["threshold-operating"] = plot_operating(curves, dots), about
     html = paragraph(ABOUT) + html + waiting + charts(figures)
     tables = {"thresholds": table_of_thresholds(drawn, sorted({rate, *RATES}, reverse=True))}
@@ -332,16 +332,16 @@ def show_threshold(
 def shown(drawn: Known | Unknown) -> tuple[dict[str, np.ndarray], str]:
     """Give the kinds of pairs whose distances are drawn, and a sentence about them."""
     if isinstance(drawn, Unknown):
-        about = "Pairs drawn whoever they show: of one person and, nearly all, of different people."
+        about = "Random pairs: nearly all of them show different people, a few the same person."
         return {"any two images": drawn.anybody}, about
     kinds = {"the same person": drawn.across.same, "different people": drawn.across.different}
-    return kinds, "Each kind adds up to 100%; where they overlap, every threshold makes errors."
+    return kinds, "Each kind adds up to 100%. Where they overlap, any threshold makes errors."
 
 
 ABOUT = (
-    "A distance is 1 - cos of two vectors: 0 is the same, 1 has nothing in common. A likely range "
-    "is what other people of the same kind would give, 95 times in 100. A threshold holds for this "
-    "encoder and for cameras like these. A match is no proof of identity."
+    "The distance of two vectors is 1 - cos: 0 means identical, 1 means nothing in common. A "
+    "likely range is a 95% range over other people of the same kind. A threshold is only valid for "
+    "this encoder and for similar cameras. A match is not proof of identity."
 )
 
 CONFIDENCE = 0.95
@@ -350,29 +350,27 @@ FEW = 1000
 """Fewer pairs of one camera at one time than this tell too little."""
 
 LEARNT = (
-    "training images, which this encoder has learnt from (of people it has not seen, more pairs "
-    "may match falsely and be missed)"
+    "training images of this encoder (for people that it has not seen, more pairs may match "
+    "falsely or be missed)"
 )
 
-ALIKE = (
-    "by any cameras, as not all cameras are known (pairs by one camera are nearer to each other)"
-)
+ALIKE = "by any cameras, as not all cameras are known (pairs by one camera are more similar)"
 
 MIXED = (
-    "Nobody is labelled, so pairs of one person are among them, about one pair in as many as there "
-    "are people: with few people the threshold is on the careful side."
+    "Without labels, these include pairs of one person: with N people, about one pair in N. With "
+    "few people, the threshold is therefore stricter than necessary."
 )
 
 LABEL = 100
 """People to label before misses can be told."""
 
 NOT_TOLD = (
-    "How many pairs of the same person are missed cannot be told without labels; it may be more "
-    f"than half of them. To measure both, choose {LABEL} people at random, name them wherever they "
-    "are seen (column person of a manifest), and write the report again."
+    "How many pairs of the same person are missed cannot be measured without labels; it may be "
+    f"more than half of them. To measure both, choose {LABEL} people at random, label all their "
+    "images (column person of a manifest), and write the report again."
 )
 
 AT_ONCE = (
-    "They show two people if times are as fine as frames and nobody is boxed twice, and they share "
-    "background and light."
+    "These pairs show two different people if times are exact to a frame and nobody has two boxes; "
+    "they share background and lighting."
 )

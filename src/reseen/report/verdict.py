@@ -58,8 +58,8 @@ def judge(run: Evidence) -> Verdict:
     chosen = best_round(run.rows)
     if chosen is not None and result(run.folder) == "chosen":
         answer.append(
-            "A sign that needs no labels says that later training did harm: the encoder after "
-            f"round {chosen} is the result of this run, and makes the features here."
+            "A measure that needs no labels shows that later training did harm, so the result of "
+            f"this run is the encoder after round {chosen}. Its features are shown here."
         )
     return Verdict(
         answer,
@@ -97,20 +97,21 @@ def helped(rows: Numbers, found: Sequence[Sign]) -> list[str]:
         said += ", measured on the labelled queries."
         if gain <= -NOTABLE:
             words = ["No, training made it worse.", said]
-            words.append("The untrained encoder is better than the result of this run.")
+            words.append("The encoder before training is better than the result of this run.")
         elif gain < NOTABLE:
-            words = ["Hardly.", said, "A difference this small may be chance."]
+            words = ["Hardly.", said, "Such a small difference may be due to chance."]
         else:
             words = ["Yes.", said]
         if best["round"] and best["mAP"] >= after["mAP"] + NOTABLE:
             words.append(
-                f"Round {best['round']} had {best['mAP']:.1%}, but was chosen by these labels."
+                f"Round {best['round']} reached {best['mAP']:.1%}, but it can only be chosen with "
+                "these labels."
             )
         return words
     if after:
         said = f"mAP is {after['mAP']:.1%} after round {after['round']}, and the encoder was not "
         return ["Unknown.", said + "measured before training, so there is nothing to compare with."]
-    words = ["Nobody measured it: there are no labelled queries."]
+    words = ["This was not measured, because there are no labelled queries."]
     if found:
         return ["There are signs that it did not.", *(sign.said for sign in found), *words]
     losses = [row["loss"] for row in rows if "loss" in row]
@@ -118,10 +119,10 @@ def helped(rows: Numbers, found: Sequence[Sign]) -> list[str]:
         words.append(f"The loss went from {losses[0]:.2f} to {losses[-1]:.2f}.")
     scores = progress(rows)
     if len(scores) > 1 and scores[-1] > scores[0]:
-        said = "Probably, going by the neighbours."
-        words[:0] = [said, f"Images share {scores[-1]:.0%} of their nearest with each of these, "]
-        words[1] += f"{scores[0]:.0%} before training; that mostly rises with mAP."
-    return [*words, "No sign of a failure was found, which does not prove that it helped."]
+        said = "Probably, judging by the neighbours."
+        words[:0] = [said, f"Images share {scores[-1]:.0%} of their nearest neighbours with each "]
+        words[1] += f"of them, {scores[0]:.0%} before training. This usually rises with mAP."
+    return [*words, "No sign of a failure was found, which does not prove that training helped."]
 
 
 def trusted(
@@ -130,40 +131,41 @@ def trusted(
     """Say what the last clusters are like: by people where they are known, and by themselves."""
     last = next((row for row in reversed(rows) if "clusters" in row), None)
     if last is None:
-        return ["There are none: this run made no clusters."]
+        return ["This run made no clusters."]
     size, share = largest
     told = f"{counted(int(last['clusters']), 'cluster')}"
     told += f" of {images:,} images" if images else ""
-    told += f", with {last['noise']:.0%} of the images in none" if "noise" in last else ""
+    told += f", with {last['noise']:.0%} of the images in no cluster" if "noise" in last else ""
     told += f"; the largest holds {counted(size, 'image')} ({share:.0%})." if size else "."
     words = [told]
     if "stability" in last:
         words.append(
-            f"Agreement with the clusters of the round before (ARI): {last['stability']:.2f}, "
-            "where 1 is the same clusters."
+            "Agreement with the clusters of the previous round (adjusted Rand index): "
+            f"{last['stability']:.2f}, where 1 means identical clusters."
         )
     warned = [sign.said for sign in found]
     if share >= CROWDED:
         warned.append(
-            f"Unless one person is on {share:.0%} of the images, the largest cluster mixes people."
+            f"Unless {share:.0%} of the images show the same person, the largest cluster mixes "
+            "several people."
         )
     if "precision" in last and "recall" in last:
         right, kept = last["precision"], last["recall"]
         words.append(
-            f"Of all pairs of images in one cluster {right:.0%} show one person (precision); of "
-            f"all pairs of one person {kept:.0%} are in one cluster (recall); "
-            f"NMI {last['nmi']:.2f}."
+            f"Of all pairs of images in the same cluster, {right:.0%} show the same person "
+            f"(precision). Of all pairs of images of the same person, {kept:.0%} are in the same "
+            f"cluster (recall). NMI is {last['nmi']:.2f}."
         )
         if right < 0.5:
-            answer = "No: most pairs of images in one cluster show two people."
+            answer = "No: most pairs of images in the same cluster show two different people."
         elif kept < 0.5:
-            answer = "In part: most pairs in one cluster are right, but most people are split."
+            answer = "In part: most pairs in a cluster are right, but most people are split."
         else:
-            answer = "Mostly: most pairs in one cluster are right, and most pairs are found."
+            answer = "Mostly: most pairs in a cluster are right, and most pairs are found."
         return [answer, *words, *warned]
     if warned:
         return ["Not as they are.", *warned, *words]
-    return ["Nothing speaks against them, which is no proof.", *words]
+    return ["There is no sign against them, but this is no proof.", *words]
 
 
 def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> list[str]:
@@ -201,11 +203,11 @@ def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> 
         )
     if not searched:
         words.append(
-            "Name the people of some crops in the file names or in a CSV, and measure mAP on them "
-            "with reseen evaluate."
+            "Label the people in some crops, by file names or in a CSV file, and measure the mAP "
+            "on them with reseen evaluate."
         )
     words = list(dict.fromkeys(words))[:ADVICE]
-    return words or ["Nothing looks wrong; a similarity is still not proof of identity."]
+    return words or ["Nothing looks wrong. Still, similarity is not proof of identity."]
 
 
 def number(run: Evidence, name: str) -> float | None:

@@ -132,12 +132,12 @@ def _opened(source: str) -> Iterator[tuple[Any, Any]]:
     try:
         container = av.open(source, options=options, timeout=PATIENCE if live else None)
     except (OSError, ValueError, FFmpegError) as error:
-        hint = "Check the address." if live else "Is it whole, and a film?"
+        hint = "Check the address." if live else "Is it a complete video file?"
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{_hidden(source)} cannot be opened: {why}. {hint}") from error
     with container:
         if not container.streams.video:
-            raise DataError(f"{_hidden(source)} has no pictures. Give a film.")
+            raise DataError(f"{_hidden(source)} has no pictures. Give a video.")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         yield container, stream

@@ -135,9 +135,9 @@ def _understand(path: Path, outputs: Mapping[str, tuple]) -> tuple[Callable, Cal
     if len(shapes) == 1 and len(shapes[0]) == 3:
         return _boxed, _read_whole if last == 6 else _read_grid
     raise SettingsError(
-        f"{path} answers with {', '.join(f'{name} {shape}' for name, shape in outputs.items())}, "
-        "which is not understood. docs/how-to/video.md lists the detectors that are; any other "
-        "can be given as a function from Python."
+        f"{path} has the outputs {', '.join(f'{name} {shape}' for name, shape in outputs.items())},"
+        " which are not supported. docs/how-to/video.md lists the supported detectors; any other "
+        "can be used as a function from Python."
     )
 
 
@@ -258,8 +258,8 @@ def _torchvision(name: str, weights: Path | None) -> Detector:
         weights = Path(torch.hub.get_dir(), "checkpoints", file)
     if not weights.is_file():
         raise SettingsError(
-            f"{name} needs its weights, and {weights} is not there. Nothing is fetched: give the "
-            "file with --detector-weights."
+            f"{name} needs its weights, but {weights} is not there, and nothing is downloaded. "
+            "Give the file with --detector-weights."
         )
     model = get_model(name, weights=None, weights_backbone=None)
     state = torch.load(weights, map_location="cpu", weights_only=True)

@@ -120,7 +120,7 @@ def _paths(source: Path) -> list[tuple[Path, str]]:
     if source.is_file():
         return [(source, source.name)]
     if not source.is_dir():
-        raise DataError(f"{source} does not exist. Give a film, or a folder of films.")
+        raise DataError(f"{source} does not exist. Give a video, or a folder of videos.")
     found = sorted(
         path
         for path in source.rglob("*")
@@ -180,7 +180,7 @@ def _moment(fields: dict[str, str], name: str) -> float | None:
     except ValueError as error:
         if not fields:  # a number that looks like a date
             return None
-        raise DataError(f"{name} names no time of the calendar: {error}.") from error
+        raise DataError(f"{name} contains an invalid date or time: {error}.") from error
 
 
 def _local(parts: Sequence[str | None]) -> float:
@@ -226,9 +226,7 @@ def read_cameras(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
     if not isinstance(told, dict) or not all(isinstance(own, dict) for own in told.values()):
-        raise SettingsError(
-            f"{path} does not name cameras. docs/how-to/video.md shows how it is made."
-        )
+        raise SettingsError(f"{path} does not list cameras. docs/how-to/video.md shows its format.")
     cameras = {}
     for camera, own in told.items():
         if wrong := own.keys() - {"films", "start", "ignore"}:

@@ -70,7 +70,7 @@ class CropFolder:
         if not path.exists():
             if any(self.root.glob("*.csv")) or any(p.is_dir() for p in self.root.iterdir()):
                 raise SettingsError(
-                    f"{self.root} is not empty and was not made by reseen video. Give a new folder."
+                    f"{self.root} is not empty and was not made by reseen video. Use a new folder."
                 )
             state = {"settings": settings, "position": {}, "added": {}}
             write_text(path, json.dumps(state, indent=2) + "\n")
@@ -87,8 +87,8 @@ class CropFolder:
         ]
         if wrong:
             raise SettingsError(
-                f"{self.root} was made with other settings ({'; '.join(wrong)}). Ask for the same, "
-                "or give a new folder."
+                f"{self.root} was made with other settings ({'; '.join(wrong)}). Use the same "
+                "settings, or a new folder."
             )
         return state
 

@@ -76,15 +76,15 @@ class Summary:
         lines = [
             f"{counted(self.tracklets, 'tracklet')} of {counted(self.crops, 'crop')}"
             + (f"; tracks left out: {', '.join(left)}" if left else ""),
-            f"{counted(self.films, 'film')}, {duration(self.seconds)} in {duration(self.took)}"
-            f" ({self.seconds / max(self.took, 1e-9):.1f} times as fast as it plays); looked at "
-            f"{counted(self.looked, 'frame')} of {self.decoded:,}, "
-            f"{self.looked / max(self.took, 1e-9):.1f} a second",
+            f"{counted(self.films, 'video')}, {duration(self.seconds)} processed in "
+            f"{duration(self.took)} ({self.seconds / max(self.took, 1e-9):.1f} times real time); "
+            f"looked at {counted(self.looked, 'frame')} of {self.decoded:,}, "
+            f"{self.looked / max(self.took, 1e-9):.1f} per second",
         ]
         if self.broken:
-            lines.append(f"{counted(self.broken, 'frame was', 'frames were')} broken")
+            lines.append(f"{counted(self.broken, 'frame')} could not be decoded")
         if self.late:
-            lines.append(f"{counted(self.late, 'frame')} of live streams passed over: too slow")
+            lines.append(f"{counted(self.late, 'frame')} of live streams skipped to keep up")
         return "\n".join(lines)
 
 
@@ -180,7 +180,7 @@ class Cropper:
         try:
             return Decoder(film.source).facts()
         except DataError as error:
-            self.screen.say(f"left out: {error}")
+            self.screen.say(f"skipped: {error}")
             self.unreadable[film] = error
             return None
 
@@ -198,7 +198,7 @@ class Cropper:
         begin, after = self._begin(film, own, facts), -1.0
         if found := self.folder.position(film):
             begin, after = found[0], found[1] - found[0]
-            self.screen.say(f"{film.name} goes on at {duration(after)}")
+            self.screen.say(f"resuming {film.name} at {duration(after)}")
         if not -1 < begin - own.time <= self.tracks.patience:  # it does not go on from the last
             self.close(film.camera)
             own.tracker, own.time = self.tracker(), -np.inf
@@ -237,7 +237,7 @@ class Cropper:
             return facts.created
         if own.clock is None:
             self.screen.say(
-                f"nothing says when {film.name} begins: its times count from 0 (or say --start)"
+                f"it is unknown when {film.name} begins, so its times count from 0 (use --start)"
             )
         return own.clock or 0.0
 
@@ -408,7 +408,7 @@ def make_tracklets(
             else:
                 films = find()
                 if not films:
-                    raise DataError("There is no film. Give films, or a folder that holds some.")
+                    raise DataError("There is no video. Give videos, or a folder that holds some.")
                 cropper.run(films)
                 if cropper.unreadable and not cropper.summary.films:
                     raise next(iter(cropper.unreadable.values()))
@@ -417,14 +417,14 @@ def make_tracklets(
         except KeyboardInterrupt:
             cropper.close()
             told = f"stopped, {counted(cropper.summary.tracklets, 'tracklet')} written"
-            raise KeyboardInterrupt(f"{told}; the same command goes on.") from None
+            raise KeyboardInterrupt(f"{told}. Run the same command again to continue.") from None
         cropper.close()
         return cropper.summary
 
 
 def _again(cropper: Cropper, films: Sequence[Film]) -> None:
     """Open live streams again that broke off."""
-    cropper.screen.say(f"the stream broke off; next try in {AGAIN:.0f} s")
+    cropper.screen.say(f"the stream was interrupted; retrying in {AGAIN:.0f} s")
     clock.sleep(AGAIN)
     try:
         cropper.run(films)

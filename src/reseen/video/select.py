@@ -20,28 +20,30 @@ frame is left out in the end: of people who come in, the whole figure stays, and
 
 @dataclass(frozen=True, kw_only=True)
 class CropSettings:
-    """What is kept of the people who were followed."""
+    """Which tracklets, and which of their crops, are kept."""
 
     min_height: int = 64
-    """Pixels that somebody must be high."""
+    """Minimum height of a box, in pixels."""
     min_area: int = 1500
-    """Pixels that a box must have."""
+    """Minimum area of a box, in pixels."""
     shortest: float = 0.6
-    """Seconds below which a tracklet is left out."""
+    """Minimum length of a tracklet, in seconds; shorter ones are dropped."""
     longest: float = 120.0
-    """Seconds after which a tracklet ends and the next one begins."""
+    """Maximum length of a tracklet, in seconds, after which a new one begins."""
     motion: float = 0.1
-    """Share of their own height that somebody must move; what moves less is taken for a thing."""
+    """Minimum movement of a person, as a share of their height. Whatever moves less is taken for an
+    object."""
     sure_score: float = 0.9
-    """Mean score from which on somebody who never moves is kept all the same."""
+    """Mean detection score from which a person who does not move is kept nevertheless."""
     keep: int = 16
-    """Frames that are kept of a tracklet: the sharpest and least hidden."""
+    """Maximum number of crops kept per tracklet: the sharpest and least occluded ones."""
     alike: float = 0.15
-    """How far two frames must be apart to be kept both, in contrasts of the crop."""
+    """Minimum difference between two crops that are both kept, relative to the contrast of the
+    crop."""
     pad: float = 0.05
-    """Share of width and height that is added to each side of a box, within the frame."""
+    """Margin added to each side of a box, as a share of its width and height, within the frame."""
     blur_faces: bool = False
-    """Blur the upper quarter of every crop, where faces are."""
+    """Blur the upper quarter of every crop, where the face usually is."""
 
     def __post_init__(self):
         for name in ("shortest", "motion", "alike", "pad", "min_height", "min_area"):

@@ -32,24 +32,25 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TrackSettings:
-    """How boxes are joined."""
+    """How detected boxes are joined into tracks."""
 
     min_score: float = 0.5
-    """Score of a box that may begin a track."""
+    """Minimum detection score of a box that begins a track."""
     weak_score: float = 0.25
-    """Score of a box that may continue one: people who are partly hidden score low."""
+    """Minimum detection score of a box that continues a track; partly hidden people have low
+    scores."""
     patience: float = 2.0
-    """Seconds that a track waits for somebody who is hidden."""
+    """Seconds for which a track is kept while the person is hidden."""
     min_overlap: float = 0.2
-    """IoU of the predicted and the found box, from which on they may be one person's."""
+    """Minimum IoU of the predicted and the detected box to be taken for the same person."""
     min_likeness: float = 0.6
-    """Cosine of features from which on somebody who was hidden may be found again by looks."""
+    """Minimum cosine similarity of features to recognise a person again after they were hidden."""
 
     def __post_init__(self):
         if not 0 <= self.weak_score <= self.min_score <= 1 or self.patience <= 0:
             raise SettingsError(
                 f"weak_score is {self.weak_score}, min_score {self.min_score} and patience "
-                f"{self.patience}. Use 0 <= weak_score <= min_score <= 1 and some patience."
+                f"{self.patience}. Use 0 <= weak_score <= min_score <= 1 and patience above 0."
             )
 
 

@@ -13,11 +13,11 @@ from reseen.web.site import TOP, TheSite, ids_of, moment_asked
 from reseen.web.uploads import read_all, read_uploads
 
 ABOUT = (
-    'Every answer is JSON; a mistake is answered by {"error": "..."} with a sentence. Times are '
-    "seconds since 1970 (UTC) in answers; in requests they are ISO 8601 (2026-11-28T10:00, in the "
-    "time zone of the server unless one is given), today, yesterday, or how long ago (2h, 30d). "
-    "Where the service has a token, send it as the header Authorization: Bearer TOKEN. A "
-    "similarity is not proof of identity."
+    'Every response is JSON. Errors are returned as {"error": "..."} with a message. Times in '
+    "responses are seconds since 1970 (UTC). Times in requests are ISO 8601 (2026-11-28T10:00, in "
+    "the time zone of the server unless another is given), today, yesterday, or an age (2h, 30d). "
+    "If the server requires a token, send it in the header Authorization: Bearer TOKEN. "
+    "Similarity is not proof of identity."
 )
 
 router = APIRouter(prefix="/v1")
@@ -30,7 +30,7 @@ Camera = Annotated[str | None, Form(description="Name of a camera.")]
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Features of pictures: a unit vector each, and the digest of the encoder that made them."""
+    """Features of pictures: one unit vector each, and the digest of the encoder."""
 
     model: str
     features: list[list[float]]
@@ -38,7 +38,7 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found for one picture: its file name or id, and the matches, best first."""
+    """Result for one picture: its file name or id, and its matches, the most similar first."""
 
     query: str
     matches: Sequence[Match]
@@ -46,7 +46,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What was found, with the cut-offs that its verdicts follow and where they come from."""
+    """Results of a search, with the thresholds of the verdicts and how they were computed."""
 
     cutoffs: Cutoffs
     results: Sequence[Found]
@@ -54,7 +54,7 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Says that the service works, and how much it holds."""
+    """State of the server, and the size of its gallery."""
 
     status: Literal["ok"]
     version: str
@@ -65,7 +65,7 @@ class Health:
 
 @router.post("/embed")
 def embed(site: TheSite, request: Request, pictures: Pictures) -> Embedded:
-    """Give the features of pictures; nothing is kept."""
+    """Compute the features of pictures. Nothing is stored."""
     uploads = read_all(pictures, site.limits)
     with site.encoding:
         features = site.gallery.embed([upload.picture() for upload in uploads])
@@ -78,19 +78,19 @@ def search(
     site: TheSite,
     request: Request,
     pictures: Annotated[
-        list[UploadFile], File(default_factory=list, description="Whom to look for.")
+        list[UploadFile], File(default_factory=list, description="Pictures to search for.")
     ],
-    crop: Annotated[str | None, Form(description="Or a crop of the gallery, by its id.")] = None,
+    crop: Annotated[str | None, Form(description="Or the id of a crop in the gallery.")] = None,
     camera: Camera = None,
-    since: Annotated[str | None, Form(description="No crops before this time.")] = None,
-    until: Annotated[str | None, Form(description="No crops after this time.")] = None,
-    top: Annotated[int, Form(ge=1, le=TOP, description="Most matches of each picture.")] = 10,
+    since: Annotated[str | None, Form(description="Only crops from this time on.")] = None,
+    until: Annotated[str | None, Form(description="Only crops until this time.")] = None,
+    top: Annotated[int, Form(ge=1, le=TOP, description="Number of matches per picture.")] = 10,
     same_camera: Annotated[
-        bool, Form(description="Also crops of the camera that took the crop.")
+        bool, Form(description="Also find crops of the camera that took the crop.")
     ] = True,
-    rerank: Annotated[bool, Form(description="Order by shared neighbours.")] = False,
+    rerank: Annotated[bool, Form(description="Sort by k-reciprocal re-ranking.")] = False,
 ) -> Searched:
-    """Find the crops that are most like each picture, or like a crop of the gallery."""
+    """Find the crops most similar to each picture, or to a crop in the gallery."""
     how: dict[str, Any] = dict(
         camera=camera or None,
         since=moment_asked(since, "since"),
@@ -121,7 +121,7 @@ def add_crops(
     camera: Camera = None,
     time: Annotated[str | None, Form(description="When they were taken.")] = None,
 ) -> Added:
-    """Add pictures to the gallery; those that are there already are not added again."""
+    """Add pictures to the gallery. Pictures that it already has are not added again."""
     uploads, broken = read_uploads(pictures, site.limits)
     added = site.add(uploads, broken, camera, moment_asked(time, "time"))
     site.log(request, "add", ids=added.ids)
@@ -137,12 +137,12 @@ def enrol(
         list[UploadFile], File(default_factory=list, description="Pictures of the person.")
     ],
     crops: Annotated[
-        list[str], Form(default_factory=list, description="Or crops of the gallery, by their ids.")
+        list[str], Form(default_factory=list, description="Or ids of crops in the gallery.")
     ],
     camera: Camera = None,
-    time: Annotated[str | None, Form(description="When pictures were taken.")] = None,
+    time: Annotated[str | None, Form(description="When the pictures were taken.")] = None,
 ) -> Added:
-    """Say that pictures or crops show a person, known or new; pictures are added first."""
+    """Name the person in some pictures or crops. Pictures are added to the gallery first."""
     ids = ids_of(site, crops)
     added = Added(known=len(ids), ids=tuple(ids))
     if not ids:
@@ -156,7 +156,7 @@ def enrol(
 
 @router.get("/people")
 def people(site: TheSite, request: Request) -> list[Person]:
-    """List everybody who has a name."""
+    """List all people who have a name."""
     site.log(request, "people")
     return site.gallery.people()
 
@@ -165,9 +165,9 @@ def people(site: TheSite, request: Request) -> list[Person]:
 def unknown(
     site: TheSite,
     request: Request,
-    min_crops: Annotated[int, Query(ge=2, description="Crops that each must have.")] = 2,
+    min_crops: Annotated[int, Query(ge=2, description="Minimum number of crops of each.")] = 2,
 ) -> list[Proposal]:
-    """List unknown people: crops without a name that may show one person. A human looks at them."""
+    """List unknown people: groups of crops without a name that may show one person each."""
     found = site.unknown(min_crops)
     site.log(request, "unknown")
     return found
@@ -177,10 +177,10 @@ def unknown(
 def accept(
     site: TheSite,
     request: Request,
-    number: Annotated[int, Path(description="Number of an unknown person, as it was listed.")],
-    name: Annotated[str, Form(description="Name of the person, known or new.")],
+    number: Annotated[int, Path(description="Number of an unknown person, as listed.")],
+    name: Annotated[str, Form(description="Name of the person, who may be known or new.")],
 ) -> dict[str, int]:
-    """Give the crops of an unknown person a name."""
+    """Name all crops of an unknown person."""
     named = site.gallery.accept(number, name)
     site.log(request, "accept", names=[name.strip()], number=number)
     return {"named": named}
@@ -191,13 +191,13 @@ def sightings(
     site: TheSite,
     request: Request,
     name: Name,
-    since: Annotated[str | None, Query(description="No crops before this time.")] = None,
-    until: Annotated[str | None, Query(description="No crops after this time.")] = None,
+    since: Annotated[str | None, Query(description="Only crops from this time on.")] = None,
+    until: Annotated[str | None, Query(description="Only crops until this time.")] = None,
     gap: Annotated[
-        float, Query(ge=0, description="Seconds without a crop that end a sighting.")
+        float, Query(ge=0, description="Seconds without a crop after which a sighting ends.")
     ] = 60,
 ) -> list[Sighting]:
-    """Tell where and when a person was seen, in the order of time."""
+    """List where and when a person was seen, in chronological order."""
     site.person(name)
     when = moment_asked(since, "since"), moment_asked(until, "until")
     found = site.gallery.seen(name, since=when[0], until=when[1], gap=gap)
@@ -207,7 +207,7 @@ def sightings(
 
 @router.delete("/people/{name}")
 def forget(site: TheSite, request: Request, name: Name) -> dict[str, int]:
-    """Delete a person with all crops, pictures and vectors. This cannot be undone."""
+    """Delete a person with all crops, pictures and features. This cannot be undone."""
     site.person(name)
     deleted = site.forget(name)
     site.log(request, "forget", names=[name])
@@ -216,7 +216,7 @@ def forget(site: TheSite, request: Request, name: Name) -> dict[str, int]:
 
 @router.get("/crops/{id}")
 def crop(site: TheSite, request: Request, id: Id) -> Crop:
-    """Give what is known about a crop."""
+    """Return what is known about a crop."""
     found = site.crop(id)
     site.log(request, "crop", ids=[id], names=[found.person] if found.person else [])
     return found
@@ -226,7 +226,7 @@ def crop(site: TheSite, request: Request, id: Id) -> Crop:
     "/crops/{id}/picture", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}}
 )
 def picture(site: TheSite, request: Request, id: Id) -> Response:
-    """Give the picture of a crop as a JPEG, with nothing in it but its pixels."""
+    """Return the picture of a crop as a JPEG without metadata."""
     site.crop(id)
     content = drawn(site.gallery.picture(id), blur=site.blur, size=None)
     site.log(request, "picture", ids=[id])
@@ -235,12 +235,12 @@ def picture(site: TheSite, request: Request, id: Id) -> Response:
 
 @router.get("/threshold")
 def threshold(site: TheSite) -> Cutoffs:
-    """Give the cut-offs of verdicts, and where they come from."""
+    """Return the thresholds of the verdicts, and how they were computed."""
     return site.gallery.cutoffs
 
 
 @router.get("/health")
 def health(site: TheSite) -> Health:
-    """Say that the service works."""
+    """Check that the server works."""
     crops, people = site.sizes()
     return Health("ok", site.version, site.gallery.model, crops, people)

@@ -110,5 +110,5 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    why = "Something went wrong in the service; what it was stands where it was started."
+    why = "An error occurred on the server. See the terminal in which it was started."
     return _said(request, 500, why)

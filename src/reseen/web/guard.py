@@ -68,8 +68,8 @@ class Door:
     def __init__(self, token: str | None):
         if token is not None and len(token) < SHORTEST:
             raise SettingsError(
-                f"the token has {len(token)} characters. Give one of {SHORTEST} or more, or none, "
-                "and one is drawn."
+                f"The token has {len(token)} characters. Give one of {SHORTEST} or more, or leave "
+                "it out to get a random one."
             )
         self.token = token
         self._sessions: OrderedDict[str, str] = OrderedDict()
@@ -104,7 +104,7 @@ class Door:
             tries = 0
         wait = last - now + (min(2 ** (tries - FREE), LONGEST) if tries >= FREE else 0)
         if wait > 0:
-            said = f"Too many wrong tokens came from your address. Wait {ceil(wait)} s."
+            said = f"There were too many wrong tokens from your address. Wait {ceil(wait)} s."
             raise HTTPException(429, said, {"retry-after": str(ceil(wait))})
         self._tries[address] = tries + 1, now
         self._tries.move_to_end(address)
@@ -215,9 +215,9 @@ class Guard:
         headers, path = Headers(scope=scope), scope["path"]
         host = headers.get("host", "")
         if self.hosts is not None and _name(host) not in self.hosts:
-            return answer(scope, 421, "This service is not known by that name. Call it localhost.")
+            return answer(scope, 421, "This server does not have that host name. Use localhost.")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _foreign(headers, host):
-            return answer(scope, 403, "Another site asked for this change, so nothing was changed.")
+            return answer(scope, 403, "The request came from another site, so nothing was changed.")
         if headers.get("content-length", "0").isdecimal() is False:
             return answer(scope, 400, "The length of the request cannot be read.")
         if int(headers.get("content-length", 0)) > self.most:
@@ -229,7 +229,7 @@ class Guard:
         if who is None and not path.startswith(OPEN):
             if path.startswith("/v1/"):
                 told = {"www-authenticate": "Bearer"}
-                said = "A token is needed: send the header Authorization: Bearer TOKEN."
+                said = "A token is required. Send the header Authorization: Bearer TOKEN."
                 return answer(scope, 401, said, told)
             query = scope.get("query_string", b"").decode("latin-1")
             wanted = path + (f"?{query}" if query else "")

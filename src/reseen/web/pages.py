@@ -75,16 +75,16 @@ def render(request: Request, template: str, status: int = 200, **what: Any) -> R
 def error(request: Request, status: int, why: str) -> Response:
     """Give a page that says what went wrong."""
     titles = {
-        401: "Log in first",
+        401: "Please log in",
         404: "Not found",
-        413: "Too much at once",
-        429: "Too soon",
-        500: "An error",
+        413: "Too much data",
+        429: "Too many attempts",
+        500: "Server error",
     }
     came = urlsplit(request.headers.get("referer", ""))
     back = local(came.path + (f"?{came.query}" if came.query else ""))
     inside = status != 500 and request.scope.get("state", {}).get("who") is not None
-    title = titles.get(status, "That did not work")
+    title = titles.get(status, "This did not work")
     return render(request, "error.html", status, title=title, why=why, back_to=back, inside=inside)
 
 
@@ -130,7 +130,7 @@ def login(
     client = address_of(request.scope)
     if not site.door.right(token.strip(), client):
         site.audit.write(client, who, "refused")
-        raise HTTPException(403, "This is not the token. The service printed it when it started.")
+        raise HTTPException(403, "Wrong token. The server printed the token when it started.")
     site.audit.write(client, who, "login")
     answer = RedirectResponse(local(back), 303)
     answer.set_cookie(
@@ -202,7 +202,7 @@ def search_page(
     else:
         held = site.held.get(picture)
         if held is None:
-            raise HTTPException(404, "This picture is no longer held. Search by it once more.")
+            raise HTTPException(404, "This picture is no longer in memory. Upload it again.")
         query = dict(crop=None, picture=picture, id=held.id)
         with site.encoding:
             matches = site.gallery.search([held.picture()], **how)[0]
@@ -228,8 +228,7 @@ def search_page(
         **what,
         groups=groups,
         rest=rest,
-        rest_label=f"{counted(len(rest), 'crop')} below the cut-offs: too little alike to say "
-        "anything",
+        rest_label=f"{counted(len(rest), 'crop')} below the thresholds: not similar enough to tell",
         lanes=shown.timeline(bars, len(likely) - len(bars)),
         people=site.gallery.people(),
         cutoffs_said=(
@@ -256,12 +255,12 @@ def _pages(here: Mapping[str, str], offset: int, more: bool) -> dict[str, Any]:
 def answer(crop: Crop | None, matches: Sequence[Match]) -> str:
     """Say in a sentence or two who this is and how often it was found."""
     if not matches:
-        return "Nothing to compare it with."
+        return "There are no crops to compare it with."
     verdicts = Counter(match.verdict for match in matches)
     cameras = {m.crop.camera for m in matches if m.verdict != "unknown"}
     named = [m for m in matches if m.crop.person is not None and m.verdict != "unknown"]
     if crop is not None and crop.person is not None:
-        first = f"Somebody said that this is {crop.person}."
+        first = f"This crop was named {crop.person}."
     elif named:
         best = max(named, key=lambda match: match.similarity)
         sure = "✓ Likely" if best.verdict == "same" else "? Maybe"
@@ -269,7 +268,7 @@ def answer(crop: Crop | None, matches: Sequence[Match]) -> str:
     else:
         first = "○ Nobody with a name is similar enough."
     if not verdicts["same"] and not verdicts["maybe"]:
-        return f"{first} No crop is similar enough; the most similar ones follow."
+        return f"{first} No crop is similar enough. The most similar ones are shown below."
     parts = [
         counted(verdicts[verdict], f"crop is {word}", f"crops are {word}")
         for verdict, word in (("same", "likely the same person"), ("maybe", "maybe the same"))
@@ -300,7 +299,7 @@ def held_picture(site: TheSite, name: str) -> Response:
     """Give a picture that was searched for."""
     held = site.held.get(name)
     if held is None:
-        raise HTTPException(404, "This picture is no longer held. Search by it once more.")
+        raise HTTPException(404, "This picture is no longer in memory. Upload it again.")
     return Response(shown.drawn(held.content, blur=site.blur), media_type="image/jpeg")
 
 
@@ -352,7 +351,7 @@ def person_page(
         asked=_fields(when),
         sure=sure,
         maybe=maybe,
-        maybe_label=f"{counted(sum(map(len, maybe.values())), 'sighting')} that may be {name}: "
+        maybe_label=f"{counted(sum(map(len, maybe.values())), 'sighting')} that may show {name}: "
         "look closely",
         lanes=shown.timeline(bars, len(found) - len(bars)),
     )
@@ -413,7 +412,7 @@ def cutoffs_page(request: Request, site: TheSite) -> Response:
 
 @router.get("/cutoffs/picture")
 def cutoffs_picture(site: TheSite) -> Response:
-    """Draw how alike pairs of crops are, beside the cut-offs."""
+    """Draw how alike pairs of crops are, with the thresholds."""
     from reseen.report.calibration import draw_cutoffs  # slow to import
 
     cutoffs = site.gallery.cutoffs
@@ -427,7 +426,7 @@ def cutoffs_picture(site: TheSite) -> Response:
 def calibrate(
     request: Request, site: TheSite, rate: Annotated[float, Form()], overlapping: Text = ""
 ) -> Response:
-    """Measure the cut-offs anew."""
+    """Compute the thresholds again."""
     with site.surveying:
         if site.gallery.overlapping != bool(overlapping):
             site.gallery.overlapping = bool(overlapping)
@@ -471,26 +470,26 @@ def add(
     site.log(request, "add", ids=added.ids)
     said = f"{counted(added.new, 'picture')} added."
     if added.known:
-        said += f" {counted(added.known, 'was', 'were')} there already."
+        said += f" {counted(added.known, 'was', 'were')} already in the gallery."
     if added.broken:
         said += f" Not added: {'; '.join(added.lines[:5])}."
     if name.strip() and added.ids:
         site.gallery.name(added.ids, name)
         site.log(request, "name", names=[name.strip()], ids=added.ids)
-        said += f" They are {name.strip()}."
+        said += f" They were named {name.strip()}."
     return _go(request, said, "/add")
 
 
 def _ticked(site: Site, crop: Sequence[str]) -> list[str]:
     ids = ids_of(site, crop)
     if not ids:
-        raise HTTPException(422, "No crop is ticked. Tick one or more, then choose what to do.")
+        raise HTTPException(422, "No crop is ticked. Tick one or more crops first.")
     return ids
 
 
 def _named(name: str) -> str:
     if not name.strip():
-        raise HTTPException(422, "No name is given. Write who it is into the field Name.")
+        raise HTTPException(422, "No name is given. Enter it in the field Name.")
     return name.strip()
 
 
@@ -516,7 +515,7 @@ def name_crops(
     ids = _ticked(site, ids)
     site.gallery.name(ids, who)
     site.log(request, "name", names=[who], ids=ids)
-    said = f"{counted(len(ids), 'crop is', 'crops are')} {who} now."
+    said = f"{counted(len(ids), 'crop was', 'crops were')} named {who}."
     if held is not None:
         return _go(request, said, f"/?{urlencode({'crop': held.id})}")
     return _stay(request, said, back)
@@ -534,7 +533,7 @@ def accept(
     who, ids = _named(name), _ticked(site, crop)
     site.gallery.accept(ids, who)
     site.log(request, "accept", names=[who], ids=ids)
-    return _stay(request, f"{counted(len(ids), 'crop is', 'crops are')} {who} now.", back)
+    return _stay(request, f"{counted(len(ids), 'crop was', 'crops were')} named {who}.", back)
 
 
 @router.post("/deny")
@@ -550,7 +549,8 @@ def deny(
     who, ids = _named(name or person), _ticked(site, crop)
     site.gallery.deny(who, ids)
     site.log(request, "deny", names=[who], ids=ids)
-    return _stay(request, f"{counted(len(ids), 'crop is', 'crops are')} not {who}: kept.", back)
+    said = f"{counted(len(ids), 'crop was', 'crops were')} recorded as not {who}."
+    return _stay(request, said, back)
 
 
 @router.post("/unname")
@@ -559,7 +559,7 @@ def unname(request: Request, site: TheSite, crop: Ids, back: Text = "/") -> Resp
     ids = _ticked(site, crop)
     site.gallery.unname(ids)
     site.log(request, "unname", ids=ids)
-    return _stay(request, f"{counted(len(ids), 'crop has', 'crops have')} no name now.", back)
+    return _stay(request, f"{counted(len(ids), 'crop has', 'crops have')} no name any more.", back)
 
 
 @router.post("/ignore")
@@ -574,7 +574,7 @@ def ignore(
     what = site.person(whole).name if whole else _ticked(site, crop)
     number = site.gallery.ignore(what)
     site.log(request, "ignore", **({"names": [whole]} if whole else {"ids": what}))
-    said = f"{counted(number, 'crop is', 'crops are')} left out of searches now."
+    said = f"{counted(number, 'crop is', 'crops are')} ignored in searches now."
     return _stay(request, said, back)
 
 
@@ -583,7 +583,8 @@ def unignore(request: Request, site: TheSite, whole: Text, back: Text = "/") -> 
     """Take that back for a person."""
     number = site.gallery.unignore(site.person(whole).name)
     site.log(request, "unignore", names=[whole])
-    return _stay(request, f"{counted(number, 'crop is', 'crops are')} searched again.", back)
+    said = f"{counted(number, 'crop is', 'crops are')} included in searches again."
+    return _stay(request, said, back)
 
 
 @router.post("/split")
@@ -602,7 +603,7 @@ def split(
     else:
         site.gallery.split(person, ids, who)
     site.log(request, "split", names=[person, who], ids=ids)
-    return _stay(request, f"{counted(len(ids), 'crop is', 'crops are')} {who} now.", back)
+    return _stay(request, f"{counted(len(ids), 'crop was', 'crops were')} named {who}.", back)
 
 
 @router.post("/rename")
@@ -611,7 +612,7 @@ def rename(request: Request, site: TheSite, person: Text, name: Text) -> Respons
     who = _named(name)
     site.gallery.rename(person, who)
     site.log(request, "rename", names=[person, who])
-    return _go(request, f"{person} is called {who} now.", f"/person?{urlencode({'name': who})}")
+    return _go(request, f"{person} was renamed to {who}.", f"/person?{urlencode({'name': who})}")
 
 
 @router.post("/merge")
@@ -619,7 +620,7 @@ def merge(request: Request, site: TheSite, person: Text, into: Text) -> Response
     """Say that two people are one."""
     site.gallery.merge(person, into)
     site.log(request, "merge", names=[person, into])
-    said = f"{person} and {into} are one person now, called {into}."
+    said = f"{person} was merged into {into}."
     return _go(request, said, f"/person?{urlencode({'name': into})}")
 
 
@@ -628,10 +629,10 @@ def forget(request: Request, site: TheSite, person: Text, sure: Text = "") -> Re
     """Delete a person for good."""
     site.person(person)
     if sure != "yes":
-        raise HTTPException(422, "Nothing was deleted: tick the box that says what is deleted.")
+        raise HTTPException(422, "Nothing was deleted. To delete the person, tick the box first.")
     number = site.forget(person)
     site.log(request, "forget", names=[person])
-    return _go(request, f"{counted(number, 'crop')} of {person} deleted for good.", "/people")
+    return _go(request, f"{counted(number, 'crop')} of {person} permanently deleted.", "/people")
 
 
 @router.post("/undo")
@@ -639,5 +640,5 @@ def undo(request: Request, site: TheSite, back: Text = "/") -> Response:
     """Take the last decision back."""
     last = site.gallery.undo()
     site.log(request, "undo", said=last)
-    said = f"Taken back: {last}." if last else "There is nothing to take back."
+    said = f"Undone: {last}." if last else "There is nothing to undo."
     return _stay(request, said, back)

@@ -36,14 +36,14 @@ def listen(host: str, port: int) -> socket.socket:
         SettingsError: it cannot be opened.
     """
     if not 0 <= port <= 65535:
-        raise SettingsError(f"--port is {port}. Give one of 1 to 65535, or 0 for one that is free.")
+        raise SettingsError(f"--port is {port}. Use 1 to 65535, or 0 for any free port.")
     try:
         kind = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=kind)
     except OSError as error:
         raise SettingsError(
-            f"--host {host} --port {port} cannot be used: {error}. Give another, or stop what uses "
-            "it."
+            f"--host {host} --port {port} cannot be used: {error}. Use another, or stop the "
+            "program that uses it."
         ) from error
 
 

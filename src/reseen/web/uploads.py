@@ -60,8 +60,8 @@ def read_uploads(files: Sequence[UploadFile], limits: Limits) -> tuple[list[Uplo
     if len(files) > limits.pictures:
         raise HTTPException(
             413,
-            f"{len(files)} pictures were sent at a time, and {limits.pictures} may be. Send fewer, "
-            "or add a folder on the command line.",
+            f"{len(files)} pictures were sent at once, but at most {limits.pictures} are allowed. "
+            "Send fewer, or add a folder from the command line.",
         )
     read, broken, room = [], [], limits.pixels
     for place, file in enumerate(files, 1):
@@ -83,7 +83,7 @@ def read_all(files: Sequence[UploadFile], limits: Limits) -> list[Upload]:
     """
     read, broken = read_uploads(files, limits)
     if broken:
-        raise HTTPException(422, f"Not every file is a picture that can be read: {broken[0]}.")
+        raise HTTPException(422, f"A file cannot be read as an image: {broken[0]}.")
     return read
 
 
@@ -97,13 +97,13 @@ def unpacked(content: bytes, room: int) -> int:
         try:
             opened = PIL.Image.open(BytesIO(content), formats=FORMATS)
         except PIL.UnidentifiedImageError:
-            raise BrokenPictureError(f"it is no picture ({', '.join(FORMATS)} are read)") from None
+            raise BrokenPictureError(f"it is not an image of {', '.join(FORMATS)}") from None
         with opened as picture:
             pixels = picture.width * picture.height
             if pixels > room:
                 raise BrokenPictureError(
-                    f"it has {picture.width} x {picture.height} pixels, and there is room for "
-                    f"{room:,} more; cut the person out of it"
+                    f"it has {picture.width} x {picture.height} pixels, but only {room:,} more are "
+                    "allowed; crop the person from it"
                 )
             as_bytes(picture)
             return pixels

@@ -50,5 +50,5 @@ def test_cameras_show_the_same_people_elsewhere(frames):
 
 
 def test_a_film_of_nobody_is_refused():
-    with pytest.raises(SettingsError, match="A film needs people"):
+    with pytest.raises(SettingsError, match="must all be above 0"):
         next(film(people=()))

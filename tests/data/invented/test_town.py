@@ -110,7 +110,7 @@ def test_an_interrupted_drawing_leaves_no_half_town(town, tmp_path):
 def test_a_folder_that_this_did_not_make_stays(tmp_path):
     mine = tmp_path / ".b.drawing" / "mine"
     mine.mkdir(parents=True)
-    with pytest.raises(DataError, match="is in the way"):
+    with pytest.raises(DataError, match="was not made by this command"):
         invent(tmp_path / "b", **SMALL)
     assert mine.exists()
 

@@ -67,7 +67,7 @@ def film(
         SettingsError: nobody walks, or there is no such town.
     """
     if not people or seconds <= 0 or rate <= 0:
-        raise SettingsError("A film needs people, seconds and a rate. Give more than none of each.")
+        raise SettingsError("People, seconds and rate must all be above 0.")
     town = find_town(town)
     keys = seed, town.key
     eye = make_camera(keys, camera, town.site, town.difficulty.camera_gap, height // 3)

@@ -12,19 +12,19 @@ class Difficulty:
     """How hard a town is; each from 0, easy, to 1."""
 
     camera_gap: float = 0.6
-    """How far cameras differ in colour, light, noise and sharpness."""
+    """How much cameras differ in colour, light, noise and sharpness."""
     look_alikes: float = 0.3
-    """Share of pairs of people who are dressed alike."""
+    """Share of people who are dressed like somebody else."""
     occlusion: float = 0.3
-    """How often somebody or something stands in front."""
+    """How often a person is partly hidden by somebody or something."""
     box_error: float = 0.4
-    """How far the detector's boxes are off."""
+    """How inaccurate the bounding boxes are."""
 
     def __post_init__(self):
         for knob in fields(self):
             value = getattr(self, knob.name)
             if not 0 <= value <= 1:
-                raise SettingsError(f"{knob.name} is {value}; it lies in 0..1: give one of those.")
+                raise SettingsError(f"{knob.name} is {value}. Use a number from 0 to 1.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,18 +87,18 @@ def invent(
             raise SettingsError(f"{name} is {value}. Give {low} or more.")
     if not 0 <= kept[0] <= kept[1] <= 1:
         raise SettingsError(
-            f"kept is {kept[0]} to {kept[1]}. Give the least and the most share, 0 to 1: 0.1 0.9."
+            f"kept is {kept[0]} to {kept[1]}. Give the smallest and largest share, such as 0.1 0.9."
         )
     town = find_town(town)
     town = replace(town, difficulty=difficulty or town.difficulty)
     if not 0 <= tracklets <= PASSAGE:
-        raise SettingsError(f"tracklets is {tracklets}; a passage has {PASSAGE} frames at most.")
+        raise SettingsError(f"tracklets is {tracklets}. Use {PASSAGE} frames or fewer.")
     whole = Path(out)
     _demand_empty(whole)
     out = whole.with_name(f".{whole.name}.drawing")
     if out.exists():  # a drawing that was killed
         if not (out / MARK).is_file():
-            raise DataError(f"{out} is in the way, and was not made by this. Rename it.")
+            raise DataError(f"{out} exists and was not made by this command. Rename it.")
         shutil.rmtree(out)
     out.mkdir(parents=True)
     (out / MARK).touch()
@@ -196,7 +196,7 @@ def _demand_empty(out: Path) -> None:
     if found:
         raise DataError(
             f"{out} is not empty: it holds {', '.join(found[:3])}{' ...' if found[3:] else ''}. "
-            "Give a new or an empty folder, or remove what lies there."
+            "Give a new or an empty folder, or remove these files."
         )
 
 
