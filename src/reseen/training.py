@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from reseen.cluster.survey import check_per_person
 from reseen.data.given import Thing, gather
 from reseen.data.loading import Loading
 from reseen.data.reading import read
-from reseen.engine import adapt
+from reseen.engine import adapt, processes
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
@@ -54,6 +55,7 @@ class Method(Protocol):
         ...
 
 
+@processes.group()
 def train(
     method: Method | str,
     data: Dataset | Path | str,
@@ -73,6 +75,8 @@ def train(
 
     If the data has identities, they are only used for evaluation: the method gets the images
     without them, in shuffled order.
+
+    If torchrun has started several processes, they train together, and each gets the encoder.
 
     Args:
         method: a method with its settings, such as `ClusterContrast(epochs=20)`; or the name of a
@@ -110,7 +114,7 @@ def train(
     dataset = _dataset(data)
     if not dataset.train:
         raise DataError(f"{dataset.root} has no training images.")
-    screen = Screen(quiet)
+    screen = Screen(quiet or not processes.first())
     if isinstance(method, str):
         which = suited(dataset.format, (device or Device()).resolve().name != "cpu")
         screen.say(f"preset {which}: {PRESETS[which]}")
@@ -157,11 +161,12 @@ def train(
     judge = Judge(dataset, loading, screen)
     if dataset.query and not judge.can_search:
         screen.say(f"no mAP in this run: {judge.unsearchable}")
-    if start is not None and not checkpoint(folder, "last").exists():
+    if start is not None and not processes.once(checkpoint(folder, "last").exists):
         start = _checkpoint(Path(start))
     images = dataset.labelled(seed) if told else dataset.unlabelled(seed)
     beside: list[Any] = [] if labelled is None else [labelled.labelled(seed)]
-    with alone(folder, STARTED), compiling_said(screen):
+    at_work = alone(folder, STARTED) if processes.first() else nullcontext()
+    with at_work, compiling_said(screen):
         run = Run(
             folder,
             facts,
@@ -190,7 +195,12 @@ def train(
             f"fit of {type(learner).__name__} returned {encoder!r:.80}. It has to return the "
             "trained encoder, which run.build made."
         )
-    return load(folder, device=device) if result(folder) == "chosen" else encoder
+    if processes.once(result, folder) == "chosen":
+        path = checkpoint(folder, "chosen")
+        kept = processes.once(encoders.read_checkpoint, path)
+        encoder = (device or Device()).place(encoders.revive(kept, path))
+    encoder.share_batches(0, 1)
+    return encoder
 
 
 def load(

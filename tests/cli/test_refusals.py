@@ -9,6 +9,7 @@ import torch
 from reseen import cli
 from reseen.cli.refusals import refusal
 from reseen.cli.use import _features
+from reseen.engine import processes
 from reseen.errors import DataError
 
 
@@ -110,3 +111,22 @@ def test_a_seed_that_is_not_whole_is_not_rounded(tmp_path, capsys):
     with pytest.raises(SystemExit, match="1"):
         cli.main(words)
     assert capsys.readouterr().err == "reseen: seed is 1.5. Use a whole number of 0 or more.\n"
+
+
+def test_a_process_that_lost_another_says_so(monkeypatch):
+    gone = RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1")
+    assert refusal(gone) is None  # one alone has lost nobody
+    monkeypatch.setattr(processes, "started", lambda: True)
+    assert "another process of this run is gone" in refusal(gone)
+    assert refusal(RuntimeError("something else")) is None
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_several_processes_of_what_one_does_are_refused_by_one_voice(monkeypatch, capsys, rank):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report", "runs/site"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert ("2 processes of `reseen report`" in said) if rank == 0 else not said

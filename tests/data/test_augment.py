@@ -122,3 +122,14 @@ def test_draws_follow_the_settings():
 def test_refuses_impossible_settings(wrong):
     with pytest.raises(SettingsError, match=r"augment"):
         AugmentSettings(**wrong)
+
+
+@pytest.mark.parametrize("area", [(1.0, 1.0), (0.64, 1.0)])
+def test_some_rows_get_what_they_get_in_the_whole_batch(area):
+    settings, fill = AugmentSettings(crop_area=area), torch.full((3, 1, 1), 7.0)
+    pixels = torch.randint(0, 256, (9, 3, 24, 12), dtype=torch.uint8)
+    kept, rows = pixels.clone(), slice(4, 7)
+    whole = augment(pixels, np.random.default_rng(3), settings, fill)
+    some = augment(pixels, np.random.default_rng(3), settings, fill, rows)
+    assert torch.equal(some[rows], whole[rows]) and torch.equal(some[:4], kept[:4])
+    assert torch.equal(pixels, kept)

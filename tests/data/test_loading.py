@@ -43,6 +43,18 @@ def test_kept_and_read_anew_give_the_same_pixels(images, workers):
         assert torch.equal(x[0], torch.from_numpy(decode(images[want[0]].path, 16, 8)))
 
 
+def test_only_wanted_rows_are_read(images, monkeypatch):
+    crops, read = Crops(images, 8, 4, Loading(memory=0)), []
+    decode = crops._decode
+    monkeypatch.setattr(crops, "_decode", lambda path: read.append(path) or decode(path))
+    order = np.arange(len(images))
+    [(positions, pixels)] = crops.batches([order], lambda count: slice(1, count - 1))
+    assert sorted(read) == sorted(image.path for image in images[1:-1])
+    [(_, whole)] = crops.batches([order])
+    assert len(positions) == len(pixels) == len(images)
+    assert torch.equal(pixels[1:-1], whole[1:-1])
+
+
 def test_decode_gives_what_lies_in_the_file(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 8, 3), np.uint8)
     PIL.Image.fromarray(pixels).save(tmp_path / "a.png")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reseen.data.sampling import BatchSettings, class_batches, identity_batches
+from reseen.data.sampling import BatchSettings, class_batches, identity_batches, mixed
 from reseen.errors import SettingsError
 
 
@@ -85,3 +85,13 @@ def test_settings_draw_the_batches_of_a_round():
         BatchSettings(people="auto").draw(ids, cameras, np.random.default_rng(0))
     with pytest.raises(SettingsError, match="A batch is 1 x 1 images"):
         BatchSettings(people=1, views=1)
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_two_parts_are_mixed_evenly_each_in_its_order(first, second):
+    order = mixed(first, second)
+    ours = order < first
+    assert order[ours].tolist() == list(range(first))
+    assert order[~ours].tolist() == list(range(first, first + second))
+    seen, whole = np.cumsum(ours), np.arange(1, len(order) + 1)
+    assert np.abs(seen - whole * first / len(order)).max() <= 1

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from reseen.engine import device as module
+from reseen.engine import processes
 from reseen.engine.device import Device
 from reseen.engine.folder import read_facts
 from reseen.engine.progress import Screen
@@ -125,3 +126,14 @@ def test_a_run_keeps_the_precision_that_was_faster_when_it_began(monkeypatch, tm
             Run(tmp_path / folder, **how, device=Device(name="cpu", precision=other))
         monkeypatch.undo()
         clock = Clock(monkeypatch, float32=0.1, bfloat16=0.3)
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(processes, "started", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "ones", lambda *args, **named: torch.zeros(1))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert Device(name="cuda", precision="float32").resolve().name == "cuda:1"
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(SettingsError, match=r"Process 2 .* no GPU of its own: there are 2"):
+        Device(name="cuda").resolve()

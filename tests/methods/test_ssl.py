@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from reseen.engine.extract import extract, extract_of, extract_parts, load
 from reseen.engine.folder import read_metrics
+from reseen.engine.processes import once
 from reseen.engine.progress import UNTRACKED
 from reseen.errors import SettingsError
 from reseen.kernels.dissimilarity import least_dissimilar
@@ -56,7 +57,7 @@ def test_images_are_mined_before_the_neck_and_the_table_stays_behind_it(town, qu
         encoder.neck.running_mean.uniform_()
     crops = load(town.train, encoder)
     table = method.memory.begin(extract(encoder, crops), "cpu")
-    run = SimpleNamespace(track=lambda _: UNTRACKED, neighbours=lambda _: None)
+    run = SimpleNamespace(track=lambda _: UNTRACKED, neighbours=lambda _: None, once=once)
     found = method._mine(encoder, crops, table, run)
     torch.testing.assert_close(table.rows, torch.from_numpy(extract(encoder, crops)))
 

@@ -1,8 +1,10 @@
 """The command line: `reseen COMMAND ...`; each command is a plain function, loaded when asked."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -219,26 +221,55 @@ def main(words: Sequence[str] | None = None) -> None:
     if mine:
         signal.signal(signal.SIGTERM, stop)
     try:
-        app.config = settings_of(words)
-        app(words, exit_on_error=False, print_error=False)
+        with _together(words):
+            app.config = settings_of(words)
+            app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _refuse(explain(error))
     except ReseenError as error:
         _refuse(str(error))
-    except (OSError, MemoryError, RuntimeError) as error:
-        said = refusal(error)
-        if said is None:
-            raise
-        _refuse(said)
     except KeyboardInterrupt as error:
         told = str(error) or "stopped. Run the same command again to resume a training run."
-        print(f"reseen: {told}", file=sys.stderr)
-        sys.exit(128 + stopped[-1])
+        _refuse(told, 128 + stopped[-1], first=True)
+    except Exception as error:
+        said = refusal(error)
+        if said is None and _speaks():
+            raise
+        _refuse(said or "")
     finally:
         if mine:
             signal.signal(signal.SIGTERM, before)
 
 
-def _refuse(why: str) -> NoReturn:
-    print(f"reseen: {why}", file=sys.stderr)
-    sys.exit(1)
+def _refuse(why: str, code: int = 1, *, first: bool = False) -> NoReturn:
+    """End, and say why; of several processes one says it, or the first one alone."""
+    if _speaks(first):
+        print(f"reseen: {why}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _several() -> int:
+    """Give the number of processes that torchrun has started, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _speaks(first: bool = False) -> bool:
+    if _several() == 1:
+        return True
+    from reseen.engine import processes
+
+    return (processes.first() or not first) and processes.speaks()
+
+
+def _together(words: Sequence[str]) -> AbstractContextManager:
+    """Join the processes that torchrun has started, where it has."""
+    if _several() == 1:
+        return nullcontext()
+    from reseen.engine import processes
+
+    if words[:1] != ["train"]:
+        raise SettingsError(
+            f"torchrun started {_several()} processes of `reseen {' '.join(words[:1])}`, but only "
+            "train shares its work among several. Start it without torchrun."
+        )
+    return processes.group()

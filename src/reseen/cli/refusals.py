@@ -1,6 +1,7 @@
 """What the system refuses (space, rights, memory), as a sentence."""
 
 import errno
+import sys
 
 ADVICE = {
     errno.ENOSPC: "Free some disk space and run the same command again; finished work is kept.",
@@ -23,6 +24,11 @@ MEMORY = (
     "(--encoder.height, --encoder.width) or a smaller batch."
 )
 
+LOST = (
+    "another process of this run is gone: it was killed, or its machine cannot be reached. Every "
+    "finished round is kept, and the same command continues."
+)
+
 
 def refusal(error: BaseException) -> str | None:
     """Say in a sentence what the system refused, or None where the error is of another kind."""
@@ -33,6 +39,11 @@ def refusal(error: BaseException) -> str | None:
         where = "" if error.filename is None else f": {error.filename}"
         return f"{error.strerror}{where}. {ADVICE.get(error.errno, '')}".strip()
     torch_said = "can't allocate memory" in first or "out of memory" in first
+    if isinstance(error, RuntimeError) and "torch.distributed" in sys.modules:
+        from reseen.engine.processes import lost
+
+        if lost(error):
+            return LOST
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and torch_said):
         return f"there is not enough memory ({first or 'no details are known'}). {MEMORY}"
     return None

@@ -12,6 +12,7 @@ from reseen.cli.help import GroupedHelp, examples
 from reseen.cli.output import AsJson, Out, Quiet, Seed, give
 from reseen.data.loading import Loading
 from reseen.data.reading import read
+from reseen.engine import processes
 from reseen.engine.device import Device
 from reseen.engine.files import check_out
 from reseen.engine.folder import read_metrics
@@ -69,7 +70,9 @@ def _command(method: type) -> Callable[..., None]:
         loading: Annotated[Loading, Parameter(name="*")] = Loading(),  # noqa: B008 (frozen)
         settings: Annotated[Any, Parameter(name="*")] = method(),  # noqa: B008 (frozen)
     ) -> None:
-        check_out(out, screen=Screen(quiet))
+        quiet = quiet or not processes.first()
+        if processes.first():
+            check_out(out, screen=Screen(quiet))
         if preset != "published":
             said = f"preset {preset}: {PRESETS[preset]} (settings of the paper: --preset published)"
             Screen(quiet).say(said)
@@ -88,6 +91,8 @@ def _command(method: type) -> Callable[..., None]:
             loading=loading,
             quiet=quiet,
         )
+        if not processes.first():
+            return
         rows = read_metrics(out)
         shown = _results(rows) if rows else {}
         numbers = {title.replace(" ", "_"): row for title, row in shown.items()}

@@ -12,6 +12,9 @@ from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
 from reseen.transfer import send
 
+WHOLE = slice(None)
+"""All rows of a batch."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
@@ -66,6 +69,11 @@ class Draws:
     """(B, 4) int: first row, first column, height, width of the erased rectangle."""
     cut: np.ndarray | None = None
     """(B, 4) int: the same of the rectangle that is enlarged to the whole; None where it is off."""
+
+    def some(self, rows: slice) -> "Draws":
+        """Give what chance decided for some of the crops."""
+        cut = None if self.cut is None else self.cut[rows]
+        return Draws(self.flip[rows], self.top[rows], self.left[rows], self.box[rows], cut)
 
 
 def draw(
@@ -223,8 +231,21 @@ def _turn(line, to):
 
 
 def augment(
-    pixels: Tensor, rng: np.random.Generator, settings: AugmentSettings, fill: Tensor
+    pixels: Tensor,
+    rng: np.random.Generator,
+    settings: AugmentSettings,
+    fill: Tensor,
+    rows: slice = WHOLE,
 ) -> Tensor:
-    """Augment a batch (B, 3, H, W) uint8 at random; see `draw` and `apply`."""
+    """Augment a batch (B, 3, H, W) uint8 at random; see `draw` and `apply`.
+
+    The random draws are those of the whole batch. Only `rows` are augmented, the others stay as
+    they are.
+    """
     draws = draw(rng, len(pixels), pixels.shape[2], pixels.shape[3], settings)
-    return apply(pixels, draws, settings.pad, fill)
+    wanted = apply(pixels[rows], draws.some(rows), settings.pad, fill)
+    if len(wanted) == len(pixels):
+        return wanted
+    pixels = pixels.clone()
+    pixels[rows] = wanted
+    return pixels

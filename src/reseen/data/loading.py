@@ -24,6 +24,8 @@ SHOWN = 20
 """Broken pictures that an error names; of more it says how many there are."""
 AHEAD = 4
 """Batches that threads read ahead."""
+Rows = Callable[[int], slice]
+"""Says which rows of a batch of so many images are wanted, as `Encoder.rows` does."""
 
 
 def decode(path: Path, height: int, width: int) -> np.ndarray:
@@ -181,24 +183,38 @@ class Crops:
                 self.pixels = self.pixels.to(device)
         return self
 
-    def batches(self, order: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
+    def batches(
+        self, order: Iterable[np.ndarray], rows: Rows | None = None
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Give each array of positions (B,) with its pixels (B, 3, H, W), read ahead if need be.
 
         Of a tracklet one frame is drawn, anew each time that it comes.
+
+        Args:
+            order: positions of each batch.
+            rows: which rows of a batch are wanted; what stands in the others is undefined.
         """
         if not self.tracklets:
-            return self._read((positions, positions) for positions in order)
+            return self._read(((positions, positions) for positions in order), rows)
         if self._chance is None:
             raise ValueError("batches draw frames of tracklets: Crops needs chance for them")
         rng = self._chance()
-        return self._read((p, self._starts[p] + rng.integers(self._counts[p])) for p in order)
+        drawn = ((p, self._starts[p] + rng.integers(self._counts[p])) for p in order)
+        return self._read(drawn, rows)
 
-    def frames(self, order: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Give the frames that make features: places in `owners` (B,), pixels (B, 3, H, W)."""
-        return self._read((places, self._rows[places]) for places in order)
+    def frames(
+        self, order: Iterable[np.ndarray], rows: Rows | None = None
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Give the frames that make features: places in `owners` (B,), pixels (B, 3, H, W).
+
+        Args:
+            order: places of each batch.
+            rows: as in `batches`.
+        """
+        return self._read(((places, self._rows[places]) for places in order), rows)
 
     def _read(
-        self, order: Iterator[tuple[np.ndarray, np.ndarray]]
+        self, order: Iterator[tuple[np.ndarray, np.ndarray]], wanted: Rows | None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Give what stands beside each array of rows, with the pixels of the rows."""
         if self.pixels is not None:
@@ -210,20 +226,26 @@ class Crops:
                     yield positions, self.pixels[send(rows, self.pixels.device)]
             return
         with ThreadPoolExecutor(self._workers) as pool:
-            yield from self._read_ahead(order, pool)
+            yield from self._read_ahead(order, pool, wanted or (lambda count: slice(0, count)))
 
     def _read_ahead(
-        self, order: Iterator[tuple[np.ndarray, np.ndarray]], pool: ThreadPoolExecutor
+        self,
+        order: Iterator[tuple[np.ndarray, np.ndarray]],
+        pool: ThreadPoolExecutor,
+        wanted: Rows,
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         waiting = deque[tuple[np.ndarray, list[Future]]]()
         while True:
             for positions, rows in islice(order, AHEAD - len(waiting)):
-                read = [pool.submit(self._decode, self._paths[i]) for i in rows]
+                some = rows[wanted(len(rows))]
+                read = [pool.submit(self._decode, self._paths[i]) for i in some]
                 waiting.append((positions, read))
             if not waiting:
                 return
             positions, read = waiting.popleft()
-            yield positions, torch.from_numpy(np.stack([_result(done) for done in read]))
+            pixels = np.empty((len(positions), 3, *self.size), np.uint8)
+            np.stack([_result(done) for done in read], out=pixels[wanted(len(positions))])
+            yield positions, torch.from_numpy(pixels)
 
     def _decode(self, path: Path) -> np.ndarray:
         picture = self._pictures.get(path)

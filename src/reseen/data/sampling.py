@@ -160,3 +160,20 @@ def epoch_batches(
     ]
     batches = [positions for positions in batches if len(positions) > 1]
     return batches, len(batches)
+
+
+def mixed(first: int, second: int) -> np.ndarray:
+    """Mix two parts of a batch evenly, so that each stretch of it holds as much of both.
+
+    Batch norm that takes its statistics of a stretch of the batch (a group, a process) then sees
+    what it sees of the whole.
+
+    Args:
+        first, second: images of each.
+
+    Returns:
+        (first + second,) int64, positions in both parts one after the other; those of each part are
+        in its order.
+    """
+    places = [(np.arange(count) + 0.5) / max(1, count) for count in (first, second)]
+    return np.argsort(np.concatenate(places), kind="stable")

@@ -67,6 +67,8 @@ def adapt_norm(encoder: Encoder, crops: Crops, screen: Screen = QUIET) -> None:
     track = screen.track("taking batch-norm statistics")
     with ExitStack() as after:
         after.callback(encoder.train, encoder.training)
+        after.callback(encoder.share_batches, *encoder.processes)
+        encoder.share_batches(0, 1)  # each process sees all crops
         encoder.eval()
         for norm, taken in moments.items():
             norm.train()

@@ -29,10 +29,13 @@ def augmented(
         settings: of the augmentation.
 
     Yields:
-        Positions (B,), and pixels (B, 3, H, W) float32 on the device of the encoder.
+        Positions (B,), and pixels (B, 3, H, W) uint8 on the device of the encoder. Where several
+        processes share a batch, only the rows that the encoder looks at here are read.
     """
     order, steps = drawn
     chance = run.rng("augment")
     encoder.train()
-    for positions, pixels in run.track("training")(crops.batches(order), steps):
-        yield positions, augment(send(pixels, encoder.device), chance, settings, encoder.mean)
+    batches = crops.batches(order, encoder.rows)
+    for positions, pixels in run.track("training")(batches, steps):
+        sent, rows = send(pixels, encoder.device), encoder.rows(len(positions))
+        yield positions, augment(sent, chance, settings, encoder.mean, rows)

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from reseen.data.loading import Crops
+from reseen.engine import processes
 from reseen.engine.device import Device
 from reseen.engine.files import LOCK, write_text
 from reseen.engine.folder import IMAGES, checkpoint, digest, read_facts, read_paths
 from reseen.engine.progress import QUIET, Screen
-from reseen.errors import CheckpointError, DataError, SettingsError
+from reseen.errors import CheckpointError, DataError, SettingsError, counted
 from reseen.nets import encoder as encoders
 from reseen.records import Image
 
@@ -57,7 +58,7 @@ def claim(
         CheckpointError: its run.json is damaged or not of a run.
     """
     facts = json.loads(json.dumps(facts, default=str))
-    path, here = folder / "run.json", environment()
+    path, here, world = folder / "run.json", environment(), processes.world()
     kept = _kept_facts(folder)
     try:
         before = read_facts(folder) if kept or path.exists() else {}
@@ -68,7 +69,7 @@ def claim(
         write_text(path, json.dumps(kept, indent=2) + "\n")
         screen.say(f"{path} was damaged: it is written again from last.pt")
     if before and checkpoint(folder, "last").exists():
-        lines = _differences(before, facts)
+        lines = differences(before, facts)
         if lines:
             paths = [image.path for image in images]
             if paths and any(line.startswith("data.train:") for line in lines):
@@ -81,9 +82,18 @@ def claim(
             )
         if before.get("environment") != here:
             screen.say("this run began with other versions or threads: it may end apart")
+        began, goes_on = (
+            counted(n, "process", "processes") for n in (before.get("processes", 1), world)
+        )
+        if began != goes_on:
+            screen.say(
+                f"this run began with {began}, and goes on with {goes_on}: batches are drawn as "
+                "before, but batch norm takes the statistics of other parts of them, unless groups "
+                "of images (--encoder.ghost-group) fit into both"
+            )
         return before
     _clear(folder, before, screen)
-    facts = {**facts, "device": asdict(device), "environment": here}
+    facts = {**facts, "device": asdict(device), "environment": here, "processes": world}
     write_text(path, json.dumps(facts, indent=2) + "\n")
     return facts
 
@@ -169,7 +179,7 @@ def _clear(folder: Path, before: dict[str, Any], screen: Screen) -> None:
         )
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Name what a run is asked now that it was not asked before, one line each."""
     lines = []
     for name, new in now.items():
@@ -177,7 +187,7 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         if isinstance(old, dict) and isinstance(new, dict):
             inside = dict.fromkeys([*old, *new])
             both = ({key: part.get(key) for key in inside} for part in (old, new))
-            lines += [f"{name}.{line}" for line in _differences(*both)]
+            lines += [f"{name}.{line}" for line in differences(*both)]
         elif old == new or (name == "start" and _same_place(old, new)) or _came_later(old, new):
             continue
         elif name == "precision" and new == "auto":

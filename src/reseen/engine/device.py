@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from reseen.engine import processes
 from reseen.errors import SettingsError
 
 if TYPE_CHECKING:  # torch is loaded where it computes, and not to say where that is to be
@@ -41,7 +42,7 @@ class Device:
             )
 
     def resolve(self) -> "Device":
-        """Replace every `auto` by what it means on this machine.
+        """Replace every `auto` by what it means on this machine, and cuda by the GPU of a process.
 
         Raises:
             SettingsError: there is no such device here.
@@ -52,6 +53,14 @@ class Device:
         if name == "auto":
             accelerator = torch.accelerator.current_accelerator(check_available=True)
             name = accelerator.type if accelerator else "cpu"
+        if name == "cuda" and processes.started():
+            place, here = processes.local_rank(), torch.cuda.device_count()
+            if place >= here:
+                raise SettingsError(
+                    f"Process {place} of this machine has no GPU of its own: there are {here}. "
+                    f"Use --nproc-per-node {here}, or --device.name cpu."
+                )
+            name = f"cuda:{place}"
         try:
             torch.ones(1, device=name).tolist()  # meta can make tensors, and has no numbers
         except (RuntimeError, AssertionError) as error:

@@ -6,7 +6,8 @@ import numpy as np
 
 from reseen.data.check import unmatched
 from reseen.data.loading import Crops, Loading
-from reseen.engine.extract import centred, extract, load
+from reseen.engine import processes
+from reseen.engine.extract import centred, extract, load, sharers
 from reseen.engine.progress import QUIET, Screen
 from reseen.errors import DataError, counted
 from reseen.metrics.agreement import agreement
@@ -102,10 +103,14 @@ class Judge:
         features = extract(encoder, self._crops, track=self._screen.track("searching"))
         images = self._crops.images
         cameras = camera_names(images, data.cameras)
-        return {
-            how: search(data, images, centred(encoder, features, cameras, how), rerank=rerank)
-            for how in centrings
-        }
+
+        def searched() -> dict[str, Ranking]:
+            return {
+                how: search(data, images, centred(encoder, features, cameras, how), rerank=rerank)
+                for how in centrings
+            }
+
+        return processes.once(searched) if sharers(encoder) > 1 else searched()
 
 
 def search(

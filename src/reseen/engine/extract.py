@@ -119,8 +119,16 @@ def statistics_for(encoder: AnyEncoder, how: str) -> CameraStatistics | None:
 
 
 def default_batch(encoder: AnyEncoder) -> int:
-    """Give the number of crops that `extract` takes at a time where nobody says."""
-    return 64 if encoder.device.type == "cpu" else 256
+    """Give the number of crops that `extract` takes at a time where nobody says.
+
+    Where several processes share a batch, so many come to each.
+    """
+    return sharers(encoder) * (64 if encoder.device.type == "cpu" else 256)
+
+
+def sharers(encoder: AnyEncoder) -> int:
+    """Give the number of processes that share the batches of an encoder."""
+    return encoder.processes[1] if isinstance(encoder, Encoder) else 1
 
 
 def extract(
@@ -202,7 +210,8 @@ def extract_of(
     # rounding was seen to differ between a run and the same run resumed.
     ends = (min(start + batch, total) for start in starts)
     order = (np.arange(max(0, end - batch), end) for end in ends)
-    for places, pixels in track(crops.frames(order), len(starts)):
+    rows = encoder.rows if isinstance(encoder, Encoder) else None
+    for places, pixels in track(crops.frames(order, rows), len(starts)):
         values = of(send(pixels, encoder.device))
         if not done:
             out = values.new_zeros(*values.shape[:-2], len(crops), values.shape[-1])

@@ -78,6 +78,7 @@ _FACTS: dict[str, tuple[type | UnionType, bool]] = {
     "data": (dict, False),
     "device": (dict, False),
     "environment": (dict, False),
+    "processes": (int, False),
     "source": (dict | None, False),
     "start": (str | None, False),
     "images_per_person": (float | int | None, False),

@@ -17,14 +17,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from reseen.cluster.density import DensitySettings
 from reseen.cluster.stripes import StripeSettings
 from reseen.cluster.survey import survey
 from reseen.data.loading import Crops, Loading
+from reseen.engine import processes
 from reseen.engine.adapt import adapt_norm
 from reseen.engine.auto import work_out
-from reseen.engine.claim import check_pictures, claim
+from reseen.engine.claim import check_pictures, claim, differences
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
 from reseen.engine.extract import camera_statistics, extract, load
@@ -43,7 +45,14 @@ from reseen.engine.folder import (
 from reseen.engine.progress import QUIET, Screen, Track, duration
 from reseen.engine.settings import automatic, flat, varied
 from reseen.engine.signs import SCORE, best_round, progress, signs
-from reseen.errors import CheckpointError, ClusteringError, ReseenError, SettingsError, counted
+from reseen.errors import (
+    CheckpointError,
+    ClusteringError,
+    DataError,
+    ReseenError,
+    SettingsError,
+    counted,
+)
 from reseen.kernels.centring import centre_where_known, covered
 from reseen.kernels.whitening import whitened
 from reseen.metrics.agreement import stability
@@ -54,6 +63,7 @@ from reseen.nets.encoder import Encoder
 from reseen.records import Image, PseudoLabels
 
 Settings = TypeVar("Settings")
+T = TypeVar("T")
 
 
 class Run:
@@ -110,7 +120,7 @@ class Run:
         self.folder = folder
         self.seed = check_seed(seed)
         asked = device or Device()
-        self.screen = screen
+        self.screen = screen if processes.first() else QUIET
         self.round = 0
         self._judge = judge
         self._evaluate_every = evaluate_every
@@ -129,7 +139,8 @@ class Run:
             raise SettingsError(f"evaluate_every is {evaluate_every}. Use 0 or more.")
         facts = {**(facts or {}), "seed": self.seed, "precision": asked.precision}
         self.device = asked.resolve()
-        self._facts = claim(folder, facts, self.device, images, screen)
+        _agree(json.loads(json.dumps(facts, default=str)))
+        self._facts = processes.once(claim, folder, facts, self.device, images, screen)
         if self._facts["precision"] != "auto":
             self.device = replace(self.device, precision=self._facts["precision"])
 
@@ -151,7 +162,7 @@ class Run:
         crops = load(images, encoder, self._loading, self.screen, chance)
         self._images, self._crops = crops.images, crops
         self._note(IMAGES, crops)
-        if self._adapt_norm and not checkpoint(self.folder, "last").exists():
+        if self._adapt_norm and not self._begun():
             adapt_norm(encoder, crops, self.screen)
         return crops
 
@@ -186,9 +197,9 @@ class Run:
             CheckpointError: a file of weights is missing, damaged or does not fit.
         """
         torch.manual_seed(self.seed)
-        path = checkpoint(self.folder, "last")
-        if path.exists():
-            encoder = encoders.load(path)
+        kept = self._kept()
+        if kept is not None:
+            encoder = encoders.revive(kept, checkpoint(self.folder, "last"))
         elif self._start is not None:
             encoder = encoders.start(settings, self._start)
         else:
@@ -202,11 +213,25 @@ class Run:
             )
         if self._facts["precision"] == "auto":
             self._choose_precision(encoder)
-        return self.device.place(encoder)
+        encoder.share_batches(processes.rank(), processes.world())
+        encoder = self.device.place(encoder)
+        processes.copy_first(encoder.state_dict().values())
+        return encoder
+
+    def once(self, work: Callable[..., T], *args: Any, **named: Any) -> T:
+        """Let one process do some work, such as the search for labels, and give its result to all.
+
+        What is not done so, every process does for itself.
+
+        Args:
+            work: gives what can be pickled.
+            args, named: its arguments.
+        """
+        return processes.once(work, *args, **named)
 
     def _choose_precision(self, encoder: Encoder) -> None:
         """Find out in which precision this run computes; who resumes it takes the same."""
-        chosen, why = replace(self.device, precision="auto").measured(encoder)
+        chosen, why = self.once(replace(self.device, precision="auto").measured, encoder)
         self.device = replace(self.device, precision=chosen.precision)
         if why:
             self.screen.say(why)
@@ -214,7 +239,8 @@ class Run:
 
     def _keep_facts(self, **facts: Any) -> None:
         self._facts = json.loads(json.dumps({**self._facts, **facts}))
-        write_text(self.folder / "run.json", json.dumps(self._facts, indent=2) + "\n")
+        if processes.first():
+            write_text(self.folder / "run.json", json.dumps(self._facts, indent=2) + "\n")
 
     def settle(self, method: Settings, encoder: Encoder, crops: Crops) -> Settings:
         """Give a method numbers where its settings say auto, and say which and why.
@@ -244,7 +270,8 @@ class Run:
             how = flat(method)
             features = centre_where_known(features, crops.cameras, how.get("centring", "off"))
             features = whitened(features, how.get("whitening", 0.0))
-            found = survey(features, crops.cameras, self._facts.get("images_per_person"))
+            told = self._facts.get("images_per_person")
+            found = self.once(survey, features, crops.cameras, told)
             told = work_out(names, found, epochs_in_a_round="rounds" in how)
             self._keep_facts(automatic={"settings": told, "survey": asdict(found)})
         settled = self._facts["automatic"]["settings"] if names else {}
@@ -273,7 +300,7 @@ class Run:
         if not done:
             self._numbers = {"round": 0}
             self._measure(encoder)
-            if len(self._numbers) > 1:
+            if len(self._numbers) > 1 and processes.first():
                 self.log(**encoder.gauges())
                 self._keep_the_best(encoder, self._record())
                 self.screen.say(_sentence(self._numbers, total, None))
@@ -307,6 +334,17 @@ class Run:
         Raises:
             ClusteringError: there are fewer than two clusters; nothing that was kept is lost.
         """
+        if processes.first():
+            self._keep_labels(labels)
+        if labels.clusters < 2:
+            raise ClusteringError(
+                f"Round {self.round} found {counted(labels.clusters, 'cluster')} among "
+                f"{counted(len(labels.ids), 'image')} ({labels.noise:.0%} noise), too few to "
+                f"learn from. {self.once(explain)} Everything up to round {self.round - 1} "
+                f"is kept in {self.folder}."
+            )
+
+    def _keep_labels(self, labels: PseudoLabels) -> None:
         with written(label_file(self.folder, self.round)) as file:
             np.save(file, labels.ids)
         self.log(clusters=labels.clusters, noise=labels.noise)
@@ -318,12 +356,6 @@ class Run:
         self._labels = labels
         if labels.clusters < 2:
             self._record()
-            raise ClusteringError(
-                f"Round {self.round} found {counted(labels.clusters, 'cluster')} among "
-                f"{counted(len(labels.ids), 'image')} ({labels.noise:.0%} noise), too few to "
-                f"learn from. {explain()} Everything up to round {self.round - 1} "
-                f"is kept in {self.folder}."
-            )
 
     def neighbours(self, found: np.ndarray) -> None:
         """Log how many of the images found for each training image show its person, where known.
@@ -371,10 +403,15 @@ class Run:
 
     def _note(self, name: str, crops: Crops) -> Crops:
         """Keep which pictures a run reads, in their order, once they are those of before."""
-        check_pictures(self.folder, name, crops)
+        _same_pictures(crops)
         self._checksums[name] = torch.from_numpy(crops.checksums)
-        paths = (f"{image.path.as_posix()}\n" for image in crops.images)
-        write_text(self.folder / name, "".join(paths))
+
+        def note() -> None:
+            check_pictures(self.folder, name, crops)
+            paths = (f"{image.path.as_posix()}\n" for image in crops.images)
+            write_text(self.folder / name, "".join(paths))
+
+        self.once(note)
         return crops
 
     def _measure(self, encoder: Encoder, searched: bool = True, last: bool = False) -> None:
@@ -396,7 +433,7 @@ class Run:
             if known:
                 of = camera_statistics(crops.images, features, self._cameras)
                 encoder.camera_statistics = of
-            if scored:
+            if scored and processes.first():
                 count = round(self._facts["automatic"]["survey"]["per_person"])
                 self.log(**{SCORE: shared_neighbours(features, count, crops.cameras)})
         if judge:
@@ -429,6 +466,12 @@ class Run:
                 f"Weights became infinite in round {self.round}, which is not kept. Start again "
                 "with a lower rate or with device.precision float32."
             )
+        _same_weights([part for part in parts.values() if isinstance(part, nn.Module)])
+        if processes.first():
+            self._keep(parts, last)
+
+    def _keep(self, parts: dict[str, Any], last: bool) -> None:
+        """Write what the round made, all of it before the checkpoint that makes it count."""
         rows = self._record()
         self._say_signs(rows)
         state = {name: part.state_dict() for name, part in parts.items()}
@@ -476,11 +519,19 @@ class Run:
         with written(checkpoint(self.folder, which)) as file:
             torch.save({"round": self.round, **state}, file)
 
-    def _restore(self, parts: dict[str, Any], total: int) -> int:
+    def _begun(self) -> bool:
+        """Say whether a round is finished already."""
+        return self.once(checkpoint(self.folder, "last").exists)
+
+    def _kept(self) -> dict[str, Any] | None:
+        """Read the last checkpoint, which the folder of the first process holds, where it is."""
         path = checkpoint(self.folder, "last")
-        if not path.exists():
+        return self.once(lambda: encoders.read_checkpoint(path) if path.exists() else None)
+
+    def _restore(self, parts: dict[str, Any], total: int) -> int:
+        path, state = checkpoint(self.folder, "last"), self._kept()
+        if state is None:
             return 0
-        state = encoders.read_checkpoint(path)
         if state.get("round", 0) not in range(1, total + 1):
             why = f"its round is {state.get('round')!r}, of {total}"
             raise CheckpointError(encoders.damaged(path, why))
@@ -493,8 +544,9 @@ class Run:
                 why = f"its {name} does not fit: {error!r:.200}"
                 raise CheckpointError(encoders.damaged(path, why)) from error
         self.round, self._ended = state["round"], state.get("ended", False)
-        self._mend_metrics(state.get("metrics"))
-        self._keep_the_best(parts["encoder"], read_metrics(self.folder))
+        if processes.first():
+            self._mend_metrics(state.get("metrics"))
+            self._keep_the_best(parts["encoder"], read_metrics(self.folder))
         self.screen.say(f"going on after round {self.round}")
         return self.round
 
@@ -518,6 +570,56 @@ class Run:
             kept = before is not None and len(before.ids) == len(self._images)
             self._labels = before if kept else None
         return self._labels
+
+
+def _agree(facts: dict[str, Any]) -> None:
+    """Refuse processes that were started with different words, on different data or machines.
+
+    Raises:
+        SettingsError: naming what differs from the first process.
+    """
+    first, *others = processes.everywhere(facts)
+    for number, other in enumerate(others, 1):
+        if lines := differences(first, other):
+            raise SettingsError(
+                f"Process {number} was asked for another run than process 0 (there):\n  "
+                + "\n  ".join(lines)
+                + "\nStart all with the same words, on copies of the same data."
+            )
+
+
+def _same_weights(nets: Sequence[nn.Module]) -> None:
+    """Refuse networks that processes have not learnt alike; give all what the first one has.
+
+    Raises:
+        ReseenError: weights lie farther apart than rounding can bring them.
+    """
+    if not processes.started():
+        return
+    weights = [weight for net in nets for weight in net.parameters()]
+    own = [weight.detach().clone() for weight in weights]
+    processes.copy_first(value for net in nets for value in net.state_dict().values())
+    near = (torch.allclose(*two, rtol=1e-2, atol=1e-4) for two in zip(weights, own, strict=True))
+    if not all(processes.everywhere(all(near))):
+        raise ReseenError(
+            "The processes have learnt different weights in this round, which is not kept. A "
+            "method has to call reseen.parts.step, which averages gradients over the processes."
+        )
+
+
+def _same_pictures(crops: Crops) -> None:
+    """Refuse processes that read different pictures under the same names.
+
+    Raises:
+        DataError: naming the process.
+    """
+    first, *others = processes.everywhere(crops.checksums)
+    for number, sums in enumerate(others, 1):
+        if not np.array_equal(first, sums):
+            raise DataError(
+                f"Process {number} reads other pictures than process 0 ({len(sums)}, and "
+                f"{len(first)} there, or with other contents). Give each machine the same data."
+            )
 
 
 def check_seed(seed: int) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reseen.checks import above_zero, at_least, below_one, shares
+from reseen.engine import processes
 from reseen.errors import ReseenError
 from reseen.nets.attention import Attention
 from reseen.nets.attention.gate import Gate
@@ -144,7 +145,7 @@ class SgdSettings(NewLayerSettings):
 
 
 def step(loss: Tensor, optimizer: torch.optim.Optimizer, **terms: Tensor) -> dict[str, Tensor]:
-    """Go one step down the gradient of `loss`.
+    """Go one step down the gradient of `loss`, which several processes compute together.
 
     Args:
         loss: a scalar.
@@ -158,6 +159,8 @@ def step(loss: Tensor, optimizer: torch.optim.Optimizer, **terms: Tensor) -> dic
     """
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    weights = (weight for group in optimizer.param_groups for weight in group["params"])
+    processes.average(weight.grad for weight in weights if weight.grad is not None)
     optimizer.step()
     group = optimizer.param_groups[0]
     rate = torch.tensor(group["lr"] / group.get("share", 1.0))

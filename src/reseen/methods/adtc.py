@@ -138,7 +138,7 @@ class ADTC:
         for done in run.rounds(rounds, encoder=teacher.net, **kept):
             # Attention and clustering steps, lines 3 to 10
             features = extract(teacher.net, crops, track=run.track("extracting"))
-            labels = self._label(features, crops.cameras, run)
+            labels = run.once(self._label, features, crops.cameras, run)
             run.label(labels, partial(self._explain, features, crops.cameras))
             memory = None
             if self.loss == "memory":

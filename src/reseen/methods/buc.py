@@ -95,10 +95,10 @@ class BUC:
                 track = run.track("extracting")
                 features = extract_parts(encoder, crops, len(weights) - 1, track=track)
                 compared = self.stripes.centred(features, crops.cameras)
-                merged, limit = merge(
-                    *(compared, weights, labels.ids, merges), size_weight=self.size_weight, **cost
-                )
-                nearer = nearer_share(compared, weights, limit, run.rng("pairs"), **cost)
+                how = dict(size_weight=self.size_weight, **cost)
+                merged, limit = run.once(merge, compared, weights, labels.ids, merges, **how)
+                chance = run.rng("pairs")
+                nearer = run.once(nearer_share, compared, weights, limit, chance, **cost)
                 run.log(nearer=nearer)
                 if self.stop and nearer > self.stop:
                     run.end("the next clusters to merge are as far apart as strangers")

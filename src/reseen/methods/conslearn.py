@@ -145,7 +145,7 @@ class ConsLearn:
         parts = dict(network=network, head=head, mean_head=mean_head)
         for epoch in run.rounds(settled(self, "epochs"), encoder=mean_network, **parts):
             features = extract(network, crops, track=run.track("extracting"))
-            labels = self.density.label(features, crops.cameras)
+            labels = run.once(self.density.label, features, crops.cameras)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             memory = self.memory.begin(features, labels.ids, run.rng("memory"), network.device)
             with torch.no_grad():

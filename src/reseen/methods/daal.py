@@ -26,7 +26,7 @@ from reseen.checks import Auto, above_zero, at_least, below_one, one_of, settled
 from reseen.cluster.density import DensitySettings
 from reseen.data.augment import AugmentSettings, augment
 from reseen.data.loading import Crops
-from reseen.data.sampling import BatchSettings
+from reseen.data.sampling import BatchSettings, mixed
 from reseen.engine.batches import augmented
 from reseen.engine.extract import extract, extract_of
 from reseen.engine.run import Run
@@ -169,8 +169,8 @@ class DAAL:
                 continue
 
             features = extract(teacher.net, crops, track=run.track("extracting"))
-            density = self.density.at(features, crops.cameras)
-            labels = density.label(features, crops.cameras)
+            density = run.once(self.density.at, features, crops.cameras)
+            labels = run.once(density.label, features, crops.cameras)
             run.log(eps=settled(density, "eps"))
             run.label(labels, partial(density.explain, features, crops.cameras))
             clusters = classifier(_means(features, labels.ids).to(encoder.device))
@@ -190,22 +190,24 @@ class DAAL:
                 self._set_rates(optimizer, number * epochs // steps)
                 pixels = torch.cat([send(part, encoder.device) for _, part in (ours, theirs)])
                 pixels = augment(pixels, chance, self.augment, encoder.mean)
-                n, places = len(ours[0]), send(theirs[0], encoder.device)
+                n, both, places = len(ours[0]), len(pixels), send(theirs[0], encoder.device)
                 person, own = (
                     send(ids, encoder.device) for ids in (people[ours[0]], labels.ids[theirs[0]])
                 )
-                whole, shared = encoder.maps(pixels)
-                vectors = encoder.neck(encoder.pooling(shared).float())
+                order = send(mixed(n, both - n), encoder.device)  # batch norm sees groups of both
+                apart = order.argsort()
+                whole, shared = encoder.maps(pixels[order])
+                vectors = encoder.neck(encoder.pooled(shared, both))[apart]
 
                 told = F.cross_entropy(heads["people"](vectors[:n]), person)  # Eq. 3
                 wanted = self._wanted(points[places], centres, own)
                 soft = F.cross_entropy(clusters(vectors[n:]), wanted)  # Eq. 5
-                loss = torch.lerp(soft, told, n / len(pixels))  # Eq. 7, averaged over the batch
+                loss = torch.lerp(soft, told, n / both)  # Eq. 7, averaged over the batch
                 terms = dict(source=told, target=soft)
                 if self.specific:
                     specific = self._specific(whole.float(), shared.float(), heads)
-                    domain = (torch.arange(len(pixels), device=encoder.device) >= n).long()
-                    scores = heads["domain"](specific.mean((2, 3)))
+                    domain = (torch.arange(both, device=encoder.device) >= n).long()
+                    scores = heads["domain"](encoder.whole(specific.mean((2, 3)), both)[apart])
                     terms["domain"] = F.cross_entropy(scores, domain)  # Eq. 6
                     loss = loss + terms["domain"]
                 losses.append(step(loss, optimizer, **terms))

@@ -146,14 +146,15 @@ class House:
 
             # 1 and 2: the teacher's features, and clusters
             features = extract(teacher.net, crops, track=run.track("extracting"))
-            labels = self.density.label(features, crops.cameras)
+            labels = run.once(self.density.label, features, crops.cameras)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
 
             # 3: memories
             memory, hard = self._prototypes(features, labels.ids, run, encoder.device)
             near = proxies = instances = None
             if self.refined_weight or self.agreement_weight:
-                near = self.density.near(features, crops.cameras, self.refined_radius)
+                radius = self.refined_radius
+                near = run.once(self.density.near, features, crops.cameras, radius)
             if self.proxy_weight:
                 proxies = CameraProxies(
                     *(features, labels.ids, crops.cameras),

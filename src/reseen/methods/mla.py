@@ -108,7 +108,7 @@ class MLA:
             set_rate(optimizer, self.schedule.rate_at(epoch))
 
             features = extract(teacher.net, crops, track=run.track("extracting"))
-            labels = self.density.label(features, crops.cameras)
+            labels = run.once(self.density.label, features, crops.cameras)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             memory = self.memory.begin(features, labels.ids, run.rng("memory"), encoder.device)
 

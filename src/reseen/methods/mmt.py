@@ -106,7 +106,7 @@ class MMT:
             track = run.track("extracting")
             both = [extract(mean.net, crops, track=track) for mean in means]
             features = F.normalize(torch.from_numpy(both[0] + both[1])).numpy()
-            labels = self._label(features, crops.cameras, run)
+            labels = run.once(self._label, features, crops.cameras, run)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             centres = torch.from_numpy(cluster_means(features, labels.ids)).to(network.device)
             heads = [classifier(centres) for _ in networks]
@@ -121,10 +121,11 @@ class MMT:
             losses = []
             for net in (*networks, *(net for net, _ in teachers)):
                 net.train()  # soft labels by the statistics of the batch, as in the authors' code
-            batches = run.track("training")(crops.batches(order), steps)
+            batches = run.track("training")(crops.batches(order, network.rows), steps)
             for number, (positions, pixels) in enumerate(batches):
                 targets, pixels = (send(v, network.device) for v in (ids[positions], pixels))
-                views = [augment(pixels, rng, self.augment, network.mean) for rng in chances]
+                how = self.augment, network.mean, network.rows(len(pixels))
+                views = [augment(pixels, rng, *how) for rng in chances]
                 seen = [_look(*each) for each in zip(networks, heads, views, strict=True)]
                 with torch.no_grad():
                     soft = [_look(*of, view) for of, view in zip(teachers, views, strict=True)]

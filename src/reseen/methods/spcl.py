@@ -116,9 +116,9 @@ class SpCL:
                 memory.start(features, means)
 
             features = memory.instances
-            labels = reliable.keep(
-                *self.density.label_around(features, crops.cameras, self.reliable.eps_gap)
-            )
+            gap = self.reliable.eps_gap
+            found = run.once(self.density.label_around, features, crops.cameras, gap)
+            labels = reliable.keep(*found)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             memory.assign(labels.ids)
 
@@ -155,6 +155,7 @@ class SpCL:
         """Give people (B,) of the source and their augmented pixels, batch by batch."""
         order, _ = self.batches.draw(people, known.cameras, run.rng("source"))
         chance = run.rng("source_augment")
-        for positions, pixels in known.batches(order):
-            pixels = augment(send(pixels, encoder.device), chance, self.augment, encoder.mean)
+        for positions, pixels in known.batches(order, encoder.rows):
+            how = self.augment, encoder.mean, encoder.rows(len(positions))
+            pixels = augment(send(pixels, encoder.device), chance, *how)
             yield torch.from_numpy(people[positions]), pixels

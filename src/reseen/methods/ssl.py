@@ -143,6 +143,7 @@ class SSL:
             return np.arange(len(crops))[:, None]  # itself alone: the hard target
         cost = self.stripes.cost(crops.cameras)
         compared = self.stripes.centred(features[1:], crops.cameras)
-        reliable, _ = least_dissimilar(compared, weights, settled(self, "k"), **cost)
+        k = settled(self, "k")
+        reliable, _ = run.once(least_dissimilar, compared, weights, k, **cost)
         run.neighbours(reliable)
         return reliable

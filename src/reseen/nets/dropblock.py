@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from reseen.errors import SettingsError
 from reseen.nets.backbones import Backbone
+from reseen.nets.sharing import SeesShare
 
 
-class DropBlock(nn.Module):
+class DropBlock(SeesShare):
     """Set one rectangle of each map to zero in training, for each image elsewhere.
 
     Source: Yin et al., Unsupervised Person Re-identification via Simultaneous Clustering and
@@ -32,9 +33,10 @@ class DropBlock(nn.Module):
         if not self.training or not self.height * self.width:
             return x
         h, w = max(1, round(self.height * H)), max(1, round(self.width * W))
-        shape = (len(x), 1, 1, 1)
-        top = torch.randint(0, H - h + 1, shape, device=x.device)
-        left = torch.randint(0, W - w + 1, shape, device=x.device)
+        shape = (self.share.count if self.share else len(x), 1, 1, 1)
+        rows = self.share.rows if self.share else slice(None)
+        top = torch.randint(0, H - h + 1, shape, device=x.device)[rows]
+        left = torch.randint(0, W - w + 1, shape, device=x.device)[rows]
         row = torch.arange(H, device=x.device).view(1, 1, H, 1)
         column = torch.arange(W, device=x.device).view(1, 1, 1, W)
         inside = (row >= top) & (row < top + h) & (column >= left) & (column < left + w)

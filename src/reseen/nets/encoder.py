@@ -15,8 +15,9 @@ from reseen.kernels.centring import CameraStatistics
 from reseen.nets import backbones, pretrained
 from reseen.nets.attention import attention, check_attention
 from reseen.nets.attention.gate import Gate
-from reseen.nets.ghost_norm import ghost_batch_norm
+from reseen.nets.ghost_norm import ghost_batch_norm, in_part, share_norms
 from reseen.nets.pooling import GeM, pooling, stripes
+from reseen.nets.sharing import Share, gathered, share
 from reseen.nets.whitening import Whitening
 
 
@@ -58,6 +59,9 @@ class EncoderSettings:
     ghost_group: int = 0
     """Number of images that share batch-norm statistics; 0 is the whole batch. 64 in a batch of 256
     behaves like training on four GPUs. Methods whose paper did so set this themselves."""
+    sync_norm: bool = False
+    """Compute batch-norm statistics over the whole batch when several processes share it. This needs
+    messages between the processes in each layer; otherwise each process uses its own images."""
     mirrored: bool = False
     """Average the vectors of an image and of its mirror image for search and clustering, which
     takes twice as long. The losses use the image alone. Published methods: false."""
@@ -98,6 +102,12 @@ class EncoderSettings:
         if self.ghost_group < 0 or self.ghost_group == 1:
             raise SettingsError(
                 f"ghost_group is {self.ghost_group}. Use 0 (off), or 2 or more images."
+            )
+        if self.sync_norm and self.ghost_group:
+            raise SettingsError(
+                f"encoder.sync_norm takes batch-norm statistics over the whole batch, and "
+                f"encoder.ghost_group, {self.ghost_group}, over parts of it. Use sync_norm with "
+                "ghost_group 0, or leave it out."
             )
 
 
@@ -149,6 +159,8 @@ class Encoder(nn.Module):
     camera_statistics: CameraStatistics | None = None
     """Mean and deviation of the features of each camera in the training crops, or None. They belong
     to the weights, and must be reset to None when these change."""
+    processes: tuple[int, int] = (0, 1)
+    """Number of this process, and of all processes that share its batches (`share_batches`)."""
 
     def __init__(self, settings: EncoderSettings, backbone: backbones.Backbone):
         super().__init__()
@@ -190,15 +202,44 @@ class Encoder(nn.Module):
                 found["gem_p"] = module.p
         return {name: float(number.detach()) for name, number in found.items()}
 
+    def share_batches(self, rank: int, world: int) -> None:
+        """Share each batch with other processes from now on; copies made later do so too.
+
+        All processes call it with the same batches. Of the pixels each looks at its own rows alone
+        (`rows`), and all get the vectors of the whole batch, in its order.
+
+        Args:
+            rank: number of this process.
+            world: number of processes; 1 shares no more.
+        """
+        self.processes = rank, world
+        for net in (self.backbone, self.attention):
+            share_norms(net, self.neck, world, self.settings.ghost_group, self.settings.sync_norm)
+
+    def share(self, count: int) -> Share:
+        """Say how a batch of so many images is shared among processes."""
+        return share(count, *self.processes)
+
+    def rows(self, count: int) -> slice:
+        """Give the rows of a batch of so many images that this process looks at."""
+        return self.share(count).rows
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Normalise pixels (B, 3, H, W), 0 to 255, by the mean and deviation of the backbone."""
         return pixels.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
 
     def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the last feature map before and after attention, both (B, C, h, w)."""
-        half = self.precision == "bfloat16"
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
-            below = self.backbone(self.normalise(pixels))
+        """Return the last feature map before and after attention, both (B, C, h, w).
+
+        If several processes share the batch, the maps are those of this process's `rows`.
+        """
+        half, part = self.precision == "bfloat16", self.share(len(pixels))
+        with (
+            torch.autocast(pixels.device.type, torch.bfloat16, enabled=half),
+            in_part(self.backbone, part),
+            in_part(self.attention, part),
+        ):
+            below = self.backbone(self.normalise(pixels[part.rows]))
             return below, self.attention(below)
 
     def map(self, pixels: Tensor) -> Tensor:
@@ -207,7 +248,25 @@ class Encoder(nn.Module):
 
     def pool(self, pixels: Tensor) -> Tensor:
         """Return vectors before the neck (B, D), float32, of pixels (B, 3, H, W), 0 to 255."""
-        return self.pooling(self.map(pixels)).float()
+        return self.pooled(self.map(pixels), len(pixels))
+
+    def pooled(self, maps: Tensor, count: int) -> Tensor:
+        """Give the vectors before the neck (B, D), float32, of the whole batch.
+
+        Args:
+            maps: (B, C, h, w), or those of the rows of this process.
+            count: B.
+        """
+        return self.whole(self.pooling(maps).float(), count)
+
+    def whole(self, part: Tensor, count: int) -> Tensor:
+        """Give vectors of the whole batch (B, ...), of those of the rows of this process.
+
+        Args:
+            part: (b, ...), one for each of the `rows` of this process.
+            count: B.
+        """
+        return gathered(part, self.share(count))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255.
@@ -267,7 +326,8 @@ class Encoder(nn.Module):
             (1 + p, B, D) float32, not normalised.
         """
         whole = self.map(pixels)
-        return torch.stack([self.pooling(m).float() for m in (whole, *stripes(whole, count))])
+        maps = (whole, *stripes(whole, count))
+        return torch.stack([self.pooled(m, len(pixels)) for m in maps])
 
 
 def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:
@@ -426,7 +486,19 @@ def load(path: Path) -> Encoder:
     Raises:
         CheckpointError: the file is missing, is not one of ours, or does not fit this version.
     """
-    state = read_checkpoint(path)
+    return revive(read_checkpoint(path), path)
+
+
+def revive(state: dict, path: Path) -> Encoder:
+    """Make an encoder again from what `save` gave.
+
+    Args:
+        state: as `read_checkpoint` gives it.
+        path: where it was read, for errors.
+
+    Raises:
+        CheckpointError: it does not fit this version.
+    """
     settings = _settings(state, path)
     try:
         encoder = build(replace(settings, weights="none"))

@@ -29,7 +29,8 @@ _MOMENTS = "camera_statistics"
 def digest_of(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
     """Give the SHA-256 of what an encoder computes, the same in every process and file format.
 
-    Where the weights came from (`weights` of the settings) does not count.
+    Where the weights came from (`weights` of the settings) does not count, nor how several
+    processes learnt them (`sync_norm`).
 
     Args:
         settings: those of the encoder, by name.
@@ -38,7 +39,9 @@ def digest_of(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str
     Returns:
         64 hexadecimal digits.
     """
-    counted = {name: value for name, value in settings.items() if name != "weights"}
+    counted = {
+        name: value for name, value in settings.items() if name not in ("weights", "sync_norm")
+    }
     found = sha256(json.dumps(counted, sort_keys=True).encode())
     for name, value in sorted(weights.items()):
         plain = value.detach().cpu().contiguous()

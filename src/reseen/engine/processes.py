@@ -1,0 +1,198 @@
+"""Several processes that compute one run together, as torchrun starts them.
+
+Every process runs the same program with the same seeds. What only one is to do (write files, print,
+find labels) is done by the first. In one process alone every function here does the obvious thing,
+and nothing is started.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import count
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from reseen.errors import SettingsError
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=7)
+"""How long processes wait for another one: labels of a million images take long, and torchrun ends
+those that wait for one that has died."""
+
+_groups = count()
+_stores: list[Any] = []
+"""What the processes of a group share beside the group, also when it is broken."""
+
+
+@contextmanager
+def group(store: Any = None, rank: int = 0, world: int | None = None) -> Iterator[None]:
+    """Join the processes that torchrun has started; do nothing where this one is alone.
+
+    A group that exists already is used, and left.
+
+    Args:
+        store: where they meet, of torch.distributed. By default torchrun's, by what it has put into
+            the environment, which also says `rank` and `world`.
+        rank: number of this process, from 0.
+        world: number of processes.
+
+    Raises:
+        SettingsError: torch has no distributed package here.
+    """
+    if world is None:
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1 or started():
+        yield
+        return
+    if not dist.is_available():
+        raise SettingsError("This build of torch knows no several processes. Start one alone.")
+    if store is None:
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import rendezvous
+
+        store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = PrefixStore(f"reseen/{attempt}/{next(_groups)}", store)
+    backend = "gloo"
+    if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
+    _stores.append(store)
+    yield  # after an error the others may wait for this process: it is not to wait for them
+    dist.barrier()
+    _stores.clear()
+    dist.destroy_process_group()
+
+
+def started() -> bool:
+    """Say whether this process works in a group with others."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """Give the number of this process, from 0."""
+    return dist.get_rank() if started() else 0
+
+
+def world() -> int:
+    """Give the number of processes that work together, 1 for one alone."""
+    return dist.get_world_size() if started() else 1
+
+
+def local_rank() -> int:
+    """Give the number of this process among those of its machine: which GPU it takes."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def first() -> bool:
+    """Say whether this process is the one that writes, prints, and finds labels."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if started():
+        dist.barrier()
+
+
+def once(make: Callable[..., T], *args: Any, **named: Any) -> T:
+    """Let the first process make something, and give it to all; what it raises, all raise.
+
+    Args:
+        make: gives what can be pickled.
+        args, named: its arguments.
+    """
+    if not started():
+        return make(*args, **named)
+    told: list[Any] = [None, None]
+    if first():
+        try:
+            told[0] = make(*args, **named)
+        except Exception as error:
+            told[1] = error
+    dist.broadcast_object_list(told, device=torch.device("cpu"))
+    made, error = told
+    if error is not None:
+        raise error
+    return made
+
+
+def everywhere(value: T) -> list[T]:
+    """Give what each process holds, in the order of their numbers.
+
+    Args:
+        value: can be pickled.
+    """
+    if not started():
+        return [value]
+    found: list[Any] = [None] * world()
+    dist.all_gather_object(found, value)
+    return found
+
+
+def average(tensors: Iterable[Tensor]) -> None:
+    """Replace tensors by their means over all processes, in place: all get the same bits.
+
+    Args:
+        tensors: floating point, the same shapes on every process.
+    """
+
+    def mean(flat: Tensor) -> None:
+        dist.all_reduce(flat)
+        flat /= world()
+
+    _exchange(tensors, mean)
+
+
+def copy_first(tensors: Iterable[Tensor]) -> None:
+    """Replace tensors by those of the first process, in place.
+
+    Args:
+        tensors: the same shapes on every process.
+    """
+    _exchange(tensors, partial(dist.broadcast, src=0))
+
+
+@torch.no_grad()
+def _exchange(tensors: Iterable[Tensor], change: Callable[[Tensor], Any]) -> None:
+    """Change tensors in place together with the other processes, all of a kind in one message."""
+    if not started():
+        return
+    kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+    for alike in kinds.values():
+        flat = torch.cat([tensor.flatten() for tensor in alike])
+        change(flat)
+        parts = flat.split([tensor.numel() for tensor in alike])
+        for tensor, part in zip(alike, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+
+def speaks() -> bool:
+    """Say whether this process is to tell why all of them stop: the first that asks is.
+
+    The others fail because one has failed, and would only say that they have lost it.
+    """
+    if not _stores:
+        return os.environ.get("RANK", "0") == "0"
+    try:
+        return _stores[-1].add("stopped", 1) == 1
+    except RuntimeError:  # torchrun itself is gone
+        return first()
+
+
+def lost(error: BaseException) -> bool:
+    """Say whether an error means that another process is gone."""
+    return (
+        started()
+        and isinstance(error, RuntimeError)
+        and (isinstance(error, dist.DistError) or "gloo" in str(error))
+    )
