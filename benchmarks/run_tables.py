@@ -158,7 +158,7 @@ def conslearn() -> Lines:
 def consistency() -> Lines:
     for title, side in (
         ("no consistency", "no consistency"),
-        ("as printed, started as PyTorch does", "as printed"),
+        ("as printed, PyTorch's default initialisation", "as printed"),
         ("`--projection-init normal`", "normal start"),
         *(
             (f"`--projection-unit --projection-temperature {heat}`", f"unit, {heat}")
@@ -241,9 +241,9 @@ def voxel() -> Lines:
 @table("methods/adtc.md", "map", "`full` before / after training", "`tc-cbam` before / after")
 def adtc_attention() -> Lines:
     for title, places in (
-        ("energy of the map that attention gets", ("before", "before")),
+        ("energy of the input of attention", ("before", "before")),
         ("weights of the attention", ("voxel", "cbam")),
-        ("energy of what it gives", ("after", "after")),
+        ("energy of its output", ("after", "after")),
     ):
         rows = [
             last("attention", method="adtc", variant=variant, map=place)
@@ -259,11 +259,11 @@ def adtc_attention() -> Lines:
 @table("methods/mla.md", "map", "before / after training")
 def mla_attention() -> Lines:
     for title, place in (
-        ("energy of the map that attention gets", "before"),
+        ("energy of the input of attention", "before"),
         ("weights of the pixel level", "pixel"),
         ("weights of the head level", "head"),
         ("weights of the domain level", "domain"),
-        ("energy of what the three give", "after"),
+        ("energy of the output of the three levels", "after"),
         ("energy of the last map", "last"),
     ):
         row = last("attention", method="mla", variant="all-gated", map=place)
@@ -348,10 +348,10 @@ def tracklets_by_method() -> Lines:
 @table("how-to/video.md", "", "MOTA", "IDF1", "HOTA", "purity", "completeness")
 def tracklets() -> Lines:
     for title, what in (
-        ("boxes with errors, overlap alone", "boxes, overlap alone"),
-        ("boxes with errors, with the looks of reseen-tiny", "boxes, with looks"),
-        ("the detector that ships, overlap alone", "detector, overlap alone"),
-        ("the detector that ships, with looks", "detector, with looks"),
+        ("simulated boxes, overlap only", "boxes, overlap alone"),
+        ("simulated boxes, with appearance (reseen-tiny)", "boxes, with looks"),
+        ("the detector that ships, overlap only", "detector, overlap alone"),
+        ("the detector that ships, with appearance", "detector, with looks"),
     ):
         row = last("tracklets", what=what)
         yield title, *(number(row[n]) for n in ("MOTA", "IDF1", "HOTA", "purity", "completeness"))
@@ -363,7 +363,7 @@ def gallery() -> Lines:
     rows = [last("gallery", store=store, **known) for store in ("embedded", "server")]
     index = [float(row["index_seconds"]) for row in rows]
     yield (
-        "add, vectors a second",
+        "adding, features per second",
         *(
             count(row["add_per_second"])
             + (f", and {seconds:.0f} s for the index" if seconds else "")
@@ -373,8 +373,8 @@ def gallery() -> Lines:
     yield "first search of a process", *(f"{float(row['first_ms']) / 1000:.2f} s" for row in rows)
     for title, name in (
         ("ten nearest of all (recall@10)", ""),
-        ("of one camera in ten", "camera_"),
-        ("of one camera, the latest tenth", "camera_time_"),
+        ("ten nearest from one of ten cameras", "camera_"),
+        ("ten nearest from one camera, latest tenth", "camera_time_"),
     ):
         yield (
             title,
@@ -384,12 +384,12 @@ def gallery() -> Lines:
             ),
         )
     peak = (f"{float(row['peak_mb']) / 1000:.1f} GB" for row in rows)
-    yield "peak memory of the process, with the drawn vectors", *peak
+    yield "peak memory of the process, including the features", *peak
 
 
 @table(
-    *("how-to/export.md", "form", "precision", "file, MB", "pictures a second", "times torch"),
-    *("greatest difference", "least cosine", "mAP"),
+    *("how-to/export.md", "form", "precision", "file, MB", "pictures per second", "relative speed"),
+    *("largest difference", "lowest cosine", "mAP"),
 )
 def export() -> Lines:
     by_what = {".onnx": ", ONNX Runtime", ".xml": ", OpenVINO", ".pt2": ", torch.export"}
@@ -404,9 +404,9 @@ def export() -> Lines:
 
 
 @table(
-    *("how-to/report.md", "trained on", "false matches at most, as told", "true"),
-    *("true for 200 new people", "true for these, by their own bound", "missed in truth"),
-    "missed of the clusters' pairs",
+    *("how-to/report.md", "trained on", "false matches, stated bound", "true"),
+    *("true for 200 new people", "true for these, with their own bound", "missed, true"),
+    "missed, by the clusters",
 )
 def threshold() -> Lines:
     for row in results("threshold"):
@@ -427,7 +427,7 @@ def small(share: str) -> str:
 
 
 @table(
-    *("how-to/thresholds.md", "encoder", "names", "cut-off", "promised", "found", "by one camera"),
+    *("how-to/thresholds.md", "encoder", "names", "threshold", "promised", "true", "one camera"),
     *("among new people", "pairs of one person that reach it"),
 )
 def belief() -> Lines:
@@ -459,7 +459,7 @@ def tiny(share: float) -> str:
 
 @table(
     *("how-to/thresholds.md", "encoder", "people", "crops", "proposals", "crops in none"),
-    *("pairs right", "pairs found", "found across cameras"),
+    *("correct pairs", "pairs found", "found across cameras"),
 )
 def unknown_people() -> Lines:
     for encoder, title in (("dev-teacher", "trained"), ("reseen-tiny", "reseen-tiny")):
@@ -479,7 +479,7 @@ def centring() -> Lines:
 
 @table(
     *("explanation/camera-statistics.md", "clusters of the training half, eps 0.5 / 0.55"),
-    *("pair precision", "pair recall", "pair F", "true pairs by two cameras that are joined"),
+    *("pair precision", "pair recall", "pair F", "true pairs from two cameras that are joined"),
 )
 def centring_clusters() -> Lines:
     for how in ("off", "mean", "deviation"):
@@ -528,9 +528,9 @@ def labels() -> Lines:
 
 
 @table(
-    *("explanation/automatic-settings.md", "people", "crops of each", "cameras", "crops"),
-    *("the start", "automatic", "best mAP of the grid (size of the grid)", "automatic / best"),
-    "clusters of those expected",
+    *("explanation/automatic-settings.md", "people", "crops per person", "cameras", "crops"),
+    *("untrained", "automatic", "best mAP of the grid (size of the grid)", "automatic / best"),
+    "clusters, and how many were expected",
 )
 def subsets() -> Lines:
     by = ("people", "crops", "cameras", "told")
@@ -552,8 +552,8 @@ def subsets() -> Lines:
 
 
 @table(
-    *("explanation/pseudo-labels.md", "a round of labels", "published", "tuned", "reseen"),
-    "of which after the neighbours",
+    *("explanation/pseudo-labels.md", "labels of a round", "published", "tuned", "reseen"),
+    "of which after the neighbour search",
 )
 def kernels() -> Lines:
     for title, n, d, noise in (
