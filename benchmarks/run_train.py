@@ -27,7 +27,6 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -105,44 +104,40 @@ def all_methods(
     device = Device().resolve()
     Steps(device.place, 4 * batch, VIEWS).fit(settings("house", of, 4, VIEWS, 1))  # compiles
     for one in METHODS:
-        turns, shares = [], []
-        for _ in range(TURNS):
-            run = Steps(device.place, 4 * batch, VIEWS)
-            profile = cProfile.Profile(time.process_time)
-            run.training = partial(_profiled, run.training, profile)
-            run.fit(settings(one, of, batch // VIEWS, VIEWS, 4, teacher=one == "house"))
-            turns.append((run.bare_seconds(), run.seconds, run.steps))
-            shares.append(_shares(profile, run.seconds))
+        told = settings(one, of, batch // VIEWS, VIEWS, 4, teacher=one == "house")
+        runs = (Steps(device.place, 4 * batch, VIEWS).fit(told) for _ in range(TURNS))
+        turns = [(run.bare_seconds(), run.seconds, run.steps) for run in runs]
         ratio = statistics.median(bare / whole for bare, whole, _ in turns)
         bare, whole = (statistics.median(turn[i] / turn[2] for turn in turns) for i in (0, 1))
         figures = {"bare_s": f"{bare:.4f}", "whole_s": f"{whole:.4f}", "ratio": f"{ratio:.4f}"}
-        figures |= {s: f"{statistics.median(one[s] for one in shares):.4f}" for s in SPENT}
+        figures |= _shares(Steps(device.place, 4 * batch, VIEWS), told)
         print(one, figures, flush=True)
         facts = dict(backbone=name, size=f"{height}x{width}", batch=batch)
         facts |= dict(device=device.name, precision=device.precision)
         record("train_methods", _command(), method=one, **facts, **figures)
 
 
-@contextmanager
-def _profiled(training, profile: cProfile.Profile):
-    with training():
-        profile.enable()
-        yield
-        profile.disable()
+def _shares(run: Steps, told: object) -> dict[str, str]:
+    """Give which share of a training stage was spent where; the profiler takes time itself."""
+    profile, plain = cProfile.Profile(time.process_time), run.training
 
+    @contextmanager
+    def training():
+        with plain(), profile:
+            yield
 
-def _shares(profile: cProfile.Profile, seconds: float) -> dict[str, float]:
-    """Give which share of so many seconds was spent where."""
+    run.training = training
+    run.fit(told)
     spent = pstats.Stats(profile).stats  # pyright: ignore[reportAttributeAccessIssue]
-    return {
-        share: sum(
+    shares = {}
+    for share, places in SPENT.items():
+        found = (
             took[3]
             for (file, _, function), took in spent.items()
             if any(file.endswith(of) and function == called for of, called in places)
         )
-        / seconds
-        for share, places in SPENT.items()
-    }
+        shares[share] = f"{sum(found) / run.seconds:.4f}"
+    return shares
 
 
 def precisions(height: int = 128, width: int = 64) -> None:

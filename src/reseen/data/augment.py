@@ -185,18 +185,19 @@ def apply_on_device(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Ten
     height, width = pixels.shape[2:]
     rows, columns = (torch.arange(size, device=pixels.device) for size in (height, width))
     down, right = rows + top, columns + left  # (B, H) and (B, W): the place that each one shows
-    outside = ((down < 0) | (down >= height))[:, :, None] | ((right < 0) | (right >= width))[
-        :, None
-    ]
-    erased = ((rows >= y) & (rows < y + h))[:, :, None] & ((columns >= x) & (columns < x + w))[
-        :, None
-    ]
+    seen = _cross((down >= 0) & (down < height), (right >= 0) & (right < width))
+    erased = _cross((rows >= y) & (rows < y + h), (columns >= x) & (columns < x + w))
     right = torch.where(flip > 0, width - 1 - right, right)
     each = torch.arange(len(pixels), device=pixels.device)[:, None, None]
     down, right = down.clamp(0, height - 1)[:, :, None], right.clamp(0, width - 1)[:, None]
-    out = pixels[each, :, down, right].masked_fill(outside[..., None], 0)  # (B, H, W, 3)
+    out = pixels[each, :, down, right].masked_fill(~seen, 0)  # (B, H, W, 3)
     colour = fill.to(torch.uint8).flatten()
-    return torch.where(erased[..., None], colour, out).permute(0, 3, 1, 2)
+    return torch.where(erased, colour, out).permute(0, 3, 1, 2)
+
+
+def _cross(rows: Tensor, columns: Tensor) -> Tensor:
+    """Give (B, H, W, 1) bool of what holds in rows (B, H) and columns (B, W)."""
+    return (rows[:, :, None] & columns[:, None])[..., None]
 
 
 @njit(nogil=True, cache=True)

@@ -47,8 +47,8 @@ def resized(picture: PIL.Image.Image | np.ndarray, height: int, width: int) -> n
         return picture
     if (2 * picture.shape[1], 2 * picture.shape[2]) == (height, width):
         # torch gives Pillow's pixels in half of the time; at other sizes it rounds otherwise
-        how = dict(size=(height, width), mode="bicubic", antialias=True)
-        return F.interpolate(torch.from_numpy(picture)[None], **how)[0].numpy()
+        one = torch.from_numpy(picture)[None]
+        return F.interpolate(one, (height, width), mode="bicubic", antialias=True)[0].numpy()
     whole = PIL.Image.fromarray(picture.transpose(1, 2, 0))
     whole = whole.resize((width, height), PIL.Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(whole).transpose(2, 0, 1))

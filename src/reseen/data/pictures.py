@@ -19,6 +19,8 @@ FACE = 0.25
 """Share of a crop, from the top, in which a face is looked for."""
 
 _END = b"\xff\xd9"
+_TURNED = b"Exif", b"tiff:Orientation"
+"""What a JPEG holds that may say that it is to be turned."""
 _SMALL = 1 << 20
 """Bytes of a file that cannot be more pixels than Pillow would take."""
 
@@ -68,7 +70,9 @@ def read_jpeg(path: Path) -> np.ndarray | None:
     decode = _quick_decoder()
     try:
         data = path.read_bytes() if decode else b""
-        if decode is None or len(data) > _SMALL or data[-2:] != _END or b"Exif" in data[:4096]:
+        if decode is None or len(data) > _SMALL or not data.endswith(_END):
+            return None
+        if any(word in data for word in _TURNED):
             return None
         pixels = decode(data)
     except (OSError, RuntimeError):
@@ -108,11 +112,10 @@ def scaled(source: Path | IO[bytes]) -> tuple[PIL.Image.Image, float | None]:
 
 
 def as_bytes(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, float | None]:
-    """Make RGB of a picture that is open, as `scaled` does; it is turned upright itself."""
-    picture.load()
-    PIL.ImageOps.exif_transpose(picture, in_place=True)
+    """Make RGB of a picture that is open, as `scaled` does."""
+    picture = PIL.ImageOps.exif_transpose(picture)
     if picture.mode != "F" and not picture.mode.startswith("I"):
-        return picture if picture.mode == "RGB" else picture.convert("RGB"), None
+        return picture.convert("RGB"), None
     values = np.asarray(picture).astype(np.float64)
     values = np.maximum(np.nan_to_num(values, nan=0, posinf=0, neginf=0), 0)
     most = float(values.max(initial=0))

@@ -1,6 +1,5 @@
 """Where and in which precision networks compute."""
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -144,13 +143,10 @@ def _unsafe(here: Device, encoder: "Encoder") -> bool:
     return here.name == "cpu" and encoder.backbone.map_width < 2
 
 
-def try_steps(
-    encoder: "Encoder", device: "torch.device", clock: Callable[[], float] | None = None
-) -> dict[str, float]:
+def try_steps(encoder: "Encoder", device: "torch.device") -> dict[str, float]:
     """Give the seconds of the quickest step, forward and backward, in float32 and bfloat16."""
     import torch
 
-    clock = clock or perf_counter
     size = encoder.settings.height, encoder.settings.width
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         copy = deepcopy(encoder).to(device).to(memory_format=torch.channels_last).train()
@@ -158,17 +154,17 @@ def try_steps(
 
         def step(precision: str) -> float:
             copy.precision = precision
-            began = clock()
+            began = perf_counter()
             copy.map(pixels).float().mean().backward()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
-            return clock() - began
+            return perf_counter() - began
 
         took = {"float32": [], "bfloat16": []}
         for precision in took:
             step(precision)  # the first one prepares
-        ends = clock() + SECONDS
-        while len(took["bfloat16"]) < 2 or clock() < ends:
+        ends = perf_counter() + SECONDS
+        while len(took["bfloat16"]) < 2 or perf_counter() < ends:
             for precision, times in took.items():
                 times.append(step(precision))
     return {precision: min(times) for precision, times in took.items()}

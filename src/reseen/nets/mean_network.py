@@ -64,7 +64,9 @@ class MeanNetwork(Generic[Net]):
             else:
                 means.append(mean)
                 entering.append(now)
-        torch._foreach_lerp_(means, entering, 1 - stays)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            means, entering, 1 - stays
+        )
 
     def _remember(self) -> None:
         weights = self._learning
