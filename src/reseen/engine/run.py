@@ -335,6 +335,8 @@ class Run:
         with written(label_file(self.folder, self.round)) as file:
             np.save(file, labels.ids)
         self.log(clusters=labels.clusters, noise=labels.noise)
+        if labels.recall is not None:
+            self.log(neighbour_recall=labels.recall)
         if self._judge:
             self.log(**self._judge.labels(self._images, labels))
         before = self._labels_before()
@@ -606,6 +608,7 @@ _SHOWN = (
     ("loss", "{:.3f}"),
     ("clusters", "{}"),
     ("noise", "{:.0%}"),
+    ("neighbour_recall", "{:.1%}"),
     ("nmi", "{:.3f}"),
     ("stability", "{:.2f}"),
     ("mAP", "{:.1%}"),
