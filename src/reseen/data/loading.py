@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from os import cpu_count
 from pathlib import Path
 from zlib import crc32
@@ -20,6 +20,8 @@ from reseen.records import Image, cameras_of
 
 SHOWN = 20
 """Broken pictures that an error names; of more it says how many there are."""
+MAPPED = 4096
+"""Pictures that threads are told to read at a time."""
 AHEAD = 4
 """Batches that threads read ahead."""
 Rows = Callable[[int], slice]
@@ -255,7 +257,9 @@ class Crops:
                 broken[i] = f"{paths[i]}: {error}"
 
         with ThreadPoolExecutor(self._workers) as pool:
-            for _ in track(pool.map(read, range(len(paths))), len(paths)):
+            starts = range(0, len(paths), MAPPED)  # each read takes a kilobyte before it is done
+            parts = (pool.map(read, range(s, min(s + MAPPED, len(paths)))) for s in starts)
+            for _ in track(chain.from_iterable(parts), len(paths)):
                 pass
         return broken
 
