@@ -13,7 +13,7 @@ row are what all rows have in common). They lie in a file, as a run keeps them, 
 (cameras: camera-aware, centred by camera) have, then through what else a round does with them
 before it trains: measured agreement, the memory, the batches. Each size runs in a process of its
 own. Memory is the peak of all that is resident in a stage, the mapped features counted.
-Rows go to benchmarks/results/million.csv and scale_windows.csv.
+Rows go to benchmarks/results/million.csv and windows.csv.
 """
 
 import argparse
@@ -24,17 +24,21 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from record import RESULTS, record
 
 from reseen.cluster import density
 from reseen.cluster.density import DensitySettings
 
+from reseen.cluster.numbering import by_appearance
 from reseen.data.sampling import BatchSettings
+from reseen.memory.clusters import MemorySettings, cluster_means
 from reseen.metrics.agreement import agreement
-from reseen.records import PseudoLabels
+from reseen.records import NOISE, PseudoLabels
 
 D, PER_PERSON, CAMERAS = 256, 20, 6
 SETTINGS = {
@@ -101,10 +105,6 @@ class Stages:
 
 def job(n: int, form: str, neighbours: str, noise: float) -> dict:
     """Label n invented images, and give the figures."""
-    import torch  # as in a run, whose memory is counted too
-
-    from reseen.memory.clusters import MemorySettings
-
     settings = DensitySettings(**SETTINGS[form], neighbours=neighbours)
     with tempfile.TemporaryDirectory(prefix="million-") as folder:
         path = Path(folder) / "features.npy"
@@ -142,38 +142,54 @@ def job(n: int, form: str, neighbours: str, noise: float) -> dict:
 
 
 def windows(n: int, days: int, noise: float) -> None:
-    """Cluster days one by one and join them by medoids, beside all images at once."""
+    """Cluster days one by one and join them, beside all images at once."""
     settings = DensitySettings(eps=0.6)
     with tempfile.TemporaryDirectory(prefix="million-") as folder:
         path = Path(folder) / "features.npy"
         who, _ = draw(path, n, noise)
         features = np.load(path)
     day = np.random.default_rng(1).integers(days, size=n)  # people come back on other days
-    found = {}
-    began = time.process_time()
-    found["at once"] = settings.label(features), time.process_time() - began
-    began, ids = time.process_time(), np.full(n, -1)
+    few = max(2, PER_PERSON // days)  # images of a person on a day
+    daily = replace(settings, k1=max(6, round(1.5 * few)), k2=2, min_samples=min(4, few))
+    found, began, ids = {}, time.process_time(), np.full(n, NOISE)
     for number in range(days):
         here = np.flatnonzero(day == number)
-        within = replace_eps(settings, len(here)).label(features[here]).ids
-        ids[here] = np.where(within >= 0, within + ids.max() + 1, -1)
-    separate = PseudoLabels(density.by_appearance(ids))
-    found["days alone"] = separate, time.process_time() - began
-    joined = join_windows(features, separate.ids, day, settings)
-    found["days joined"] = joined, time.process_time() - began
+        within = daily.label(features[here]).ids
+        ids[here] = np.where(within == NOISE, NOISE, within + ids.max() + 1)
+    found["days alone"] = ids, time.process_time() - began
+    for form, points in (("medoids", medoids(features, ids)), ("means", means(features, ids))):
+        again = replace(settings, k1=max(4, round(1.5 * days)), k2=2, min_samples=2)
+        began = time.process_time()
+        across = again.label(points).ids
+        alone = across == NOISE  # seen on one day
+        across[alone] = across.max() + 1 + np.arange(alone.sum())
+        took = found["days alone"][1] + time.process_time() - began
+        found[f"joined by {form}"] = np.where(ids == NOISE, NOISE, across[ids]), took
+    began = time.process_time()
+    found["at once"] = settings.label(features).ids, time.process_time() - began
     for form, (labels, seconds) in found.items():
+        labels = PseudoLabels(by_appearance(labels))
         quality = agreement(labels, who)
         told = {name: f"{quality[name]:.4f}" for name in ("precision", "recall", "pairwise_f")}
         told |= {"clusters": labels.clusters, "noise": f"{labels.noise:.4f}"}
-        print(f"{n:8} {days:3} days, {form:12} {seconds:7.1f} CPU s", told, flush=True)
+        print(f"{n:8} {days:3} days, {form:18} {seconds:7.1f} CPU s", told, flush=True)
         command = f"./dev bench million --windows --size {n} --days {days} --noise {noise}"
-        figures = dict(n=n, days=days, noise_drawn=noise, form=form, cpu_s=f"{seconds:.1f}")
-        record("scale_windows", command, **figures, **told)
+        figures = dict(n=n, days=days, drawn=noise, form=form, cpu_s=f"{seconds:.1f}")
+        record("windows", command, **figures, **told)
 
 
-def replace_eps(settings: DensitySettings, n: int) -> DensitySettings:
-    """Give the settings of a window: fewer images of a person, so fewer neighbours."""
-    return settings
+def means(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Give the mean of each cluster (K, D), as unit rows."""
+    rows = cluster_means(features, ids)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def medoids(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Give the member of each cluster (K, D) that is most like its mean."""
+    kept = np.flatnonzero(ids != NOISE)
+    like = np.einsum("nd,nd->n", features[kept], means(features, ids)[ids[kept]])
+    order = kept[np.lexsort((-like, ids[kept]))]
+    return features[order[np.unique(ids[order], return_index=True)[1]]]
 
 
 def main(sizes: list[int], only: str, neighbours: str, noise: float) -> None:

@@ -122,7 +122,7 @@ class DensitySettings:
 
     def label_around(
         self, features: np.ndarray, cameras: np.ndarray | None, gap: float
-    ) -> np.ndarray:
+    ) -> tuple[PseudoLabels, PseudoLabels, PseudoLabels]:
         """Group images three times, for about the cost of one.
 
         Args:
@@ -130,12 +130,15 @@ class DensitySettings:
             gap: how much eps is lowered and raised, above 0.
 
         Returns:
-            (3, N) ids as those of `label`, at eps - gap, eps and eps + gap.
+            Labels as those of `label`, at eps - gap, eps and eps + gap.
         """
         features, neighbours, cut = self._ready(features, cameras)
         tried = np.clip(cut["eps"] + gap * np.array([-1, 0, 1]), 1e-3, 1 - 1e-3)
-        found = density_labels(encode_images(features, **neighbours), tried, cut["min_samples"])
-        return np.stack([by_appearance(row) for row in found])
+        told: dict[str, float] = {}
+        encoding = encode_images(features, **neighbours, note=told.update)
+        found = density_labels(encoding, tried, cut["min_samples"])
+        tight, middle, loose = (PseudoLabels(by_appearance(row), **told) for row in found)
+        return tight, middle, loose
 
     def explain(self, features: np.ndarray, cameras: np.ndarray | None = None) -> str:
         """Say what the distances of `label` look like, and what to change (see `explain`)."""

@@ -103,6 +103,7 @@ class Crops:
 
     Attributes:
         checksums: (N,) int64, for training: of the bytes of each image's files.
+        scratch: a folder for arrays that are made of them and are too large for memory, if any.
 
     Raises:
         DataError: pictures cannot be read; names the first SHOWN of them and why.
@@ -125,6 +126,7 @@ class Crops:
         loading = loading or Loading()
         paths = [path for image in images for path in image.paths]
         self.size = height, width
+        self.scratch: Path | None = None
         self.pixels: Tensor | None = None
         self._pictures = pictures or {}
         self._workers = loading.workers or cpu_count() or 1

@@ -158,6 +158,7 @@ class Run:
         chance = partial(self.rng, "frames")
         crops = load(images, encoder, self._loading, self.screen, chance)
         self._images, self._crops = crops.images, crops
+        crops.scratch = self.folder
         self._note(IMAGES, crops)
         if self._adapt_norm and not self._begun():
             adapt_norm(encoder, crops, self.screen)

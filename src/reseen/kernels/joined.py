@@ -11,7 +11,10 @@ from reseen.kernels.shortlist import SIDE, Blocks, all_devices, shortlists
 
 
 def nearest_joined(
-    features: np.ndarray, extra: np.ndarray, k: int
+    features: np.ndarray,
+    extra: np.ndarray,
+    k: int,
+    within: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k nearest rows of each in features and extra points together, exactly.
 
@@ -21,6 +24,7 @@ def nearest_joined(
         features: (N, D) unit rows.
         extra: (M, D) unit rows, points N .. N + M of the pool.
         k: neighbours to find, at least 1; N + M where that is smaller.
+        within: the k nearest of the features among themselves, where they are known.
 
     Returns:
         indices (N + M, k) int32, and similarities (N + M, k) float32.
@@ -33,7 +37,10 @@ def nearest_joined(
     """
     found = []
     for rows in (features, extra):
-        near, similar = nearest(rows, k, features if rows is extra else None)
+        if within is not None and rows is features:
+            near, similar = within
+        else:
+            near, similar = nearest(rows, k, features if rows is extra else None)
         far, less_similar = nearest(rows, k, extra if rows is features else None)
         found.append(_merge([(near, similar), (far + len(features), less_similar)], k))
     indices, similarities = map(np.concatenate, zip(*found, strict=True))
