@@ -50,7 +50,9 @@ STAGES |= {"nearest_by_camera": "neighbours", "recall_on_sample": "recall"}
 STAGES |= {"encode": "encoding", "density_labels": "clustering", "centre_where_known": "centring"}
 
 
-def draw(out: Path, n: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def draw(
+    out: Path, n: int, noise: float, per_person: int = PER_PERSON, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Write n invented features to a .npy file, and give person and camera of each."""
     chance = np.random.default_rng(seed)
     spectra = [np.arange(1, D + 1) ** (-power / 2) for power in (1.0, 0.8)]
@@ -59,7 +61,7 @@ def draw(out: Path, n: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np
         ((spectrum / np.linalg.norm(spectrum))[:, None] * turn).astype(np.float32)
         for spectrum, turn in zip(spectra, turns, strict=True)
     )
-    people = max(1, n // PER_PERSON)
+    people = max(1, n // per_person)
     who, camera = chance.integers(people, size=n), chance.integers(CAMERAS, size=n)
     looks = chance.standard_normal((people, D), np.float32) @ between
     views = 0.4 * chance.standard_normal((CAMERAS, D), np.float32) @ within
@@ -141,16 +143,19 @@ def job(n: int, form: str, neighbours: str, noise: float) -> dict:
     return told
 
 
-def windows(n: int, days: int, noise: float) -> None:
-    """Cluster days one by one and join them, beside all images at once."""
+def windows(n: int, days: int, a_day: int, noise: float) -> None:
+    """Cluster days one by one and join them, beside all images at once.
+
+    Each person is seen about `a_day` times on each day.
+    """
     settings = DensitySettings(eps=0.6)
     with tempfile.TemporaryDirectory(prefix="million-") as folder:
         path = Path(folder) / "features.npy"
-        who, _ = draw(path, n, noise)
+        who, _ = draw(path, n, noise, days * a_day)
         features = np.load(path)
     day = np.random.default_rng(1).integers(days, size=n)  # people come back on other days
-    few = max(2, PER_PERSON // days)  # images of a person on a day
-    daily = replace(settings, k1=max(6, round(1.5 * few)), k2=2, min_samples=min(4, few))
+    k1 = int(np.clip(round(1.5 * a_day), 6, 30))
+    daily = replace(settings, k1=k1, k2=max(2, k1 // 5), min_samples=min(4, a_day))
     found, began, ids = {}, time.process_time(), np.full(n, NOISE)
     for number in range(days):
         here = np.flatnonzero(day == number)
@@ -164,7 +169,11 @@ def windows(n: int, days: int, noise: float) -> None:
         alone = across == NOISE  # seen on one day
         across[alone] = across.max() + 1 + np.arange(alone.sum())
         took = found["days alone"][1] + time.process_time() - began
-        found[f"joined by {form}"] = np.where(ids == NOISE, NOISE, across[ids]), took
+        joined = np.where(ids == NOISE, NOISE, across[ids])
+        found[f"joined by {form}"] = joined, took
+    began = time.process_time()
+    taken_in = take_in(features, joined)
+    found["and noise taken in"] = taken_in, took + time.process_time() - began
     began = time.process_time()
     found["at once"] = settings.label(features).ids, time.process_time() - began
     for form, (labels, seconds) in found.items():
@@ -172,10 +181,21 @@ def windows(n: int, days: int, noise: float) -> None:
         quality = agreement(labels, who)
         told = {name: f"{quality[name]:.4f}" for name in ("precision", "recall", "pairwise_f")}
         told |= {"clusters": labels.clusters, "noise": f"{labels.noise:.4f}"}
-        print(f"{n:8} {days:3} days, {form:18} {seconds:7.1f} CPU s", told, flush=True)
-        command = f"./dev bench million --windows --size {n} --days {days} --noise {noise}"
-        figures = dict(n=n, days=days, drawn=noise, form=form, cpu_s=f"{seconds:.1f}")
+        print(f"{n:8} {days:3} days of {a_day}, {form:18} {seconds:7.1f} CPU s", told, flush=True)
+        command = f"./dev bench million --windows --size {n} --days {days} --a-day {a_day}"
+        figures = dict(n=n, days=days, a_day=a_day, drawn=noise, form=form, cpu_s=f"{seconds:.1f}")
         record("windows", command, **figures, **told)
+
+
+def take_in(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Put noise into the cluster with the nearest mean, where half of its members are no nearer."""
+    kept, noise = (np.flatnonzero((ids == NOISE) == of) for of in (False, True))
+    centres = means(features, ids)
+    usual = np.median(np.einsum("nd,nd->n", features[kept], centres[ids[kept]]))
+    nearest, like = density.nearest(features[noise], 1, centres)
+    out = ids.copy()
+    out[noise] = np.where(like[:, 0] >= usual, nearest[:, 0], NOISE)
+    return out
 
 
 def means(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -237,6 +257,7 @@ if __name__ == "__main__":
     parser.add_argument("--noise", type=float, default=1.0, help="of the invented features")
     parser.add_argument("--windows", action="store_true", help="days one by one, then joined")
     parser.add_argument("--days", type=int, default=5)
+    parser.add_argument("--a-day", type=int, default=10, help="images of a person on a day")
     parser.add_argument("--draw", action="store_true", help="draw what was measured")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -246,6 +267,6 @@ if __name__ == "__main__":
         print(json.dumps(job(asked.size[0], asked.job, asked.neighbours, asked.noise)))
     elif asked.windows:
         for size in asked.size:
-            windows(size, asked.days, asked.noise)
+            windows(size, asked.days, asked.a_day, asked.noise)
     else:
         main(asked.size, asked.only, asked.neighbours, asked.noise)
