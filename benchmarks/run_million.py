@@ -33,7 +33,6 @@ from record import RESULTS, record
 
 from reseen.cluster import density
 from reseen.cluster.density import DensitySettings
-
 from reseen.cluster.numbering import by_appearance
 from reseen.data.sampling import BatchSettings
 from reseen.memory.clusters import MemorySettings, cluster_means

@@ -466,7 +466,7 @@ def extract_to(
         DataError, SettingsError: as `extract`, or parts of other features lie beside `out`.
     """
     given = gather(images)
-    if len(given.images) <= shards.SHARD and not processes.started() or given.pictures:
+    if (len(given.images) <= shards.SHARD and not processes.started()) or given.pictures:
         features, kept = extract(
             encoder, images, centring=centring, camera=camera, loading=loading, quiet=quiet
         )

@@ -11,7 +11,6 @@ from reseen.errors import SettingsError
 from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
 
-
 WHOLE = slice(None)
 """All rows of a batch."""
 

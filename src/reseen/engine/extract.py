@@ -19,7 +19,6 @@ from reseen.kernels.centring import CENTRINGS, LEAST, CameraStatistics, covered,
 from reseen.nets.encoder import AnyEncoder, Encoder
 from reseen.records import Image, camera_names, cameras_of
 
-
 MAPPED = 1 << 29
 """Bytes of features from which on those of a run lie in a file of its folder, which the system
 keeps in memory as far as there is room."""
