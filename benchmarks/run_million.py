@@ -68,7 +68,8 @@ def draw(
     for start in range(0, n, 8192):
         part = slice(start, start + 8192)
         spread = noise * chance.standard_normal((len(who[part]), D), np.float32) @ within
-        drawn = 1.9 * turns[0][0].astype(np.float32) + looks[who[part]] + views[camera[part]] + spread
+        drawn = looks[who[part]] + views[camera[part]] + spread
+        drawn += 1.9 * turns[0][0].astype(np.float32)
         rows[part] = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
     rows.flush()
     return who, camera
@@ -240,8 +241,14 @@ def draw_costs() -> None:
     for axes, place, label in zip(both, (0, 1), ("CPU seconds", "peak memory, MB"), strict=True):
         for name, points in sorted(costs.items()):
             sizes = sorted(points)
-            axes.loglog(sizes, [points[n][place] for n in sizes], marker="o", label=name)
+            values = [points[n][place] for n in sizes]
+            (axes.semilogx if place else axes.loglog)(sizes, values, marker="o", label=name)
         axes.set(xlabel="images", ylabel=label)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_major_formatter("{x:,g}")
+        axes.yaxis.set_minor_formatter("")
+        if place:
+            axes.set_ylim(bottom=0)
         axes.grid(which="both", alpha=0.3)
     both[0].legend()
     figure.suptitle(f"A round of labels, {D} numbers an image")
@@ -252,7 +259,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="What labels cost up to a million images.")
     parser.add_argument("--size", type=int, nargs="+", default=[10_000, 30_000, 100_000])
     parser.add_argument("--only", default="", help="a word in plain, cameras")
-    parser.add_argument("--neighbours", default="", help="exact or approximate; by size if not said")
+    parser.add_argument("--neighbours", default="", help="exact or approximate; by size")
     parser.add_argument("--noise", type=float, default=1.0, help="of the invented features")
     parser.add_argument("--windows", action="store_true", help="days one by one, then joined")
     parser.add_argument("--days", type=int, default=5)

@@ -5,13 +5,16 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 from reseen import training
 from reseen.data.loading import Loading
 from reseen.engine import processes, shards
 from reseen.engine.progress import Screen
 from reseen.errors import DataError, SettingsError
+from reseen.nets.encoder import EncoderSettings, build
 from reseen.records import Image
+from tests.conftest import TINY
 
 
 class Mean:
@@ -20,16 +23,10 @@ class Mean:
     device, training, camera_statistics, path = None, False, None, None
 
     def __init__(self):
-        import torch
-
-        from reseen.nets.encoder import EncoderSettings
-
         self.device, self.seen = torch.device("cpu"), 0
         self.settings = replace(EncoderSettings(), height=16, width=16)
 
     def __call__(self, pixels):
-        import torch
-
         self.seen += len(pixels)
         colours = pixels.float().mean((2, 3))[:, :2] + 1
         return torch.nn.functional.normalize(colours, dim=1)
@@ -117,12 +114,22 @@ def test_parts_of_other_features_are_refused(crops, tmp_path):
         shards._claim(parts, Mean())
 
 
+def test_encoders_are_told_apart_by_their_weights():
+    torch.manual_seed(0)
+    encoder = build(TINY)
+    before = shards._digest(encoder)
+    assert shards._digest(encoder) == before
+    with torch.no_grad():
+        encoder.neck.running_mean[0] += 1
+    assert shards._digest(encoder) != before
+
+
 def test_damaged_and_missing_parts_are_named(crops, tmp_path):
     path = tmp_path / "000000.npz"
     with pytest.raises(DataError, match="not there"):
         shards._read_part(path)
     path.write_bytes(b"x")
-    with pytest.raises(DataError, match="damaged. Remove it"):
+    with pytest.raises(DataError, match=r"damaged\. Remove it"):
         shards._read_part(path)
 
 

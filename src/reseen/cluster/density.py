@@ -191,7 +191,8 @@ class DensitySettings:
         if images >= MANY and self.neighbours == "exact":
             said.append(
                 f"Exact neighbours of {images:,} images take a while in each round, and four times "
-                "as long for twice as many: --neighbours approximate finds about 98 % of them sooner."
+                "as long for twice as many: --neighbours approximate finds about 98 % of them, "
+                "sooner."
             )
         return said
 

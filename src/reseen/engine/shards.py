@@ -125,7 +125,7 @@ def extract_in_parts(
     pieces = [(number, piece) for number in mine for piece in parts.pieces(number, encoder)]
     found: list[tuple[np.ndarray, np.ndarray]] = []
     read = _read(encoder, parts, [piece for _, piece in pieces], screen)
-    for place, (number, piece) in enumerate(screen.track("extracting")(pieces, len(pieces))):
+    for place, (number, _) in enumerate(screen.track("extracting")(pieces, len(pieces))):
         positions, crops = next(read)
         found.append((positions, extract(encoder, crops) if crops else np.empty((0, 0))))
         if place + 1 == len(pieces) or pieces[place + 1][0] != number:
@@ -215,7 +215,7 @@ def _digest(encoder: AnyEncoder) -> str:
     if isinstance(encoder, Encoder):
         for name, tensor in encoder.state_dict().items():
             found.update(name.encode())
-            found.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         found.update(encoder.precision.encode())
     elif path := getattr(encoder, "path", None):
         found.update(Path(path).read_bytes())

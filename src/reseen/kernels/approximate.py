@@ -23,7 +23,8 @@ _ROWS_PER_CELL = 40
 
 def nearest_of_many(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Find neighbours as `nearest` does; of MANY rows and more as `nearest_approximate` does."""
-    return nearest_approximate(features, k, seed=0) if len(features) >= MANY else nearest(features, k)
+    few = len(features) < MANY
+    return nearest(features, k) if few else nearest_approximate(features, k, seed=0)
 
 
 def nearest_approximate(

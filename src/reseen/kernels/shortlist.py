@@ -197,7 +197,7 @@ class _Bfloat16:
         mirrored = others is rows
         mine = _rounded(rows, mean if mirrored else None, mean * mirrored, order, device)
         theirs = mine if mirrored else _rounded(others, mean, mean * 0, None, device)
-        self.rows, length, rounded, off, left, whole = mine
+        self.rows, length, _, off, left, whole = mine
         self.others = theirs[0]
         longest, farthest, left_most, wholest = (theirs[n].max() for n in (2, 3, 4, 5))
         summing = self.rows.shape[1] * 2.0**-23 * whole * wholest
