@@ -151,9 +151,12 @@ class PseudoLabels:
     Args:
         ids: (N,) int64 (other integers are converted), with every value of 0..K-1 at least once, or
             NOISE.
+        recall: the share of the nearest neighbours that were found, 0 to 1, where they were
+            approximate.
     """
 
     ids: np.ndarray
+    recall: float | None = None
 
     def __post_init__(self):
         ids = np.asarray(self.ids).astype(np.int64, casting="safe", copy=False)

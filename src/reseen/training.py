@@ -15,11 +15,11 @@ from reseen.cluster.survey import check_per_person
 from reseen.data.given import Thing, gather
 from reseen.data.loading import Loading
 from reseen.data.reading import read
-from reseen.engine import adapt, processes
+from reseen.engine import adapt, processes, shards
 from reseen.engine import extract as extraction
 from reseen.engine.device import Device
 from reseen.engine.evaluate import Judge
-from reseen.engine.files import alone, refuse_inside
+from reseen.engine.files import alone, refuse_inside, written
 from reseen.engine.folder import checkpoint, digest, last_round, read_facts, result
 from reseen.engine.progress import Screen, compiling_said
 from reseen.engine.run import Run, check_seed
@@ -453,6 +453,55 @@ def extract(
         cameras = [told[image.path] for image in crops.images]
         features = extraction.centred(encoder, features, cameras, centring)
     return features, crops.images
+
+
+def extract_to(
+    encoder: AnyEncoder,
+    images: Dataset | Thing | Iterable[Thing],
+    out: Path,
+    *,
+    centring: str = "off",
+    camera: str | None = None,
+    loading: Loading | None = None,
+    quiet: bool = False,
+) -> tuple[int, int]:
+    """Write the features of images to a file, however many they are.
+
+    Many images are done in parts, each of which is kept once it is whole: what was stopped goes on
+    where it was, and of several processes that torchrun started each makes its share
+    (`engine.shards`). Memory does not grow with the number of pictures but by their names.
+
+    Args:
+        encoder, images, centring, camera, loading, quiet: as in `extract`.
+        out: the .npz file: features (N, D) float32 unit rows, paths (N,), absolute, and centring.
+
+    Returns:
+        N and D.
+
+    Raises:
+        DataError, SettingsError: as `extract`, or parts of other features lie beside `out`.
+    """
+    given = gather(images)
+    if (len(given.images) <= shards.SHARD and not processes.started()) or given.pictures:
+        features, kept = extract(
+            encoder, images, centring=centring, camera=camera, loading=loading, quiet=quiet
+        )
+        with written(out) as file:
+            paths = np.array([str(image.path.absolute()) for image in kept])
+            np.savez(file, features=features, paths=paths, centring=centring)
+        return features.shape
+    _check_camera(encoder, centring, camera)
+    screen = Screen(quiet or not processes.first())
+    for note in given.notes:
+        screen.say(note)
+
+    def change(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        cameras = [given.cameras[i] or camera for i in positions]
+        return extraction.centred(encoder, rows, cameras, centring)
+
+    more = {"centring": np.array(centring)}
+    how: Any = dict(loading=loading, screen=screen, change=change, more=more)
+    return shards.extract_in_parts(encoder, given.images, out, **how)
 
 
 def _check_camera(encoder: AnyEncoder, centring: str, camera: str | None) -> None:

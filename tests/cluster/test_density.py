@@ -352,7 +352,7 @@ def test_approximate_neighbours_are_a_setting(monkeypatch):
     settings = DensitySettings(k1=10, k2=3, min_samples=3, neighbours="approximate")
     asked = []
 
-    def spy(rows, k, *, seed):
+    def spy(rows, k, *, cameras, own, seed):
         asked.append((len(rows), k))
         return nearest(rows, k)
 
@@ -361,6 +361,7 @@ def test_approximate_neighbours_are_a_setting(monkeypatch):
     assert asked == [(60, 10)]
     exact = replace(settings, neighbours="exact")
     assert np.array_equal(labels.ids, exact.label(features).ids) and asked == [(60, 10)]
+    assert labels.recall == 1 and exact.label(features).recall is None
     assert "--neighbours approximate" in exact.remarks(density.MANY, np.zeros(1, int))[0]
     assert not exact.remarks(density.MANY - 1, np.zeros(1, int))
     assert not settings.remarks(density.MANY, np.zeros(1, int))

@@ -109,7 +109,7 @@ def test_labels_around_an_eps_are_those_at_each():
     features = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     method = DensitySettings(k1=8, k2=2, eps=0.5, min_samples=3)
-    found = method.label_around(features, None, 0.1)
+    found = [labels.ids for labels in method.label_around(features, None, 0.1)]
     assert len({row.tobytes() for row in found}) == 3
     for row, eps in zip(found, (0.4, 0.5, 0.6), strict=True):
         alone = DensitySettings(k1=8, k2=2, eps=eps, min_samples=3).label(features)
@@ -129,4 +129,4 @@ def test_labels_around_follow_the_settings_of_cameras():
     aware = dict(centring="mean", camera_aware=True, camera_eps=0.05)
     method = DensitySettings(k1=8, k2=2, eps=0.4, min_samples=3, **aware)
     found = method.label_around(features, cameras, 0.1)
-    assert np.array_equal(found[1], method.label(features, cameras).ids)
+    assert np.array_equal(found[1].ids, method.label(features, cameras).ids)

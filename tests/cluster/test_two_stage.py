@@ -84,6 +84,14 @@ def test_equals_the_dense_form(n, count, p, k1, k2, weighted):
     assert len(set(expected)) > 2
 
 
+def test_approximate_neighbours_of_few_images_are_all_of_them():
+    features = people(150, 3)
+    centroids = centres(features, 12, 3)
+    exact, found = (claim(features, centroids, p=10, k1=20, approximate=a) for a in (False, True))
+    assert found.ids.tolist() == exact.ids.tolist()
+    assert found.recall == 1 and exact.recall is None
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_where_all_know_each_other_all_centroids_claim_the_same(weighted):
     features = people(20, 9)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from reseen.data.loading import Loading, decode, evenly
+from reseen.engine import extract as extraction
 from reseen.engine.extract import extract, extract_parts, load
 from reseen.engine.progress import Screen
 from reseen.nets.encoder import build
@@ -22,6 +23,22 @@ def test_features_in_the_order_of_the_crops_whatever_the_batch_and_the_memory(to
     (_, pixels), *_ = kept.batches([np.array([5])])
     with torch.no_grad():
         np.testing.assert_allclose(encoder.eval()(pixels)[0], features[5], atol=1e-6)
+
+
+def test_large_features_of_a_run_lie_in_a_file_that_goes_with_them(town, tmp_path, monkeypatch):
+    encoder, crops = build(TINY), load(town.train[:9], build(TINY))
+    features = extract(encoder, crops)
+    monkeypatch.setattr(extraction, "MAPPED", features.nbytes)
+    crops.scratch = tmp_path / "gone"
+    with pytest.raises(FileNotFoundError):
+        extract(encoder, crops)
+    crops.scratch = tmp_path
+    found = extract(encoder, crops)
+    np.testing.assert_array_equal(found, features)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(extraction, "MAPPED", features.nbytes + 1)
+    crops.scratch = tmp_path / "gone"
+    np.testing.assert_array_equal(extract(encoder, crops), features)
 
 
 def test_the_mode_and_the_statistics_of_the_encoder_stay(town):

@@ -90,6 +90,15 @@ def test_too_few_clusters_are_told_without_an_explanation_too(tmp_path):
             run.label(PseudoLabels(np.array([0, 0, 0, -1])))
 
 
+def test_how_many_of_the_approximate_neighbours_were_found_is_said(tmp_path, capsys):
+    run = new_run(tmp_path, screen=Screen())
+    for _ in run.rounds(2, encoder=run.build(TINY)):
+        run.label(PseudoLabels(np.array([0, 0, 1, 1]), recall=0.987 if run.round == 1 else None))
+    first, second = read_metrics(tmp_path)
+    assert first["neighbour_recall"] == 0.987 and "neighbour_recall" not in second
+    assert capsys.readouterr().err.count("neighbour recall 98.7%") == 1
+
+
 def test_numbers_that_are_none_are_left_out(tmp_path):
     run = new_run(tmp_path)
     for _ in run.rounds(1, encoder=run.build(TINY)):

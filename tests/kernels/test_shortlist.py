@@ -10,11 +10,11 @@ def random_rows(n, d, seed):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def lists(rows, others, k, sign, precision="float32", block_bytes=4 * 250 * 250, device="cpu"):
+def lists(rows, others, k, sign, precision="float32", block_bytes=4 * 250 * 250, devices=("cpu",)):
     (found,) = shortlists(
         *(rows, others, ((k, sign),)),
         precision=precision,
-        device=device,
+        devices=devices,
         block_bytes=block_bytes,
     )
     return found
@@ -41,18 +41,40 @@ def test_the_best_are_on_the_list_or_there_is_none(precision, sign, among, d):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_bound_holds_for_every_pair(precision, sign):
-    rows, others = random_rows(200, 300, 2), random_rows(150, 300, 3)
+@pytest.mark.parametrize("among", [True, False])
+def test_the_bound_holds_for_every_pair(precision, sign, among):
+    """Scores in bfloat16 are those of what is left when the mean of the others is taken out."""
+    rows = alike(random_rows(200, 300, 2))
+    others = rows if among else alike(random_rows(150, 300, 3))
     found = lists(rows, others, 150, sign, precision)
     index, score = found.listed[:, :150], found.score[:, :150]
-    true = sign * np.take_along_axis(rows.astype(float) @ others.T.astype(float), index, 1)
-    assert (np.abs(true - score) <= found.error[:, None] + found.stored * np.abs(score)).all()
+    size = found.size[:, None] > np.arange(150)
+    true = rows.astype(float) @ others.T.astype(float)
+    mean = others.mean(0).astype(float)
+    if precision == "bfloat16":
+        true -= mean @ mean if among else (rows @ mean)[:, None]
+    true = sign * np.take_along_axis(true, np.where(size, index, 0), 1)
+    error = np.abs(true - score) <= found.error[:, None] + found.stored * np.abs(score)
+    assert error[size].all() and size.mean() > 0.9
 
 
-def test_a_device_of_torch_lists_the_same_neighbours():
+def alike(rows):
+    """Make rows that have much in common, as features of one encoder do."""
+    rows = rows + 1.8 * rows[0]
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_what_rows_have_in_common_costs_no_candidates():
+    rows = random_rows(2000, 64, 6)
+    plain, common = (lists(r, r, 10, 1, "bfloat16") for r in (rows, alike(rows)))
+    assert np.isfinite(common.bar).all()
+    assert common.size.mean() < 1.5 * plain.size.mean()
+
+
+def test_devices_of_torch_list_the_same_neighbours_however_many_there_are():
     rows, others = random_rows(300, 64, 4), random_rows(700, 64, 5)
     expected = decide(rows, others, lists(rows, others, 7, 1), 1 << 20)
-    for block_bytes in (1, 1 << 20):
-        found = lists(rows, others, 7, 1, block_bytes=block_bytes, device="cpu:0")
+    for block_bytes, devices in ((1, ("cpu:0",)), (1 << 20, ("cpu:0",)), (1 << 17, ("cpu", "cpu"))):
+        found = lists(rows, others, 7, 1, block_bytes=block_bytes, devices=devices)
         for a, b in zip(decide(rows, others, found, 1 << 20), expected, strict=True):
             np.testing.assert_array_equal(a, b)

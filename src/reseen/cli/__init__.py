@@ -267,9 +267,9 @@ def _together(words: Sequence[str]) -> AbstractContextManager:
         return nullcontext()
     from reseen.engine import processes
 
-    if words[:1] != ["train"]:
+    if words[:1] not in (["train"], ["extract"]):
         raise SettingsError(
             f"torchrun started {_several()} processes of `reseen {' '.join(words[:1])}`, but only "
-            "train shares its work among several. Start it without torchrun."
+            "train and extract share their work among several. Start it without torchrun."
         )
     return processes.group()

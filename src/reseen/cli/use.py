@@ -16,9 +16,10 @@ from reseen.cluster.density import EPS, sweep
 from reseen.data.loading import Loading
 from reseen.data.reading import read
 from reseen.engine import extract as extraction
+from reseen.engine import processes
 from reseen.engine.attention import attention_on_person
 from reseen.engine.device import Device
-from reseen.engine.files import check_out, refuse_inside, written
+from reseen.engine.files import check_out, refuse_inside
 from reseen.engine.progress import Screen
 from reseen.engine.variants import Variant, published
 from reseen.errors import DataError, SettingsError, counted
@@ -184,6 +185,10 @@ def extract(
     The file holds `features`, a float32 array of shape (N, D) with rows of length 1, and `paths`,
     the N absolute paths of the images.
 
+    More than 4,096 images are done in parts that lie in FILE.npz.parts until all are there. The
+    same command goes on with them, whatever has stopped it. torchrun --nproc-per-node 2 -m reseen
+    extract ... shares the parts among processes.
+
     Parameters
     ----------
     run
@@ -225,13 +230,11 @@ def extract(
     if centring_from is not None:
         site = read(centring_from, format=format, pattern=pattern, folders=folders)
         training.learn_cameras(encoder, site, loading=loading, quiet=quiet)
-    features, kept = training.extract(
-        encoder, dataset, centring=centring, camera=camera, loading=loading, quiet=quiet
+    count, size = training.extract_to(
+        encoder, dataset, out, centring=centring, camera=camera, loading=loading, quiet=quiet
     )
-    with written(out) as file:
-        paths = np.array([str(image.path.absolute()) for image in kept])
-        np.savez(file, features=features, paths=paths, centring=centring)
-    count, size = features.shape
+    if not processes.first():
+        return
     said = f"wrote {counted(count, 'feature')} with {counted(size, 'dimension')} each to {out}"
     give({"features": count, "size": size, "file": str(out)}, said, as_json=as_json)
 

@@ -4,7 +4,7 @@ The recipe that most unsupervised re-identification shares since Ge et al., Self
 Learning with Hybrid Memory (SpCL), NeurIPS 2020.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ from scipy import sparse
 from reseen.checks import AUTO, Auto, at_least, one_of, settled, shares
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import SettingsError, counted
-from reseen.kernels.approximate import nearest_approximate
+from reseen.kernels.approximate import MANY, nearest_approximate, recall_on_sample
 from reseen.kernels.centring import CENTRINGS, centre_where_known, centring_remarks
 from reseen.kernels.components import density_labels
 from reseen.kernels.jaccard import jaccard_graph, jaccard_kth, smallest_mean
@@ -28,9 +28,10 @@ from reseen.records import NOISE, PseudoLabels
 EPS = tuple(round(0.3 + 0.05 * step, 2) for step in range(11))
 """The eps that `sweep` tries by default: 0.3 to 0.8."""
 NEIGHBOURS = ("exact", "approximate")
-MANY = 200_000
-"""Images from which on approximate neighbours are worth what they may miss: the time of exact ones
-grows with the square (docs/explanation/pseudo-labels.md)."""
+Note = Callable[..., None]
+"""Is told numbers by name, such as `recall=0.99`."""
+SAMPLE = 512
+"""Images of which the exact neighbours tell how many of the approximate ones were found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +70,9 @@ class DensitySettings:
     """Strength of the whitening of features before clustering, 0 (off) to 1. Whitening reduces the
     weight of directions in which all features vary much. Published methods: 0."""
     neighbours: str = "exact"
-    """Neighbour search: exact, approximate (finds at least 98 % of the neighbours, and is much
-    faster for very many images), or auto, which chooses by the number of images."""
+    """Neighbour search: exact, approximate (finds about 98 % of the neighbours, and is faster for
+    very many images; each round prints the share that was found, measured on a sample), or auto,
+    which chooses by the number of images."""
 
     def __post_init__(self):
         one_of(self, CENTRINGS, "centring")
@@ -100,7 +102,8 @@ class DensitySettings:
             DataError, SettingsError: as `jaccard_dbscan`.
         """
         features, neighbours, cut = self._ready(features, cameras)
-        return jaccard_dbscan(features, **neighbours, **cut)
+        told: dict[str, float] = {}
+        return replace(jaccard_dbscan(features, **neighbours, **cut, note=told.update), **told)
 
     def near(
         self, features: np.ndarray, cameras: np.ndarray | None, radius: float
@@ -120,7 +123,7 @@ class DensitySettings:
 
     def label_around(
         self, features: np.ndarray, cameras: np.ndarray | None, gap: float
-    ) -> np.ndarray:
+    ) -> tuple[PseudoLabels, PseudoLabels, PseudoLabels]:
         """Group images three times, for about the cost of one.
 
         Args:
@@ -128,12 +131,15 @@ class DensitySettings:
             gap: how much eps is lowered and raised, above 0.
 
         Returns:
-            (3, N) ids as those of `label`, at eps - gap, eps and eps + gap.
+            Labels as those of `label`, at eps - gap, eps and eps + gap.
         """
         features, neighbours, cut = self._ready(features, cameras)
         tried = np.clip(cut["eps"] + gap * np.array([-1, 0, 1]), 1e-3, 1 - 1e-3)
-        found = density_labels(encode_images(features, **neighbours), tried, cut["min_samples"])
-        return np.stack([by_appearance(row) for row in found])
+        told: dict[str, float] = {}
+        encoding = encode_images(features, **neighbours, note=told.update)
+        found = density_labels(encoding, tried, cut["min_samples"])
+        tight, middle, loose = (PseudoLabels(by_appearance(row), **told) for row in found)
+        return tight, middle, loose
 
     def explain(self, features: np.ndarray, cameras: np.ndarray | None = None) -> str:
         """Say what the distances of `label` look like, and what to change (see `explain`)."""
@@ -186,7 +192,8 @@ class DensitySettings:
         if images >= MANY and self.neighbours == "exact":
             said.append(
                 f"Exact neighbours of {images:,} images take a while in each round, and four times "
-                "as long for twice as many: --neighbours approximate misses 2 % of them at most."
+                "as long for twice as many: --neighbours approximate finds about 98 % of them, "
+                "sooner."
             )
         return said
 
@@ -224,6 +231,7 @@ def jaccard_dbscan(
     own: tuple[int, int] | None = None,
     quota: int | None = None,
     approximate: bool = False,
+    note: Note | None = None,
 ) -> PseudoLabels:
     """Group images whose neighbourhoods overlap: DBSCAN on k-reciprocal Jaccard distances.
 
@@ -238,8 +246,10 @@ def jaccard_dbscan(
             counted, the others being from other cameras; sets are then not expanded. This is the
             camera-aware Jaccard distance; its paper: k1 25, k2 6, own (5, 2).
         quota: the most of the k1 neighbours that one camera may give.
-        approximate: find nearly all neighbours instead of all (`nearest_approximate`); those by
-            camera, of which each pool is smaller, stay exact.
+        approximate: find nearly all neighbours instead of all (`nearest_approximate`); those with
+            a quota stay exact.
+        note: is told `recall`, the share of the neighbours that were found, by a sample, where they
+            are approximate.
 
     Returns:
         (N,) ids, clusters numbered in the order in which they first appear.
@@ -253,9 +263,8 @@ def jaccard_dbscan(
     Memory: O(N k1 k2), however many pairs lie within eps; N x N is never held.
     """
     check_density(k1, k2, eps, min_samples)
-    encoding = encode_images(
-        features, k1=k1, k2=k2, cameras=cameras, own=own, quota=quota, approximate=approximate
-    )
+    how: Any = dict(cameras=cameras, own=own, quota=quota, approximate=approximate, note=note)
+    encoding = encode_images(features, k1=k1, k2=k2, **how)
     return PseudoLabels(by_appearance(density_labels(encoding, np.array([eps]), min_samples)[0]))
 
 
@@ -268,6 +277,7 @@ def encode_images(
     own: tuple[int, int] | None = None,
     quota: int | None = None,
     approximate: bool = False,
+    note: Note | None = None,
 ) -> sparse.csr_matrix:
     """Encode images as `jaccard_dbscan` does: neighbours, reciprocal sets, average.
 
@@ -278,7 +288,7 @@ def encode_images(
         cameras: (N,) int.
         own: shares of the own camera.
         quota: bound of each camera.
-        approximate: as in `jaccard_dbscan`.
+        approximate, note: as in `jaccard_dbscan`.
 
     Returns:
         (N, N) sparse rows that sum to 1.
@@ -294,8 +304,11 @@ def encode_images(
             f"cameras are {'given' if cameras is not None else 'not given'}, own is {own} and "
             f"quota is {quota}: give cameras together with own or quota, or none of them."
         )
-    if cameras is None and approximate:
-        ranks, near = nearest_approximate(features, k1, seed=0)
+    if approximate and quota is None:
+        by: Any = dict(cameras=cameras, own=own and own[0])
+        ranks, near = nearest_approximate(features, k1, seed=0, **by)
+        if note:
+            note(recall=recall_on_sample(features, ranks, SAMPLE, 1, **by))
     elif cameras is None:
         ranks, near = nearest(features, k1)
     else:

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from reseen.cluster.density import swept
 from reseen.errors import SettingsError, counted
-from reseen.kernels.neighbours import nearest
+from reseen.kernels.approximate import nearest_of_many
 from reseen.kernels.reciprocal import encode
 
 TRIED_K1 = (6, 8, 10, 12, 15, 20, 25, 30)
@@ -93,7 +93,7 @@ def survey_encoded(
     check_per_person(per_person, n)
     most = max(2, n // 2)
     tried = [k1 for k1 in TRIED_K1 if k1 <= most] or [most]
-    ranks, near = nearest(features, min(tried[-1], n))
+    ranks, near = nearest_of_many(features, min(tried[-1], n))
 
     def encoded(k1: int, k2: int) -> sparse.csr_matrix:
         narrow, found = ranks[:, :k1], near[:, :k1]

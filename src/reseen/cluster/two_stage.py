@@ -4,10 +4,14 @@ Ji, Zou, Lin, Liu, Huang, Wu: An Attention-driven Two-stage Clustering Method fo
 Person Re-Identification (ADTC), ECCV 2020, Sec. 3.2.
 """
 
+from typing import Any
+
 import numpy as np
 
+from reseen.cluster.density import SAMPLE
 from reseen.cluster.numbering import by_appearance
 from reseen.errors import DataError
+from reseen.kernels.approximate import nearest_approximate, recall_on_sample
 from reseen.kernels.jaccard import invert, jaccard_nearest
 from reseen.kernels.joined import nearest_joined
 from reseen.kernels.kmeans import kmeans
@@ -23,6 +27,7 @@ def two_stage(
     k1: int = 30,
     k2: int = 6,
     weighted: bool = False,
+    approximate: bool = False,
     seed: int | np.random.Generator = 0,
 ) -> PseudoLabels:
     """Group images around k-means centroids, and keep only those that one centroid claims.
@@ -35,6 +40,7 @@ def two_stage(
             it does not give; 20 to 30 is usual).
         k2: nearest points whose encodings are averaged; read only if weighted.
         weighted: distances of expanded, weighted sets (Zhong et al.), not of plain ones (Eq. 5).
+        approximate: find nearly all neighbours of images among images (`nearest_approximate`).
         seed: of k-means++, or a generator to draw from.
 
     Returns:
@@ -47,7 +53,8 @@ def two_stage(
     Memory: O((N + M) k1 + M D).
     """
     centroids, _ = kmeans(features, clusters, seed=seed)
-    return claim(features, centroids, p=p, k1=k1, k2=k2, weighted=weighted)
+    how: Any = dict(weighted=weighted, approximate=approximate)
+    return claim(features, centroids, p=p, k1=k1, k2=k2, **how)
 
 
 def claim(
@@ -58,6 +65,7 @@ def claim(
     k1: int = 30,
     k2: int = 6,
     weighted: bool = False,
+    approximate: bool = False,
 ) -> PseudoLabels:
     """Label the p images nearest to each centroid by Jaccard distance: ADTC's second stage.
 
@@ -68,6 +76,7 @@ def claim(
         k1: neighbours.
         k2: neighbours to average.
         weighted: which form.
+        approximate: how neighbours are found; the labels then say which share was.
 
     Returns:
         (N,) ids, NOISE for images that no centroid claims, or more than one.
@@ -78,13 +87,18 @@ def claim(
 
     Memory: O((N + M) k1 + M D).
     """
-    claimed, _ = nearest_images(features, centroids, p=p, k1=k1, k2=k2, weighted=weighted)
+    how: Any = dict(weighted=weighted)
+    recall = None
+    if approximate:
+        how["within"] = nearest_approximate(features, k1, seed=0)
+        recall = recall_on_sample(features, how["within"][0], SAMPLE, 1)
+    claimed, _ = nearest_images(features, centroids, p=p, k1=k1, k2=k2, **how)
     centroid, place = np.nonzero(claimed >= 0)
     image = claimed[centroid, place]
     labels = np.full(len(features), NOISE, np.int64)
     labels[image] = centroid
     labels[np.bincount(image, minlength=len(features)) > 1] = NOISE
-    return PseudoLabels(by_appearance(labels))
+    return PseudoLabels(by_appearance(labels), recall)
 
 
 def nearest_images(
@@ -95,6 +109,7 @@ def nearest_images(
     k1: int = 30,
     k2: int = 6,
     weighted: bool = False,
+    within: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the p images nearest to each centroid by Jaccard distance, whoever else claims them.
 
@@ -105,6 +120,7 @@ def nearest_images(
 
     Args:
         features, centroids, p, k1, k2, weighted: as in `claim`.
+        within: as in `nearest_joined`.
 
     Returns:
         (M, p) int32 positions, nearest first, -1 where there are fewer; and (M, p) float32
@@ -119,7 +135,7 @@ def nearest_images(
     if not length.all():
         raise DataError(f"{(length == 0).sum()} centroids are zero and point nowhere: drop them.")
     units = (centroids / length).astype(np.float32)
-    ranks, near = nearest_joined(features, units, k1)
+    ranks, near = nearest_joined(features, units, k1, within)
     if weighted:
         half = round(k1 / 2) + 1
         encoding = encode(features, ranks, k1, half, k2, similarities=near, extra=units)

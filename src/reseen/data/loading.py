@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from os import cpu_count
 from pathlib import Path
 from zlib import crc32
@@ -22,6 +22,8 @@ from reseen.transfer import send
 
 SHOWN = 20
 """Broken pictures that an error names; of more it says how many there are."""
+MAPPED = 4096
+"""Pictures that threads are told to read at a time."""
 AHEAD = 4
 """Batches that threads read ahead."""
 Rows = Callable[[int], slice]
@@ -113,6 +115,7 @@ class Crops:
 
     Attributes:
         checksums: (N,) int64, for training: of the bytes of each image's files.
+        scratch: a folder for arrays that are made of them and are too large for memory, if any.
 
     Raises:
         DataError: pictures cannot be read; names the first SHOWN of them and why.
@@ -135,6 +138,7 @@ class Crops:
         loading = loading or Loading()
         paths = [path for image in images for path in image.paths]
         self.size = height, width
+        self.scratch: Path | None = None
         self.pixels: Tensor | None = None
         self._pictures = pictures or {}
         self._workers = loading.workers or cpu_count() or 1
@@ -267,7 +271,9 @@ class Crops:
                 broken[i] = f"{paths[i]}: {error}"
 
         with ThreadPoolExecutor(self._workers) as pool:
-            for _ in track(pool.map(read, range(len(paths))), len(paths)):
+            starts = range(0, len(paths), MAPPED)  # each read takes a kilobyte before it is done
+            parts = (pool.map(read, range(s, min(s + MAPPED, len(paths)))) for s in starts)
+            for _ in track(chain.from_iterable(parts), len(paths)):
                 pass
         return broken
 

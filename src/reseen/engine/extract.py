@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import prod
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import PIL.Image
@@ -17,6 +19,10 @@ from reseen.kernels.centring import CENTRINGS, LEAST, CameraStatistics, covered,
 from reseen.nets.encoder import AnyEncoder, Encoder
 from reseen.records import Image, camera_names, cameras_of
 from reseen.transfer import send
+
+MAPPED = 1 << 29
+"""Bytes of features from which on those of a run lie in a file of its folder, which the system
+keeps in memory as far as there is room."""
 
 
 def load(
@@ -197,7 +203,8 @@ def extract_of(
         unit: whether these are unit rows, which the means of tracklets then are again.
 
     Returns:
-        (..., N, D) float32, in the order of the crops.
+        (..., N, D) float32, in the order of the crops; from MAPPED bytes on in a file without a
+        name in the crops' scratch folder, if they have one, which is gone with the array.
     """
     batch = batch or default_batch(encoder)
     training = encoder.training
@@ -214,15 +221,24 @@ def extract_of(
     for places, pixels in track(crops.frames(order, rows), len(starts)):
         values = of(send(pixels, encoder.device))
         if not done:
-            out = values.new_zeros(*values.shape[:-2], len(crops), values.shape[-1])
+            shape = (*values.shape[:-2], len(crops), values.shape[-1])
+            mapped = crops.scratch is not None and 4 * prod(shape) >= MAPPED
+            out = _mapped(shape, crops.scratch) if mapped else values.new_zeros(shape)
         owners = crops.owners[done : places[-1] + 1]
         rows = np.arange(owners[0], owners[-1] + 1)
         # A product adds up in one order, which index_add on a GPU does not.
         weights = (rows[:, None] == owners) * share[rows, None]
         values = values[..., done - places[0] :, :]
-        out[..., rows[0] : rows[-1] + 1, :] += send(weights, encoder.device) @ values
+        found = send(weights, encoder.device) @ values
+        out[..., rows[0] : rows[-1] + 1, :] += found.to(out.device)
         done = places[-1] + 1
     if crops.tracklets and unit:
         F.normalize(out, dim=-1, out=out)
     encoder.train(training)
     return out.cpu().numpy()
+
+
+def _mapped(shape: tuple[int, ...], folder: Path | None) -> Tensor:
+    """Make zeros in a file without a name."""
+    with TemporaryFile(dir=folder) as file:  # the memory map keeps it
+        return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))

@@ -161,6 +161,7 @@ class Run:
         chance = partial(self.rng, "frames")
         crops = load(images, encoder, self._loading, self.screen, chance)
         self._images, self._crops = crops.images, crops
+        crops.scratch = self.folder
         self._note(IMAGES, crops)
         if self._adapt_norm and not self._begun():
             adapt_norm(encoder, crops, self.screen)
@@ -348,6 +349,8 @@ class Run:
         with written(label_file(self.folder, self.round)) as file:
             np.save(file, labels.ids)
         self.log(clusters=labels.clusters, noise=labels.noise)
+        if labels.recall is not None:
+            self.log(neighbour_recall=labels.recall)
         if self._judge:
             self.log(**self._judge.labels(self._images, labels))
         before = self._labels_before()
@@ -637,6 +640,7 @@ _SHOWN = (
     ("loss", "{:.3f}"),
     ("clusters", "{}"),
     ("noise", "{:.0%}"),
+    ("neighbour_recall", "{:.1%}"),
     ("nmi", "{:.3f}"),
     ("stability", "{:.2f}"),
     ("mAP", "{:.1%}"),

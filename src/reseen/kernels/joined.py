@@ -1,13 +1,20 @@
 """Neighbours where more than one set of rows is searched: extra points, and cameras."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import numpy as np
 
 from reseen.errors import DataError, SettingsError
-from reseen.kernels.neighbours import check_rows, nearest
+from reseen.kernels.neighbours import BLOCK_BYTES, check_rows, decide, nearest
+from reseen.kernels.shortlist import SIDE, Blocks, all_devices, shortlists
 
 
 def nearest_joined(
-    features: np.ndarray, extra: np.ndarray, k: int
+    features: np.ndarray,
+    extra: np.ndarray,
+    k: int,
+    within: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k nearest rows of each in features and extra points together, exactly.
 
@@ -17,6 +24,7 @@ def nearest_joined(
         features: (N, D) unit rows.
         extra: (M, D) unit rows, points N .. N + M of the pool.
         k: neighbours to find, at least 1; N + M where that is smaller.
+        within: the k nearest of the features among themselves, where they are known.
 
     Returns:
         indices (N + M, k) int32, and similarities (N + M, k) float32.
@@ -29,7 +37,10 @@ def nearest_joined(
     """
     found = []
     for rows in (features, extra):
-        near, similar = nearest(rows, k, features if rows is extra else None)
+        if within is not None and rows is features:
+            near, similar = within
+        else:
+            near, similar = nearest(rows, k, features if rows is extra else None)
         far, less_similar = nearest(rows, k, extra if rows is features else None)
         found.append(_merge([(near, similar), (far + len(features), less_similar)], k))
     indices, similarities = map(np.concatenate, zip(*found, strict=True))
@@ -72,26 +83,111 @@ def nearest_by_camera(
     for name, value in (("k", k), ("own", own), ("quota", quota)):
         if value is not None and not 1 <= value <= max(k, 1):
             raise SettingsError(f"{name} is {value}; it counts neighbours: give 1 to k, {k}.")
+    if own is not None and quota is None:
+        return own_and_others(rows, cameras, k, own, blocks_by_camera(cameras))
+    return search_by_camera(rows, np.arange(len(rows)), cameras, k, own=own, quota=quota)
+
+
+def search_by_camera(
+    rows: np.ndarray,
+    asked: np.ndarray,
+    cameras: np.ndarray,
+    k: int,
+    *,
+    own: int | None = None,
+    quota: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do as `nearest_by_camera` for some of the rows: one camera after another is searched.
+
+    Args:
+        rows: (N, D) float32 unit rows.
+        asked: (n,) which of them.
+        cameras, k, own, quota: as in `nearest_by_camera`.
+    """
     order = np.argsort(cameras, kind="stable")
-    _, starts = np.unique(cameras[order], return_index=True)
-    groups = np.split(order, starts[1:])
-    ranks = np.full((len(rows), k), -1, np.int32)
-    similarities = np.full((len(rows), k), np.nan, np.float32)
+    groups = np.split(order, np.unique(cameras[order], return_index=True)[1][1:])
+    ranks = np.full((len(asked), k), -1, np.int32)
+    similarities = np.full((len(asked), k), np.nan, np.float32)
     for mine in groups:
-        asking, lists = rows[mine], []
+        here = np.flatnonzero(cameras[asked] == cameras[mine[0]])
+        if not len(here):
+            continue
+        asking, lists = rows[asked[here]], []
         for group in groups:
             wanted = k if own is None else own if group is mine else k - own
             if wanted:
-                pool = None if group is mine else rows[group]
-                indices, similar = nearest(asking, min(wanted, quota or k), pool)
+                indices, similar = nearest(asking, min(wanted, quota or k), rows[group])
                 lists.append((group[indices], similar, group is mine))
         if own is not None and len(lists) > 1:
             others = _merge([found[:2] for found in lists if not found[2]], k - own)
             lists = [found for found in lists if found[2]] + [others]
         indices, similar = _merge([found[:2] for found in lists], k)
-        ranks[mine, : indices.shape[1]] = indices
-        similarities[mine, : indices.shape[1]] = similar
+        ranks[here, : indices.shape[1]] = indices
+        similarities[here, : indices.shape[1]] = similar
     return ranks, similarities
+
+
+def blocks_by_camera(cameras: np.ndarray, order: np.ndarray | None = None) -> Blocks:
+    """Cut rows into blocks of one camera each; a first list compares those of one camera.
+
+    Args:
+        cameras: (N,) int.
+        order: (N,) the rows in the order in which they stand within their camera; None as they are.
+
+    Returns:
+        Blocks for two lists: neighbours from the own camera, and from all others.
+    """
+    order = np.arange(len(cameras)) if order is None else order
+    order = order[np.argsort(cameras[order], kind="stable")].astype(np.int32)
+    _, starts, counts = np.unique(cameras[order], return_index=True, return_counts=True)
+    inside = [
+        start + np.linspace(0, count, -(-count // SIDE) + 1)[:-1].astype(int)
+        for start, count in zip(starts, counts, strict=True)
+    ]
+    cuts = np.append(np.concatenate(inside), len(order))
+    camera = cameras[order[cuts[:-1]]]
+    same = camera[:, None] == camera
+    return Blocks(order, cuts, np.stack([same, ~same]))
+
+
+def own_and_others(
+    rows: np.ndarray, cameras: np.ndarray, k: int, own: int, blocks: Blocks
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find nearest rows from the own camera and from others, by blocks; see `nearest_by_camera`.
+
+    Args:
+        rows: (N, D) float32 unit rows.
+        cameras: (N,) int.
+        k: neighbours to find.
+        own: how many of them come from the own camera.
+        blocks: as `blocks_by_camera` gives them, or with fewer pairs to compare.
+    """
+
+    def pools(of: int, open_rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for camera in np.unique(cameras[open_rows]):
+            among = (cameras == camera) == (of == 0)
+            yield open_rows[cameras[open_rows] == camera], np.flatnonzero(among)
+
+    wanted = tuple((min(count, len(rows)), 1) for count in (own, k - own) if count)
+    lists = shortlists(
+        *(rows, rows, wanted),
+        precision="auto",
+        devices=all_devices(len(rows) ** 2 * rows.shape[1]),
+        block_bytes=BLOCK_BYTES,
+        blocks=blocks,
+    )
+    found = [
+        decide(rows, rows, listed, BLOCK_BYTES, blocks.order, partial(pools, of))
+        for of, listed in enumerate(lists)
+    ]
+    indices, similarities = (np.full((len(rows), k), fill, t) for fill, t in _NONE)
+    merged = _merge([(near, np.where(near < 0, np.nan, of)) for near, of in found], k)
+    indices[:, : merged[0].shape[1]], similarities[:, : merged[1].shape[1]] = merged
+    return indices, similarities
+
+
+_NONE = (-1, np.int32), (np.nan, np.float32)
+"""What stands for a neighbour that there is not: index and similarity."""
 
 
 def _merge(lists, k):

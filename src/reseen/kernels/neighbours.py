@@ -1,13 +1,13 @@
 """Exact nearest neighbours by cosine: quick scores choose candidates, exact sums decide."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from reseen.errors import DataError, SettingsError
 from reseen.kernels.compile import njit
-from reseen.kernels.shortlist import Shortlist, shortlists
+from reseen.kernels.shortlist import Shortlist, all_devices, shortlists
 from reseen.kernels.threads import spread
 
 BLOCK_BYTES = 64 << 20
@@ -53,7 +53,7 @@ def nearest(
     pool: np.ndarray | None = None,
     *,
     precision: str = "auto",
-    device: str = "cpu",
+    devices: Sequence[str] | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k rows of the pool with the largest cosine to each row, exactly.
@@ -71,7 +71,8 @@ def nearest(
             its own neighbour.
         precision: of the quick product on a CPU: float32, bfloat16, or auto, the quicker here. It
             changes the time alone.
-        device: where the quick product is computed: cpu, cuda, cuda:1 ... (there in bfloat16).
+        devices: where the quick product is computed: ("cpu",), or devices of torch that share the
+            rows ("cuda:0", "cuda:1"), there in bfloat16; None for `all_devices`.
         block_bytes: memory for one block of similarities, in bytes.
 
     Returns:
@@ -83,7 +84,7 @@ def nearest(
 
     Memory: O(N k + block_bytes), and 2 (N + M) D bytes in bfloat16; N x M is never held.
     """
-    ((indices, similarities),) = _search(features, pool, ((k, 1),), precision, device, block_bytes)
+    ((indices, similarities),) = _search(features, pool, ((k, 1),), precision, devices, block_bytes)
     return indices, similarities
 
 
@@ -93,7 +94,7 @@ def nearest_and_lowest(
     pool: np.ndarray | None = None,
     *,
     precision: str = "auto",
-    device: str = "cpu",
+    devices: Sequence[str] | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Do as `nearest`, and give each row's smallest similarity to the pool as well.
@@ -103,7 +104,7 @@ def nearest_and_lowest(
         k: neighbours to find, at least 1.
         pool: (M, D) unit rows to search, or None for the features themselves.
         precision: of the quick product on a CPU, see `nearest`.
-        device: where the quick product is computed.
+        devices: where the quick product is computed.
         block_bytes: memory for one block of similarities, in bytes.
 
     Returns:
@@ -116,11 +117,11 @@ def nearest_and_lowest(
     Memory: as `nearest`.
     """
     wanted = ((k, 1), (1, -1))
-    found, low = _search(features, pool, wanted, precision, device, block_bytes)
+    found, low = _search(features, pool, wanted, precision, devices, block_bytes)
     return *found, low[1][:, 0]
 
 
-def _search(features, pool, wanted, precision, device, block_bytes):
+def _search(features, pool, wanted, precision, devices, block_bytes):
     """Give indices and similarities for each pair of k and sign (-1: the least similar)."""
     if min(k for k, _ in wanted) < 1:
         raise SettingsError(
@@ -132,14 +133,25 @@ def _search(features, pool, wanted, precision, device, block_bytes):
     others = rows if pool is None else check_rows(pool, "pool")
     _check_sizes(rows, others)
     wanted = tuple((min(k, len(others)), sign) for k, sign in wanted)
+    if devices is None:
+        devices = all_devices(len(rows) * len(others) * rows.shape[1])
     lists = shortlists(
-        *(rows, others, wanted), precision=precision, device=device, block_bytes=block_bytes
+        *(rows, others, wanted), precision=precision, devices=devices, block_bytes=block_bytes
     )
     return [decide(rows, others, found, block_bytes) for found in lists]
 
 
+Pools = Callable[[np.ndarray], Iterable[tuple[np.ndarray, np.ndarray]]]
+"""Parts rows (n,) by what they are compared with: gives rows, and columns, of each part."""
+
+
 def decide(
-    rows: np.ndarray, others: np.ndarray, found: Shortlist, block_bytes: int
+    rows: np.ndarray,
+    others: np.ndarray,
+    found: Shortlist,
+    block_bytes: int,
+    order: np.ndarray | None = None,
+    pools: Pools | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take the k best of each shortlist by float64 sums; search rows without a list in full.
 
@@ -148,20 +160,24 @@ def decide(
         others: (M, D) float32.
         found: the `Shortlist` of each row.
         block_bytes: memory for one block of products, in bytes.
+        order: (N,) the row that each list is of; None where they are in the order of the rows.
+        pools: which columns rows are compared with where they are searched in full; None: all.
 
     Returns:
-        indices (N, k) int32 and products (N, k) float32.
+        indices (N, k) int32, -1 where fewer were compared, and products (N, k) float32.
     """
     indices = np.full((len(rows), found.k), -1, np.int32)
     sums = np.full((len(rows), found.k), -np.inf)
-    spread(_settle, rows, others, found, indices, sums)
-    open_rows = np.flatnonzero(np.isinf(found.bar) & (found.size == 0))
-    if len(open_rows):
-        _search_in_full(rows, others, open_rows, found, indices, sums, block_bytes)
+    order = np.arange(len(rows)) if order is None else order
+    spread(_settle, rows, others, order, found, indices, sums)
+    open_rows = np.sort(order[np.isinf(found.bar) & (found.bar > 0) & (found.size == 0)])
+    parts = pools(open_rows) if pools else [(open_rows, np.arange(len(others)))]
+    for where, columns in parts if len(open_rows) else ():
+        _search_in_full(rows, others, where, columns, found, indices, sums, block_bytes)
     return indices, (found.sign * sums).astype(np.float32)
 
 
-def _search_in_full(rows, others, where, found, indices, sums, block_bytes):
+def _search_in_full(rows, others, where, columns, found, indices, sums, block_bytes):
     """Search in float64 for the rows `where`, in blocks; copies are looked up once.
 
     Of copies in the pool only the first k can be found, so the others are left out: neither a pool
@@ -169,7 +185,7 @@ def _search_in_full(rows, others, where, found, indices, sums, block_bytes):
     """
     same = first_copies(rows, where)
     once = np.flatnonzero(same == np.arange(len(where)))
-    pool = _first_k(first_copies(others, np.arange(len(others))), found.k)
+    pool = columns[_first_k(first_copies(others, columns), found.k)]
     size = others.shape[1]
     side = max(1, math.isqrt(size * size + block_bytes // 8) - size)  # 8 side^2 + 16 D side
     known = rows, others, size * 2.0**-51 * (1 + _UNIT_TOLERANCE) ** 2, found.sign
@@ -177,9 +193,9 @@ def _search_in_full(rows, others, where, found, indices, sums, block_bytes):
         part = where[once[start : start + side]]
         block = found.sign * rows[part].astype(np.float64)
         for column in range(0, len(pool), side):
-            columns = pool[column : column + side]
-            tile = block @ others[columns].astype(np.float64).T
-            spread(_insert_all, tile, part, columns, *known, indices, sums)
+            beside = pool[column : column + side]
+            tile = block @ others[beside].astype(np.float64).T
+            spread(_insert_all, tile, part, beside, *known, indices, sums)
     indices[where], sums[where] = indices[where[same]], sums[where[same]]
 
 
@@ -250,11 +266,10 @@ def _refuse(bad: np.ndarray, name: str, what: str, remedy: str) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _settle(t, threads, rows, others, found, indices, sums):
-    for i in range(t, len(rows), threads):
-        _settle_row(
-            rows[i], others, found.sign, found.listed[i, : found.size[i]], indices[i], sums[i]
-        )
+def _settle(t, threads, rows, others, order, found, indices, sums):
+    for place in range(t, len(order), threads):
+        i, listed = order[place], found.listed[place, : found.size[place]]
+        _settle_row(rows[i], others, found.sign, listed, indices[i], sums[i])
 
 
 @njit(cache=True)

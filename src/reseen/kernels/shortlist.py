@@ -8,11 +8,18 @@ The bound: with x' and y' the rounded rows, |x.y - x'.y'| <= |x| |y - y'| + |x -
 and Schwarz, with norms as measured; summing D numbers in float32 in any order adds at most
 D 2^-23 |x'| |y'| (twice what Higham, Accuracy and Stability of Numerical Algorithms, 2002,
 Section 3.1 proves for rounding to nearest); a sum stored in bfloat16 moves by 2^-8 of itself.
+
+Features of one encoder have much in common: their mean m, of which every product has about |m|^2.
+What is stored of a sum in bfloat16 would be that, so it is taken out first: with x = m + x',
+x.y = |m|^2 + m.x' + m.y' + x'.y', and a score is this without |m|^2, which changes no order.
 """
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,12 +31,25 @@ _SPARE = 64
 _STRIPE = 512
 SIDE = 2048
 """Rows and columns of a tile of scores, at most."""
-_ROUNDED = 128
+_ROUNDED = 256
+_ADDED = 4
+"""Columns beside rounded rows: what is added for the row, in two parts, and a 1 for each."""
 _QUICK, _QUICKER_THAN_TORCH = 1e9, 2e10
 """Products below which bfloat16 saves nothing, and below which it saves less time than torch takes
 to be imported."""
 _STORED_BFLOAT16 = 2.0**-8
 _TINY = 1e-6  # numbers flushed to zero, and the arithmetic of the bound itself
+
+
+class Blocks(NamedTuple):
+    """Rows in another order, cut into blocks, of which not all are compared with each other."""
+
+    order: np.ndarray
+    """(N,) int32, the row at each place."""
+    cuts: np.ndarray
+    """(B + 1,) int, where each block begins, and N; at most SIDE apart."""
+    near: np.ndarray
+    """(L, B, B) bool, symmetric: which blocks each list compares."""
 
 
 class Shortlist(NamedTuple):
@@ -66,9 +86,9 @@ def shortlists(
     wanted: tuple[tuple[int, int], ...],
     *,
     precision: str,
-    device: str,
+    devices: Sequence[str],
     block_bytes: int,
-    near: np.ndarray | None = None,
+    blocks: Blocks | None = None,
 ) -> list[Shortlist]:
     """List for each row the columns that can have the k largest (or smallest) products.
 
@@ -78,44 +98,75 @@ def shortlists(
             product is computed once for both its rows.
         wanted: pairs of k and sign, one a list; k at most M.
         precision: float32, bfloat16 or auto, the quicker here.
-        device: cpu, or a device of torch.
+        devices: cpu alone, or devices of torch, among which the rows are shared.
         block_bytes: memory for one block of scores, in bytes.
-        near: on a CPU, says of each pair of tiles whether it is compared; the diagonal always is.
+        blocks: of the rows, compared with themselves: which are compared. The lists then stand in
+            the order of the blocks.
 
     Returns:
         A `Shortlist` for each pair.
 
     Memory: O(N k + block_bytes), and 2 (N + M) D bytes for rounded rows if in bfloat16.
     """
-    if device != "cpu":
-        return _on_device(rows, others, wanted, device, block_bytes)
+    if tuple(devices) != ("cpu",):
+        return _on_devices(rows, others, wanted, devices, block_bytes, blocks)
     if precision == "auto":
         quick = _QUICK if "torch" in sys.modules else _QUICKER_THAN_TORCH
         small = len(rows) * len(others) * rows.shape[1] < quick
         precision = "bfloat16" if not small and _fast_bfloat16() else "float32"
-    side = max(1, min(SIDE, math.isqrt(block_bytes // 4)))
-    score = (_Bfloat16 if precision == "bfloat16" else _Float32)(rows, others, side)
+    side = SIDE if blocks else max(1, min(SIDE, math.isqrt(block_bytes // 4)))
+    order = blocks.order if blocks else None
+    score = (_Bfloat16 if precision == "bfloat16" else _Float32)(rows, others, side, order)
     lists = [_empty(k, sign, score, len(rows), len(others)) for k, sign in wanted]
-    for start, column in _tiles(len(rows), len(others), side, others is rows):
-        if near is not None and start != column and not near[start // side, column // side]:
+    mirrored = others is rows
+    cuts = blocks.cuts if blocks else _uniform(len(rows), side)
+    columns = cuts if mirrored else _uniform(len(others), side)
+    for a, b in _tiles(len(cuts) - 1, len(columns) - 1, mirrored):
+        here = [found for n, found in enumerate(lists) if blocks is None or blocks.near[n, a, b]]
+        if not here:
             continue
-        tile = score(slice(start, start + side), slice(column, column + side))
-        for found in lists:
+        start, column = cuts[a], columns[b]
+        tile = score(slice(start, cuts[a + 1]), slice(column, columns[b + 1]))
+        for found in here:
             spread(_scan_rows, tile, start, column, found)
-            if others is rows and column > start:
+            if mirrored and column > start:
                 spread(_scan_columns, tile, start, column, found)
-    for found in lists:
-        spread(_trim, found)
+    _finish(lists, order)
     return lists
 
 
-def _tiles(n: int, m: int, side: int, mirrored: bool) -> Iterator[tuple[int, int]]:
-    """Walk through the corners of the tiles; of mirrored ones the diagonal, then one half."""
+def all_devices(work: float = math.inf) -> tuple[str, ...]:
+    """Give the devices on which quick products are computed: all GPUs that torch sees, else cpu.
+
+    Set CUDA_VISIBLE_DEVICES to choose among them.
+
+    Args:
+        work: multiplications that are to be done; few are not worth a GPU, nor loading torch.
+    """
+    if work < _QUICK:
+        return ("cpu",)
+    if "torch" not in sys.modules and not _has_driver():
+        return ("cpu",)
+    import torch
+
+    return tuple(f"cuda:{n}" for n in range(torch.cuda.device_count())) or ("cpu",)
+
+
+def _has_driver() -> bool:
+    return any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/kfd"))
+
+
+def _uniform(n: int, side: int) -> np.ndarray:
+    return np.append(np.arange(0, n, side), n)
+
+
+def _tiles(rows: int, columns: int, mirrored: bool) -> Iterator[tuple[int, int]]:
+    """Walk through pairs of blocks; of mirrored ones the diagonal, then one half."""
     if mirrored:
-        yield from ((start, start) for start in range(0, n, side))
-    for start in range(0, n, side):
-        for column in range(start + side if mirrored else 0, m, side):
-            yield start, column
+        yield from ((a, a) for a in range(rows))
+    for a in range(rows):
+        for b in range(a + 1 if mirrored else 0, columns):
+            yield a, b
 
 
 class _Float32:
@@ -123,10 +174,11 @@ class _Float32:
 
     stored, bits = 0.0, np.int32
 
-    def __init__(self, rows: np.ndarray, others: np.ndarray, side: int):
-        self.rows, self.others = rows, others
+    def __init__(self, rows, others, side: int, order: np.ndarray | None = None):
+        self.rows = rows if order is None else rows[order]
+        self.others = self.rows if others is rows else others
         self.buffer = np.empty(side * side, np.float32)
-        length = _lengths(rows)
+        length = _lengths(self.rows)
         longest = length.max() if others is rows else _lengths(others).max()
         self.error = rows.shape[1] * 2.0**-23 * length * longest + _TINY
 
@@ -141,40 +193,69 @@ class _Bfloat16:
 
     stored, bits = _STORED_BFLOAT16, np.int16
 
-    def __init__(self, rows: np.ndarray, others: np.ndarray, side: int, device: str = "cpu"):
+    def __init__(self, rows, others, side: int, order: np.ndarray | None = None, device="cpu"):
         import torch
 
-        self.rows, length, rounded, off = _rounded(rows, device)
-        if others is rows:
-            self.others, longest, farthest = self.rows, rounded.max(), off.max()
-        else:
-            self.others, _, rounded_others, off_others = _rounded(others, device)
-            longest, farthest = rounded_others.max(), off_others.max()
-        summing = rows.shape[1] * 2.0**-23 * rounded * longest
-        self.error = length * farthest + off * longest + summing + _TINY
+        mean = others.mean(0)
+        mirrored = others is rows
+        mine = _rounded(rows, mean if mirrored else None, mean * mirrored, order, device)
+        theirs = mine if mirrored else _rounded(others, mean, mean * 0, None, device)
+        self.rows, length, _, off, left, whole = mine
+        self.others = theirs[0]
+        longest, farthest, left_most, wholest = (theirs[n].max() for n in (2, 3, 4, 5))
+        summing = self.rows.shape[1] * 2.0**-23 * whole * wholest
+        self.error = length * farthest + off * longest + summing + left + left_most + _TINY
         self.buffer = torch.empty(side * side, dtype=torch.bfloat16)
 
     def __call__(self, part: slice, columns: slice) -> np.ndarray:
         import torch
 
-        a, b = self.rows[part], self.others[columns]
+        a, b = self.rows[part], turned(self.others[columns])
         tile = self.buffer[: len(a) * len(b)].view(len(a), len(b))
         return torch.mm(a, b.T, out=tile).view(torch.int16).numpy()
 
 
-def _rounded(rows: np.ndarray, device: str) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
-    """Round to bfloat16; give also the lengths of the rows, of the rounded and of what is lost."""
+def turned(rows: Any) -> Any:
+    """Give rounded rows as columns: what is added for one side of a pair stands with the other."""
     import torch
 
-    out = torch.empty(rows.shape, dtype=torch.bfloat16, device=device)
-    lengths = np.empty((3, len(rows)))
+    return torch.cat([rows[:, :-_ADDED], rows[:, -2:], rows[:, -_ADDED:-2]], dim=1)
+
+
+def _rounded(rows: np.ndarray, mean: np.ndarray | None, beside: np.ndarray, order, device: str):
+    """Round rows to bfloat16, less their mean, with what is added for it beside them.
+
+    Args:
+        rows: (N, D) float32.
+        mean: (D,) to subtract, or None.
+        beside: (D,) whose product with what is left of a row is added to its scores.
+        order: (N,) the row at each place of the result; None for all as they stand.
+        device: of torch, where they go.
+
+    Returns:
+        (N, D + _ADDED) the rounded rows; and of each row the length, that of what is rounded, of
+        what is lost, what is lost of the sum, and the length with all that is added.
+    """
+    import torch
+
+    out = torch.empty(len(rows), rows.shape[1] + _ADDED, dtype=torch.bfloat16, device=device)
+    lengths = np.empty((5, len(rows)))
     for start in range(0, len(rows), _ROUNDED):
         part = slice(start, start + _ROUNDED)
-        rounded = torch.from_numpy(rows[part]).bfloat16()
-        out[part], kept = rounded, rounded.float().numpy()
-        for place, vectors in enumerate((rows[part], kept, rows[part] - kept)):
+        exact = rows[part] if order is None else rows[order[part]]
+        exact = exact if mean is None else exact - mean
+        rounded = torch.from_numpy(exact).bfloat16()
+        kept = rounded.float().numpy()
+        added = torch.from_numpy(exact.astype(np.float64) @ beside.astype(np.float64))
+        high = added.bfloat16()
+        low = (added - high.double()).bfloat16()
+        ones = torch.ones_like(high)
+        out[part] = torch.cat([rounded, torch.stack([high, low, ones, ones], 1)], 1)
+        for place, vectors in enumerate((exact, kept, exact - kept)):
             lengths[place, part] = _lengths(vectors)
-    return out, lengths[0], lengths[1], lengths[2]
+        lengths[3, part] = (added - high.double() - low.double()).abs().numpy()
+        lengths[4, part] = np.sqrt(lengths[1, part] ** 2 + 1.01 * added.numpy() ** 2 + 2)
+    return out, *lengths
 
 
 def _lengths(rows: np.ndarray) -> np.ndarray:
@@ -189,35 +270,54 @@ def _fast_bfloat16() -> bool:
     return bool(has.get("amx_bf16") or has.get("avx512_bf16"))
 
 
-def _on_device(rows, others, wanted, device, block_bytes) -> list[Shortlist]:
-    """Do as `shortlists` on a GPU: whole rows at a time, the best by torch's topk."""
-    import torch
-
-    score = _Bfloat16(rows, others, 0, device)
-    if score.rows.is_cuda:
-        score.stored = 0.0
-    lists = [_empty(k, sign, score, len(rows), len(others)) for k, sign in wanted]
-    step = max(1, block_bytes // (8 * len(others)))
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        if score.rows.is_cuda:
-            block = torch.mm(score.rows[part], score.others.T, out_dtype=torch.float32)
-        else:
-            block = (score.rows[part] @ score.others.T).float()
-        for found in lists:
-            places = found.listed.shape[1] - 1
-            best = torch.topk(block * found.sign, places, dim=1)
-            found.listed[part, :places] = best.indices.int().cpu().numpy()
-            found.score[part, :places] = best.values.cpu().numpy()
-    for found in lists:
-        places = found.listed.shape[1] - 1
-        last = found.score[:, :places].min(1)
-        found.size[:] = places
-        spread(_trim, found)
-        if places < len(others):  # what was left out may be as good as the last
-            short = last >= found.bar
+def _on_devices(rows, others, wanted, devices, block_bytes, blocks) -> list[Shortlist]:
+    """Do as `shortlists` on GPUs, each with its share: whole rows, the best by torch's topk."""
+    order = blocks.order if blocks else None
+    scores = [_Bfloat16(rows, others, 0, order, device) for device in devices]
+    for score in scores:
+        score.stored = 0.0 if score.rows.is_cuda else score.stored
+    lists = [_empty(k, sign, scores[0], len(rows), len(others)) for k, sign in wanted]
+    cuts = blocks.cuts if blocks else np.array([0, len(rows)])
+    shares = [slice(n, None, len(devices)) for n in range(len(devices))]
+    with ThreadPoolExecutor(len(devices)) as pool:
+        work = partial(_list_share, lists, cuts, blocks, block_bytes)
+        list(pool.map(work, scores, shares))
+    last = [found.score[:, :-1].min(1) for found in lists]  # -inf where fewer were compared
+    _finish(lists, order)
+    for found, least in zip(lists, last, strict=True):
+        if found.listed.shape[1] <= len(others):  # what was left out may be as good as the last
+            short = (least >= found.bar) & np.isfinite(least)
             found.bar[short], found.size[short] = np.inf, 0
     return lists
+
+
+def _list_share(lists, cuts, blocks, block_bytes, score, share) -> None:
+    """List for every n-th part of the rows, on the device of the scores."""
+    import torch
+
+    others, device = turned(score.others), score.rows.device
+    if score.rows.is_cuda:
+        block_bytes = max(block_bytes, torch.cuda.mem_get_info(device)[0] // 4)
+    step = max(1, block_bytes // (12 * len(others)))
+    parts = [
+        (a, slice(start, min(start + step, cuts[a + 1])))
+        for a in range(len(cuts) - 1)
+        for start in range(cuts[a], cuts[a + 1], step)
+    ]
+    for a, part in parts[share]:
+        if score.rows.is_cuda:
+            block = torch.mm(score.rows[part], others.T, out_dtype=torch.float32)
+        else:
+            block = (score.rows[part] @ others.T).float()
+        for n, found in enumerate(lists):
+            signed, places = block * found.sign, found.listed.shape[1] - 1
+            if blocks is not None:
+                left_out = torch.from_numpy(np.repeat(~blocks.near[n, a], np.diff(cuts)))
+                signed.masked_fill_(left_out.to(device), -math.inf)
+            best = torch.topk(signed, places, dim=1)
+            found.listed[part, :places] = best.indices.int().cpu().numpy()
+            found.score[part, :places] = best.values.cpu().numpy()
+            found.size[part] = (best.values > -math.inf).sum(1).cpu().numpy()
 
 
 def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Shortlist:
@@ -386,8 +486,18 @@ def _allowed(kth, found, r):
     return np.float32(lowest / (1 + math.copysign(found.stored, lowest)) - _TINY)
 
 
+def _finish(lists: list[Shortlist], order: np.ndarray | None) -> None:
+    """Drop what cannot be among the best, and name columns by their rows."""
+    names = np.empty(0, np.int32) if order is None else order
+    for found in lists:
+        spread(_trim, found, names)
+
+
 @njit(nogil=True, cache=True)
-def _trim(t, threads, found):
+def _trim(t, threads, found, names):
     for r in range(t, len(found.bar), threads):
-        if found.bar[r] < np.inf:
+        if found.bar[r] < np.inf and found.size[r] > found.k:
             _tighten(found, r)
+        if len(names):
+            for place in range(found.size[r]):
+                found.listed[r, place] = names[found.listed[r, place]]

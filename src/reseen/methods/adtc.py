@@ -172,7 +172,9 @@ class ADTC:
         if self.labelling == "k-means":
             _, nearest = kmeans(features, sought["clusters"], seed=run.rng("centroids"))
             return PseudoLabels(by_appearance(nearest))
-        return two_stage(features, **sought, weighted=self.weighted, seed=run.rng("centroids"))
+        sought |= dict(weighted=self.weighted, seed=run.rng("centroids"))
+        approximate = settled(self.density, "neighbours") == "approximate"
+        return two_stage(features, **sought, approximate=approximate)
 
     def _loss(
         self, encoder: Encoder, pixels: Tensor, targets: Tensor, memory: ClusterMemory | None

@@ -17,7 +17,7 @@ The source uses separate batch-norm layers.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import repeat
 from typing import ClassVar
@@ -120,7 +120,8 @@ class SpCL:
             features = memory.instances
             gap = self.reliable.eps_gap
             found = run.once(self.density.label_around, features, crops.cameras, gap)
-            labels = reliable.keep(*found)
+            labels = reliable.keep(*(around.ids for around in found))
+            labels = replace(labels, recall=found[0].recall)
             run.label(labels, partial(self.density.explain, features, crops.cameras))
             memory.assign(labels.ids)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from reseen.errors import DataError
-from reseen.kernels.neighbours import nearest
+from reseen.kernels.approximate import nearest_of_many
 
 _BLOCK = 1 << 22
 """Comparisons at a time."""
@@ -40,7 +40,7 @@ def shared_neighbours(features: np.ndarray, count: int, cameras: np.ndarray | No
         )
     n = len(features)
     count = max(1, min(count, n - 1))
-    ranks, _ = nearest(features, min(count + 1, n))
+    ranks, _ = nearest_of_many(features, min(count + 1, n))
     others = np.sort(_without_self(ranks)[:, :count], axis=1)
     shared = np.zeros(others.shape)
     step = max(1, _BLOCK // max(1, count**3))
