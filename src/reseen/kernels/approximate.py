@@ -77,7 +77,7 @@ def nearest_approximate(
     if not apart and n < SIDE + k:  # too few rows to leave any out
         return nearest(rows, k, block_bytes=block_bytes)
     cameras = np.asarray(cameras) if apart else np.zeros(n, np.int64)
-    of_own = own if apart else k
+    of_own = k if own is None or not apart else own
     if all_devices() != ("cpu",):
         blocks = blocks_by_camera(cameras)
     else:
