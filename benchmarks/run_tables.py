@@ -290,21 +290,79 @@ def market_half() -> Lines:
     yield f"{row['rounds']} rounds of 50 steps of 16 x 8", *judged, row["minutes"]
 
 
-@table("methods/house.md", "method", "k1, eps", "seed 0", "centred", "seed 1", "centred")
-def house() -> Lines:
-    for title, settings, runs in (
-        ("untouched", "", ("cc-1",)),
-        ("untouched, whitened by a quarter", "", ("house16x2-0",)),
-        ("Cluster Contrast", "30, 0.55", ("cc", "cc-1")),
-        ("MMT (mean pooling, untouched 14.5 / 30.1)", "30, 0.55", ("mmt-0",)),
-        ("SpCL (mean pooling, untouched 14.5 / 30.1)", "30, 0.55", ("spcl-0",)),
-        ("house, no cameras", "20, 0.55", ("blind16x2-0", "blind16x2-1")),
-        ("**house, cameras**", "20, 0.5", ("house16x2-0", "house16x2-1")),
-    ):
-        rows = [last("house", data="test", run=run) for run in runs]
+HALF = "MMT (mean pooling, untouched 14.5 / 30.1)", "SpCL (mean pooling, untouched 14.5 / 30.1)"
+TOWNS = {"cc": "Cluster Contrast", "mmt": "MMT", "spcl": "SpCL", "blind": "house, no cameras"}
+
+
+def seeds_of_house(lines: Lines, data: str = "test") -> Lines:
+    """Write lines of results/house.csv: a title, settings, and the run of each seed."""
+    for title, settings, *runs in lines:
+        rows = [last("house", data=data, run=run) for run in runs]
         when = "last" if settings else "untrained"
         cells = [cell for row in rows for cell in (pair(row, when), centred(row, when))]
         yield title, settings, *cells, *("",) * (4 - len(cells))
+
+
+@table("methods/house.md", "method", "k1, eps", "seed 0", "centred", "seed 1", "centred")
+def house() -> Lines:
+    return seeds_of_house(
+        [
+            ("untouched", "", "cc-1"),
+            ("untouched, as house sees it", "", "halves-0"),
+            ("Cluster Contrast", "30, 0.55", "cc", "cc-1"),
+            (HALF[0], "30, 0.55", "mmt-0"),
+            (HALF[1], "30, 0.55", "spcl-0", "spcl-1"),
+            ("house, no cameras", "20, 0.55", "halves-blind-0"),
+            ("**house, no cameras**, whitened by half", "20, 0.55", *BLIND),
+            ("**house, cameras**", "20, 0.5", "halves-0", "halves-1"),
+        ]
+    )
+
+
+@table("methods/house.md", "on the tuning split", "batch, k1, eps", "mAP / rank-1", "centred")
+def house_tuning() -> Lines:
+    lines = (
+        ("Cluster Contrast", "16 x 4, 30, 0.55", "cc"),
+        ("Cluster Contrast", "16 x 4, 20, 0.5", "cc-k20"),
+        ("teacher, no cameras", "16 x 4, 20, 0.5", "teacher"),
+        ("and two prototypes and refined labels", "16 x 4, 20, 0.5", "blind"),
+        ("teacher and whitening by a quarter, no cameras", "16 x 2, 20, 0.55", "blind-8x2-16"),
+        ("and stripes", "16 x 2, 20, 0.55", "blind-stripes2"),
+        ("and stripes, whitening by half", "16 x 2, 20, 0.55", "blind-stripes2-w5"),
+        ("and mirror images", "16 x 2, 20, 0.55", "blind-stripes2-mirrored"),
+        ("centring, camera-aware, teacher, proxies", "16 x 4, 20, 0.5", "cams-proxies"),
+        ("and two prototypes and refined labels", "16 x 4, 20, 0.5", "cams"),
+        ("the same parts but these, whitening by a quarter", "16 x 2, 20, 0.5", "cams-16x2"),
+        ("and stripes and mirror images (the defaults)", "16 x 2, 20, 0.5", CHOSEN),
+    )
+    for title, settings, run in lines:
+        row = last("house", data="dev", run=run)
+        yield title, settings, pair(row, "last"), centred(row, "last")
+
+
+CHOSEN = "cams-stripes2-mirrored"
+BLIND = "halves-blind-w5-0", "halves-blind-w5-1"
+PARTS = ("mirrored", "stripes", "whitening", "teacher", "proxies", "aware", "centring")
+
+
+@table("methods/house.md", "without", "mAP / rank-1", "centred", "mAP lost")
+def house_parts() -> Lines:
+    whole = last("house", data="test", run="halves-0")
+    yield "nothing (the defaults)", pair(whole, "last"), centred(whole, "last"), ""
+    for part in PARTS:
+        if rows := found("house", data="test", run=f"out-{part}-0"):
+            lost = float(whole["last_mAP"]) - float(rows[-1]["last_mAP"])
+            title = {"aware": "camera-aware"}.get(part, part)
+            yield title, pair(rows[-1], "last"), centred(rows[-1], "last"), number(lost)
+
+
+@table("methods/house.md", "method", "town-a, untouched", "last", "town-b, untouched", "last")
+def house_towns() -> Lines:
+    for run, title in (*TOWNS.items(), ("house", "**house, cameras**")):
+        towns = [found("house", data=f"town-{letter}", run=run) for letter in "ab"]
+        if all(towns):
+            pairs = (pair(rows[-1], when) for rows in towns for when in ("untrained", "last"))
+            yield title, *pairs
 
 
 def centred(row: Row, when: str) -> str:
