@@ -57,9 +57,10 @@ BRANCHES = {
     "engine/claim.py": "the name of the card in run.json: tests",
     "engine/device.py": "resolve, measured, place: name, precision, memory format, compile: paths",
     "engine/extract.py": "batches of 256: extraction",
+    "engine/processes.py": "a GPU for each process, NCCL: by no part, it takes two GPUs",
     "export/graph.py": "the memory format of an exported copy: tests",
     "export/quick.py": "ONNX Runtime on a CPU alone: tests",
-    "kernels/shortlist.py": "_on_device, float32 products of bfloat16 rows: neighbours",
+    "kernels/shortlist.py": "_on_devices, float32 products of bfloat16 rows: neighbours",
     "nets/encoder.py": "autocast around the backbone: paths",
     "nets/pooling.py": "powers outside of autocast: paths",
     "presets.py": "the presets gpu and cpu: tests",
@@ -281,12 +282,12 @@ def _report(bench: Bench, what: str, of: str, found: dict[str, list[float]]) -> 
 
 def neighbours(bench: Bench) -> None:
     """Hold neighbours against those of the CPU, and their time against that of the product."""
-    on = str(bench.device) if bench.cuda else "cpu:0"  # which takes the way of a GPU
+    on = (str(bench.device) if bench.cuda else "cpu:0",)  # which takes the way of a GPU
     for n, d in ((3000, 64),) if bench.small else ((12_936, 2048), (32_621, 2048)):
         rows = people(n, d)[0]
-        nearest(rows[:2000], 30, device=on)
+        nearest(rows[:2000], 30, devices=on)
         began = bench.clock()
-        ranks, near = nearest(rows, 30, device=on)
+        ranks, near = nearest(rows, 30, devices=on)
         took = bench.clock() - began
         half = torch.from_numpy(rows).bfloat16().to(bench.device)
         half[:2048] @ half.T
@@ -294,7 +295,7 @@ def neighbours(bench: Bench) -> None:
         for start in range(0, n, 2048):
             half[start : start + 2048] @ half.T
         bare = bench.clock() - began
-        exact, similar = nearest(rows[:500], 30, rows)
+        exact, similar = nearest(rows[:500], 30, rows, devices=("cpu",))
         same = np.array_equal(exact, ranks[:500]) and np.array_equal(similar, near[:500])
         bench.row("neighbours", f"{n} x {d}", "product", bare, "s")
         sound = "yes" if same else "no"

@@ -291,7 +291,6 @@ def market_half() -> Lines:
 
 
 HALF = "MMT (mean pooling, untouched 14.5 / 30.1)", "SpCL (mean pooling, untouched 14.5 / 30.1)"
-TOWNS = {"cc": "Cluster Contrast", "mmt": "MMT", "spcl": "SpCL", "blind": "house, no cameras"}
 
 
 def seeds_of_house(lines: Lines, data: str = "test") -> Lines:
@@ -354,15 +353,6 @@ def house_parts() -> Lines:
             lost = float(whole["last_mAP"]) - float(rows[-1]["last_mAP"])
             title = {"aware": "camera-aware"}.get(part, part)
             yield title, pair(rows[-1], "last"), centred(rows[-1], "last"), number(lost)
-
-
-@table("methods/house.md", "method", "town-a, untouched", "last", "town-b, untouched", "last")
-def house_towns() -> Lines:
-    for run, title in (*TOWNS.items(), ("house", "**house, cameras**")):
-        towns = [found("house", data=f"town-{letter}", run=run) for letter in "ab"]
-        if all(towns):
-            pairs = (pair(rows[-1], when) for rows in towns for when in ("untrained", "last"))
-            yield title, *pairs
 
 
 def centred(row: Row, when: str) -> str:

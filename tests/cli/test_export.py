@@ -55,8 +55,8 @@ def test_a_file_is_written_judged_and_checked(reseen, run, town_folder, tmp_path
     assert card["threshold"] == told["threshold"]
     assert "pairs of different people" in card["threshold"]["source"]
     code, printed, _ = reseen("export", "--check", out)
-    assert code == 0 and "is sound" in printed and "64 x 32 pixels" in printed
-    assert "RGB, 0 to 255, any number at a time, float32" in printed
+    assert code == 0 and "is correct" in printed and "64 x 32 pixels" in printed
+    assert "RGB, 0 to 255, any batch size, float32" in printed
     card["vectors"]["one.png"], card["vectors"]["two.png"] = card["vectors"].values()
     card["vectors"]["one.png"] = [-number for number in card["vectors"]["one.png"]]
     (tmp_path / "a.pt2.json").write_text(json.dumps(card))
@@ -81,7 +81,7 @@ def test_an_encoder_is_given_away_as_a_folder(reseen, tmp_path):
         (["run.pt", "-o", "a.onnx", "--for", "tensorrt"], "for is 'tensorrt'"),
         (["run.pt", "-o", "a.onnx", "--for", "openvino"], "does not end in .xml"),
         (["run.pt", "-o", "a.onnx", "--threshold", "7"], "threshold is 7"),
-        (["run.pt", "-o", "a.onnx", "--precision", "int8"], "int8 needs 32 pictures"),
+        (["run.pt", "-o", "a.onnx", "--precision", "int8"], "int8 needs 32 images"),
         (["run.pt", "-o", "a.onnx", "--judge", "nowhere"], "nowhere"),
     ],
 )

@@ -104,7 +104,7 @@ def test_decisions(reseen, folder, people):
     assert said("merge", "Ben", "Anna") == "2 crops of Ben named Anna"
     assert said("split", "Anna", "Carl", *two[:2]) == "2 crops of Anna named Carl"
     assert said("rename", "Carl", "Ben") == "2 crops of Carl named Ben"
-    assert said("undo") == "taken back: Carl renamed Ben" and names()["Carl"] == 2
+    assert said("undo") == "undone: Carl renamed Ben" and names()["Carl"] == 2
     assert said("deny", "Carl", two[0]) == "1 crop not Carl" and names()["Carl"] == 1
     code, _, err = reseen("gallery", "name", folder, "Carl", two[0])
     assert code == 1 and "it was recorded that" in err and err.count("\n") == 1
@@ -113,7 +113,7 @@ def test_decisions(reseen, folder, people):
     assert said("unignore", "Carl") == "1 crop no longer ignored"
     assert said("unname", two[1]) == "1 crop without a name" and names() == {"Anna": len(one)}
     table = said("people")
-    assert "Anna" in table and "without a name: --unknown groups them." in table
+    assert "Anna" in table and "without a name. Use --unknown to group them." in table
     assert said("forget", "Anna") == f"{len(one)} crops deleted" and names() == {}
 
 
@@ -150,12 +150,12 @@ def test_people_are_enrolled_and_crops_expire_and_are_exported(reseen, folder, t
         "1 new crop, 0 known before, 0 that cannot be read; 57 crops in all\n",
     )
     code, out, _ = reseen("gallery", "export", folder, tmp_path / "g.csv")
-    assert (code, out) == (0, f"57 crops in {tmp_path / 'g.csv'}\n")
+    assert (code, out) == (0, f"wrote 57 crops to {tmp_path / 'g.csv'}\n")
     assert ",Zoe,hand," in (tmp_path / "g.csv").read_text()
     code, out, _ = reseen("gallery", "expire", folder, "--older-than", "0s", "--keep-named")
     assert (code, out) == (0, "56 crops deleted\n")
     code, out, _ = reseen("gallery", "rebuild", folder, "reseen-tiny", "-q", *CPU)
-    assert (code, out) == (0, "0 vectors made by reseen-tiny\n")
+    assert (code, out) == (0, "computed 0 features with the encoder of reseen-tiny\n")
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_one_picture_is_extracted(reseen, tmp_path, monkeypatch):
     PIL.Image.new("RGB", (8, 16)).save(tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)
     code, out, err = reseen("extract", "reseen-tiny", "a.png", "-o", "f.npz", "--quiet")
-    assert (code, err, out) == (0, "", "1 feature of 256 numbers each in f.npz\n")
+    assert (code, err, out) == (0, "", "wrote 1 feature with 256 dimensions each to f.npz\n")
 
 
 def test_eps_is_chosen_by_an_encoder(reseen, town, monkeypatch):

@@ -48,7 +48,7 @@ def test_a_film_becomes_tracklets(reseen, town_film, tmp_path):
     data = read(tmp_path)
     assert len(data.train) == told["tracklets"] >= 2 and list(data.cameras.values()) == ["yard"]
     code, said, _ = reseen(*words)
-    assert code == 0 and said.startswith("0 tracklets of 0 crops\n0 films")
+    assert code == 0 and said.startswith("0 tracklets of 0 crops\n0 videos")
 
 
 def test_films_are_read_without_torch():

@@ -388,7 +388,7 @@ def test_eps_of_a_share_is_taken_anew_from_the_features():
 
 
 def test_what_is_still_auto_cannot_label():
-    with pytest.raises(SettingsError, match=r"k1 is auto, .*run\.settle"):
+    with pytest.raises(SettingsError, match=r"k1 is auto and has not .*run\.settle"):
         DensitySettings(k1="auto").label(people(20, 25))
 
 

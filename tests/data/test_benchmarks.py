@@ -144,7 +144,7 @@ def test_msmt17_lists_may_have_blank_lines(tmp_path):
 
 
 def test_a_benchmark_has_no_pattern(tmp_path):
-    with pytest.raises(SettingsError, match=r"pattern is .* and format is 'market1501'"):
+    with pytest.raises(SettingsError, match=r"pattern is .* of format 'market1501' are fixed"):
         read(tree(tmp_path, MARKET), format="market1501", pattern="{camera}.jpg")
 
 
@@ -201,16 +201,16 @@ def test_benchmarks_far_down_are_refused(tmp_path, names):
 @pytest.mark.parametrize(
     ("folders", "train"),
     [
-        (("train/0001", "test/0002"), r"alone, .*/train \("),
-        (("Train", "query"), r"alone, .*/Train \("),
-        (("Query", "Gallery", "Bounding_Box_Train"), r"alone, .*/Bounding_Box_Train \("),
-        (("images_labeled", "images_detected"), r"alone \(with"),
-        (("cam1", "test"), r"alone \(with"),
+        (("train/0001", "test/0002"), r"training part, .*/train \("),
+        (("Train", "query"), r"training part, .*/Train \("),
+        (("Query", "Gallery", "Bounding_Box_Train"), r"training part, .*/Bounding_Box_Train \("),
+        (("images_labeled", "images_detected"), r"training part \(with"),
+        (("cam1", "test"), r"training part \(with"),
     ],
 )
 def test_parts_are_never_cameras(tmp_path, folders, train):
     tree(tmp_path, [f"{folder}/{i}.jpg" for folder in folders for i in range(2)])
-    with pytest.raises(DataError, match=f"parts of a data set.*{train}") as error:
+    with pytest.raises(DataError, match=f"parts of a data set.*Give only the {train}") as error:
         read(tmp_path)
     assert ("lower-case names" in str(error.value)) == any(map(str.istitle, folders))
     assert len(read(tmp_path, folders="camera").cameras) == len(folders)
@@ -275,5 +275,5 @@ def test_msmt17_lines_that_stand_twice(tmp_path):
 
 
 def test_folders_are_for_plain_folders(tmp_path):
-    with pytest.raises(SettingsError, match="folders is 'person' and format is 'market1501'"):
+    with pytest.raises(SettingsError, match=r"folders is 'person', .* 'market1501' are fixed"):
         read(tree(tmp_path, MARKET), format="market1501", folders="person")

@@ -57,7 +57,7 @@ def test_pattern_with_times(tmp_path):
     [
         ("{cam}.jpg", r"fields \['cam'\]"),
         ("{_}.jpg", "Use {camera}"),
-        ("{camera}_{camera}.jpg", "each once at most"),
+        ("{camera}_{camera}.jpg", "each at most once"),
         ("{camera}_{person}.jpg", r"1 of 2 pictures .* do not match .* first is alone\.jpg"),
     ],
 )
@@ -112,7 +112,7 @@ def test_known_people_are_query_and_gallery(tmp_path):
         ("path,camera,path\n1.jpg,2,1.jpg\n", "line 1: the column 'path' occurs twice"),
         ('path,person\n1.jpg,"2\n1.jpg,3\n', "line 2: a cell contains a line break. Perhaps"),
         ("path\n" + "x" * 131_073, "line 2: field larger than .*Perhaps a quote"),
-        ("path\n" + "x" * 5000, r"line 2: .*x\.\.\. \(\d+ letters\) is not a file"),
+        ("path\n" + "x" * 5000, r"line 2: .*x\.\.\. \(\d+ characters\) is not a file"),
         ("path,person\n1.jpg,1\n1.jpg,2\n", "line 3: person of .* is '2', but '1' in .*line 2"),
         ("path,camera\n1.jpg,1\n./1.jpg,\n", "line 3: camera of .* is '', but '1' in .*line 2"),
         ("path,split\n1.jpg,\n1.jpg,query\n", "line 3: split of .* is 'query', but '' in"),
@@ -254,7 +254,7 @@ def test_splits_are_written_in_any_case(tmp_path):
 def test_times_too_large_are_named(tmp_path):
     picture(tmp_path / "1.jpg")
     row = '{"path": "1.jpg", "time": 1' + "0" * 400 + "}"
-    with pytest.raises(DataError, match=r"line 1: time is '1000.*401 letters"):
+    with pytest.raises(DataError, match=r"line 1: time is '1000.*401 characters"):
         read(manifest(tmp_path, row, "m.jsonl"))
 
 

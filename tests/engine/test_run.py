@@ -201,7 +201,7 @@ def test_a_stopped_run_says_which_round_is_kept(pictures, tmp_path):
                     raise KeyboardInterrupt
             return encoder
 
-    for epochs, says in ((1, "before a round was finished"), (3, "after round 2. The same")):
+    for epochs, says in ((1, "before a round was finished"), (3, "after round 2. Run the same")):
         with pytest.raises(KeyboardInterrupt, match=says):
             train(Stopped(epochs=epochs), pictures, tmp_path / f"{epochs}", quiet=True, device=CPU)
 

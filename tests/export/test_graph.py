@@ -60,7 +60,7 @@ def test_what_cannot_be_traced_is_said(given_encoder, monkeypatch):
         raise RuntimeError("an operator has no graph\nand more lines")
 
     monkeypatch.setattr(torch.export, "export", fail)
-    with pytest.raises(SettingsError, match=r"resnet18 .* has no graph. Give it away"):
+    with pytest.raises(SettingsError, match=r"resnet18 .* has no graph\. Export it as a folder"):
         program(given_encoder, Contract())
 
 

@@ -79,7 +79,7 @@ def test_a_file_that_misses_vectors_is_refused_by_a_search(store):
     with store.changing():
         store.add(crops(5), rows(5), [b"x"] * 5)
         store._rows("DELETE FROM vectors WHERE seq = 2")
-    with pytest.raises(StoreError, match="5 crops have 4 vectors"):
+    with pytest.raises(StoreError, match="5 crops have 4 features"):
         store.nearest(rows(1), 1)
 
 

@@ -202,7 +202,7 @@ def test_two_boxes_of_a_frame_and_one_time_at_two_cameras_are_never_one_person(e
     empty.name([one], "Anna")
     with pytest.raises(StoreError, match="two boxes"):
         empty.name([two], "Anna")
-    with pytest.raises(StoreError, match="same time at two cameras, a and b"):
+    with pytest.raises(StoreError, match="same time by two cameras, a and b"):
         empty.name([three], "Anna")
     empty.name([two], "Berta")
     with pytest.raises(StoreError, match="two boxes"):

@@ -250,7 +250,7 @@ def test_without_a_network_timm_weights_are_one_clear_sentence(monkeypatch, tmp_
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"backbone": "osnet_x1_0"}, r"'osnet_x1_0': it is not a timm network.*the weights\.$"),
+        ({"backbone": "osnet_x1_0"}, r"'osnet_x1_0': it is not a timm network.*from a file\.$"),
         ({"options": {"in_chans": "1"}}, r"resnet18 with .*does not take colour pictures"),
         ({"backbone": "resnet5"}, r"No backbone .*'resnet5'.*Did you mean .*resnet"),
         ({"backbone": "squeezenet1_1", "weights": "timm"}, "comes from torchvision"),

@@ -105,3 +105,11 @@ def test_forgetting_is_what_a_new_one_knows():
     old.update(), new.update()
     for name, value in old.net.state_dict().items():
         assert torch.equal(value, new.net.state_dict()[name])
+
+
+@pytest.mark.parametrize("ages", [(0,), (0, 1)])
+def test_a_network_without_weights_may_be_followed(ages):
+    mean = MeanNetwork(nn.Identity(), momentum=0.5, ages=ages)
+    mean.forget()
+    mean.update()
+    assert not mean.net.state_dict()

@@ -70,8 +70,8 @@ def test_new_clusters(learnt, monkeypatch):
     # Cluster 1 = {2, 3, 4}: of former ones it shares most with {3}; 0 = {0, 1} with {0, 1, 2}.
     assert [row.title for row in rows] == ["Cluster 1", "Cluster 0"]  # 2 is as it was
     assert [row.note for row in rows] == [
-        "3 members, shares 33% with the most similar former cluster",
-        "2 members, shares 67% with the most similar former cluster",
+        "3 members, shares 33% with the most similar cluster of the previous round",
+        "2 members, shares 67% with the most similar cluster of the previous round",
     ]
     assert set(shown(rows[0])) == {(2, "was in 0"), (3, "was in 1"), (4, "was in none")}
 

@@ -90,7 +90,7 @@ def test_neighbours_of_images_that_nobody_knows(blind_run):
 def test_the_section_with_and_without_people(evidence, blind_run):
     section = show_ranked([evidence], Thumbnails())
     assert set(section.figures) == {"ranked-worst", "ranked-drawn"}
-    assert "✓" in section.html and "went worst" in section.html
+    assert "✓" in section.html and "with the worst results" in section.html
     ranking = evidence.tested.ranking
     head, *rows = section.tables["ranked"]
     assert len(rows) == len(ranking.queries) and head[:4] == [
@@ -105,7 +105,7 @@ def test_the_section_with_and_without_people(evidence, blind_run):
     )
     assert "crop right" not in section.html and section.html.count("<h3 class=run>run") == 2
     bare = show_ranked([blind], Thumbnails(pictures=False))
-    assert "without pictures" in bare.html and not bare.figures
+    assert "Nothing is shown, as pictures are turned off." in bare.html and not bare.figures
 
 
 def test_without_pictures_the_scores_stay(evidence):

@@ -119,7 +119,7 @@ def test_killed_at_any_time_no_tracklet_is_written_twice(passers, tmp_path, monk
 
 
 def test_ctrl_c_keeps_what_is_open_and_goes_on(passers, tmp_path):
-    with pytest.raises(KeyboardInterrupt, match="stopped, 1 tracklet written; the same command"):
+    with pytest.raises(KeyboardInterrupt, match=r"stopped, 1 tracklet written\. Run the same"):
         make(passers, tmp_path, tracks=SOON, detector=killing(6, KeyboardInterrupt))
     ((_, begin, end, count),) = tracklets(tmp_path)
     assert (begin, count) == (0, 6) and end == pytest.approx(0.5)

@@ -54,7 +54,7 @@ def test_pictures_are_added_once_with_camera_and_time(client, gallery):
     files = sent(photo(1), b"none", photo(2))
     told = client.post("/v1/crops", files=files, data=form).json()
     assert (told["new"], told["known"], told["broken"]) == (2, 0, 1)
-    assert told["lines"][0].startswith("1.png: it is no picture")
+    assert told["lines"][0].startswith("1.png: it is not an image (JPEG, PNG")
     crop = client.get(f"/v1/crops/{told['ids'][0]}").json()
     assert (crop["camera"], crop["time"], crop["source"]) == ("gate", 1795860000.0, "0.png")
     assert gallery.picture(told["ids"][0]) == photo(1)

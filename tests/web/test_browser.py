@@ -88,7 +88,7 @@ def test_add_search_name_undo_and_forget(gallery, verdicts, scripts):
         group.get_by_role("checkbox").first.check()
         page.get_by_label("Name", exact=True).fill("Anna <b>")
         page.get_by_role("button", name="This is the person").click()
-        says(page, "2 crops are Anna <b> now.")
+        says(page, "2 crops were named Anna <b>.")
         assert [person.crops for person in gallery.people()] == [2]
         page.get_by_text("This crop was named Anna <b>.").wait_for()
 
@@ -104,7 +104,7 @@ def test_add_search_name_undo_and_forget(gallery, verdicts, scripts):
         page.get_by_text("Forget this person").click()
         page.get_by_label("This cannot be undone.").check()
         page.get_by_role("button", name="Forget Berta").click()
-        says(page, "1 crop of Berta deleted for good.")
+        says(page, "1 crop of Berta permanently deleted.")
         assert gallery.people() == [] and gallery.store.count() == 74
 
 
@@ -187,7 +187,7 @@ def test_everything_is_reached_by_keyboard(gallery, ids):
         page.get_by_label("Name", exact=True).focus()
         page.keyboard.type("Anna")
         page.keyboard.press("Enter")
-        says(page, "2 crops are Anna now.")
+        says(page, "2 crops were named Anna.")
 
 
 def test_a_guard_logs_in_with_the_token(gallery):

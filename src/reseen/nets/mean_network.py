@@ -64,9 +64,10 @@ class MeanNetwork(Generic[Net]):
             else:
                 means.append(mean)
                 entering.append(now)
-        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-            means, entering, 1 - stays
-        )
+        if means:  # a head without a projection has no weights
+            torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+                means, entering, 1 - stays
+            )
 
     def _remember(self) -> None:
         weights = self._learning

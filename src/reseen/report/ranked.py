@@ -156,7 +156,7 @@ def show_ranked(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
 
 def _unknown(title: str, runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
     if not pictures.pictures:
-        return Section(title, paragraph(f"{UNKNOWN} Pictures are turned off."))
+        return Section(title, paragraph(f"{UNKNOWN} Nothing is shown, as pictures are turned off."))
     html, figures = paragraph(UNKNOWN), {}
     for number, run in enumerate(runs, 1):
         named = run.data.cameras if run.data else {}

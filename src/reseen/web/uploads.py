@@ -97,7 +97,7 @@ def unpacked(content: bytes, room: int) -> int:
         try:
             opened = PIL.Image.open(BytesIO(content), formats=FORMATS)
         except PIL.UnidentifiedImageError:
-            raise BrokenPictureError(f"it is not an image of {', '.join(FORMATS)}") from None
+            raise BrokenPictureError(f"it is not an image ({', '.join(FORMATS)})") from None
         with opened as picture:
             pixels = picture.width * picture.height
             if pixels > room:
