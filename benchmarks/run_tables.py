@@ -309,6 +309,7 @@ def house() -> Lines:
             ("untouched", "", "cc-1"),
             ("untouched, as house sees it", "", "halves-0"),
             ("Cluster Contrast", "30, 0.55", "cc", "cc-1"),
+            ("and stripes, mirror images, whitening by a quarter", "30, 0.55", "cc-halves-0"),
             (HALF[0], "30, 0.55", "mmt-0"),
             (HALF[1], "30, 0.55", "spcl-0", "spcl-1"),
             ("house, no cameras", "20, 0.55", "halves-blind-0"),
