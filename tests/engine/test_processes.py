@@ -25,6 +25,9 @@ def start(**job):
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
+pytestmark = pytest.mark.xdist_group("processes")  # one pair of processes for all
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     return tmp_path_factory.mktemp("together")

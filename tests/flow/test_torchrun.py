@@ -13,7 +13,7 @@ import torch
 from reseen.engine.folder import last_round, read_facts
 from tests.flow.test_kill import ROUNDS, SMALL
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torchrun")]  # one whole run
 
 
 def start(town, out, *options):
