@@ -1,6 +1,5 @@
 """The pages: their links, their command lines, and whether they name all that there is."""
 
-import importlib.util
 import re
 import shlex
 import shutil
@@ -18,6 +17,7 @@ import reseen
 from reseen import parts
 from reseen.cli import app, settings_of
 from reseen.errors import ReseenError
+from tests.scripts import script
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -27,15 +27,7 @@ FRONT = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in [*PAGES, *FRONT]}
 
 
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-COMMANDS = [" ".join(words) for words in script("commands").commands()]
+COMMANDS = [" ".join(words) for words in script("docs/commands.py").commands()]
 
 
 def prose(text):
@@ -170,7 +162,7 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
     shutil.copy(ROOT / "zensical.toml", tmp_path)
     shutil.copytree(DOCS, tmp_path / "docs")
     (tmp_path / "src").symlink_to(ROOT / "src")
-    pages = script("commands").pages()
+    pages = script("docs/commands.py").pages()
     for name, text in pages.items():
         (tmp_path / "docs" / "reference" / name).write_text(text, encoding="utf-8")
     for command in COMMANDS:
@@ -193,12 +185,7 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
 
 
 def measured():
-    path = ROOT / "benchmarks" / "run_tables.py"
-    spec = importlib.util.spec_from_file_location("run_tables", path)
-    assert spec and spec.loader
-    module = sys.modules["run_tables"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/run_tables.py")
 
 
 @pytest.fixture(scope="module")

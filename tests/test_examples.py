@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,17 +13,9 @@ import yaml
 from reseen.export.contract import CONSUMERS, Contract
 from reseen.methods import METHODS
 from reseen.nets.encoder import save
+from tests.scripts import script
 
 TRACKERS = Path(__file__).parents[1] / "examples" / "trackers"
-
-
-def script(name):
-    """Load an example as a module."""
-    spec = importlib.util.spec_from_file_location(name, TRACKERS / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Service(BaseHTTPRequestHandler):
@@ -55,7 +46,9 @@ def test_a_snapshot_of_frigate_is_asked_of_the_service(verdict, person):
         server.verdict = verdict
         Thread(target=server.handle_request, daemon=True).start()
         picture = b"\xff\xd8 a picture"
-        said = script("frigate").ask(f"http://127.0.0.1:{server.server_port}", picture, "secret")
+        said = script("examples/trackers/frigate.py").ask(
+            f"http://127.0.0.1:{server.server_port}", picture, "secret"
+        )
     path, headers, form = server.asked
     assert path == "/v1/search" and headers["Authorization"] == "Bearer secret"
     parts = {p.get_param("name", header="content-disposition"): p for p in form.get_payload()}
@@ -77,7 +70,7 @@ def test_settings_for_trackers_are_those_of_the_contracts():
 
 def test_roboflow_gets_a_network(given_encoder, tmp_path):
     torch.save(save(given_encoder), tmp_path / "run.pt")
-    network = script("roboflow").backbone(str(tmp_path / "run.pt"))
+    network = script("examples/trackers/roboflow.py").backbone(str(tmp_path / "run.pt"))
     pixels = torch.randint(0, 256, (2, 3, 64, 32))
     with torch.inference_mode():
         found = network(torch.from_numpy(Contract().prepare(pixels.numpy())))

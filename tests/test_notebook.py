@@ -1,6 +1,5 @@
 """The tutorial: its notebook is the text, and runs."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -8,22 +7,16 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.scripts import script
+
 DOCS = Path(__file__).parents[1] / "docs"
-
-
-def script():
-    spec = importlib.util.spec_from_file_location("notebook", DOCS / "notebook.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_notebook_is_the_text():
     written = nbformat.read(DOCS / "tutorials" / "first-steps.ipynb", 4)
     nbformat.validate(written)
     text = (DOCS / "tutorials" / "first-steps.md").read_text(encoding="utf-8")
-    assert script().notebook(text) == written, "./dev notebook writes it again"
+    assert script("docs/notebook.py").notebook(text) == written, "./dev notebook writes it again"
     assert not any(cell.get("outputs") for cell in written.cells)
 
 

@@ -1,8 +1,6 @@
 """No method waits for a GPU within its steps or mixes devices, as a fake one shows."""
 
-import importlib.util
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,12 +8,9 @@ import torch
 from reseen.methods import METHODS
 from reseen.nets.encoder import EncoderSettings
 from tests.fake_gpu import CUDA, fake_gpu
+from tests.scripts import script
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "steps.py"
-SPEC = importlib.util.spec_from_file_location("steps", PATH)
-assert SPEC and SPEC.loader
-steps = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(steps)
+steps = script("benchmarks/steps.py")
 
 SMALL = {"layers": "(1, 1, 1, 1)", "channels": "(8, 8, 16, 16)"}
 ENCODER = EncoderSettings(
