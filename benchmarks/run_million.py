@@ -231,6 +231,7 @@ def main(sizes: list[int], only: str, neighbours: str, noise: float) -> None:
 def draw_costs() -> None:
     """Draw the newest cost of each size and form against the number of images."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     costs: dict[str, dict[int, tuple[float, float]]] = {}
     with (RESULTS / "million.csv").open(newline="") as file:
@@ -248,10 +249,12 @@ def draw_costs() -> None:
         axes.yaxis.set_major_formatter("{x:,g}")
         axes.yaxis.set_minor_formatter("")
         if place:
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * max(peak for of in costs.values() for _, peak in of.values()))
+        else:
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.grid(which="both", alpha=0.3)
     both[0].legend()
-    figure.suptitle(f"A round of labels, {D} numbers an image")
+    figure.suptitle(f"Labels of one round, features of {D} dimensions")
     figure.savefig(Path(__file__).parents[1] / "docs" / "pictures" / "million.png", dpi=110)
 
 
