@@ -121,7 +121,10 @@ def test_unknown_people_sightings_and_cut_offs(reseen, folder, people, town_fold
     code, out, _ = reseen("gallery", "people", folder, "--unknown", "--json")
     told = json.loads(out)
     assert code == 0 and told["unknown"] and told["unnamed"] == 56
-    first = told["unknown"][0]
+    first = max(told["unknown"], key=lambda proposal: len(proposal["crops"]))
+    shown = reseen("gallery", "people", folder, "--unknown")[1]
+    assert " ".join(first["crops"][:3]) + f" and {len(first['crops']) - 3} more" in shown
+    assert len(first["crops"]) > 3 and first["crops"][3] not in shown
     code, out, _ = reseen("gallery", "accept", folder, "Zoe", str(first["number"]))
     assert (code, out) == (0, f"{len(first['crops'])} crops named Zoe\n")
     code, _, err = reseen("gallery", "accept", folder, "Zoe", str(first["number"]))

@@ -1,6 +1,7 @@
 """`reseen gallery VERB G ...`: what needs no encoder, so that it begins at once."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from reseen.cli.output import AsJson, Out, Quiet, give
 from reseen.errors import SettingsError, counted
 from reseen.gallery.gallery import Gallery
 from reseen.gallery.moments import span, told
+
+LISTED = 3
+"""Ids of the crops of an unknown person that a table shows."""
 
 
 def people(
@@ -26,7 +30,8 @@ def people(
 
     With --unknown, crops without a name are grouped into unknown people, seen by one or more
     cameras. These groups are proposals to be checked by a human: `reseen gallery accept` gives
-    such a group a name, and `reseen gallery deny` records that a crop does not show a person.
+    such a group a name, and `reseen gallery deny` records that a crop does not show a person. The
+    table shows the first ids of each group, --json all of them.
 
     Parameters
     ----------
@@ -64,7 +69,7 @@ def people(
                 [
                     (
                         *(p.number, len(p.crops), ", ".join(p.cameras), told(p.first)),
-                        *(told(p.last), p.like or "", " ".join(p.crops)),
+                        *(told(p.last), p.like or "", _first_of(p.crops)),
                     )
                     for p in proposals
                 ],
@@ -76,6 +81,12 @@ def people(
     if unknown:
         numbers["unknown"] = [asdict(proposal) for proposal in proposals]
     give(numbers, *(t for t in tables if t.row_count), said, as_json=as_json)
+
+
+def _first_of(ids: Sequence[str]) -> str:
+    """Write the first ids, and how many more there are (--json gives all)."""
+    left = len(ids) - LISTED
+    return " ".join(ids[:LISTED]) + (f" and {left} more" if left > 0 else "")
 
 
 def calibrate(
