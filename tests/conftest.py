@@ -1,6 +1,10 @@
 """Invented people for every test that needs pictures, and small settings that learn in seconds."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; one thread each is
+# quickest, and so it is in the processes that they start
+
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +22,7 @@ from reseen.methods import METHODS
 from reseen.nets.encoder import Encoder, EncoderSettings, build
 from reseen.records import Dataset
 
-torch.set_num_threads(1)  # tests run side by side; one thread each is quickest
+torch.set_num_threads(1)
 device._has_bfloat16 = lambda _: False  # no run tries for a second which precision is faster
 
 TINY = EncoderSettings(
