@@ -7,9 +7,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
+from reseen.cli import main
+from reseen.engine import shards
 from reseen.engine.folder import last_round, read_facts
 from tests.flow.test_kill import ROUNDS, SMALL
 
@@ -32,6 +35,11 @@ def finish(process):
     text, _ = process.communicate(timeout=600)
     assert process.returncode == 0, text
     return text
+
+
+def children(process):
+    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
+    return [int(word) for word in found.stdout.split()]
 
 
 def encoder_of(out):
@@ -85,11 +93,56 @@ def test_killed_and_resumed_is_bit_identical(town_folder, whole, tmp_path, kill,
     if kill == "all":
         process.send_signal(signal.SIGINT)
     else:
-        found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
-        os.kill(int(found.stdout.split()[-1]), signal.SIGKILL)
+        os.kill(children(process)[-1], signal.SIGKILL)
     text, _ = process.communicate(timeout=120)
     said = [line for line in text.splitlines() if line.startswith("reseen: ")]
     assert process.returncode and len(said) == 1 and said[0].endswith(words)
     assert last_round(out) >= 1
     assert "going on after round" in finish(start(town_folder, out, "--nproc-per-node", "2"))
     assert bit_equal(out, whole)
+
+
+SLOWLY = """
+import time
+from reseen.cli import main
+from reseen.engine import shards
+
+def extract(*of, made=shards.extract):
+    time.sleep(1)
+    return made(*of)
+
+shards.SHARD, shards.extract = 16, extract
+main()
+"""
+
+
+def test_an_extraction_is_killed_and_resumed_by_one_process(
+    town_folder, whole, tmp_path, monkeypatch
+):
+    script = tmp_path / "slowly.py"
+    script.write_text(SLOWLY)
+    words = ["extract", str(whole), str(town_folder), "--out"]
+    two = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    out, alone = tmp_path / "features.npz", tmp_path / "alone.npz"
+    process = subprocess.Popen([*two, str(script), *words, str(out)])
+    parts = shards.parts_of(out)
+    while len(list(parts.glob("*.npz"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    for one in (process.pid, *children(process)):
+        os.kill(one, signal.SIGKILL)
+    process.wait()
+    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.npz")}
+    assert not out.exists() and kept
+
+    monkeypatch.setattr(shards, "SHARD", 16)
+    made = []
+    monkeypatch.setattr(shards, "extract", lambda *of, f=shards.extract: made.append(1) or f(*of))
+    for path in (out, alone):
+        with pytest.raises(SystemExit) as end:
+            main([*words, str(path)])
+        assert not end.value.code
+    count = len(np.load(alone)["paths"])
+    assert len(made) == 2 * -(-count // 16) - len(kept)
+    for name in ("features", "paths"):
+        np.testing.assert_array_equal(np.load(out)[name], np.load(alone)[name])
