@@ -310,11 +310,14 @@ def house() -> Lines:
             ("untouched, as house sees it", "", "halves-0"),
             ("Cluster Contrast", "30, 0.55", "cc", "cc-1"),
             ("and stripes, mirror images, whitening by a quarter", "30, 0.55", "cc-halves-0"),
-            (HALF[0], "30, 0.55", "mmt-0"),
+            (HALF[0], "30, 0.55", "mmt-0", "mmt-1"),
             (HALF[1], "30, 0.55", "spcl-0", "spcl-1"),
             ("house, no cameras", "20, 0.55", "halves-blind-0"),
             ("**house, no cameras**, whitened by half", "20, 0.55", *BLIND),
             ("**house, cameras**", "20, 0.5", "halves-0", "halves-1"),
+            ("EfficientNet-Lite0, untouched", "", "cc-lite0"),
+            ("EfficientNet-Lite0, Cluster Contrast", "30, 0.55", "cc-lite0"),
+            ("EfficientNet-Lite0, house, cameras", "20, 0.5", "house-lite0"),
         ]
     )
 
@@ -342,18 +345,39 @@ def house_tuning() -> Lines:
 
 CHOSEN = "cams-stripes2-mirrored"
 BLIND = "halves-blind-w5-0", "halves-blind-w5-1"
-PARTS = ("mirrored", "stripes", "whitening", "teacher", "proxies", "aware", "centring")
+CHANGED = {
+    **{f"out-{part}-0": f"without {part}" for part in ("mirrored", "stripes", "whitening")},
+    "out-teacher-0": "without teacher",
+    "out-proxies-0": "without proxies",
+    "out-aware-0": "without camera-aware",
+    "out-centring-0": "without centring",
+    "refined-0": "with refined labels and agreement",
+    "refined-farther-0": "the same with `--refined-farther`",
+}
 
 
-@table("methods/house.md", "without", "mAP / rank-1", "centred", "mAP lost")
+@table("methods/house.md", "settings", "mAP / rank-1", "centred", "change of mAP")
 def house_parts() -> Lines:
     whole = last("house", data="test", run="halves-0")
-    yield "nothing (the defaults)", pair(whole, "last"), centred(whole, "last"), ""
-    for part in PARTS:
-        if rows := found("house", data="test", run=f"out-{part}-0"):
-            lost = float(whole["last_mAP"]) - float(rows[-1]["last_mAP"])
-            title = {"aware": "camera-aware"}.get(part, part)
-            yield title, pair(rows[-1], "last"), centred(rows[-1], "last"), number(lost)
+    yield "the defaults", pair(whole, "last"), centred(whole, "last"), ""
+    for run, title in CHANGED.items():
+        row = last("house", data="test", run=run)
+        change = float(row["last_mAP"]) - float(whole["last_mAP"])
+        yield title, pair(row, "last"), centred(row, "last"), f"{100 * change:+.1f}"
+
+
+@table("methods/house.md", "method", "town-a", "centred", "town-b", "centred")
+def house_towns() -> Lines:
+    for title, run, when in (
+        ("untouched", "cc", "untrained"),
+        ("Cluster Contrast", "cc", "last"),
+        ("MMT", "mmt", "last"),
+        ("SpCL", "spcl", "last"),
+        ("house, no cameras, whitened by half", "blind", "last"),
+        ("**house, cameras**", "house", "last"),
+    ):
+        rows = [last("house", data=town, run=run) for town in ("town-a", "town-b")]
+        yield title, *(cell for row in rows for cell in (pair(row, when), centred(row, when)))
 
 
 def centred(row: Row, when: str) -> str:
@@ -480,7 +504,7 @@ def small(share: str) -> str:
     *("among new people", "pairs of one person that reach it"),
 )
 def belief() -> Lines:
-    for encoder, title in (("dev-teacher", "trained"), ("reseen-tiny", "reseen-tiny")):
+    for encoder, title in (("test-halves-0", "trained"), ("reseen-tiny", "reseen-tiny")):
         for named in ("0", "60"):
             row = last(
                 "belief",
@@ -511,7 +535,7 @@ def tiny(share: float) -> str:
     *("correct pairs", "pairs found", "found across cameras"),
 )
 def unknown_people() -> Lines:
-    for encoder, title in (("dev-teacher", "trained"), ("reseen-tiny", "reseen-tiny")):
+    for encoder, title in (("test-halves-0", "trained"), ("reseen-tiny", "reseen-tiny")):
         for people in ("half", "everybody"):
             row = last("belief_unknown", encoder=encoder, centring="deviation", people=people)
             shares = ("in_none", "precision", "recall", "recall_across")
@@ -645,6 +669,47 @@ def kernels_beside() -> Lines:
     )
     dense = f"{slow} s in Python, {compiled} s compiled with a sort"
     yield "CMC, AP and mINP of these queries, distances ready", dense, f"{engine} s"
+
+
+SCALE = (
+    *("explanation/scale.md", "images", "settings", "neighbours", "CPU s"),
+    *("of which neighbours", "peak memory", "pairs: precision", "pairs: recall"),
+)
+
+
+@table(*SCALE)
+def million() -> Lines:
+    keys = ("n", "form", "neighbours")
+    latest = {tuple(row[key] for key in keys): row for row in results("million")}
+    for row in sorted(latest.values(), key=lambda row: int(row["n"])):
+        recall = row["neighbour_recall"]
+        found = f": {percent(recall, 1)} found" if recall else ""
+        yield (
+            *(count(row["n"]), row["form"], row["neighbours"] + found, row["cpu_s"]),
+            *(row["neighbours_cpu_s"], f"{count(row['peak_mb'])} MB"),
+            *(percent(row[f"pairs_{name}"], 1) for name in ("precision", "recall")),
+        )
+
+
+@table(
+    *("explanation/scale.md", "images of a person on a day", "clustered", "pairs: precision"),
+    *("pairs: recall", "noise"),
+)
+def windows() -> Lines:
+    for a_day in ("20", "10", "4"):
+        for title, form in (
+            ("all at once", "at once"),
+            ("days, joined by medoids", "joined by medoids"),
+            ("days, joined by means", "joined by means"),
+        ):
+            row = last("windows", a_day=a_day, form=form)
+            yield a_day, title, *(percent(row[of], 1) for of in ("precision", "recall", "noise"))
+
+
+@table("explanation/speed.md", "backbone", "bfloat16 / float32")
+def precision() -> Lines:
+    for row in {row["backbone"]: row for row in results("precision")}.values():
+        yield f"`{row['backbone']}`", f"{float(row['ratio']):.2f}"
 
 
 @table("explanation/invented-people.md", "", "Market-half", "town-a", "town-b")
