@@ -151,7 +151,7 @@ def test_damage_is_refused(folder):
 def test_what_is_no_such_folder_is_refused(original, tmp_path):
     with pytest.raises(CheckpointError, match="no best round"):
         load(original, best=True)
-    with pytest.raises(CheckpointError, match=r"no folder that save_pretrained wrote"):
+    with pytest.raises(CheckpointError, match=r"was not written by save_pretrained"):
         from_pretrained(tmp_path)
 
 

@@ -91,5 +91,5 @@ def test_killed_and_resumed_is_bit_identical(town_folder, whole, tmp_path, kill,
     said = [line for line in text.splitlines() if line.startswith("reseen: ")]
     assert process.returncode and len(said) == 1 and said[0].endswith(words)
     assert last_round(out) >= 1
-    assert "going on after round" in finish(start(town_folder, out, "--nproc-per-node", "2"))
+    assert "resuming after round" in finish(start(town_folder, out, "--nproc-per-node", "2"))
     assert bit_equal(out, whole)
