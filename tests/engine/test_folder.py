@@ -75,7 +75,7 @@ def test_a_damaged_checkpoint_is_never_used(finished, copy, damage, tmp_path):
         with pytest.raises(CheckpointError, match=rf"{which}\.pt is damaged"):
             load(copy, best=which == "best")
         if which == "last":
-            with pytest.raises(CheckpointError, match=r"best\.pt is sound"):
+            with pytest.raises(CheckpointError, match=r"best\.pt is intact"):
                 grown(data, copy, quiet=True)
             with pytest.raises(CheckpointError, match=r"last\.pt is damaged"):
                 grown(data, tmp_path / "new", quiet=True, start=copy)

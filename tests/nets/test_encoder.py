@@ -193,7 +193,7 @@ class Loud:
 def test_code_in_a_file_never_runs_and_is_named(tmp_path):
     for held, name in ((Loud(), "exec"), (Path("x"), "pathlib"), (np.array([Loud()]), "numpy")):
         torch.save({"state_dict": {}, "held": held}, tmp_path / "w.pth")
-        with pytest.raises(CheckpointError, match=f"holds more than weights .*{name}"):
+        with pytest.raises(CheckpointError, match=f"contains more than weights .*{name}"):
             build(replace(SQUEEZE, weights=str(tmp_path / "w.pth")))
 
 
@@ -423,5 +423,5 @@ def test_weights_by_pip_that_are_not_there_or_of_another_network(monkeypatch, li
     state, _ = lite
     torch.save(dict(list(state.items())[1:]), tmp_path / "other.pth")
     installed(monkeypatch, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"other\.pth does not hold the 294 weights"):
+    with pytest.raises(CheckpointError, match=r"other\.pth does not have the 294 weights"):
         build(LITE)

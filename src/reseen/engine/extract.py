@@ -33,7 +33,7 @@ def load(
     chance: Callable[[], np.random.Generator] | None = None,
     pictures: Mapping[Path, PIL.Image.Image] | None = None,
 ) -> Crops:
-    """Read images at the size of an encoder, keep them on its device, and say how many GB they take.
+    """Read images at the size of an encoder, keep them on its device, and say how large they are.
 
     Args:
         images: N records.

@@ -259,8 +259,8 @@ class Run:
             The method with these numbers; the same object if nothing is auto.
 
         Raises:
-            SettingsError: a setting is auto for which there is no rule, or images_per_person is larger
-                than the number of images.
+            SettingsError: a setting is auto for which there is no rule, or images_per_person is
+                larger than the number of images.
         """
         for part in vars(method).values():
             if isinstance(part, DensitySettings | StripeSettings):
