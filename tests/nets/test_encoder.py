@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_named_with_its_prefix(tmp_path, narrow):
         "1 weights are missing",
         "first conv1.weight",
         "under 'state_dict', after 'module.base.'",
-        "1 without a place, first module.base.conv9.weight",
+        "1 without a counterpart, first module.base.conv9.weight",
     ):
         assert words in str(error.value)
 
@@ -226,7 +226,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     path = tmp_path / "w.pt"
     whole = encoders.save(build(SMALL))
     for content, says in (
-        ({"a": torch.zeros(1)}, "holds no encoder"),
+        ({"a": torch.zeros(1)}, "has no encoder"),
         (torch.zeros(1), "is not a file of weights.*Tensor"),
         ({**whole, "encoder": {}}, "another version of this package or is damaged"),
         ({**whole, "encoder_settings": {"colour": 1}}, "another version"),
