@@ -96,7 +96,7 @@ def test_the_shipped_encoder_goes_by_its_name(tiny, town, tmp_path, monkeypatch)
         load("reseen-tiny", best=True)
     with pytest.raises(CheckpointError, match="To start training from it, use --encoder"):
         train(Fails(), town, tmp_path / "run", start="reseen-tiny", quiet=True)
-    with pytest.raises(CheckpointError, match="resnet50 is not there"):
+    with pytest.raises(CheckpointError, match="resnet50 does not exist"):
         load("resnet50")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reseen-tiny").mkdir()  # what the user has made goes first

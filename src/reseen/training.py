@@ -588,7 +588,7 @@ def _checkpoint(run: Path, which: str = "") -> Path:
         )
     if not run.exists():
         raise CheckpointError(
-            f"{run} is not there. Give the folder of a run, a checkpoint, or {backbones.TINY}, the "
+            f"{run} does not exist. Give the folder of a run, a checkpoint, or {backbones.TINY}, the "
             "encoder that comes with reseen."
         )
     if run.is_file():
@@ -603,7 +603,7 @@ def _checkpoint(run: Path, which: str = "") -> Path:
     path = checkpoint(run, which or result(run))
     if not path.exists():
         raise CheckpointError(
-            f"{path} is not there. The run in {run} has not finished a round"
+            f"{path} does not exist. The run in {run} has not finished a round"
             + (", or was never evaluated. Leave out best." if which == "best" else ".")
         )
     return path

@@ -106,7 +106,7 @@ def test_files_of_something_else_in_an_unfinished_run_are_named(tmp_path, name):
     (tmp_path / "metrics.jsonl").write_text("")
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    with pytest.raises(SettingsError, match=rf"files that are not part of it .{name}.. Move them away"):
+    with pytest.raises(SettingsError, match=rf"not part of it .{name}.. Move them away"):
         new_run(tmp_path)
     assert (tmp_path / name).read_text() == "mine" and (tmp_path / "metrics.jsonl").exists()
 

@@ -134,7 +134,7 @@ def test_damage_is_refused(folder):
     with pytest.raises(CheckpointError, match="SHA-256 is different"):
         load(folder)
     weights.unlink()
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is not there"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
         load(folder)
     weights.write_bytes(sound)
     config = json.loads((folder / "config.json").read_text())

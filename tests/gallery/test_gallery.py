@@ -319,7 +319,7 @@ def test_foreign_damaged_and_newer_folders_are_refused(small_encoder, made, tmp_
     with pytest.raises(StoreError, match="not a database"):
         Gallery.open(gallery.folder)
     (gallery.folder / "gallery.sqlite").unlink()
-    with pytest.raises(StoreError, match="is not there"):
+    with pytest.raises(StoreError, match="does not exist"):
         Gallery.open(gallery.folder)
 
 

@@ -79,7 +79,7 @@ def test_pairs_have_the_same_dissimilarity_as_in_the_lists():
         (dict(weights=np.array([1, 1, 1, -1])), SettingsError, "weights are"),
         (dict(camera_weight=-1.0), SettingsError, "camera_weight is -1"),
         (dict(cameras=np.zeros(3)), DataError, r"cameras has shape \(3,\)"),
-        (dict(features=2 * unit_rows(4, 9, 3)), DataError, "not have length 1"),
+        (dict(features=2 * unit_rows(4, 9, 3)), DataError, "not of length 1"),
     ],
 )
 def test_refuses_what_cannot_be(changes, error, says):

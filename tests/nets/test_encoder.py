@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_named_with_its_prefix(tmp_path, narrow):
     with pytest.raises(CheckpointError) as error:
         build(replace(SMALL, backbone="reseen-tiny", weights=str(tmp_path / "w.pth")))
     for words in (
-        "1 weights are missing",
+        "1 weight missing",
         "first conv1.weight",
         "under 'state_dict', after 'module.base.'",
         "1 without a counterpart, first module.base.conv9.weight",
@@ -210,7 +210,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_first_name(tmp_path):
     state = build(SQUEEZE).backbone.net.state_dict()
     del state["0.weight"]
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"1 weights are missing .* first 0\.weight"):
+    with pytest.raises(CheckpointError, match=r"1 weight missing .* first 0\.weight"):
         build(replace(SQUEEZE, weights=str(tmp_path / "w.pth")))
 
 

@@ -81,7 +81,7 @@ def claim(
     Returns:
     (N,) ids, NOISE for images that no centroid claims, or more than one.
 
-Raises:
+    Raises:
     DataError: the rows are invalid, or a centroid is zero.
         SettingsError: a setting is outside its range.
 

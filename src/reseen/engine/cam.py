@@ -91,7 +91,7 @@ def class_cam(
     stage: one of `stages`, or the name of any module of the backbone; None is the last map,
         `after`.
 
-Returns:
+    Returns:
     (N, h, w) float32, 0 to 1. The largest value of each map is 1, or the map is 0 everywhere
     if no place speaks for the class.
 
@@ -99,8 +99,8 @@ Returns:
     DataError: the shape of rows does not fit.
     SettingsError: the stage does not exist, or its output is not a map.
 
-Source: Selvaraju et al., Sec. 3, Eqs. 1 and 2; Zhou et al., Sec. 2, Eq. 2.
-Memory: the activations of one batch (see `default_batch`) after the stage.
+    Source: Selvaraju et al., Sec. 3, Eqs. 1 and 2; Zhou et al., Sec. 2, Eq. 2.
+    Memory: the activations of one batch (see `default_batch`) after the stage.
     """
     weights = torch.as_tensor(rows, dtype=torch.float32)
     if weights.shape not in ((encoder.dimensions,), (len(pixels), encoder.dimensions)):
@@ -133,7 +133,7 @@ def pair_cam(
     Returns:
     Two arrays (N, h, w) float32, 0 to 1, as from `class_cam`.
 
-Raises:
+    Raises:
     DataError: the numbers of crops differ.
     SettingsError: the stage does not exist, or its output is not a map.
 

@@ -111,7 +111,7 @@ def extract_in_parts(
     DataError: pictures cannot be read; finished parts are kept.
     SettingsError: the folder of parts belongs to other features.
 
-Memory: two slices of DECODED bytes, and the features of a part; never N x D.
+    Memory: two slices of DECODED bytes, and the features of a part; never N x D.
     """
     parts = Parts(parts_of(out), images, loading or Loading())
     screen = screen if processes.first() else QUIET

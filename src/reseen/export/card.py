@@ -140,7 +140,7 @@ def read_beside(path: Path) -> Card:
     card = beside(path)
     if not card.is_file():
         raise CheckpointError(
-            f"{path} has no card: {card} is not there. reseen export writes a card with each file; "
+            f"{path} has no card: {card} does not exist. reseen export writes a card with each file; "
             "restore it from a backup."
         )
     try:

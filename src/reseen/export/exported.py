@@ -45,7 +45,7 @@ class Exported:
         if path.suffix not in _OPENERS:
             raise SettingsError(f"{path} does not end in one of: {', '.join(_OPENERS)}.")
         if not path.is_file():
-            raise CheckpointError(f"{path} is not there. Give a file that reseen export wrote.")
+            raise CheckpointError(f"{path} does not exist. Give a file that reseen export wrote.")
         self._run, self.card = _OPENERS[path.suffix](path)
         self.settings: EncoderSettings = self.card.settings
         self.camera_statistics = self.card.camera_statistics

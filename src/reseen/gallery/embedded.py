@@ -58,7 +58,7 @@ class Embedded(Tables):
         self.path = folder / FILE
         if not new and not self.path.is_file():
             raise StoreError(
-                f"{self.path} is not there. Restore it from a backup, or create a new gallery."
+                f"{self.path} does not exist. Restore it from a backup, or create a new gallery."
             )
         super().__init__()
         self._index: _Index | None = None

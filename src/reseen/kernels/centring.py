@@ -116,7 +116,7 @@ def centre(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.nda
         is treated as unknown.
     how: one of CENTRINGS.
 
-Returns:
+    Returns:
     (N, D) float32 unit rows; the features themselves if how is off.
 
     Raises:

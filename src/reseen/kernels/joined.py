@@ -33,7 +33,7 @@ def nearest_joined(
     DataError: the rows are invalid (see `check_rows`), or the two differ in D.
     SettingsError: k is below 1.
 
-Memory: O((N + M) k), and that of `nearest`.
+    Memory: O((N + M) k), and that of `nearest`.
     """
     found = []
     for rows in (features, extra):

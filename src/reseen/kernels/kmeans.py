@@ -41,11 +41,11 @@ def kmeans(
     Returns:
     centroids (M, D) float32, the means of their rows, not normalised; and labels (N,) int32.
 
-Raises:
+    Raises:
     DataError: the rows are invalid (see `check_rows`).
     SettingsError: M or iterations is out of range.
 
-Source: Arthur and Vassilvitskii, SODA 2007, Section 2.2 (initialisation); Lloyd's algorithm.
+    Source: Arthur and Vassilvitskii, SODA 2007, Section 2.2 (initialisation); Lloyd's algorithm.
     Memory: O(N + M D + block_bytes).
     """
     rows = check_rows(features)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from reseen.errors import DataError, SettingsError
+from reseen.errors import DataError, SettingsError, counted
 from reseen.kernels.compile import njit
 from reseen.kernels.shortlist import Shortlist, all_devices, shortlists
 from reseen.kernels.threads import spread
@@ -40,10 +40,10 @@ def check_rows(features: np.ndarray, name: str = "features") -> np.ndarray:
     rows = np.ascontiguousarray(features, dtype=np.float32)
     with np.errstate(all="ignore"):
         length = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-    _refuse(~np.isfinite(length), name, "contain NaN or inf", "check whether training diverged")
-    _refuse(length == 0, name, "are zero", "leave these images out")
+    _refuse(~np.isfinite(length), name, "with NaN or inf", "check whether training diverged")
+    _refuse(length == 0, name, "of length 0", "leave these images out")
     bad = np.abs(length - 1) > _UNIT_TOLERANCE
-    _refuse(bad, name, "do not have length 1", "divide each row by its length")
+    _refuse(bad, name, "not of length 1", "divide each row by its length")
     return rows
 
 
@@ -206,7 +206,7 @@ def first_copies(rows: np.ndarray, where: np.ndarray) -> np.ndarray:
     rows: (N, D) float32, contiguous.
     where: (n,) positions of the rows to compare.
 
-Returns:
+    Returns:
     (n,) the position in `where` of the first identical row, which may be the row itself.
 
     Memory: O(n).
@@ -233,11 +233,11 @@ def similarity_blocks(
         others: (M, D) float32.
     block_bytes: memory for one block, in bytes; a block has at least one row of M.
 
-Yields:
+    Yields:
     start, and (b, M) float32 products of rows start .. start + b. The next block overwrites
     this one, so copy what you need.
 
-Raises:
+    Raises:
     DataError: the two have different D.
 
     Memory: O(block_bytes).
@@ -262,7 +262,7 @@ def _refuse(bad: np.ndarray, name: str, what: str, remedy: str) -> None:
     if bad.any():
         where = np.flatnonzero(bad)
         shown = ", ".join(map(str, where[:5])) + (", ..." if len(where) > 5 else "")
-        raise DataError(f"{len(where)} rows of {name} {what} (rows {shown}): {remedy}.")
+        raise DataError(f"{name} has {counted(len(where), 'row')} {what} (rows {shown}): {remedy}.")
 
 
 @njit(nogil=True, cache=True)

@@ -99,7 +99,7 @@ def triplet_margins(
     (count,) float64: squared Euclidean distance of anchor and negative minus that of anchor and
     positive, -4 to 4; above 0 is correct.
 
-Raises:
+    Raises:
     DataError: the rows are invalid, people has another length, nobody has two images, or there
         is only one person.
     SettingsError: count is below 1.

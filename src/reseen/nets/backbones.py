@@ -23,7 +23,7 @@ import torchvision
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from reseen.errors import CheckpointError, SettingsError
+from reseen.errors import CheckpointError, SettingsError, counted
 from reseen.nets import pretrained
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -130,7 +130,7 @@ def replace_last_convolution(
     height, width: size of its input in pixels.
     replace: returns the new module for the old convolution.
 
-Raises:
+    Raises:
     SettingsError: the last map does not depend on a convolution larger than 1 x 1.
     """
     found = {
@@ -283,7 +283,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
         wrong = (missing or unequal)[0]
         at = ", ".join([f"under {where!r}"] * bool(where) + [f"after {prefix!r}"] * bool(prefix))
         raise CheckpointError(
-            f"{path} does not fit: {len(missing)} weights are missing and {len(unequal)} have "
+            f"{path} does not fit: {counted(len(missing), 'weight')} missing and {len(unequal)} of "
             f"another shape, first {wrong}; the file has {len(part)} entries"
             + (f" {at}" if at else "")
             + f", {len(spare)} without a counterpart"

@@ -258,7 +258,7 @@ def _torchvision(name: str, weights: Path | None) -> Detector:
         weights = Path(torch.hub.get_dir(), "checkpoints", file)
     if not weights.is_file():
         raise SettingsError(
-            f"{name} needs its weights, but {weights} is not there, and nothing is downloaded. "
+            f"{name} needs its weights, but {weights} does not exist, and nothing is downloaded. "
             "Give the file with --detector-weights."
         )
     model = get_model(name, weights=None, weights_backbone=None)
