@@ -588,8 +588,8 @@ def _checkpoint(run: Path, which: str = "") -> Path:
         )
     if not run.exists():
         raise CheckpointError(
-            f"{run} does not exist. Give the folder of a run, a checkpoint, or {backbones.TINY}, the "
-            "encoder that comes with reseen."
+            f"{run} does not exist. Give the folder of a run, a checkpoint, or {backbones.TINY}, "
+            "the encoder that comes with reseen."
         )
     if run.is_file():
         return run

@@ -461,7 +461,7 @@ def test_what_is_known_is_exported(gallery, by_person, tmp_path, kind):
 
 
 def test_an_export_is_refused_a_wrong_place(gallery, tmp_path):
-    with pytest.raises(SettingsError, match=r"ends in none of .csv, .json, .npz"):
+    with pytest.raises(SettingsError, match=r"does not end in one of .csv, .json, .npz"):
         gallery.export(tmp_path / "out.txt")
 
 

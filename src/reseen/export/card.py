@@ -140,8 +140,8 @@ def read_beside(path: Path) -> Card:
     card = beside(path)
     if not card.is_file():
         raise CheckpointError(
-            f"{path} has no card: {card} does not exist. reseen export writes a card with each file; "
-            "restore it from a backup."
+            f"{path} has no card: {card} does not exist. reseen export writes a card with each "
+            "file; restore it from a backup."
         )
     try:
         told = json.loads(card.read_text(encoding="utf-8"))
