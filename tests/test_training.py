@@ -215,7 +215,7 @@ def test_centring_that_cannot_be_is_refused_before_pictures_are_read(tiny, knowi
 
 
 def test_cameras_are_learnt_from_the_training_crops_of_a_site(tiny, town, monkeypatch):
-    with pytest.raises(DataError, match="no two cameras with 50 training crops or more"):
+    with pytest.raises(DataError, match="no two cameras with at least 50 training crops"):
         learn_cameras(tiny, town, quiet=True)
     monkeypatch.setattr(centring, "LEAST", 5)
     nobody = replace(town, train=town.unlabelled(1))  # who they are does not matter

@@ -268,7 +268,7 @@ def test_msmt17_lines_that_stand_twice(tmp_path):
     (tmp_path / "list_val.txt").write_text((tmp_path / "list_train.txt").read_text())
     data = read(tmp_path)
     assert facts(data.gallery) == [(0, 14), (1, 2)] and facts(data.train) == [(0, 1)]
-    assert "has 2 lines twice" in data.notes[0] and "1 picture in list_train.txt and" in data.notes[1]
+    assert "has 2 lines twice" in data.notes[0] and "1 picture in list_train" in data.notes[1]
     path.write_text(lines + lines.replace(" 1", " 2"))
     with pytest.raises(DataError, match=r"list_gallery\.txt, line 4: .* is person 2 here"):
         read(tmp_path)

@@ -163,10 +163,10 @@ def test_near_pairs_are_found_among_many():
 
 def test_cameras_that_share_nobody(market):
     people = [replace(image, person=image.camera) for image in market.train]
-    text = about(replace(market, train=tuple(people)), "without a person that another one saw")
+    text = about(replace(market, train=tuple(people)), "that another one saw")
     assert text.startswith("3 cameras") and "camera 2" in text and "(train)" in text
     shared = tuple(replace(image, person=1) for image in market.train)
-    assert not any("without a person that another one saw" in t for t in problems(replace(market, train=shared)))
+    assert not any("another one saw" in t for t in problems(replace(market, train=shared)))
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])

@@ -87,7 +87,7 @@ def test_mars_files_that_hold_something_else(tmp_path):
     with pytest.raises(DataError, match=r"query_IDX\.mat has no matrix query_IDX \(KeyError"):
         mars.read(root)
     info(root, "tracks_test_info.mat", track_test_info=[[1, 2, 3]])
-    with pytest.raises(DataError, match=r"has 1 x 3 numbers\. It should have a row for each tracklet"):
+    with pytest.raises(DataError, match=r"has 1 x 3 numbers\. It should have a row for each"):
         mars.read(root)
     (root / "info" / "tracks_train_info.mat").write_text("<html>not found</html>")
     with pytest.raises(DataError, match=r"tracks_train_info\.mat has no matrix"):

@@ -71,7 +71,7 @@ def test_two_machines_learn_what_two_processes_of_one_do(town_folder, whole, tmp
 @pytest.mark.parametrize(
     ("kill", "words"),
     [
-        ("a process", "the same command continues."),
+        ("a process", "Run the same command again to resume."),
         ("all", "Run the same command again to resume."),
     ],
     ids=["a process", "all"],

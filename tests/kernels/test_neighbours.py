@@ -126,7 +126,7 @@ def test_blocks_cover_every_row_within_their_memory():
 
 @pytest.mark.parametrize(
     ("value", "what"),
-    [(np.nan, "NaN or inf"), (np.inf, "NaN or inf"), (0.0, "of length 0"), (3.0, "not of length 1")],
+    [(np.nan, "NaN or inf"), (np.inf, "NaN or inf"), (0.0, "length 0"), (3.0, "not of length")],
 )
 def test_unusable_rows_are_named(value, what):
     rows = random_rows(6, 4, 7)

@@ -344,9 +344,7 @@ def test_the_bound_is_the_farthest_that_the_library_allows(n, rate, confidence):
 def test_bounds_that_cannot_be_told_are_refused():
     with pytest.raises(DataError, match=r"nearest of 600 .* 0\.5.*collapsed"):
         bound_threshold(np.full(600, 0.5), 0.1)
-    with pytest.raises(
-        SettingsError, match=r"0\.95 takes 4,744 pairs, but there are only 4,000"
-    ):
+    with pytest.raises(SettingsError, match=r"0\.95 takes 4,744 pairs, but there are only 4,000"):
         bound_threshold(np.arange(4000.0), 0.001)
     assert bound_threshold(np.arange(4744.0), 0.001).distance == 0.5
     with pytest.raises(DataError, match="anybody has shape"):

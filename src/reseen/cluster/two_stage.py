@@ -79,10 +79,10 @@ def claim(
         approximate: how neighbours are found; the labels then record the share that was found.
 
     Returns:
-    (N,) ids, NOISE for images that no centroid claims, or more than one.
+        (N,) ids, NOISE for images that no centroid claims, or more than one.
 
     Raises:
-    DataError: the rows are invalid, or a centroid is zero.
+        DataError: the rows are invalid, or a centroid is zero.
         SettingsError: a setting is outside its range.
 
     Memory: O((N + M) k1 + M D).

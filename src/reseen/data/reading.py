@@ -106,10 +106,10 @@ def read_pictures(paths: Sequence[Path | str]) -> Dataset:
     """Read several pictures, folders of pictures and manifests as one plain data set.
 
     Args:
-    paths: one or more; the camera and person of a picture that is given itself are unknown.
+        paths: one or more; the camera and person of a picture that is given itself are unknown.
 
     Raises:
-    DataError: something does not exist, or cannot be parsed (see `data.folder.read`).
+        DataError: something does not exist, or cannot be parsed (see `data.folder.read`).
     """
     roots = [Path(path) for path in paths]
     if not roots:

@@ -88,16 +88,16 @@ def class_cam(
         pixels: (N, 3, H, W), uint8 or 0 to 255, of the encoder's size.
         rows: (N, D) a row of weights for each crop, or (D,) one for all: the weights of a
             classifier, or the mean vector of a cluster.
-    stage: one of `stages`, or the name of any module of the backbone; None is the last map,
-        `after`.
+        stage: one of `stages`, or the name of any module of the backbone; None is the last map,
+            `after`.
 
     Returns:
-    (N, h, w) float32, 0 to 1. The largest value of each map is 1, or the map is 0 everywhere
-    if no place speaks for the class.
+        (N, h, w) float32, 0 to 1. The largest value of each map is 1, or the map is 0 everywhere
+        if no place speaks for the class.
 
     Raises:
-    DataError: the shape of rows does not fit.
-    SettingsError: the stage does not exist, or its output is not a map.
+        DataError: the shape of rows does not fit.
+        SettingsError: the stage does not exist, or its output is not a map.
 
     Source: Selvaraju et al., Sec. 3, Eqs. 1 and 2; Zhou et al., Sec. 2, Eq. 2.
     Memory: the activations of one batch (see `default_batch`) after the stage.
@@ -131,11 +131,11 @@ def pair_cam(
         stage: as in `class_cam`.
 
     Returns:
-    Two arrays (N, h, w) float32, 0 to 1, as from `class_cam`.
+        Two arrays (N, h, w) float32, 0 to 1, as from `class_cam`.
 
     Raises:
-    DataError: the numbers of crops differ.
-    SettingsError: the stage does not exist, or its output is not a map.
+        DataError: the numbers of crops differ.
+        SettingsError: the stage does not exist, or its output is not a map.
 
     Source: Stylianou et al., Visualizing Deep Similarity Networks, WACV 2019, for pooled maps;
     Grad-CAM of Selvaraju et al. for all others.
@@ -209,8 +209,7 @@ def _grad_cam(encoder: Encoder, stage: str, pixels: Tensor, rows: Tensor) -> Ten
     maps, slopes = (_as_maps(encoder, stage, y) for y in (given and given[0].detach(), found[0]))
     if maps is None or slopes is None:
         raise SettingsError(
-            f"The output of stage {stage!r} is not a map. Use one of: "
-            f"{', '.join(stages(encoder))}."
+            f"The output of stage {stage!r} is not a map. Use one of: {', '.join(stages(encoder))}."
         )
     weights = slopes.float().mean((2, 3), keepdim=True)  # Eq. 1
     cam = (weights * maps.float()).sum(1).relu()  # Eq. 2

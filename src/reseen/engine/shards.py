@@ -108,8 +108,8 @@ def extract_in_parts(
         M and D.
 
     Raises:
-    DataError: pictures cannot be read; finished parts are kept.
-    SettingsError: the folder of parts belongs to other features.
+        DataError: pictures cannot be read; finished parts are kept.
+        SettingsError: the folder of parts belongs to other features.
 
     Memory: two slices of DECODED bytes, and the features of a part; never N x D.
     """

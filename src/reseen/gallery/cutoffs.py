@@ -239,30 +239,30 @@ def calibrate(
     """Compute the thresholds of a gallery.
 
     Args:
-    features: (N, D) unit rows, as they are searched.
-    facts: of the N crops.
-    false_match_rate: share of the pairs of different people that may be called same, above 0
-        and below 1; TIMES as many may be called maybe. This is a share of pairs: a search
-        compares one picture with all N crops, and so with N times as many strangers.
-    confidence: of this promise, above 0 and below 1.
-    floor: keep `same` above every wrong pair of a named person that was seen. The more people
-        have names, the stricter this is.
-    overlapping: as in `cannot_be_one`.
+        features: (N, D) unit rows, as they are searched.
+        facts: of the N crops.
+        false_match_rate: share of the pairs of different people that may be called same, above 0
+            and below 1; TIMES as many may be called maybe. This is a share of pairs: a search
+            compares one picture with all N crops, and so with N times as many strangers.
+        confidence: of this promise, above 0 and below 1.
+        floor: keep `same` above every wrong pair of a named person that was seen. The more people
+            have names, the stricter this is.
+        overlapping: as in `cannot_be_one`.
 
-Returns:
-    `Cutoffs` whose `source` says how they were computed and what is promised. If there are too
-    few pairs for the rate, the lowest rate that they allow is promised; if that is above
-    WORST_RATE the thresholds are a guess, and `source` says so. Its `numbers`, if known:
-    `crops`, `pairs`, `false_match_rate`, `maybe_rate`, `confidence`, `strangers_same` and
-    `strangers_maybe` (expected in a search of all crops, at most), `people`, `closest_people`,
-    `highest_stranger`, for each threshold `misses_*` with `misses_*_low` and `_high` (pairs of
-    one named person from two cameras that do not reach it), of searches for each crop of a
-    named person `searches`, `found_*` and `stranger_*`, and `impossible`, `impossible_*` (pairs
-    that cannot be one person, and the share that reaches a threshold).
+    Returns:
+        `Cutoffs` whose `source` says how they were computed and what is promised. If there are too
+        few pairs for the rate, the lowest rate that they allow is promised; if that is above
+        WORST_RATE the thresholds are a guess, and `source` says so. Its `numbers`, if known:
+        `crops`, `pairs`, `false_match_rate`, `maybe_rate`, `confidence`, `strangers_same` and
+        `strangers_maybe` (expected in a search of all crops, at most), `people`, `closest_people`,
+        `highest_stranger`, for each threshold `misses_*` with `misses_*_low` and `_high` (pairs of
+        one named person from two cameras that do not reach it), of searches for each crop of a
+        named person `searches`, `found_*` and `stranger_*`, and `impossible`, `impossible_*` (pairs
+        that cannot be one person, and the share that reaches a threshold).
 
     Raises:
         SettingsError: a setting is out of range.
-    DataError: the rows are invalid (see `check_rows`).
+        DataError: the rows are invalid (see `check_rows`).
     """
     if not 0 < false_match_rate < 1 or not 0 < confidence < 1:
         raise SettingsError(

@@ -43,13 +43,13 @@ class Embedded(Tables):
     Search is exact: a product with the matrix of all vectors.
 
     Args:
-    folder: of the gallery.
-    new: create the file; otherwise it must exist.
+        folder: of the gallery.
+        new: create the file; otherwise it must exist.
 
-Raises:
-    StoreError: the file does not exist, is damaged, or is not of a gallery.
+    Raises:
+        StoreError: the file does not exist, is damaged, or is not of a gallery.
 
-Memory: O(N D) of float32 from the first search on.
+    Memory: O(N D) of float32 from the first search on.
     """
 
     begin = ("BEGIN IMMEDIATE",)

@@ -276,7 +276,7 @@ class Gallery:
             new = sum(part.new for part in parts)
             raise KeyboardInterrupt(
                 f"stopped; {counted(new, 'new picture was', 'new pictures were')} added. Run the "
-                "same command again to continue."
+                "same command again to resume."
             ) from None
         self.store.settle()
         lines = tuple(line for part in parts for line in part.lines)

@@ -112,12 +112,12 @@ def centre(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.nda
 
     Args:
         features: (N, D) unit rows.
-    cameras: (N,) int, -1 if unknown; None: all unknown. A camera with fewer than LEAST crops
-        is treated as unknown.
-    how: one of CENTRINGS.
+        cameras: (N,) int, -1 if unknown; None: all unknown. A camera with fewer than LEAST crops
+            is treated as unknown.
+        how: one of CENTRINGS.
 
     Returns:
-    (N, D) float32 unit rows; the features themselves if how is off.
+        (N, D) float32 unit rows; the features themselves if how is off.
 
     Raises:
         SettingsError: how is not one of CENTRINGS, or fewer than two cameras have enough crops.

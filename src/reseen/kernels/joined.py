@@ -30,8 +30,8 @@ def nearest_joined(
         indices (N + M, k) int32, and similarities (N + M, k) float32.
 
     Raises:
-    DataError: the rows are invalid (see `check_rows`), or the two differ in D.
-    SettingsError: k is below 1.
+        DataError: the rows are invalid (see `check_rows`), or the two differ in D.
+        SettingsError: k is below 1.
 
     Memory: O((N + M) k), and that of `nearest`.
     """

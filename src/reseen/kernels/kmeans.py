@@ -39,11 +39,11 @@ def kmeans(
         block_bytes: memory for one block of products, in bytes.
 
     Returns:
-    centroids (M, D) float32, the means of their rows, not normalised; and labels (N,) int32.
+        centroids (M, D) float32, the means of their rows, not normalised; and labels (N,) int32.
 
     Raises:
-    DataError: the rows are invalid (see `check_rows`).
-    SettingsError: M or iterations is out of range.
+        DataError: the rows are invalid (see `check_rows`).
+        SettingsError: M or iterations is out of range.
 
     Source: Arthur and Vassilvitskii, SODA 2007, Section 2.2 (initialisation); Lloyd's algorithm.
     Memory: O(N + M D + block_bytes).

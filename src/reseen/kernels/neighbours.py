@@ -203,11 +203,11 @@ def first_copies(rows: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Find rows that are bit-identical copies of others.
 
     Args:
-    rows: (N, D) float32, contiguous.
-    where: (n,) positions of the rows to compare.
+        rows: (N, D) float32, contiguous.
+        where: (n,) positions of the rows to compare.
 
     Returns:
-    (n,) the position in `where` of the first identical row, which may be the row itself.
+        (n,) the position in `where` of the first identical row, which may be the row itself.
 
     Memory: O(n).
     """
@@ -231,14 +231,14 @@ def similarity_blocks(
     Args:
         rows: (N, D) float32.
         others: (M, D) float32.
-    block_bytes: memory for one block, in bytes; a block has at least one row of M.
+        block_bytes: memory for one block, in bytes; a block has at least one row of M.
 
     Yields:
-    start, and (b, M) float32 products of rows start .. start + b. The next block overwrites
-    this one, so copy what you need.
+        start, and (b, M) float32 products of rows start .. start + b. The next block overwrites
+        this one, so copy what you need.
 
     Raises:
-    DataError: the two have different D.
+        DataError: the two have different D.
 
     Memory: O(block_bytes).
     """

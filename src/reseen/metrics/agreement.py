@@ -24,7 +24,7 @@ def agreement(labels: PseudoLabels, person: np.ndarray) -> dict[str, float]:
         recall (over pairs of images; 0 if there is no pair), clusters, and noise (share of images).
 
     Raises:
-    DataError: persons and labels differ in number.
+        DataError: persons and labels differ in number.
 
     Source: Strehl & Ghosh, JMLR 2002 (NMI); Ji et al., ADTC, ECCV 2020, Eq. 7 (nmi_labelled);
     Hubert & Arabie, 1985 (ARI).

@@ -96,13 +96,13 @@ def triplet_margins(
         count: number of triplets. Paper: 10,000.
 
     Returns:
-    (count,) float64: squared Euclidean distance of anchor and negative minus that of anchor and
-    positive, -4 to 4; above 0 is correct.
+        (count,) float64: squared Euclidean distance of anchor and negative minus that of anchor and
+        positive, -4 to 4; above 0 is correct.
 
     Raises:
-    DataError: the rows are invalid, people has another length, nobody has two images, or there
-        is only one person.
-    SettingsError: count is below 1.
+        DataError: the rows are invalid, people has another length, nobody has two images, or there
+            is only one person.
+        SettingsError: count is below 1.
 
     Source: Ji et al., ADTC, ECCV 2020, Sec. 4.4 (delta) and Fig. 3C. Memory: O(N + count D).
     """

@@ -62,16 +62,16 @@ def judge_tracks(truth: Sequence[Seen], found: Sequence[Seen], overlap: float = 
     """Compare tracks with the truth.
 
     Args:
-    truth: T frames.
-    found: the same T frames, from a tracker.
-    overlap: IoU from which two boxes can match (for all metrics except HOTA).
+        truth: T frames.
+        found: the same T frames, from a tracker.
+        overlap: IoU from which two boxes can match (for all metrics except HOTA).
 
     Returns:
-    MOTA (Bernardin and Stiefelhagen, 2008: a pair of the previous frame is kept while it
-    overlaps), IDF1 (Ristani et al., ECCV Workshops 2016), HOTA (Luiten et al., IJCV 2021: the
-    mean over IoU thresholds of sqrt(sum of A(c) over matched pairs c / (matched + missed +
-    false)), A(c) = TPA / (TPA + FNA + FPA)), and purity and completeness of the tracks with the
-    pairs of MOTA.
+        MOTA (Bernardin and Stiefelhagen, 2008: a pair of the previous frame is kept while it
+        overlaps), IDF1 (Ristani et al., ECCV Workshops 2016), HOTA (Luiten et al., IJCV 2021: the
+        mean over IoU thresholds of sqrt(sum of A(c) over matched pairs c / (matched + missed +
+        false)), A(c) = TPA / (TPA + FNA + FPA)), and purity and completeness of the tracks with the
+        pairs of MOTA.
     """
     people, tracks = _numbered(truth), _numbered(found)
     shares = [iou(t[1], f[1]) for t, f in zip(truth, found, strict=True)]

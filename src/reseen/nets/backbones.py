@@ -127,11 +127,11 @@ def replace_last_convolution(
 
     Args:
         backbone: changed in place.
-    height, width: size of its input in pixels.
-    replace: returns the new module for the old convolution.
+        height, width: size of its input in pixels.
+        replace: returns the new module for the old convolution.
 
     Raises:
-    SettingsError: the last map does not depend on a convolution larger than 1 x 1.
+        SettingsError: the last map does not depend on a convolution larger than 1 x 1.
     """
     found = {
         name: module

@@ -234,7 +234,7 @@ def show_attention(
         stages: parts of the backbones whose class maps are shown; `main_stages` if empty.
 
     Raises:
-    SettingsError: an encoder does not have such a stage.
+        SettingsError: an encoder does not have such a stage.
     """
     title = "Attention"
     waiting = unfinished(runs)

@@ -69,7 +69,6 @@ class Evidence:
         screen: shows the progress.
 
     Raises:
-    Raises:
         CheckpointError: the folder holds no run.
         SettingsError: there is neither a run nor data, or centring without data.
     """
@@ -174,7 +173,7 @@ class Evidence:
         """The training images, their features and clusters.
 
         Raises:
-    DataError: pictures are missing, or the data is different.
+            DataError: pictures are missing, or the data is different.
         """
         paths = self._paths()
         if not paths or any(path == Path() or "\0" in str(path) for path in paths):

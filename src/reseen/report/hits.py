@@ -30,7 +30,7 @@ def write_hits(
         blur: blur the upper quarter of every crop.
 
     Raises:
-    SettingsError: a file exists that was not written by this package.
+        SettingsError: a file exists that was not written by this package.
         OSError: a picture cannot be read.
     """
     pictures = Thumbnails(blur=blur)

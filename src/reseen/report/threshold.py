@@ -209,8 +209,8 @@ def suggest(drawn: Known | Unknown, rate: float) -> Threshold | Bound:
     """Suggest a threshold at which at most a share of the pairs of different people match.
 
     Raises:
-    DataError: the nearest pairs all have the same distance.
-    SettingsError: there are too few pairs for this rate.
+        DataError: the nearest pairs all have the same distance.
+        SettingsError: there are too few pairs for this rate.
     """
     if isinstance(drawn, Unknown):
         return bound_threshold(drawn.anybody, rate, confidence=CONFIDENCE)

@@ -42,14 +42,14 @@ def load_detector(name: Path | str | None = None, weights: Path | None = None) -
     """Load a detector.
 
     Args:
-    name: an OpenVINO model (.xml), an ONNX model (.onnx), or the name of one of torchvision's
-        detectors, such as ssdlite320_mobilenet_v3_large; None is the one that comes with reseen.
-    weights: of a torchvision detector; by default those that torchvision has cached on this
-        machine. Nothing is downloaded.
+        name: an OpenVINO model (.xml), an ONNX model (.onnx), or the name of one of torchvision's
+            detectors, such as ssdlite320_mobilenet_v3_large; None for the one of this package.
+        weights: of a torchvision detector; by default those that torchvision has cached on this
+            machine. Nothing is downloaded.
 
-Raises:
-    SettingsError: there is no such file, its outputs are not supported, or its runtime is not
-        installed.
+    Raises:
+        SettingsError: there is no such file, its outputs are not supported, or its runtime is not
+            installed.
     """
     path = DEFAULT if name is None else Path(name)
     if path.suffix not in (".xml", ".onnx"):

@@ -30,10 +30,10 @@ def listen(host: str, port: int) -> socket.socket:
 
     Args:
         host: name or address.
-    port: 0 for any free one.
+        port: 0 for any free one.
 
-Raises:
-    SettingsError: it cannot be opened.
+    Raises:
+        SettingsError: it cannot be opened.
     """
     if not 0 <= port <= 65535:
         raise SettingsError(f"--port is {port}. Use 1 to 65535, or 0 for any free port.")

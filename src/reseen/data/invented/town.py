@@ -79,7 +79,7 @@ def invent(
 
     Raises:
         DataError: `out` is a file, or a folder that is not empty.
-    SettingsError: the town does not exist, tracklets is too large, or a number is too small.
+        SettingsError: the town does not exist, tracklets is too large, or a number is too small.
     """
     least = dict(people=(people, 1), cameras=(cameras, 1), views=(views, 1), seed=(seed, 0))
     least |= dict(height=(height, 24), width=(width, 12))
