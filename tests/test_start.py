@@ -103,7 +103,7 @@ def test_a_run_goes_on_from_a_run(town, tmp_path, quick):
     assert read_metrics(tmp_path / "file")[-1]["mAP"] == read_metrics(tmp_path / "run")[-1]["mAP"]
     with pytest.raises(SettingsError, match="holds another run"):
         learn(quick(epochs=2), town, tmp_path / "run")
-    with pytest.raises(CheckpointError, match=r"gone is not there\. Give the folder of a run"):
+    with pytest.raises(CheckpointError, match=r"gone does not exist\. Give the folder of a run"):
         learn(quick(), town, tmp_path / "new", start=tmp_path / "gone")
     with pytest.raises(CheckpointError, match="holds no run"):
         learn(quick(), town, tmp_path / "new", start=tmp_path)

@@ -96,7 +96,7 @@ def test_the_shipped_encoder_goes_by_its_name(tiny, town, tmp_path, monkeypatch)
         load("reseen-tiny", best=True)
     with pytest.raises(CheckpointError, match="To start training from it, use --encoder"):
         train(Fails(), town, tmp_path / "run", start="reseen-tiny", quiet=True)
-    with pytest.raises(CheckpointError, match="resnet50 is not there"):
+    with pytest.raises(CheckpointError, match="resnet50 does not exist"):
         load("resnet50")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reseen-tiny").mkdir()  # what the user has made goes first
@@ -215,7 +215,7 @@ def test_centring_that_cannot_be_is_refused_before_pictures_are_read(tiny, knowi
 
 
 def test_cameras_are_learnt_from_the_training_crops_of_a_site(tiny, town, monkeypatch):
-    with pytest.raises(DataError, match="no two cameras with 50 training crops or more"):
+    with pytest.raises(DataError, match="no two cameras with at least 50 training crops"):
         learn_cameras(tiny, town, quiet=True)
     monkeypatch.setattr(centring, "LEAST", 5)
     nobody = replace(town, train=town.unlabelled(1))  # who they are does not matter

@@ -1,4 +1,4 @@
-"""Checks that settings share, and `auto`: a value that a run works out from its data."""
+"""Checks of settings, and `auto`: a value that a run computes from its data."""
 
 from collections.abc import Iterator, Sequence
 from math import inf
@@ -7,42 +7,44 @@ from typing import Any, Literal
 from reseen.errors import SettingsError, counted
 
 AUTO = "auto"
-"""What a setting says that is worked out from the data when a run begins; all checks let it by."""
+"""The value of a setting that is computed from the data when a run begins; all checks accept it."""
 
 Auto = Literal["auto"]
 
 
 def at_least(settings: Any, low: float, *names: str) -> None:
-    """Demand finite numbers of `low` or more.
+    """Require finite numbers of `low` or more.
+
+    The other functions here have the same arguments and errors.
 
     Args:
-        settings: an object with these attributes; so everywhere here.
-        low: the smallest that may be.
+        settings: an object with these attributes.
+        low: the smallest valid value.
         names: of the attributes.
 
     Raises:
-        SettingsError: naming the setting, what it is and what it may be; so everywhere here.
+        SettingsError: names the setting, its value and the valid values.
     """
     _demand(settings, names, lambda value: low <= value < inf, f"Use {low:g} or more.")
 
 
 def above_zero(settings: Any, *names: str) -> None:
-    """Demand finite numbers above 0."""
+    """Require finite numbers above 0."""
     _demand(settings, names, lambda value: 0 < value < inf, "Use a number above 0.")
 
 
 def below_one(settings: Any, *names: str) -> None:
-    """Demand numbers of 0 to below 1."""
+    """Require numbers of 0 to below 1."""
     _demand(settings, names, lambda value: 0 <= value < 1, "Use 0 to below 1.")
 
 
 def shares(settings: Any, *names: str) -> None:
-    """Demand numbers of 0 to 1."""
+    """Require numbers of 0 to 1."""
     _demand(settings, names, lambda value: 0 <= value <= 1, "Use 0 to 1.")
 
 
 def at_most_images(settings: Any, images: int, *names: str) -> None:
-    """Demand numbers of no more than there are images."""
+    """Require numbers that do not exceed the number of images."""
     cure = f"Use {images} or fewer."
     for name in names:
         if settled(settings, name) > images:
@@ -51,17 +53,17 @@ def at_most_images(settings: Any, images: int, *names: str) -> None:
 
 
 def one_of(settings: Any, known: Sequence[str], *names: str) -> None:
-    """Demand words that are known."""
+    """Require known words."""
     for name in names:
         if (value := getattr(settings, name)) not in known:
             raise SettingsError(f"{name} is {value!r}. Use one of: {', '.join(known)}.")
 
 
 def settled(settings: Any, name: str) -> Any:
-    """Give a setting that must be a number by now.
+    """Return a setting that must be a number.
 
     Raises:
-        SettingsError: it is still auto, which only a training run turns into a number.
+        SettingsError: it is auto, which only a training run replaces by a number.
     """
     value = getattr(settings, name)
     if value == AUTO:

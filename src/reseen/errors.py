@@ -1,13 +1,13 @@
-"""The errors this package raises on purpose: each says what was found, where, and what to do.
+"""The errors that users can cause: each says what was found, where, and what to do.
 
-Beside them stand `counted`, with which every message writes its numbers, and `needs`.
+Also `counted`, for numbers in messages, and `needs`, for optional packages.
 """
 
 from importlib.util import find_spec
 
 
 class ReseenError(Exception):
-    """The root: catch it to catch every error that a user can cause."""
+    """Base class of all errors that a user can cause."""
 
 
 class DataError(ReseenError):
@@ -15,11 +15,11 @@ class DataError(ReseenError):
 
 
 class SettingsError(ReseenError):
-    """A setting is unknown, impossible, or contradicts another one."""
+    """A setting is unknown, invalid, or contradicts another one."""
 
 
 class ClusteringError(ReseenError):
-    """A round of clustering gave nothing that can be learnt from."""
+    """A round found no clusters to train on."""
 
 
 class CheckpointError(ReseenError):
@@ -27,25 +27,25 @@ class CheckpointError(ReseenError):
 
 
 class StoreError(ReseenError):
-    """A gallery cannot be read, belongs to something else, or refuses what is asked of it."""
+    """A gallery cannot be read, belongs to something else, or refuses a request."""
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """Write a number with the words it counts: 1 image, 1,200 images, 1 picture is, 2 pictures are.
+    """Format a number with its noun: 1 image, 1,200 images, 1 picture is, 2 pictures are.
 
     Args:
         number: how many there are.
-        one: the words for a single one.
-        many: the words for any other number; by default `one` and an s.
+        one: the singular.
+        many: the plural; by default `one` and an s.
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def needs(module: str, extra: str) -> None:
-    """Demand a module that an extra of this package brings.
+    """Require a module that belongs to an extra of this package.
 
     Args:
-        module: as it is imported.
+        module: its name in an import.
         extra: such as `video`.
 
     Raises:
@@ -58,5 +58,5 @@ def needs(module: str, extra: str) -> None:
 
 
 def installed(*modules: str) -> bool:
-    """Say whether modules that extras bring are all there."""
+    """Return whether modules that belong to extras are all installed."""
     return all(find_spec(module) for module in modules)

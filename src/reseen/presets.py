@@ -1,4 +1,4 @@
-"""Settings by name: as published, or such as fit the data and the machine at hand."""
+"""Presets: settings as published, or settings that fit the data and the machine."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ _FITTING = {
     **dict.fromkeys(("k1", "k2", "eps", "min_samples"), AUTO),
     **dict.fromkeys(("people", "views", "iterations", "epochs"), AUTO),
 }
-"""What follows from the number of images and their neighbourhoods, wherever a method has it."""
+"""Settings that are auto in methods that have them."""
 
 _SMALL = {
     "encoder.backbone": "reseen-tiny",
@@ -22,7 +22,7 @@ _SMALL = {
     "encoder.width": 64,
     "encoder.last_stride": 1,
 }
-"""The encoder that ships, at the size at which it learnt."""
+"""The encoder that comes with reseen, at the size at which it was trained."""
 
 _OWN: dict[str, dict[str, Any]] = {
     "adtc": {"rounds": AUTO, "clusters": AUTO, "p": AUTO},
@@ -31,7 +31,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "buc": {"epochs": 1, "merge_rate": AUTO},
     "supervised": {"people": 16, "views": 4, "epochs": 120},
 }
-"""What a method that is not built like Cluster Contrast has instead."""
+"""Settings of methods that differ from Cluster Contrast."""
 
 _ON_CPU: dict[str, dict[str, Any]] = {
     "cluster-contrast": {"rate": 1e-4},
@@ -45,14 +45,14 @@ _ON_CPU: dict[str, dict[str, Any]] = {
     "daal": {"normalised": True, "rate": 0.015, "head_rate": 0.015, "rate_hold": 3},
     "supervised": {"epochs": 12, "warm_up": 2, "rate_steps": (8, 11)},
 }
-"""Schedules of minutes."""
+"""Schedules that take minutes."""
 
 PRESETS = {
     "published": "the settings of the paper, for its benchmarks and a GPU",
     "gpu": "the network of the paper, with a schedule and clustering that fit your data",
     "cpu": "reseen-tiny, with a schedule and clustering that fit your data",
 }
-"""Names of presets, and what each is for."""
+"""Names of presets, and their descriptions."""
 
 
 def preset(name: str, which: str, start: EncoderSettings | None = None) -> dict[str, Any]:
@@ -87,11 +87,11 @@ def suited(format: str, accelerated: bool) -> str:
     """Choose a preset for data and machine.
 
     Args:
-        format: as which the data was read (`Dataset.format`); empty if it was put together by hand.
+        format: format of the data (`Dataset.format`); empty if it was not read from a folder.
         accelerated: whether the network computes on a GPU.
 
     Returns:
-        published for a benchmark; gpu or cpu for pictures of one's own.
+        published for a benchmark; gpu or cpu for your own pictures.
     """
     if format and format not in PLAIN:
         return "published"

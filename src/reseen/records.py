@@ -1,7 +1,7 @@
-"""The frozen records that travel between the parts.
+"""The frozen records that the parts of the package exchange.
 
-One letter legend, used everywhere: N images, B batch, D feature size, K clusters, Q queries,
-G gallery, C, H, W channels, height, width, P people and V views in a batch.
+Letters in all docstrings: N images, B batch, D feature size, K clusters, Q queries, G gallery,
+C, H, W channels, height, width, P people and V views in a batch.
 """
 
 import re
@@ -46,21 +46,21 @@ class Image:
 
 
 def people_of(images: Iterable[Image]) -> np.ndarray:
-    """Give who each image shows (N,) int64, JUNK where nobody knows."""
+    """Return the person on each image (N,) int64, JUNK if unknown."""
     return np.array([JUNK if i.person is None else i.person for i in images], np.int64)
 
 
 def cameras_of(images: Iterable[Image]) -> np.ndarray:
-    """Give the camera of each image (N,) int64, -1 where it is unknown."""
+    """Return the camera of each image (N,) int64, -1 if unknown."""
     return np.array([-1 if i.camera is None else i.camera for i in images], np.int64)
 
 
 def camera_names(images: Iterable[Image], names: Mapping[int, str]) -> list[str | None]:
-    """Give the name of the camera of each image, None where it is unknown.
+    """Return the name of the camera of each image, None if unknown.
 
     Args:
         images: N records.
-        names: by number, where a data set gives them (`Dataset.cameras`); the number otherwise.
+        names: by number (`Dataset.cameras`); cameras without a name are named by their number.
     """
     told = {number: _WHOLE.sub(r"\1", name.strip()) for number, name in names.items()}
     return [None if i.camera is None else told.get(i.camera, str(i.camera)) for i in images]
@@ -71,14 +71,14 @@ _WHOLE = re.compile(r"^0*(\d+)(?:\.0+)?$")
 
 
 def identities(images: Iterable[Image], shows: str) -> tuple[int, np.ndarray]:
-    """Number the people of images to learn from.
+    """Number the people on labelled training images.
 
     Args:
         images: N records of known people.
-        shows: who is said to show too few, as "The source shows".
+        shows: beginning of the error message, such as "The source shows".
 
     Returns:
-        The number of people, and (N,) int64 who is on each image, from 0.
+        The number of people, and (N,) int64 the person on each image, from 0.
 
     Raises:
         DataError: fewer than two people.
@@ -95,7 +95,7 @@ def identities(images: Iterable[Image], shows: str) -> tuple[int, np.ndarray]:
 
 
 def distinct(*parts: Iterable[Image]) -> tuple[Image, ...]:
-    """Give the images of all parts, each path once, in order."""
+    """Return the images of all parts, each path once, in order."""
     return tuple({image.path: image for part in parts for image in part}.values())
 
 
@@ -151,7 +151,7 @@ class PseudoLabels:
     Args:
         ids: (N,) int64 (other integers are converted), with every value of 0..K-1 at least once, or
             NOISE.
-        recall: the share of the nearest neighbours that were found, 0 to 1, where they were
+        recall: the share of the nearest neighbours that were found, 0 to 1, if they are
             approximate.
     """
 

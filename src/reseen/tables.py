@@ -19,7 +19,7 @@ from reseen.records import Dataset, Image
 from reseen.training import Method, source_of, train
 
 DONE = "table.json"
-"""The file of a finished run that holds its row, beside those the run wrote."""
+"""The file in the folder of a finished run that contains its row."""
 
 
 Pair = tuple[float, float]
@@ -28,31 +28,31 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the runs of one variant measured, one number for each seed; 0 to 1, and minutes."""
+    """The results of the runs of one variant, one for each seed; 0 to 1, and minutes."""
 
     variant: str
     first: tuple[Pair, ...]
-    """Before the first round: nothing was learnt."""
+    """Before training."""
     last: tuple[Pair, ...]
     """After the last round."""
     best: tuple[Pair, ...]
     """In the round with the best mAP on the test set."""
     minutes: tuple[float, ...]
-    """Time of rounds and searches."""
+    """Time of rounds and evaluations."""
     broken: tuple[str, ...]
-    """Why a run ended before its last round (no clusters, no finite loss); empty where it did not.
+    """Why a run ended before its last round (no clusters, loss not finite); empty if it did not.
     Its numbers are then those of the rounds before."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartAlone:
-    """In the place of a method: judges the encoder that a run starts with, and learns nothing."""
+    """Used instead of a method to evaluate the encoder that a run starts from, without training."""
 
     encoder: EncoderSettings
-    """Of the start."""
+    """Settings of that encoder."""
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Give the start."""
+        """Return the encoder."""
         encoder = run.build(self.encoder)
         run.load(images, encoder)
         for _ in run.rounds(0, encoder=encoder):
@@ -61,10 +61,10 @@ class StartAlone:
 
 
 def rows_of(table: str) -> tuple[str, tuple[str, ...]]:
-    """Give the method and the variants of a table, such as adtc-2.
+    """Return the method and the variants of a table, such as adtc-2.
 
     Raises:
-        SettingsError: there is no such table; says which there are.
+        SettingsError: there is no such table; the error lists those that exist.
     """
     tables: dict[str, tuple[str, tuple[str, ...]]] = {}
     for method, variants in VARIANTS.items():
@@ -92,28 +92,28 @@ def run_table(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> Iterator[Row]:
-    """Train every variant with every seed; what is finished is read, what was stopped goes on.
+    """Train every variant with every seed; finished runs are read, unfinished ones resumed.
 
     Args:
         methods: the settings of each variant, by its name.
-        data: to learn from and be judged by.
-        folder: holds the run of a variant and a seed under `variant/seed`, where the name of the
-            variant is one that can be a folder's (see `engine.files.safe_name`).
-        seeds: roots of random draws.
-        sources: labelled data of each variant that learns from both.
-        start: a run whose encoder all begin with, but for those of without_start.
-        without_start: variants that begin with the weights of their settings.
+        data: for training and evaluation.
+        folder: contains the run of each variant and seed as `variant/seed`, with the name of the
+            variant made valid for a folder (see `engine.files.safe_name`).
+        seeds: of the runs.
+        sources: labelled data of each variant that needs it.
+        start: a run from whose encoder all start, except those in without_start.
+        without_start: variants that start from the weights in their settings.
         images_per_person, adapt_norm, device, evaluate_every, loading, quiet: as in `train`.
 
     Yields:
-        One row a variant, in their order.
+        A row for each variant, in their order.
 
     Raises:
         SettingsError: a folder holds a run with other settings, or there is nothing to search.
         CheckpointError: a run's table.json is damaged.
         DataError: as in `train`.
     """
-    for variant, method in methods.items():  # before the first of them takes hours
+    for variant, method in methods.items():  # checked before the first run, which may take hours
         source_of(method, (sources or {}).get(variant))
     for variant, method in methods.items():
         source = (sources or {}).get(variant)
@@ -194,7 +194,7 @@ def _measured(run: Path) -> tuple[Pair, Pair, Pair, float, str]:
 
 
 def written_out(pairs: Sequence[Pair]) -> str:
-    """Write mAP / rank-1 in percent: means over seeds, with the spread of mAP if there are more."""
+    """Format mAP / rank-1 in percent: means over seeds, with the deviation of mAP if several."""
     mean = [100 * statistics.fmean(part) for part in zip(*pairs, strict=True)]
     spread = f" ± {100 * statistics.stdev(p[0] for p in pairs):.1f}" if len(pairs) > 1 else ""
     return f"{mean[0]:.1f}{spread} / {mean[1]:.1f}"

@@ -35,10 +35,10 @@ from reseen.presets import PRESETS, suited
 from reseen.records import Dataset, Hit, Image, Ranking, cameras_of, distinct
 
 STARTED = ("run.json", "images.txt", "source.txt")
-"""Files that a run writes before it has measured or learnt anything."""
+"""Files that a run writes before its first round."""
 
 UNTRAINED = EncoderSettings(backbone=backbones.TINY, height=128, width=64, last_stride=1)
-"""The encoder that ships, as it is used by its name alone: the size at which it was trained."""
+"""The encoder that comes with reseen, used by its name: at the size at which it was trained."""
 
 
 class Method(Protocol):
@@ -188,7 +188,7 @@ def train(
             raise KeyboardInterrupt(
                 f"stopped after round {done}. Run the same command again to resume."
                 if done
-                else "stopped before a round was finished. The same command starts again."
+                else "stopped before a round was finished. Run the same command to start again."
             ) from None
     if not isinstance(encoder, Encoder):
         raise SettingsError(
@@ -243,7 +243,7 @@ def load(
         images = data.train or distinct(data.query, data.gallery)
         crops = extraction.load(images, encoder, loading, screen)
         adapt.adapt_norm(encoder, crops, screen)
-        encoder.camera_statistics = None  # those were of features that are no more
+        encoder.camera_statistics = None  # they are of the previous features
         if encoder.settings.whitening:
             encoder.unwhiten()
             encoder.whiten(extraction.extract(encoder, crops, track=screen.track("extracting")))
@@ -286,12 +286,12 @@ def embedder(
 
 
 def is_exported(run: Path | str) -> bool:
-    """Say whether what stands for a run is the name of an exported file."""
+    """Return whether a run is given as the name of an exported file."""
     return Path(run).suffix in (".onnx", ".xml", ".pt2")
 
 
 def is_shipped(run: Path | str) -> bool:
-    """Say whether what stands for a run is the name of the encoder that ships."""
+    """Return whether a run is given as the name of the encoder that comes with reseen."""
     return str(run) == backbones.TINY and not Path(run).exists()
 
 
@@ -397,7 +397,7 @@ def learn_cameras(
     dataset, screen = _dataset(data), Screen(quiet)
     if not len(covered(cameras_of(dataset.train))):
         raise DataError(
-            f"{dataset.root} has no two cameras with {LEAST} training crops or more each, so "
+            f"{dataset.root} has no two cameras with at least {LEAST} training crops each, so "
             "camera statistics cannot be computed (reseen data check shows what it has)."
         )
     crops = extraction.load(dataset.train, encoder, loading, screen)
@@ -465,11 +465,11 @@ def extract_to(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> tuple[int, int]:
-    """Write the features of images to a file, however many they are.
+    """Write the features of any number of images to a file.
 
-    Many images are done in parts, each of which is kept once it is whole: what was stopped goes on
-    where it was, and of several processes that torchrun started each makes its share
-    (`engine.shards`). Memory does not grow with the number of pictures but by their names.
+    Many images are processed in parts, each of which is saved when it is complete: the same call
+    resumes an extraction that was stopped, and several processes of torchrun share the parts
+    (`engine.shards`). Memory grows with the number of pictures only by their names.
 
     Args:
         encoder, images, centring, camera, loading, quiet: as in `extract`.
@@ -479,7 +479,7 @@ def extract_to(
         N and D.
 
     Raises:
-        DataError, SettingsError: as `extract`, or parts of other features lie beside `out`.
+        DataError, SettingsError: as `extract`, or there are parts of other features beside `out`.
     """
     given = gather(images)
     if (len(given.images) <= shards.SHARD and not processes.started()) or given.pictures:
@@ -588,8 +588,8 @@ def _checkpoint(run: Path, which: str = "") -> Path:
         )
     if not run.exists():
         raise CheckpointError(
-            f"{run} is not there. Give the folder of a run, a checkpoint, or {backbones.TINY}, the "
-            "encoder that comes with reseen."
+            f"{run} does not exist. Give the folder of a run, a checkpoint, or {backbones.TINY}, "
+            "the encoder that comes with reseen."
         )
     if run.is_file():
         return run
@@ -603,7 +603,7 @@ def _checkpoint(run: Path, which: str = "") -> Path:
     path = checkpoint(run, which or result(run))
     if not path.exists():
         raise CheckpointError(
-            f"{path} is not there. The run in {run} has not finished a round"
+            f"{path} does not exist. The run in {run} has not finished a round"
             + (", or was never evaluated. Leave out best." if which == "best" else ".")
         )
     return path
@@ -613,7 +613,7 @@ def source_of(method: Method, source: Dataset | Path | str | None) -> Dataset | 
     """Read the source of a method.
 
     Raises:
-        SettingsError: the method learns from two data sets and there is none, or the other way.
+        SettingsError: the method needs a source and there is none, or the other way round.
     """
     name = type(method).__name__
     needed, taken = (getattr(method, w, False) for w in ("needs_source", "takes_source"))

@@ -1,4 +1,4 @@
-"""The way of numbers from the CPU to where networks compute."""
+"""Copies of arrays and tensors to the device of a network."""
 
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def send(values: "np.ndarray | Tensor", device: "torch.device | str") -> "Tensor":
-    """Copy to a device without waiting for what it still computes.
+    """Copy to a device without waiting for its current work.
 
-    `Tensor.to` waits twice: for memory that can be paged, and for the copy. Here what lies on the
-    CPU is first copied into pinned memory, which torch keeps until the GPU has read it.
+    `Tensor.to` would wait, because the memory can be paged out. Here, values on the CPU are first
+    copied into pinned memory, which torch keeps until the GPU has read it.
 
     Args:
-        values: an array of numpy or a tensor; one that is on the device already is given back.
-        device: where to.
+        values: a numpy array or a tensor; one that is already on the device is returned.
+        device: the target.
     """
     import torch
 

@@ -49,7 +49,7 @@ def test_train_evaluate_extract(reseen, town_folder, tmp_path):
     assert "round 2/2" in err and "0.00 GB at 48 x 24, kept in memory" in err
 
     code, again, err = reseen("train", "cluster-contrast", town_folder, "--out", run, *SMALL)
-    assert code == 0 and again == out and "going on after round 2" in err
+    assert code == 0 and again == out and "resuming after round 2" in err
 
     code, out, err = reseen("evaluate", run, town_folder)
     assert code == 0 and "mAP" in out and "rank10" in out and "%" in out
@@ -80,15 +80,15 @@ def test_a_start_is_adapted_before_it_is_used(reseen, town_folder, tmp_path):
     for words in ((), adapt):
         out = tmp_path / f"{len(words)}.npz"
         code, _, err = reseen("extract", "reseen-tiny", town_folder / "query", "-o", out, *words)
-        assert code == 0 and ("taken anew" in err) == bool(words)
+        assert code == 0 and ("recomputed" in err) == bool(words)
         with np.load(out) as written:
             found.append(written["features"])
     assert np.abs(found[1] - found[0]).max() > 0.01
     code, _, err = reseen("evaluate", "reseen-tiny", town_folder, *adapt)
-    assert code == 0 and "taken anew" in err
+    assert code == 0 and "recomputed" in err
     picture = next((town_folder / "query").iterdir())
     code, _, err = reseen("search", "reseen-tiny", picture, "--in", town_folder / "query", *adapt)
-    assert code == 0 and "taken anew" in err
+    assert code == 0 and "recomputed" in err
 
 
 @pytest.mark.parametrize("suffix", [".toml", ".yaml", ".json"])

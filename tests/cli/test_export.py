@@ -77,7 +77,7 @@ def test_an_encoder_is_given_away_as_a_folder(reseen, tmp_path):
         ([], "RUN and --out are required"),
         (["run.pt"], "RUN and --out are required"),
         (["run.pt", "--check", "a.onnx"], "Leave out RUN and --out"),
-        (["--check", "a.onnx"], "a.onnx is not there"),
+        (["--check", "a.onnx"], "a.onnx does not exist"),
         (["run.pt", "-o", "a.onnx", "--for", "tensorrt"], "for is 'tensorrt'"),
         (["run.pt", "-o", "a.onnx", "--for", "openvino"], "does not end in .xml"),
         (["run.pt", "-o", "a.onnx", "--threshold", "7"], "threshold is 7"),

@@ -175,9 +175,9 @@ def test_people_are_enrolled_and_crops_expire_and_are_exported(reseen, folder, t
         (["seen", "G", "Nobody"], "has no person 'Nobody'"),
         (["search", "G", "x.jpg", "--since", "soon"], "--since is 'soon'"),
         (["expire", "G", "--older-than", "a month"], "--older-than is 'a month'"),
-        (["export", "G", "out.txt"], "ends in none of"),
+        (["export", "G", "out.txt"], "does not end in one of"),
         (["create", "G", "--run", "reseen-tiny"], "already holds a gallery"),
-        (["create", "new", "--run", "nowhere"], "nowhere is not there"),
+        (["create", "new", "--run", "nowhere"], "nowhere does not exist"),
         (["create", "new", "--run", "reseen-tiny", "--store", "x://a:b@c"], "store is 'x://a@c'"),
     ],
 )

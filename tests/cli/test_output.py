@@ -271,7 +271,7 @@ def test_cameras_are_learnt_from_training_crops_that_are_named(reseen, town_fold
     code, _, err = reseen(*asked)
     assert code == 1 and "no two cameras with 50 training crops" in err
     code, _, err = reseen(*words, "--centring", "mean")
-    assert code == 1 and "this encoder has no camera statistics" in err
+    assert code == 1 and "but this encoder has no camera statistics" in err
     monkeypatch.setattr("reseen.kernels.centring.LEAST", 5)
     told = json.loads(reseen(*asked, "--centring", "deviation")[1])
     rows = told.pop("centring")

@@ -51,7 +51,7 @@ def test_features_have_absolute_paths(reseen, town_folder, tmp_path, monkeypatch
     monkeypatch.chdir(town_folder)
     out = tmp_path / "new" / "f.npz"
     code, _, err = reseen("extract", "run", "query", "--out", out)
-    assert code == 0 and f"{out.parent} does not exist and will be made" in err
+    assert code == 0 and f"{out.parent} does not exist and will be created" in err
     with np.load(out) as file:
         assert set(file["paths"]) == set(map(str, (town_folder / "query").iterdir()))
     code, _, err = reseen("extract", "run", "query", "--out", "query/f.npz")

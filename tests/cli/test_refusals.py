@@ -74,12 +74,13 @@ def test_both_signals_stop_with_the_same_sentence(number, monkeypatch, capsys):
 
 def test_the_round_that_is_kept_is_said(monkeypatch, capsys):
     def stop(_words, **_options):
-        raise KeyboardInterrupt("stopped after round 3; the same command goes on.")
+        raise KeyboardInterrupt("stopped after round 3. Run the same command again to resume.")
 
     monkeypatch.setattr(cli, "app", stop)
     with pytest.raises(SystemExit, match="130"):
         cli.main([])
-    assert capsys.readouterr().err == "reseen: stopped after round 3; the same command goes on.\n"
+    said = "reseen: stopped after round 3. Run the same command again to resume.\n"
+    assert capsys.readouterr().err == said
 
 
 SPOILT = {
@@ -117,7 +118,7 @@ def test_a_process_that_lost_another_says_so(monkeypatch):
     gone = RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1")
     assert refusal(gone) is None  # one alone has lost nobody
     monkeypatch.setattr(processes, "started", lambda: True)
-    assert "another process of this run is gone" in refusal(gone)
+    assert "another process of this run has died" in refusal(gone)
     assert refusal(RuntimeError("something else")) is None
 
 

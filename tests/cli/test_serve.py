@@ -55,7 +55,7 @@ def test_the_encoder_is_loaded_after_the_start(reseen, made, tmp_path, monkeypat
     lost = shutil.copytree(made, tmp_path / "lost")
     (lost / "encoder" / "config.json").unlink()
     code, out, err = reseen("serve", lost, "--port", 0)
-    assert (code, out) == (1, "") and "is not the one that made the vectors" in err
+    assert (code, out) == (1, "") and "is not the one that computed the features" in err
 
 
 @pytest.mark.parametrize(

@@ -314,7 +314,7 @@ def test_explanations_know_cameras():
 def test_too_many_neighbours_for_few_images_are_named_not_eps():
     """k1 30 of 30 images makes one cluster at any eps: a smaller eps would not help."""
     said = explain(people(30, 22), k1=30, k2=6, eps=0.6, min_samples=4)
-    assert "k1 30 is many of 30 images" in said and "lower k1 to about 7" in said
+    assert "k1 30 is a large part of 30 images" in said and "lower k1 to about 7" in said
 
 
 def test_settings_label_as_the_function_does():

@@ -58,14 +58,14 @@ def test_msmt17_renamed(tmp_path):
 def test_msmt17_lines_that_are_not_understood_are_numbered(tmp_path, line):
     path = msmt17(tmp_path) / "list_val.txt"
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(DataError, match=r"list_val\.txt, line 2: .* is not understood"):
+    with pytest.raises(DataError, match=r"list_val\.txt, line 2: .* cannot be parsed"):
         msmt.read(tmp_path)
 
 
 def test_msmt17_without_a_list_or_folder(tmp_path):
     root = msmt17(tmp_path)
     (root / "list_query.txt").unlink()
-    with pytest.raises(DataError, match=r"list_query\.txt is not there"):
+    with pytest.raises(DataError, match=r"list_query\.txt is missing"):
         msmt.read(root)
     (root / "test").rename(root / "elsewhere")
     with pytest.raises(DataError, match="no folder test or mask_test_v2"):
@@ -97,7 +97,7 @@ def test_files_with_other_names_are_counted_and_other_files_ignored(tmp_path):
         (root / "query" / name).write_text("x")
     assert len(market1501.read(root).query) == 1
     tree(root, ["query/holiday.jpg", "query/beach.jpg"])
-    with pytest.raises(DataError, match=r"2 pictures are not named as expected, .*beach"):
+    with pytest.raises(DataError, match=r"2 pictures with an unexpected name, .*beach"):
         market1501.read(root)
 
 
@@ -133,7 +133,7 @@ def test_auto_misses_the_training_folder(tmp_path):
 
 def test_msmt17_from_above_is_told_where_to_look(tmp_path):
     msmt17(tmp_path / "MSMT17_V1")
-    with pytest.raises(DataError, match=r"list_train\.txt is not there.*seems to be .*MSMT17_V1"):
+    with pytest.raises(DataError, match=r"list_train\.txt is missing.*seems to be .*MSMT17_V1"):
         msmt.read(tmp_path)
 
 
@@ -239,11 +239,11 @@ def test_what_lies_beside_pictures_of_a_benchmark_is_counted(tmp_path):
 
 def test_numbers_beyond_64_bits_are_no_names_of_a_benchmark(tmp_path):
     tree(tmp_path, [*MARKET, "query/99999999999999999999_c1s1_0.jpg"])
-    with pytest.raises(DataError, match="1 pictures are not named as expected"):
+    with pytest.raises(DataError, match="1 picture with an unexpected name"):
         read(tmp_path)
     line = "0000/0000_000_01_a.jpg 99999999999999999999\n"
     (msmt17(tmp_path / "m") / "list_val.txt").write_text(line)
-    with pytest.raises(DataError, match=r"line 1: .* is not understood"):
+    with pytest.raises(DataError, match=r"line 1: .* cannot be parsed"):
         read(tmp_path / "m")
 
 
@@ -258,7 +258,7 @@ def test_msmt17_lists_may_name_another_suffix(tmp_path):
         path.rename(path.with_suffix(".jpeg"))
     data = read(tmp_path)
     assert all(image.path.is_file() for image in data.train + data.query + data.gallery)
-    assert len(data.notes) == 4 and "says .jpg, the files are .jpeg" in data.notes[0]
+    assert len(data.notes) == 4 and "with .jpg, but the files have .jpeg" in data.notes[0]
 
 
 def test_msmt17_lines_that_stand_twice(tmp_path):
@@ -268,7 +268,7 @@ def test_msmt17_lines_that_stand_twice(tmp_path):
     (tmp_path / "list_val.txt").write_text((tmp_path / "list_train.txt").read_text())
     data = read(tmp_path)
     assert facts(data.gallery) == [(0, 14), (1, 2)] and facts(data.train) == [(0, 1)]
-    assert "has 2 lines twice" in data.notes[0] and "1 pictures stand in" in data.notes[1]
+    assert "has 2 lines twice" in data.notes[0] and "1 picture in list_train" in data.notes[1]
     path.write_text(lines + lines.replace(" 1", " 2"))
     with pytest.raises(DataError, match=r"list_gallery\.txt, line 4: .* is person 2 here"):
         read(tmp_path)

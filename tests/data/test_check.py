@@ -128,8 +128,8 @@ def test_scaled_pictures_are_counted(tmp_path):
         ramp = np.linspace(0, most, 64, dtype=np.uint16).reshape(16, 4)
         PIL.Image.fromarray(ramp).save(tmp_path / f"{i}.png")
     text = str(check(read_folder(tmp_path)))
-    assert "2 pictures with more than 8 bits or floats are scaled, 0 to 4095" in text
-    assert "1 pictures with more than 8 bits or floats are scaled, 0 to 65535" in text
+    assert "2 pictures with more than 8 bits or floats, scaled from 0 to 4095" in text
+    assert "1 picture with more than 8 bits or floats, scaled from 0 to 65535" in text
 
 
 def test_near_duplicates_across_query_and_gallery(tmp_path):
@@ -142,13 +142,13 @@ def test_near_duplicates_across_query_and_gallery(tmp_path):
         for i in range(8)
     )
     data = Dataset("x", tmp_path, query[:1], query, gallery)
-    text = about(data, "nearly the same")
+    text = about(data, "nearly identical")
     assert text.startswith("2 queries")  # those of the query's person and camera are left out
     assert f"{query[2].path} ~ {gallery[2].path}" in text and "q3.png ~" in text
     junk = tuple(replace(i, person=-1) for i in gallery)
     assert not any("nearly" in t for t in problems(replace(data, gallery=junk)))
     moved = tuple(replace(i, camera=None) for i in gallery)
-    assert about(replace(data, gallery=moved), "nearly the same").startswith("4 queries")
+    assert about(replace(data, gallery=moved), "nearly identical").startswith("4 queries")
 
 
 def test_near_pairs_are_found_among_many():
@@ -163,10 +163,10 @@ def test_near_pairs_are_found_among_many():
 
 def test_cameras_that_share_nobody(market):
     people = [replace(image, person=image.camera) for image in market.train]
-    text = about(replace(market, train=tuple(people)), "share no person")
+    text = about(replace(market, train=tuple(people)), "that another one saw")
     assert text.startswith("3 cameras") and "camera 2" in text and "(train)" in text
     shared = tuple(replace(image, person=1) for image in market.train)
-    assert not any("share no person" in t for t in problems(replace(market, train=shared)))
+    assert not any("another one saw" in t for t in problems(replace(market, train=shared)))
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])

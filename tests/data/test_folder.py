@@ -194,7 +194,7 @@ def test_lines_that_stand_twice_are_taken_once_and_counted(tmp_path):
     rows = "x/1.jpg,1\nx/2.jpg,1\n"
     data = read(manifest(tmp_path, f"path,person\n{rows}{rows}x/../x/1.jpg,01\n"))
     assert len(data.train) == len(data.query) == len(data.gallery) == 2
-    assert data.notes == ("3 lines list a picture again that an earlier line lists.",)
+    assert data.notes == ("3 lines with a picture of an earlier line.",)
     both = read(manifest(tmp_path, "path,person,split\nx/1.jpg,1,query\nx/1.jpg,1,gallery\n"))
     assert both.query == both.gallery and len(both.query) == 1 and not both.notes
 
@@ -206,7 +206,7 @@ def test_what_programs_write_for_unknown_is_unknown_and_counted(tmp_path, word):
     assert [(i.person, i.camera) for i in data.train] == [(None, None), (7, 2)]
     assert len(data.query) == 1
     assert data.notes == tuple(
-        f"1 pictures have {word} as {column}, read as unknown." for column in ("person", "camera")
+        f"1 picture with {word} as {column}: unknown." for column in ("person", "camera")
     )
 
 
@@ -325,10 +325,10 @@ def test_pipes_are_passed_over(tmp_path):
 @pytest.mark.parametrize("end", ["\n", "\r"])
 def test_line_ends_in_names_are_refused(tmp_path, end):
     tree(tmp_path, [f"a{end}1.jpg", "2.jpg"])
-    with pytest.raises(DataError, match=r"1 pictures have a line break in .* first is '.*a"):
+    with pytest.raises(DataError, match=r"1 picture with a line break in .* first is '.*a"):
         read(tmp_path)
     line = json.dumps({"path": f"a{end}1.jpg"})
-    with pytest.raises(DataError, match="have a line break"):
+    with pytest.raises(DataError, match="with a line break"):
         read(manifest(tmp_path, line, "m.jsonl"))
 
 

@@ -51,7 +51,7 @@ def test_parts_of_a_data_set_are_taken_once_and_notes_are_told(town):
         (None, "Item 0 is of type NoneType"),
         (
             [Image(Path("picture-1")), np.zeros((8, 4, 3), np.uint8)],
-            "stands for pictures in memory",
+            "stands for a picture in memory",
         ),
     ],
 )

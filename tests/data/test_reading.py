@@ -55,7 +55,7 @@ def test_a_picture_in_place_of_a_folder(tmp_path):
     assert data.train == (Image(path),) and not data.query and data.format == "folder"
     assert data.root == path and data.name == "a.JPG" and not data.notes
     assert read(path, pattern="{camera}.jpg").cameras == {0: "a"}
-    with pytest.raises(DataError, match="1 pictures are not in the folder of a tracklet"):
+    with pytest.raises(DataError, match="1 picture outside of a tracklet's folder"):
         read(path, format="tracklets")
     with pytest.raises(DataError, match=r"a\.JPG/bounding_box_train is not a folder"):
         read(path, format="market1501")

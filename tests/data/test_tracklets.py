@@ -84,13 +84,13 @@ def test_mars_files_that_hold_something_else(tmp_path):
     with pytest.raises(DataError, match="names rows 2 to 7 of 6 test tracklets"):
         mars.read(root)
     info(root, "query_IDX.mat", something=1)
-    with pytest.raises(DataError, match=r"query_IDX\.mat holds no matrix query_IDX \(KeyError"):
+    with pytest.raises(DataError, match=r"query_IDX\.mat has no matrix query_IDX \(KeyError"):
         mars.read(root)
     info(root, "tracks_test_info.mat", track_test_info=[[1, 2, 3]])
-    with pytest.raises(DataError, match=r"holds 1 x 3 numbers\. It should hold a row a tracklet"):
+    with pytest.raises(DataError, match=r"has 1 x 3 numbers\. It should have a row for each"):
         mars.read(root)
     (root / "info" / "tracks_train_info.mat").write_text("<html>not found</html>")
-    with pytest.raises(DataError, match=r"tracks_train_info\.mat holds no matrix"):
+    with pytest.raises(DataError, match=r"tracks_train_info\.mat has no matrix"):
         mars.read(root)
 
 
@@ -119,11 +119,11 @@ def test_dukevideo_says_what_is_wrong(tmp_path):
     with pytest.raises(DataError, match=r"seems to be .*b\."):
         dukevideo.read(tmp_path)
     tree(tmp_path / "b", ["query/0005/0010/holiday.jpg"])
-    with pytest.raises(DataError, match=r"1 pictures are not named as expected, .*holiday"):
+    with pytest.raises(DataError, match=r"1 picture with an unexpected name, .*holiday"):
         dukevideo.read(tmp_path / "b")
     tree(tmp_path / "c", DUKEVIDEO[:-3])
     (tmp_path / "c" / "gallery").mkdir()
-    with pytest.raises(DataError, match=r"gallery holds no tracklets\. They lie as PERSON"):
+    with pytest.raises(DataError, match=r"gallery contains no tracklets\. Their layout is PERSON"):
         dukevideo.read(tmp_path / "c")
 
 
@@ -149,7 +149,7 @@ def test_a_plain_folder_of_tracklets(tmp_path):
 @pytest.mark.parametrize("name", ["door/1.jpg", "1.jpg"])
 def test_pictures_outside_of_tracklets_are_refused(tmp_path, name):
     tree(tmp_path, ["door/1/1.jpg", name])
-    with pytest.raises(DataError, match=r"1 pictures are not in the .*TRACKLET/FRAME\.jpg"):
+    with pytest.raises(DataError, match=r"1 picture outside of .*TRACKLET/FRAME\.jpg"):
         read(tmp_path, format="tracklets")
 
 
@@ -180,7 +180,7 @@ def test_frames_of_several_people_or_of_both_sides_are_refused(tmp_path):
     for column, one, two, says in (
         ("person", "ann", "bob", "are of 2 people"),
         ("camera", "door", "yard", "are of 2 cameras"),
-        ("split", "train", "gallery", "1 tracklets have frames both in train and in query"),
+        ("split", "train", "gallery", "1 tracklet with frames both in train and in query"),
     ):
         text = f"path,{column}\na/1.jpg,{one}\na/2.jpg,{two}\n"
         (tmp_path / "manifest.csv").write_text(text)
@@ -208,7 +208,7 @@ def test_check_counts_frames(tmp_path):
     assert "train: 3 tracklets of 2 to 3 frames, 7 in all, 2 people, 2 cameras, 8 x 16" in report
     assert "gallery: 6 tracklets of 1 to 3 frames, 12 in all" in report and "(1 junk)" in report
     assert "only 3 training tracklets" in report
-    assert "1 of 9 tracklets have only one frame" in report and "0004C4T0006F001" in report
+    assert "1 of 9 tracklets with only one frame" in report and "0004C4T0006F001" in report
     assert "--frames" not in report
     long = tuple(f"{i:02d}.jpg" for i in range(20))
     tree(tmp_path / "long", list(long))
@@ -221,7 +221,7 @@ def test_check_looks_at_every_frame(tmp_path):
     data = mars.read(trees.mars(tmp_path))
     last = data.train[0].paths[-1]
     last.write_bytes(b"nothing")
-    assert f"1 pictures cannot be read.\n    {last}" in problems(data)
+    assert f"1 picture cannot be read.\n    {last}" in problems(data)
 
 
 def test_copies_count_between_tracklets_only(tmp_path):
@@ -230,9 +230,9 @@ def test_copies_count_between_tracklets_only(tmp_path):
     two.write_bytes(one.read_bytes())
     assert "byte for byte" not in problems(data)  # somebody stood still
     data.train[1].paths[1].write_bytes(one.read_bytes())
-    assert "1 pictures occur more than once, byte for byte" in problems(data)
+    assert "1 picture more than once, byte for byte" in problems(data)
     data.gallery[2].paths[1].write_bytes(one.read_bytes())
-    assert "1 pictures are both in train and in query or gallery" in problems(data)
+    assert "1 picture both in train and in query or gallery" in problems(data)
 
 
 def test_tracklets_hold_their_paths():

@@ -1,4 +1,4 @@
-"""Batch-norm statistics taken anew: exact where the input of a layer is known; weights stay."""
+"""Recomputed batch-norm statistics: exact where the input of a layer is known; weights stay."""
 
 import numpy as np
 import pytest
@@ -130,7 +130,7 @@ def test_a_network_without_batch_norm_is_told_and_its_neck_is_taken(town, capsys
     crops = load(town.train, encoder)
     adapt_norm(encoder, crops, Screen())
     said = " ".join(capsys.readouterr().err.split())
-    assert "of the neck alone, as squeezenet1_1 has no batch norm of its own" in said
+    assert "of the neck only: squeezenet1_1 has no batch norm of its own" in said
     with torch.no_grad():
         pooled = encoder.eval().pool(pixels_of(crops))
     held(encoder.neck, *moments(pooled), rtol=1e-3, atol=1e-4)
@@ -138,7 +138,7 @@ def test_a_network_without_batch_norm_is_told_and_its_neck_is_taken(town, capsys
 
 def test_one_picture_is_too_few(town):
     encoder = two_layers()
-    with pytest.raises(DataError, match="cannot be taken of 1 picture"):
+    with pytest.raises(DataError, match="cannot be computed from 1 picture"):
         adapt_norm(encoder, load(town.train[:1], encoder))
 
 

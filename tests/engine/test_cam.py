@@ -250,7 +250,7 @@ def test_what_cannot_be_explained_is_refused():
     with pytest.raises(DataError, match="2 crops and 1"):
         pair_cam(encoder, pixels, pixels[:1])
     vit = build(replace(TINY, backbone="vit_tiny_patch16_224", height=32, width=32))
-    with pytest.raises(SettingsError, match=r"'fc_norm' gives no map. Use one of: patch_embed"):
+    with pytest.raises(SettingsError, match=r"'fc_norm' is not a map. Use one of: patch_embed"):
         class_cam(vit, drawn(2, 32, 32), np.ones(192), "fc_norm")
 
 

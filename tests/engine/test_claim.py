@@ -46,7 +46,7 @@ def test_other_images_than_before_are_refused(town, tmp_path):
         return list(run.rounds(2, encoder=encoder))
 
     assert go_on(town.train[:9]) == [0, 1]
-    with pytest.raises(DataError, match="learnt from other images than those"):
+    with pytest.raises(DataError, match="trained on other images than the"):
         go_on(town.train[:8])
     assert go_on(town.train[:9]) == []
 
@@ -84,7 +84,7 @@ def test_nothing_of_an_older_run_survives_in_a_new_one(finished, copy, capsys):
     (copy / "labels" / "0009.npy.tmp").write_bytes(b"")
     run = Run(copy, {"method": "Nothing", "settings": {}}, device=CPU, screen=Screen())
     assert sorted(p.name for p in copy.rglob("*") if p.is_file()) == ["lock", "run.json"]
-    assert "begins anew, and 7 files that it had written are removed" in capsys.readouterr().err
+    assert "starts again, without the 7 files that it had written" in capsys.readouterr().err
     assert run.round == 0
 
 
@@ -106,7 +106,7 @@ def test_files_of_something_else_in_an_unfinished_run_are_named(tmp_path, name):
     (tmp_path / "metrics.jsonl").write_text("")
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    with pytest.raises(SettingsError, match=rf"files of something else .{name}.. Move them away"):
+    with pytest.raises(SettingsError, match=rf"not part of it .{name}.. Move them away"):
         new_run(tmp_path)
     assert (tmp_path / name).read_text() == "mine" and (tmp_path / "metrics.jsonl").exists()
 
@@ -187,7 +187,7 @@ def test_only_what_differs_is_named(tmp_path):
     assert str(error.value).splitlines()[1:-1] == [
         "  settings.encoder.options.a: 1 there, 2 now",
         "  settings.encoder.options.b: None there, 3 now",
-        "  precision: float32 there, bfloat16 now (--device.precision float32 keeps it)",
+        "  precision: float32 there, bfloat16 now (use --device.precision float32)",
     ]
 
 

@@ -118,4 +118,4 @@ def test_one_stripe_is_the_whole(town):
 def test_what_is_read_is_said(video, capsys):
     encoder = build(TINY)
     load(video.train, encoder, Loading(frames=3, memory=0), Screen())
-    assert "24 tracklets of 72 frames, 0.00 GB at 48 x 24, read anew" in capsys.readouterr().err
+    assert "24 tracklets of 72 frames, 0.00 GB at 48 x 24, read again" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_a_writer_that_fails_leaves_the_old_content(tmp_path):
 def test_one_process_at_a_time_is_in_a_folder(tmp_path):
     with alone(tmp_path / "new" / "run"):
         again = alone(tmp_path / "new" / "run")
-        with pytest.raises(SettingsError, match=r"at work in .*run\. Wait"), again:
+        with pytest.raises(SettingsError, match=r"is using .*run\. Wait"), again:
             pass
         with alone(tmp_path / "other"):
             pass
@@ -85,7 +85,7 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path, cap
         check_out(tmp_path / out, kind, Screen())
     assert capsys.readouterr().err == ""
     check_out(tmp_path / "new" / "f.npz", ".npz", Screen())
-    assert capsys.readouterr().err == f"{tmp_path / 'new'} does not exist and will be made\n"
+    assert capsys.readouterr().err == f"{tmp_path / 'new'} does not exist and will be created\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.npz"]
 
 

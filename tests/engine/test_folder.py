@@ -75,7 +75,7 @@ def test_a_damaged_checkpoint_is_never_used(finished, copy, damage, tmp_path):
         with pytest.raises(CheckpointError, match=rf"{which}\.pt is damaged"):
             load(copy, best=which == "best")
         if which == "last":
-            with pytest.raises(CheckpointError, match=r"best\.pt is sound"):
+            with pytest.raises(CheckpointError, match=r"best\.pt is intact"):
                 grown(data, copy, quiet=True)
             with pytest.raises(CheckpointError, match=r"last\.pt is damaged"):
                 grown(data, tmp_path / "new", quiet=True, start=copy)
@@ -150,7 +150,7 @@ def test_metrics_are_written_again_from_the_checkpoint(finished, copy, damage, t
     grown(data, copy)
     assert read_metrics(copy) == whole
     harmless = damage in ("no line end", "blank lines", "turned round")
-    assert ("written again from last.pt" in capsys.readouterr().err) != harmless
+    assert ("restored from last.pt" in capsys.readouterr().err) != harmless
     assert harmless or path.read_text() == text
 
 
@@ -224,18 +224,18 @@ def test_damaged_facts_are_a_sentence_and_written_again(finished, copy, change, 
     facts = json.loads(whole) | FACTS[change]
     path.write_text(json.dumps({k: v for k, v in facts.items() if v is not ...}))
     for use in (load, lambda run: write_report([run], tmp_path / "r.html", quiet=True)):
-        with pytest.raises(CheckpointError, match=r"run\.json is damaged or not of a run"):
+        with pytest.raises(CheckpointError, match=r"run\.json is damaged or does not belong"):
             use(copy)
     assert load(copy / "checkpoints" / "last.pt").settings == TINY
     grown(finished[1], copy)
     assert path.read_text() == whole
-    assert "run.json was damaged: it is written again" in capsys.readouterr().err
+    assert "run.json was damaged and has been restored" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "1", '"a"', "[" * 10**5, "\0", "{}"])
 def test_a_spoilt_run_json_is_a_sentence(finished, copy, text):
     (copy / "run.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"run\.json is damaged or not of a run"):
+    with pytest.raises(CheckpointError, match=r"run\.json is damaged or does not belong"):
         load(copy)
     grown(finished[1], copy, quiet=True)
     assert (copy / "run.json").read_text() == (finished[0] / "run.json").read_text()
@@ -244,5 +244,5 @@ def test_a_spoilt_run_json_is_a_sentence(finished, copy, text):
     del state["facts"]
     torch.save(state, path)
     (copy / "run.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"run\.json is damaged or not of a run"):
+    with pytest.raises(CheckpointError, match=r"run\.json is damaged or does not belong"):
         grown(finished[1], copy, quiet=True)

@@ -122,11 +122,11 @@ def test_a_run_goes_on_with_another_number_of_processes(two, place, town, tmp_pa
     less = learn(method(encoder=dict(ghost_group=8)), town, copied)
     more = two[0][0]["resumed"]
     for run, sentence in (
-        (less, "this run began with 2 processes, and goes on with 1 process"),
-        (more, "this run began with 1 process, and goes on with 2 processes"),
+        (less, "this run was started with 2 processes and is resumed with 1 process"),
+        (more, "this run was started with 1 process and is resumed with 2 processes"),
     ):
         assert any(line.startswith(sentence) for line in run.said)
-        assert "going on after round 1" in run.said
+        assert "resuming after round 1" in run.said
         assert apart(whole.weights, run.weights) < 1e-4
 
 
@@ -137,7 +137,7 @@ def test_what_all_get_and_what_all_are_refused(two):
     assert errors == others
     missing, seeds, pictures, alone = errors
     assert missing.startswith("DataError") and "nowhere" in missing
-    assert "Process 1 was asked for another run" in seeds and "seed: 0 there, 1 now" in seeds
+    assert "Process 1 was started with other settings" in seeds and "seed: 0 there, 1 now" in seeds
     assert "Process 1 reads other pictures than process 0" in pictures
     assert "different weights" in alone and "parts.step" in alone
 

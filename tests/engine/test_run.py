@@ -60,7 +60,7 @@ def test_seeds_differ_and_purposes_differ(tmp_path):
 def test_a_checkpoint_of_another_method_is_refused(tmp_path):
     grow(new_run(tmp_path), 1)
     run = new_run(tmp_path)
-    with pytest.raises(CheckpointError, match="holds no teacher"):
+    with pytest.raises(CheckpointError, match="has no teacher"):
         next(run.rounds(2, encoder=run.build(TINY), teacher=nn.Linear(1, 1)))
 
 
@@ -76,8 +76,8 @@ def test_too_few_clusters_explain_themselves_and_keep_everything(tmp_path):
         for _ in run.rounds(3, encoder=run.build(TINY)):
             ids = [0, 0, 1, 1] if run.round == 1 else [0, 0, 0, -1]
             run.label(PseudoLabels(np.array(ids)), lambda: "Far apart.")
-    assert "Round 2 found 1 cluster among 4 images (25% noise)" in str(error.value)
-    assert "Far apart. Everything up to round 1 is kept" in str(error.value)
+    assert "Round 2 found 1 cluster in 4 images (25% noise)" in str(error.value)
+    assert "Far apart. Everything up to round 1 is saved" in str(error.value)
     assert np.load(tmp_path / "labels" / "0002.npy").tolist() == [0, 0, 0, -1]
     assert [row["clusters"] for row in read_metrics(tmp_path)] == [2, 1]
     assert (tmp_path / "checkpoints" / "last.pt").exists()
@@ -122,11 +122,11 @@ def test_batch_norm_is_adapted_before_the_first_round_only(town, tmp_path, capsy
     small = replace(town, train=town.train[:9])
     plain = grown(small, tmp_path / "plain", quiet=True)
     adapted = grown(small, tmp_path / "run", adapt_norm=True)
-    assert "taken anew on 9 pictures" in " ".join(capsys.readouterr().err.split())
+    assert "recomputed on 9 pictures" in " ".join(capsys.readouterr().err.split())
     assert json.loads((tmp_path / "run" / "run.json").read_text())["adapt_norm"] is True
     assert not plain.neck.running_mean.any() and adapted.neck.running_mean.any()
     again = grown(small, tmp_path / "run", adapt_norm=True)
-    assert "taken anew" not in capsys.readouterr().err
+    assert "recomputed" not in capsys.readouterr().err
     assert torch.equal(again.neck.running_mean, adapted.neck.running_mean)
     with pytest.raises(SettingsError, match="adapt_norm: False there, True now"):
         grown(small, tmp_path / "plain", adapt_norm=True)
@@ -296,7 +296,7 @@ def test_what_nothing_works_out_is_refused(town, tmp_path):
     class Odd(Asking):
         gate: str = AUTO
 
-    with pytest.raises(SettingsError, match="gate is auto, and nothing works it out"):
+    with pytest.raises(SettingsError, match="gate is auto, but no rule computes it"):
         train(Odd(), town, tmp_path, device=CPU, quiet=True)
 
 
@@ -318,7 +318,7 @@ def test_where_training_does_harm_the_best_round_is_the_result(
     assert ("Training did harm" in said) == (result != 2)
     if result == 0:
         start = torch.ones_like(kept.neck.weight)
-        assert torch.equal(kept.neck.weight, start) and "the start, untouched" in said
+        assert torch.equal(kept.neck.weight, start) and "the encoder before training" in said
     again = train(method, town, tmp_path, device=CPU, evaluate_every=0, quiet=True)
     assert torch.equal(again.neck.weight, kept.neck.weight)
     asked.clear()

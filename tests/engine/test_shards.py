@@ -126,7 +126,7 @@ def test_encoders_are_told_apart_by_their_weights():
 
 def test_damaged_and_missing_parts_are_named(crops, tmp_path):
     path = tmp_path / "000000.npz"
-    with pytest.raises(DataError, match="not there"):
+    with pytest.raises(DataError, match="is missing"):
         shards._read_part(path)
     path.write_bytes(b"x")
     with pytest.raises(DataError, match=r"damaged\. Remove it"):
@@ -200,5 +200,5 @@ def test_what_is_there_is_said(crops, tmp_path, capsys):
     part = shards.parts_of(out) / "000001.npz"
     np.savez(part, positions=np.arange(20, 40), features=np.ones((20, 2), np.float32))
     shards.extract_in_parts(Mean(), images, out, screen=Screen())
-    assert "1 of 3 parts are there already" in capsys.readouterr().err
+    assert "1 of 3 parts are finished already" in capsys.readouterr().err
     assert (read(out)["features"][20:40] == 1).all()

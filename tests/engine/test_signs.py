@@ -34,7 +34,7 @@ def test_a_healthy_run_shows_nothing():
 
 def test_one_cluster_without_noise_says_lower_k1():
     (sign,) = signs([{"round": 1, "clusters": 1, "noise": 0.0}], 30, (3.0, 12.0))
-    assert sign.kind == "clusters" and "1 cluster among 30 images" in sign.said
+    assert sign.kind == "clusters" and "1 cluster in 30 images" in sign.said
     assert "lower --k1" in sign.cure and "--eps 0.05" not in sign.cure
 
 
@@ -63,7 +63,7 @@ def test_mostly_noise():
     ("settings", "cure"),
     [
         ({"share": 1.6e-3, "eps": 0.0}, "--share auto --images-per-person"),
-        ({"share": "auto", "eps": 0.0}, "--eps 0.5 in its place"),
+        ({"share": "auto", "eps": 0.0}, "or use --eps 0.5"),
         ({"share": 1.6e-3, "eps": 0.5}, "Raise --eps"),
         ({"labelling": "two-stage", "eps": 0.6}, "--clusters auto --p auto --images-per-person"),
         ({"labelling": "dbscan", "eps": 0.6}, "Raise --eps"),

@@ -126,7 +126,7 @@ def test_damaged_cards_are_refused(copy, changes, says):
 
 
 def test_what_is_no_such_file_is_refused(given_file, tmp_path):
-    with pytest.raises(CheckpointError, match="is not there"):
+    with pytest.raises(CheckpointError, match="does not exist"):
         Exported(tmp_path / "a.onnx")
     with pytest.raises(SettingsError, match=r"does not end in one of: \.onnx"):
         Exported(tmp_path / "a.engine")

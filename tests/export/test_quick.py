@@ -36,7 +36,7 @@ def test_the_file_is_written_once(given_encoder, writes, tmp_path, capsys):
     assert isinstance(quick(given_encoder, tmp_path), Exported) and len(writes) == 1
     (tmp_path / "encoder.onnx").write_bytes(b"damaged")
     assert isinstance(quick(given_encoder, tmp_path, Screen()), Exported) and len(writes) == 2
-    assert "cannot be used and is written again" in capsys.readouterr().err
+    assert "cannot be used and will be written again" in capsys.readouterr().err
 
 
 def test_the_file_of_another_encoder_is_not_used(given_encoder, given_file, writes, tmp_path):

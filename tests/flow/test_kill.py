@@ -67,7 +67,7 @@ def test_killed_and_resumed_is_bit_identical(town_folder, whole_run, tmp_path, k
     assert "Traceback" not in text
     assert encoder_of(tmp_path / "killed")["round"] == 1
 
-    assert "going on after round 1" in finish(town_folder, tmp_path / "killed")
+    assert "resuming after round 1" in finish(town_folder, tmp_path / "killed")
     whole, killed = encoder_of(whole_run), encoder_of(tmp_path / "killed")
     assert whole["round"] == killed["round"] == ROUNDS
     assert whole["encoder"].keys() == killed["encoder"].keys()

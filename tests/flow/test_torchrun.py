@@ -79,7 +79,7 @@ def test_two_machines_learn_what_two_processes_of_one_do(town_folder, whole, tmp
 @pytest.mark.parametrize(
     ("kill", "words"),
     [
-        ("a process", "the same command continues."),
+        ("a process", "Run the same command again to resume."),
         ("all", "Run the same command again to resume."),
     ],
     ids=["a process", "all"],
@@ -98,7 +98,7 @@ def test_killed_and_resumed_is_bit_identical(town_folder, whole, tmp_path, kill,
     said = [line for line in text.splitlines() if line.startswith("reseen: ")]
     assert process.returncode and len(said) == 1 and said[0].endswith(words)
     assert last_round(out) >= 1
-    assert "going on after round" in finish(start(town_folder, out, "--nproc-per-node", "2"))
+    assert "resuming after round" in finish(start(town_folder, out, "--nproc-per-node", "2"))
     assert bit_equal(out, whole)
 
 

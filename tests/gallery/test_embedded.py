@@ -84,7 +84,7 @@ def test_a_file_that_misses_vectors_is_refused_by_a_search(store):
 
 
 def test_a_deleted_file_is_not_made_anew(tmp_path):
-    with pytest.raises(StoreError, match="is not there"):
+    with pytest.raises(StoreError, match="does not exist"):
         Embedded(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -319,7 +319,7 @@ def test_foreign_damaged_and_newer_folders_are_refused(small_encoder, made, tmp_
     with pytest.raises(StoreError, match="not a database"):
         Gallery.open(gallery.folder)
     (gallery.folder / "gallery.sqlite").unlink()
-    with pytest.raises(StoreError, match="is not there"):
+    with pytest.raises(StoreError, match="does not exist"):
         Gallery.open(gallery.folder)
 
 
@@ -461,7 +461,7 @@ def test_what_is_known_is_exported(gallery, by_person, tmp_path, kind):
 
 
 def test_an_export_is_refused_a_wrong_place(gallery, tmp_path):
-    with pytest.raises(SettingsError, match=r"ends in none of .csv, .json, .npz"):
+    with pytest.raises(SettingsError, match=r"does not end in one of .csv, .json, .npz"):
         gallery.export(tmp_path / "out.txt")
 
 

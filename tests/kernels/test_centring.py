@@ -79,7 +79,7 @@ def test_two_cameras_with_enough_crops_are_needed(seen):
     assert covered(cameras).tolist() == [3, 7]
     assert covered(np.where(cameras == 7, -1, cameras)).tolist() == []
     for few in (None, np.full(len(rows), 2), np.arange(len(rows))):
-        with pytest.raises(SettingsError, match="no two cameras with 50 crops or more"):
+        with pytest.raises(SettingsError, match="no two cameras with at least 50 crops"):
             centre(rows, few, "mean")
     with pytest.raises(SettingsError, match=r"centring is 'median'\. Use one of: off, mean"):
         centre(rows, cameras, "median")

@@ -64,7 +64,7 @@ def test_a_full_disk_below_the_cache_does_not_stop_the_work(monkeypatch, capsys)
 
     monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
     assert njit(double, cache=True)(2) == 4
-    assert "kept (No space left on device)" in capsys.readouterr().err
+    assert "saved (No space left on device)" in capsys.readouterr().err
 
 
 def test_every_kernel_is_compiled_by_it():

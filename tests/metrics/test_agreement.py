@@ -105,7 +105,7 @@ def test_stability_ignores_names_and_needs_two_points():
 
 
 def test_labels_of_other_images_are_refused():
-    with pytest.raises(DataError, match="2 images have labels and 3"):
+    with pytest.raises(DataError, match="2 images have labels, but 3"):
         agreement(labelled([0, 1]), np.zeros(3))
     with pytest.raises(DataError, match="same images"):
         stability(labelled([0, 1]), labelled([0]))

@@ -200,7 +200,7 @@ def test_nothing_but_noise_has_no_clusters():
 
 def test_what_does_not_belong_together_is_refused():
     labels, rows = PseudoLabels(np.array([0, 0, 1])), unit(4, 0)
-    with pytest.raises(DataError, match="3 images have labels and features has 4 rows"):
+    with pytest.raises(DataError, match="3 images have labels, but features has 4 rows"):
         centres(rows, labels)
     with pytest.raises(DataError, match="cameras has 2 rows"):
         mixture(labels, np.zeros(2, np.int64), 1)
@@ -214,7 +214,7 @@ def test_what_does_not_belong_together_is_refused():
         splits(labels, np.zeros(4))
     with pytest.raises(DataError, match="people has 4 rows"):
         merges(labels, np.zeros(4))
-    with pytest.raises(DataError, match="3 images and the other 2"):
+    with pytest.raises(DataError, match="3 images, the other 2"):
         newest(labels, PseudoLabels(np.zeros(2, int)))
     for cluster in (-1, 2):
         with pytest.raises(SettingsError, match=f"no cluster {cluster}: give one of 0 to 1"):

@@ -179,7 +179,7 @@ def test_ranges_hold_the_truth_where_people_are_seen_often():
 def test_too_few_pairs_say_how_many_are_needed():
     same, different = drawn(0)
     with pytest.raises(
-        SettingsError, match=r"one pair in 1,000, and there are only 60 .* 1,000 or"
+        SettingsError, match=r"one pair in 1,000, but there are only 60 .* 1,000 or"
     ):
         suggest_threshold(same, different, 1e-3)
     with pytest.raises(SettingsError, match=r"rate of 0\.017 or more"):
@@ -196,10 +196,10 @@ def test_what_cannot_be_measured_is_refused():
         operating_curve(np.empty(0), different)
     with pytest.raises(DataError, match="different has shape"):
         suggest_threshold(same, np.array([0.1, np.nan]), 0.5)
-    with pytest.raises(DataError, match="groups of 3 pairs for 60"):
+    with pytest.raises(DataError, match="groups for 3 pairs of 60"):
         suggest_threshold(same, different, 0.5, different_groups=np.zeros((3, 2)))
     for wrong in (dict(false_match_rate=0), dict(confidence=1), dict(resamples=0)):
-        with pytest.raises(SettingsError, match="give shares between 0 and 1"):
+        with pytest.raises(SettingsError, match="Give shares between 0 and 1"):
             suggest_threshold(same, different, **(dict(false_match_rate=0.5) | wrong))
 
 
@@ -274,7 +274,7 @@ def test_pairs_of_anybody_and_at_once_are_those_of_a_loop(n, seed):
         lambda i, j: not other(cameras, i, j) and times[i] == times[j],
     )
     for pairs, lack, find in (
-        (across, "All images are by one camera", partial(pairs_of_anybody, rows, cameras)),
+        (across, "All images are from one camera", partial(pairs_of_anybody, rows, cameras)),
         (at_once, "No camera took two", partial(pairs_at_once, rows, cameras, times)),
     ):
         if not pairs:
@@ -332,7 +332,7 @@ def test_the_bound_is_the_farthest_that_the_library_allows(n, rate, confidence):
     far = np.linspace(0.2, 0.9, n)
     below = [k for k in range(n) if binomtest(k, n, rate, "less").pvalue <= 1 - confidence]
     if below in ([], [0]):
-        with pytest.raises(SettingsError, match=rf"pairs to tell .* only {n:,}: give"):
+        with pytest.raises(SettingsError, match=rf"takes [\d,]+ pairs, but there are only {n:,}"):
             bound_threshold(far, rate, confidence=confidence)
         return
     found = bound_threshold(far, rate, confidence=confidence)
@@ -344,13 +344,11 @@ def test_the_bound_is_the_farthest_that_the_library_allows(n, rate, confidence):
 def test_bounds_that_cannot_be_told_are_refused():
     with pytest.raises(DataError, match=r"nearest of 600 .* 0\.5.*collapsed"):
         bound_threshold(np.full(600, 0.5), 0.1)
-    with pytest.raises(
-        SettingsError, match=r"takes 4,744 pairs .* 0\.95, and there are only 4,000"
-    ):
+    with pytest.raises(SettingsError, match=r"0\.95 takes 4,744 pairs, but there are only 4,000"):
         bound_threshold(np.arange(4000.0), 0.001)
     assert bound_threshold(np.arange(4744.0), 0.001).distance == 0.5
     with pytest.raises(DataError, match="anybody has shape"):
         bound_threshold(np.empty(0), 0.1)
     for wrong in (dict(false_match_rate=1), dict(confidence=0)):
-        with pytest.raises(SettingsError, match="give shares between 0 and 1"):
+        with pytest.raises(SettingsError, match="Give shares between 0 and 1"):
             bound_threshold(np.arange(9.0), **(dict(false_match_rate=0.5) | wrong))

@@ -151,11 +151,11 @@ def two_by_two(blocks, **changes):
 @pytest.mark.parametrize(
     ("blocks", "what"),
     [
-        ([(0, np.zeros((1, 2)))], "1 queries came"),
+        ([(0, np.zeros((1, 2)))], "distances of 1 of 2 queries"),
         ([(1, np.zeros((1, 2)))], "starts at query 1"),
-        ([(0, np.zeros((3, 2)))], "where query 0 of 2"),
+        ([(0, np.zeros((3, 2)))], "but query 0 of 2"),
         ([(0, np.zeros((2, 3)))], r"shape \(2, 3\)"),
-        ([(0, np.full((2, 2), np.nan))], "2 queries hold NaN"),
+        ([(0, np.full((2, 2), np.nan))], "2 queries are NaN"),
     ],
 )
 def test_distances_that_do_not_fit_are_refused(blocks, what):

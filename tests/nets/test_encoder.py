@@ -166,10 +166,10 @@ def test_what_does_not_fit_is_named_with_its_prefix(tmp_path, narrow):
     with pytest.raises(CheckpointError) as error:
         build(replace(SMALL, backbone="reseen-tiny", weights=str(tmp_path / "w.pth")))
     for words in (
-        "1 weights are missing",
+        "1 weight missing",
         "first conv1.weight",
         "under 'state_dict', after 'module.base.'",
-        "1 without a place, first module.base.conv9.weight",
+        "1 without a counterpart, first module.base.conv9.weight",
     ):
         assert words in str(error.value)
 
@@ -193,7 +193,7 @@ class Loud:
 def test_code_in_a_file_never_runs_and_is_named(tmp_path):
     for held, name in ((Loud(), "exec"), (Path("x"), "pathlib"), (np.array([Loud()]), "numpy")):
         torch.save({"state_dict": {}, "held": held}, tmp_path / "w.pth")
-        with pytest.raises(CheckpointError, match=f"holds more than weights .*{name}"):
+        with pytest.raises(CheckpointError, match=f"contains more than weights .*{name}"):
             build(replace(SQUEEZE, weights=str(tmp_path / "w.pth")))
 
 
@@ -210,7 +210,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_first_name(tmp_path):
     state = build(SQUEEZE).backbone.net.state_dict()
     del state["0.weight"]
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"1 weights are missing .* first 0\.weight"):
+    with pytest.raises(CheckpointError, match=r"1 weight missing .* first 0\.weight"):
         build(replace(SQUEEZE, weights=str(tmp_path / "w.pth")))
 
 
@@ -226,7 +226,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     path = tmp_path / "w.pt"
     whole = encoders.save(build(SMALL))
     for content, says in (
-        ({"a": torch.zeros(1)}, "holds no encoder"),
+        ({"a": torch.zeros(1)}, "has no encoder"),
         (torch.zeros(1), "is not a file of weights.*Tensor"),
         ({**whole, "encoder": {}}, "another version of this package or is damaged"),
         ({**whole, "encoder_settings": {"colour": 1}}, "another version"),
@@ -423,5 +423,5 @@ def test_weights_by_pip_that_are_not_there_or_of_another_network(monkeypatch, li
     state, _ = lite
     torch.save(dict(list(state.items())[1:]), tmp_path / "other.pth")
     installed(monkeypatch, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"other\.pth does not hold the 294 weights"):
+    with pytest.raises(CheckpointError, match=r"other\.pth does not have the 294 weights"):
         build(LITE)

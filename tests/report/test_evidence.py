@@ -159,7 +159,7 @@ def test_a_round_without_a_checkpoint_does_not_count(run, town, tmp_path):
     evidence = Evidence(moved, town)
     assert evidence.rows[-1]["round"] == evidence.labelled == 3 and evidence.labels.clusters
     assert "Round 4 of run failed or is not finished" in show_run([evidence], Thumbnails()).html
-    assert "is not kept" not in show_run([Evidence(run, town)], Thumbnails()).html
+    assert "failed or is not finished" not in show_run([Evidence(run, town)], Thumbnails()).html
 
 
 def test_a_round_that_ends_meanwhile(run, town, tmp_path):

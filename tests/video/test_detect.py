@@ -122,7 +122,7 @@ def test_what_cannot_be_used(tmp_path):
 
 def test_torchvision_detectors_fetch_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(SettingsError, match=r"ssdlite320_.*\.pth is not there, and nothing is"):
+    with pytest.raises(SettingsError, match=r"ssdlite320_.*\.pth does not exist, and nothing is"):
         load_detector("ssdlite320_mobilenet_v3_large")
     torch.save({"x": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(SettingsError, match=r"other\.pth does not hold weights of ssdlite"):

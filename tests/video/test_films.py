@@ -51,7 +51,7 @@ def test_a_pattern_says_camera_and_time(tmp_path):
         (names[0], "door", local(2026, 1, 31, 18, 5, 30)),
         (names[1], "door", local(2026, 1, 31, 19)),
     ]
-    with pytest.raises(DataError, match="does not fit the pattern"):
+    with pytest.raises(DataError, match="does not match the pattern"):
         find_films([tmp_path], pattern="{camera}.mp4")
     with pytest.raises(SettingsError, match=r"has the fields \['who'\]"):
         find_films([tmp_path], pattern="{who}.mp4")
@@ -95,7 +95,7 @@ def test_a_settings_file_says_what_names_do_not(tmp_path, kind):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("door:\n  film: x\n", "film of door is not known"),
+        ("door:\n  film: x\n", "film of door is unknown"),
         ("- door\n", "does not list cameras"),
         ("door: [", "cannot be read"),
         ("door:\n  ignore: [[0, 1]]\n", r"x\.yaml, door is not a polygon"),

@@ -4,7 +4,7 @@ import errno
 import sys
 
 ADVICE = {
-    errno.ENOSPC: "Free some disk space and run the same command again; finished work is kept.",
+    errno.ENOSPC: "Free some disk space and run the same command again; finished work is saved.",
     errno.EFBIG: "Allow larger files (ulimit -f) and run the same command again.",
     errno.EACCES: "Change its permissions, or use another path.",
     errno.EPERM: "Change its permissions, or use another path.",
@@ -25,8 +25,8 @@ MEMORY = (
 )
 
 LOST = (
-    "another process of this run is gone: it was killed, or its machine cannot be reached. Every "
-    "finished round is kept, and the same command continues."
+    "another process of this run has died: it was killed, or its machine cannot be reached. Every "
+    "finished round is saved. Run the same command again to resume."
 )
 
 

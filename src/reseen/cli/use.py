@@ -185,9 +185,9 @@ def extract(
     The file holds `features`, a float32 array of shape (N, D) with rows of length 1, and `paths`,
     the N absolute paths of the images.
 
-    More than 4,096 images are done in parts that lie in FILE.npz.parts until all are there. The
-    same command goes on with them, whatever has stopped it. torchrun --nproc-per-node 2 -m reseen
-    extract ... shares the parts among processes.
+    More than 4,096 images are processed in parts, which are saved in FILE.npz.parts until all are
+    finished. Run the same command again to resume after an interruption. torchrun
+    --nproc-per-node 2 -m reseen extract ... shares the parts among processes.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Ways from features to pseudo-labels: (N, D) arrays in, `PseudoLabels` out."""
+"""Clustering: features (N, D) in, `PseudoLabels` out."""

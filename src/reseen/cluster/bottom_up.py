@@ -1,4 +1,4 @@
-"""Bottom-up clustering: the nearest clusters become one, a few at a time.
+"""Bottom-up clustering: the nearest clusters are merged, a few at a time.
 
 Lin, Dong, Zheng, Yan, Yang: A Bottom-up Clustering Approach to Unsupervised Person
 Re-identification, AAAI 2019.
@@ -13,7 +13,7 @@ from reseen.kernels.dissimilarity import dissimilarities, least_dissimilar
 from reseen.records import PseudoLabels
 
 _MOST = 256
-"""Neighbours that are listed of an image at a time."""
+"""Largest number of neighbours that are listed for an image at a time."""
 
 
 def merge(
@@ -29,20 +29,22 @@ def merge(
 ) -> tuple[PseudoLabels, float]:
     """Merge clusters until there are `count` fewer.
 
-    Two clusters are as dissimilar as their least dissimilar images, plus `size_weight` times the
-    sum of their sizes before this call. The least dissimilar pair is merged first, and what was
-    merged goes on as one: Kruskal's algorithm on all pairs of images. Only lists of the nearest
-    images are held; where they do not reach far enough they are made again for what is left.
+    The dissimilarity of two clusters is the smallest dissimilarity of their images, plus
+    `size_weight` times the sum of their sizes before this call. Pairs are merged in ascending order
+    of dissimilarity, and merged clusters count as one: Kruskal's algorithm on all pairs of images.
+    Only lists of the nearest images are stored; if they are too short, they are computed again for
+    the clusters that are left.
 
     Args:
         features: (S, N, D) unit rows: S features of each image.
         weights: (S,) of their distances.
         classes: (N,) int64, the clusters so far, 0..K-1.
-        count: merges, m; K - 1 where that is smaller.
+        count: number of merges, m; K - 1 if that is smaller.
         size_weight: lambda of the diversity term.
-        cameras: (N,) int, -1 where unknown; or None.
-        camera_weight: what two images of one camera are farther apart.
-        neighbours: listed of an image at first; changes time and memory, not the result.
+        cameras: (N,) int, -1 if unknown; or None.
+        camera_weight: added to the dissimilarity of two images of the same camera.
+        neighbours: number that is listed for an image at first; it changes time and memory, but
+            not the result.
 
     Returns:
         The new clusters, numbered by their first images, and the dissimilarity of the last merge.
@@ -69,7 +71,7 @@ def merge(
     while done < count:
         now = _roots(roots)[classes]
         near, far = least_dissimilar(features, weights, neighbours, classes=now, **cost)
-        # A pair in neither list is beyond the last entries of both.
+        # A pair in neither list is farther than the last entries of both.
         reach = np.partition(far[:, -1], 1)[1]
         i, place = np.nonzero((far <= reach) & (near >= 0))
         j, values = near[i, place], far[i, place]
@@ -90,13 +92,13 @@ def nearer_share(
     camera_weight: float = 0.0,
     pairs: int = 1 << 15,
 ) -> float:
-    """Give the share of all pairs of images that are nearer than a limit, by a sample of them.
+    """Estimate the share of all pairs of images whose dissimilarity is below a limit, on a sample.
 
     Args:
         features, weights, cameras, camera_weight: as in `merge`.
         limit: a dissimilarity.
-        rng: draws the pairs.
-        pairs: how many are drawn.
+        rng: random generator for the sample.
+        pairs: number of pairs in the sample.
 
     Memory: O(pairs D / 32).
     """
@@ -116,7 +118,7 @@ def _roots(roots: np.ndarray) -> np.ndarray:
 
 @njit(cache=True)
 def _kruskal(roots, left, right, count):
-    """Unite until `count` merges are made; give how many were, and the place of the last."""
+    """Merge until `count` merges are made; return their number, and the position of the last."""
     made, last = 0, 0
     for place in range(len(left)):
         if made == count:

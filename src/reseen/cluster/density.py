@@ -1,7 +1,7 @@
-"""Pseudo-labels by density: k-reciprocal Jaccard distances, then DBSCAN.
+"""Density-based pseudo-labels: k-reciprocal Jaccard distances and DBSCAN.
 
-The recipe that most unsupervised re-identification shares since Ge et al., Self-paced Contrastive
-Learning with Hybrid Memory (SpCL), NeurIPS 2020.
+Most unsupervised re-identification does this since Ge et al., Self-paced Contrastive Learning with
+Hybrid Memory (SpCL), NeurIPS 2020.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,19 +26,19 @@ from reseen.kernels.whitening import whitened
 from reseen.records import NOISE, PseudoLabels
 
 EPS = tuple(round(0.3 + 0.05 * step, 2) for step in range(11))
-"""The eps that `sweep` tries by default: 0.3 to 0.8."""
+"""The values of eps that `sweep` tries by default: 0.3 to 0.8."""
 NEIGHBOURS = ("exact", "approximate")
 Note = Callable[..., None]
-"""Is told numbers by name, such as `recall=0.99`."""
+"""Gets numbers by name, such as `recall=0.99`."""
 SAMPLE = 512
-"""Images of which the exact neighbours tell how many of the approximate ones were found."""
+"""Number of images on which the recall of approximate neighbours is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DensitySettings:
     """Clustering by k-reciprocal Jaccard distances and DBSCAN (`jaccard_dbscan`).
 
-    The defaults are those of SpCL and Cluster Contrast; methods set those of their paper.
+    The defaults are those of SpCL and Cluster Contrast; each method sets those of its paper.
     """
 
     k1: int | Auto = 30
@@ -89,11 +89,11 @@ class DensitySettings:
             check_eps(self.eps)
 
     def label(self, features: np.ndarray, cameras: np.ndarray | None = None) -> PseudoLabels:
-        """Group images.
+        """Cluster images.
 
         Args:
             features: (N, D) unit rows.
-            cameras: (N,) int, -1 where unknown; used by the settings of cameras and `centring`.
+            cameras: (N,) int, -1 if unknown; used by the settings of cameras and `centring`.
 
         Returns:
             (N,) ids, clusters numbered in the order in which they first appear.
@@ -108,12 +108,12 @@ class DensitySettings:
     def near(
         self, features: np.ndarray, cameras: np.ndarray | None, radius: float
     ) -> sparse.csr_matrix:
-        """Give the pairs of images whose Jaccard distance, as `label` takes it, is small.
+        """Return the pairs of images with a small Jaccard distance, as `label` uses it.
 
         Args:
             features: (N, D) unit rows.
             cameras: as in `label`.
-            radius: the largest distance kept, 0 to 1.
+            radius: the largest distance to include, 0 to 1.
 
         Returns:
             (N, N) sparse, as `jaccard_graph`.
@@ -124,14 +124,14 @@ class DensitySettings:
     def label_around(
         self, features: np.ndarray, cameras: np.ndarray | None, gap: float
     ) -> tuple[PseudoLabels, PseudoLabels, PseudoLabels]:
-        """Group images three times, for about the cost of one.
+        """Cluster images three times, for about the cost of one.
 
         Args:
             features, cameras: as in `label`.
             gap: how much eps is lowered and raised, above 0.
 
         Returns:
-            Labels as those of `label`, at eps - gap, eps and eps + gap.
+            The labels that `label` gives at eps - gap, eps and eps + gap.
         """
         features, neighbours, cut = self._ready(features, cameras)
         tried = np.clip(cut["eps"] + gap * np.array([-1, 0, 1]), 1e-3, 1 - 1e-3)
@@ -142,12 +142,12 @@ class DensitySettings:
         return tight, middle, loose
 
     def explain(self, features: np.ndarray, cameras: np.ndarray | None = None) -> str:
-        """Say what the distances of `label` look like, and what to change (see `explain`)."""
+        """Describe the distances that `label` uses, and what to change (see `explain`)."""
         features, neighbours, cut = self._ready(features, cameras)
         return explain(features, **neighbours, **cut)
 
     def at(self, features: np.ndarray, cameras: np.ndarray | None = None) -> "DensitySettings":
-        """Give settings whose eps is a number: that of the share, if eps is 0.
+        """Return settings whose eps is a number: that of the share, if eps is 0.
 
         Args:
             features: (N, D) unit rows, not centred yet.
@@ -156,7 +156,7 @@ class DensitySettings:
         return self._at(self.centred(features, cameras), cameras)
 
     def centred(self, features: np.ndarray, cameras: np.ndarray | None) -> np.ndarray:
-        """Give the features (N, D) by which images are grouped."""
+        """Return the features (N, D) that are clustered."""
         return whitened(centre_where_known(features, cameras, self.centring), self.whitening)
 
     def _at(self, features: np.ndarray, cameras: np.ndarray | None) -> "DensitySettings":
@@ -168,7 +168,7 @@ class DensitySettings:
     def _ready(
         self, features: np.ndarray, cameras: np.ndarray | None
     ) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
-        """Give features (N, D) as they are grouped, and the arguments of `jaccard_dbscan`.
+        """Return the features (N, D) that are clustered, and the arguments of `jaccard_dbscan`.
 
         These are the arguments of `encode_images`, and eps and min_samples.
         """
@@ -176,29 +176,29 @@ class DensitySettings:
         return features, self._neighbours(cameras), self._at(features, cameras)._cut(cameras)
 
     def remarks(self, images: int, cameras: np.ndarray) -> list[str]:
-        """Say what these settings mean for the data at hand, where that may be unexpected.
+        """Return messages about what these settings mean for the data, if that may be unexpected.
 
         Args:
             images: N.
-            cameras: (N,) int, -1 where unknown.
+            cameras: (N,) int, -1 if unknown.
         """
         said = []
         if (self.camera_aware or self.camera_quota) and not several(cameras):
             said.append(
-                "No two cameras are known, so the distances are plain ones, whatever camera_aware "
-                "and camera_quota say. To say which camera took each image: reseen data check."
+                "No two cameras are known, so camera_aware and camera_quota have no effect. To "
+                "find out how to say which camera took each image: reseen data check."
             )
         said += centring_remarks(self.centring, cameras)
         if images >= MANY and self.neighbours == "exact":
             said.append(
                 f"Exact neighbours of {images:,} images take a while in each round, and four times "
-                "as long for twice as many: --neighbours approximate finds about 98 % of them, "
-                "sooner."
+                "as long for twice as many: --neighbours approximate finds about 98 % of them in "
+                "less time."
             )
         return said
 
     def _neighbours(self, cameras: np.ndarray | None) -> dict[str, Any]:
-        """Give the arguments of `encode_images`."""
+        """Return the arguments of `encode_images`."""
         k1, k2 = settled(self, "k1"), settled(self, "k2")
         words = {"k1": k1, "k2": k2, "approximate": settled(self, "neighbours") == "approximate"}
         if several(cameras) and self.camera_aware:
@@ -208,7 +208,7 @@ class DensitySettings:
         return words
 
     def _cut(self, cameras: np.ndarray | None) -> dict[str, Any]:
-        """Give eps and min_samples."""
+        """Return eps and min_samples."""
         eps = settled(self, "eps")
         if several(cameras) and self.camera_aware:
             eps = min(eps + self.camera_eps, 0.99)
@@ -216,7 +216,7 @@ class DensitySettings:
 
 
 def several(cameras: np.ndarray | None) -> bool:
-    """Say whether two cameras or more are known of (N,) int, -1 where unknown; None for none."""
+    """Return whether at least two cameras are known, of (N,) int, -1 if unknown; None for none."""
     return cameras is not None and len(np.unique(cameras[cameras >= 0])) > 1
 
 
@@ -233,34 +233,36 @@ def jaccard_dbscan(
     approximate: bool = False,
     note: Note | None = None,
 ) -> PseudoLabels:
-    """Group images whose neighbourhoods overlap: DBSCAN on k-reciprocal Jaccard distances.
+    """Cluster images whose neighbourhoods overlap: DBSCAN on k-reciprocal Jaccard distances.
 
     Args:
         features: (N, D) unit rows.
-        k1: neighbours a point is encoded by, itself counted; N may be smaller.
-        k2: nearest points whose encodings are averaged, the point itself counted; 1 for none.
+        k1: number of neighbours that encode a point, including the point itself; N may be smaller.
+        k2: number of nearest points whose encodings are averaged, including the point itself; 1
+            for no average.
         eps: the largest Jaccard distance between neighbours, above 0 and below 1.
-        min_samples: points within eps, itself counted, that make a point the core of a cluster.
-        cameras: (N,) int, the camera of each image; needed by the two below.
-        own: how many of the k1 and how many of the k2 come from a point's own camera, itself
-            counted, the others being from other cameras; sets are then not expanded. This is the
-            camera-aware Jaccard distance; its paper: k1 25, k2 6, own (5, 2).
-        quota: the most of the k1 neighbours that one camera may give.
-        approximate: find nearly all neighbours instead of all (`nearest_approximate`); those with
-            a quota stay exact.
-        note: is told `recall`, the share of the neighbours that were found, by a sample, where they
-            are approximate.
+        min_samples: number of points within eps, including the point itself, that make a point a
+            core point.
+        cameras: (N,) int, the camera of each image; required for own and quota.
+        own: how many of the k1 and how many of the k2 come from a point's own camera, including
+            the point itself, while the others are from other cameras; sets are then not expanded.
+            This is the camera-aware Jaccard distance; its paper: k1 25, k2 6, own (5, 2).
+        quota: largest number of the k1 neighbours from one camera.
+        approximate: find nearly all neighbours instead of all (`nearest_approximate`); with a quota
+            they are exact nevertheless.
+        note: gets `recall`, the share of the neighbours that were found, measured on a sample, if
+            they are approximate.
 
     Returns:
         (N,) ids, clusters numbered in the order in which they first appear.
 
     Raises:
-        DataError: features are not finite unit rows, or cameras differ in number.
+        DataError: features are not finite unit rows, or cameras has another length.
         SettingsError: a setting is outside its range.
 
     Source: distances of Zhong et al., CVPR 2017, Sec. 3; DBSCAN of Ester et al., KDD 1996; own:
     Chen et al., CA-Jaccard: Camera-aware Jaccard Distance, CVPR 2024, Secs. 3.2 and 3.3.
-    Memory: O(N k1 k2), however many pairs lie within eps; N x N is never held.
+    Memory: O(N k1 k2), independent of the number of pairs within eps; never N x N.
     """
     check_density(k1, k2, eps, min_samples)
     how: Any = dict(cameras=cameras, own=own, quota=quota, approximate=approximate, note=note)
@@ -283,26 +285,26 @@ def encode_images(
 
     Args:
         features: (N, D) unit rows.
-        k1: as in `jaccard_dbscan`, and so all that follow.
-        k2: neighbours to average.
+        k1: as in `jaccard_dbscan`, like all the following.
+        k2: number of neighbours to average.
         cameras: (N,) int.
-        own: shares of the own camera.
-        quota: bound of each camera.
+        own: number of neighbours from the own camera.
+        quota: largest number from each camera.
         approximate, note: as in `jaccard_dbscan`.
 
     Returns:
         (N, N) sparse rows that sum to 1.
 
     Raises:
-        DataError: features are not finite unit rows, or cameras differ in number.
-        SettingsError: own or quota is out of range or lacks cameras, or the reverse.
+        DataError: features are not finite unit rows, or cameras has another length.
+        SettingsError: own or quota is out of range or given without cameras, or the reverse.
 
     Memory: O(N k1 k2).
     """
     if (cameras is None) != (own is None and quota is None):
         raise SettingsError(
             f"cameras are {'given' if cameras is not None else 'not given'}, own is {own} and "
-            f"quota is {quota}: give cameras together with own or quota, or none of them."
+            f"quota is {quota}. Give cameras together with own or quota, or none of them."
         )
     if approximate and quota is None:
         by: Any = dict(cameras=cameras, own=own and own[0])
@@ -318,8 +320,8 @@ def encode_images(
     own_k1, own_k2 = own
     if not (1 <= own_k2 <= own_k1 and 0 <= k2 - own_k2 <= k1 - own_k1):
         raise SettingsError(
-            f"own is {own} of k1 = {k1} and k2 = {k2}: each part of the k2, the own camera's and "
-            "the others', is taken out of that part of the k1, so it cannot be larger."
+            f"own is {own}, k1 is {k1} and k2 is {k2}. The k2 neighbours are taken from the k1, "
+            "for the own camera and for the others, so neither part of the k2 can be larger."
         )
     here = np.asarray(cameras)[ranks] == np.asarray(cameras)[:, None]
     found = ranks >= 0
@@ -333,16 +335,16 @@ def encode_images(
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What DBSCAN finds at each of several eps.
+    """The result of DBSCAN for each of several eps.
 
     Args:
-        eps: (E,) rising.
+        eps: (E,) ascending.
         labels: (E, N) int64, as in `PseudoLabels`.
         clusters: (E,) number of clusters.
         noise: (E,) share of images in no cluster.
         largest: (E,) share of images in the largest cluster.
         stability: (E,) mean agreement with the labels at the next eps below and above: adjusted
-            Rand index, each noise image a cluster of its own.
+            Rand index, with each noise image as its own cluster.
     """
 
     eps: np.ndarray
@@ -353,23 +355,23 @@ class Sweep:
     stability: np.ndarray
 
     def at(self, eps: float) -> PseudoLabels:
-        """Give the labels at the nearest eps that was tried."""
+        """Return the labels at the nearest eps that was tried."""
         return PseudoLabels(self.labels[np.argmin(np.abs(self.eps - eps))])
 
     @property
     def balance(self) -> np.ndarray:
-        """(E,) what `suggest` takes the largest of, 0 to 1."""
+        """(E,) the score that `suggest` maximises, 0 to 1."""
         stability = np.sqrt(np.maximum(self.stability, 0))
         return stability * (1 - self.noise) * (1 - self.largest)
 
     def suggest(self) -> tuple[float, str]:
-        """Give an eps, and why in one sentence.
+        """Return the best eps, and the reason as a sentence.
 
-        Stability alone is blind: it is 1 where all is noise and where all is one cluster. So it is
-        weighed by the share of images in clusters and by the share outside the largest one; its
-        square root is taken, because it falls long before the labels grow worse. On 40 made-up sets
-        the labels at this eps agreed with people to 0.97 of what the best eps reached (mean ratio
-        of adjusted Rand indices); those at 0.6 to 0.87.
+        Stability alone is not enough: it is 1 if all images are noise, and if all are one cluster.
+        So it is multiplied by the share of images in clusters and by the share outside the largest
+        one; the square root of stability is used, because stability falls long before the labels
+        become worse. On 40 synthetic sets, the agreement of the labels with the people was 0.97 of
+        that at the best eps (mean ratio of adjusted Rand indices), and 0.87 with eps 0.6.
         """
         best = int(np.argmax(self.balance))
         if not self.clusters.any():
@@ -377,8 +379,8 @@ class Sweep:
         return float(self.eps[best]), (
             f"eps {self.eps[best]:g}: {counted(self.clusters[best], 'cluster')},"
             f" {self.noise[best]:.0%} noise,"
-            f" {self.largest[best]:.1%} of the images in the largest cluster, and labels that"
-            f" agree to {self.stability[best]:.2f} with those of the eps beside it, the best"
+            f" {self.largest[best]:.1%} of the images in the largest cluster, and an agreement of"
+            f" {self.stability[best]:.2f} with the labels of the neighbouring eps: the best"
             f" balance between {self.eps[0]:g} and {self.eps[-1]:g}."
         )
 
@@ -401,30 +403,30 @@ def sweep(
     own: tuple[int, int] | None = None,
     quota: int | None = None,
 ) -> Sweep:
-    """Label images by `jaccard_dbscan` at many eps for about the cost of one.
+    """Cluster images by `jaccard_dbscan` with many eps, for about the cost of one.
 
     Args:
         features: (N, D) unit rows.
-        eps: those to try, each above 0 and below 1.
-        k1: as in `jaccard_dbscan`, and so all that follow.
-        k2: neighbours to average.
-        min_samples: points that make a core.
+        eps: the values to try, each above 0 and below 1.
+        k1: as in `jaccard_dbscan`, like all the following.
+        k2: number of neighbours to average.
+        min_samples: number of points that make a core point.
         cameras: (N,) int.
-        own: shares of the own camera.
-        quota: bound of each camera.
+        own: number of neighbours from the own camera.
+        quota: largest number from each camera.
 
     Returns:
-        A `Sweep`; print it for a table, ask it to `suggest`.
+        A `Sweep`; print it as a table, or call `suggest`.
 
     Raises:
-        DataError: features are not finite unit rows, or cameras differ in number.
+        DataError: features are not finite unit rows, or cameras has another length.
         SettingsError: a setting is outside its range, or there is no eps.
 
     Memory: O(N k1 k2 + threads E N).
     """
     tried = np.unique(np.asarray(eps, np.float64))
     if len(tried) == 0:
-        raise SettingsError("There is no eps to try: give one or more, such as 0.4, 0.5, 0.6.")
+        raise SettingsError("There is no eps to try. Give one or more, such as 0.4, 0.5, 0.6.")
     for value in tried:
         check_density(k1, k2, float(value), min_samples)
     encoding = encode_images(features, k1=k1, k2=k2, cameras=cameras, own=own, quota=quota)
@@ -436,8 +438,8 @@ def swept(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: int) -> Swe
 
     Args:
         encoding: (N, N) sparse rows that sum to 1.
-        eps: (E,) rising, those to try.
-        min_samples: points that make a core.
+        eps: (E,) ascending, the values to try.
+        min_samples: number of points that make a core point.
     """
     labels = np.stack([by_appearance(row) for row in density_labels(encoding, eps, min_samples)])
     sizes = [np.bincount(row[row != NOISE], minlength=1) for row in labels]
@@ -452,7 +454,7 @@ def swept(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: int) -> Swe
 
 
 def _stability(labels: np.ndarray) -> np.ndarray:
-    """Give the mean agreement of each labelling with the one before and the one after."""
+    """Return the mean agreement of each labelling with the one before and the one after."""
     steps = [_agreement(a, b) for a, b in pairwise(labels)]
     if not steps:
         return np.ones(1)
@@ -460,9 +462,9 @@ def _stability(labels: np.ndarray) -> np.ndarray:
 
 
 def _agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Give the adjusted Rand index of two labellings (N,), in which noise points are alone.
+    """Return the adjusted Rand index of two labellings (N,), with noise points as own clusters.
 
-    scikit-learn's gives the same number, and takes seconds to import.
+    scikit-learn computes the same number, but takes seconds to import.
     """
     kept = (one != NOISE) & (other != NOISE)
     _, cells = np.unique(one[kept] * (other.max() + 1) + other[kept], return_counts=True)
@@ -482,17 +484,17 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> float:
 def share_eps(
     features: np.ndarray, share: float = 1.6e-3, *, k1: int = 30, k2: int = 6, **more: Any
 ) -> float:
-    """Give the eps that DAAL takes: the mean of the smallest share of all pair distances.
+    """Compute the eps of DAAL: the mean of the smallest distances of all pairs.
 
     Args:
         features: (N, D) unit rows, N >= 2.
-        share: of the N (N - 1) / 2 pairs, above 0, at most 1 (DAAL's p, which it does not give).
+        share: of the N (N - 1) / 2 pairs, above 0, at most 1 (p of DAAL, which gives no value).
         k1: as in `jaccard_dbscan`.
         k2: as in `jaccard_dbscan`.
         more: cameras, own, quota and approximate, as in `jaccard_dbscan`.
 
     Returns:
-        The mean Jaccard distance, 0 to 1, to 1e-5.
+        The mean Jaccard distance, 0 to 1, accurate to 1e-5.
 
     Raises:
         DataError: features are not finite unit rows.
@@ -508,10 +510,10 @@ def share_eps(
 def core_distances(
     features: np.ndarray, *, k1: int = 30, k2: int = 6, min_samples: int = 4, **by_camera: Any
 ) -> np.ndarray:
-    """Give the eps at which each point would become the core of a cluster.
+    """Compute for each point the eps from which it is a core point of a cluster.
 
-    That is the Jaccard distance to its min_samples-th nearest point, itself counted as DBSCAN
-    counts. The median is thus the eps at which half of the points are core points.
+    It is the Jaccard distance to the min_samples-th nearest point, where the first is the point
+    itself, as in DBSCAN. With eps equal to the median, half of the points are core points.
 
     Args:
         features: (N, D) unit rows.
@@ -521,14 +523,14 @@ def core_distances(
         by_camera: cameras, own, quota and approximate, as in `jaccard_dbscan`.
 
     Returns:
-        (N,) float32, 0 to 1; 1 where fewer than min_samples points share a neighbour with it.
+        (N,) float32, 0 to 1; 1 if fewer than min_samples points share a neighbour with it.
 
     Raises:
         DataError: features are not finite unit rows.
         SettingsError: a setting is outside its range.
 
     Source: Ankerst et al., OPTICS, SIGMOD 1999, Def. 5.
-    Memory: O(N k1 k2); N x N is never held.
+    Memory: O(N k1 k2); never N x N.
     """
     check_density(k1, k2, 0.5, min_samples)
     return jaccard_kth(encode_images(features, k1=k1, k2=k2, **by_camera), min_samples)
@@ -537,9 +539,9 @@ def core_distances(
 def explain(
     features: np.ndarray, *, k1: int, k2: int, eps: float, min_samples: int, **by_camera: Any
 ) -> str:
-    """Say in words what the distances look like beside eps, and what to do about it.
+    """Describe how the distances compare with eps, and what to change.
 
-    For a round of `jaccard_dbscan` with the same arguments that found no clusters to learn from.
+    It is for a round of `jaccard_dbscan` with the same arguments that found too few clusters.
     """
     reach = core_distances(features, k1=k1, k2=k2, min_samples=min_samples, **by_camera)
     low, middle, high = np.quantile(reach, (0.1, 0.5, 0.9))
@@ -548,40 +550,40 @@ def explain(
     if eps >= middle and k1 > len(features) // 3:
         few = max(3, len(features) // 4)
         advice = (
-            f"k1 {k1} is many of {counted(len(features), 'image')}, so that all of them are "
-            f"neighbours: lower k1 to about {few} and k2 to {max(1, few // 4)}, or give auto"
+            f"k1 {k1} is a large part of {counted(len(features), 'image')}, so all of them become "
+            f"neighbours: lower k1 to about {few} and k2 to {max(1, few // 4)}, or use auto"
         )
     if middle >= 0.99:
-        advice = "most images share no neighbours, so no eps will do: give a better start"
+        advice = "most images share no neighbours, so no eps works: start from a better encoder"
     elif middle < 0.01:
-        advice = "most images look the same to the encoder, so no eps will do: give a better start"
+        advice = "the encoder cannot tell most images apart: start from a better one"
     return (
-        f"DBSCAN used eps {eps:g}. The distance to the nearest {min_samples} images, oneself "
-        f"counted, is {low:.2f} for the closest tenth of the images, {middle:.2f} for the median "
-        f"and {high:.2f} for the farthest tenth: {advice}."
+        f"DBSCAN used eps {eps:g}. The distance to the nearest {min_samples} images, including the "
+        f"image itself, is {low:.2f} for the closest tenth of the images, {middle:.2f} for the "
+        f"median and {high:.2f} for the farthest tenth: {advice}."
     )
 
 
 def check_density(k1: int, k2: int, eps: float, min_samples: int) -> None:
-    """Refuse settings of `jaccard_dbscan` that cannot be meant.
+    """Refuse invalid settings of `jaccard_dbscan`.
 
     Raises:
-        SettingsError: naming the setting, what it is and what it may be.
+        SettingsError: names the setting, its value and the valid values.
     """
     for name, value in (("k1", k1), ("k2", k2), ("min_samples", min_samples)):
         if value < 1:
-            raise SettingsError(f"{name} is {value}; it counts the point itself: give 1 or more.")
+            raise SettingsError(f"{name} is {value} and counts the point itself: give 1 or more.")
     check_eps(eps)
 
 
 def check_eps(eps: float | str) -> None:
-    """Refuse a radius in Jaccard distance that is not between 0 and 1.
+    """Refuse an eps in Jaccard distance that is not between 0 and 1.
 
     Raises:
-        SettingsError: naming what it is and what it may be.
+        SettingsError: names the value and the valid values.
     """
     if isinstance(eps, str) or not 0 < eps < 1:
         raise SettingsError(
-            f"eps is {eps}; Jaccard distances lie in 0..1, 0 joins only copies and 1 joins all: "
-            "give a number between, such as 0.4 to 0.7."
+            f"eps is {eps}. Jaccard distances are 0 to 1; 0 joins only copies, and 1 joins all. "
+            "Give a number in between, such as 0.4 to 0.7."
         )

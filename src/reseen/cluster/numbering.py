@@ -1,4 +1,4 @@
-"""Numbers of clusters."""
+"""Numbering of clusters."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def by_appearance(labels: np.ndarray) -> np.ndarray:
     """Number clusters 0..K-1 in the order of their first members.
 
     Args:
-        labels: (N,) int, any numbers, NOISE for none.
+        labels: (N,) int, any numbers, NOISE for no cluster.
 
     Returns:
         (N,) int64.

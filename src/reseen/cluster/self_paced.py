@@ -1,4 +1,4 @@
-"""Which clusters to trust: those that a slightly larger or smaller eps would leave as they are."""
+"""Select reliable clusters: those that a slightly larger or smaller eps would hardly change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,16 +31,16 @@ class SelfPacedSettings:
 
 
 class SelfPaced:
-    """Keeps reliable clusters, by a threshold that the first round sets.
+    """Keeps reliable clusters, by a threshold that is set in the first round.
 
-    Source: Ge et al., SpCL, NeurIPS 2020, Sec. 3.2; that noise counts as clusters of one image, and
-    that a cluster is as independent as its best image, as in the authors' code.
+    Source: Ge et al., SpCL, NeurIPS 2020, Sec. 3.2. As in the authors' code, noise images are
+    clusters of one image, and a cluster is as independent as its most independent image.
 
     Args:
-        settings: which criteria count.
+        settings: the criteria.
 
     Attributes:
-        threshold: the independence that a cluster needs (alpha), 0 to 1; None before the first
+        threshold: the minimum independence of a cluster (alpha), 0 to 1; None before the first
             round.
     """
 
@@ -49,14 +49,14 @@ class SelfPaced:
         self.threshold: float | None = None
 
     def keep(self, tight: np.ndarray, ids: np.ndarray, loose: np.ndarray) -> PseudoLabels:
-        """Keep what is reliable of clusters; everything else becomes noise.
+        """Keep the reliable parts of clusters; everything else becomes noise.
 
-        An image stays where its cluster is independent, and where it lies as compactly as the most
-        compact image of the cluster (the threshold beta). One that is left alone is noise too.
+        An image is kept if its cluster is independent, and if it is as compact as the most compact
+        image of the cluster (the threshold beta). An image that is left alone becomes noise too.
 
         Args:
             tight: (N,) clusters at a smaller eps, 0..K-1 or NOISE.
-            ids: (N,) the clusters to judge.
+            ids: (N,) the clusters to select from.
             loose: (N,) clusters at a larger eps.
         """
         clustered = np.flatnonzero(ids != NOISE)
@@ -81,25 +81,25 @@ class SelfPaced:
         return PseudoLabels(by_appearance(found))
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what the next round depends on."""
+        """Return what the next round depends on."""
         return {"threshold": self.threshold}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.threshold = state["threshold"]
 
 
 def overlap(ids: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Give how much each image's clusters in two labellings overlap: intersection over union.
+    """Compute the overlap of each image's clusters in two labellings: intersection over union.
 
     Source: Ge et al., SpCL, NeurIPS 2020, Sec. 3.2, R_indep and R_comp.
 
     Args:
-        ids: (N,) clusters, 0..K-1 or NOISE, which counts as a cluster of the image alone.
+        ids: (N,) clusters, 0..K-1 or NOISE, where each noise image is its own cluster.
         others: (N,) the same of another labelling.
 
     Returns:
-        (N,) above 0 to 1.
+        (N,) above 0, at most 1.
 
     Memory: O(N).
     """

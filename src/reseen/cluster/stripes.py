@@ -1,4 +1,4 @@
-"""How much horizontal stripes and cameras count when images are compared."""
+"""Distances between images that include horizontal stripes and cameras."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -38,17 +38,17 @@ class StripeSettings:
 
     @property
     def weights(self) -> np.ndarray:
-        """Weights of the whole and of each stripe that counts."""
+        """Weights of the whole image and of each stripe that is used."""
         return stripe_weights(self.parts, self.part_weight)
 
     def centred(self, features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
-        """Give the features (S, N, D) by which images are compared."""
+        """Return the features (S, N, D) by which images are compared."""
         return np.stack([centre_where_known(rows, cameras, self.centring) for rows in features])
 
     def remarks(self, images: int, cameras: np.ndarray) -> list[str]:
-        """Say what these settings mean for N images by cameras (N,), where that is unexpected."""
+        """Return messages about what these settings mean for N images, if it may be unexpected."""
         return centring_remarks(self.centring, cameras)
 
     def cost(self, cameras: np.ndarray) -> dict[str, Any]:
-        """Give what the kernels want to know of cameras (N,)."""
+        """Return the arguments of the kernels that depend on the cameras (N,)."""
         return {"cameras": cameras, "camera_weight": self.camera_weight}

@@ -1,8 +1,7 @@
-"""What the features of a start tell about the data before any training: how many images a person.
+"""What untrained features tell about the data, above all how many images show one person.
 
-The start's neighbourhoods are clustered with many settings. Those whose labels are stable, leave
-little noise and hold no giant cluster say how many images belong together, and so which settings
-suit.
+The images are clustered with many settings. The settings whose labels are stable, with little noise
+and no giant cluster, show how many images belong together, and so which settings are suitable.
 """
 
 from dataclasses import dataclass
@@ -16,41 +15,42 @@ from reseen.kernels.approximate import nearest_of_many
 from reseen.kernels.reciprocal import encode
 
 TRIED_K1 = (6, 8, 10, 12, 15, 20, 25, 30)
-"""The k1 that `survey` tries, up to half of the images."""
+"""The values of k1 that `survey` tries, up to half of the number of images."""
 TRIED_EPS = np.array([0.4, 0.45, 0.5, 0.55, 0.6, 0.65])
-"""The eps that `survey` tries; the first and the last only tell how stable their neighbours are."""
+"""The values of eps that `survey` tries; the first and the last only measure stability."""
 TOLERANCE = 0.98
-"""Settings whose balance is this share of the best one, or more, have a say."""
+"""Settings count if their balance is at least this share of the best one."""
 FACTOR = 1.5
-"""k1 for each expected image of a person."""
+"""k1 as a multiple of the expected images per person."""
 LEAST_K1, LEAST_IMAGES = 10, 5
-"""The smallest k1 where there are images enough, and the expected images a person from which on a
-core needs the usual 4 images and not 2."""
+"""The smallest k1 if there are enough images, and the number of expected images per person from
+which a core point needs the usual 4 images instead of 2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What N images are like to the encoder that training starts from."""
+    """What N images are like for the encoder that training starts from."""
 
     images: int
-    """N."""
+    """Number of images, N."""
     cameras: int
-    """Cameras that are known to have taken them; 0 where none is known."""
+    """Number of known cameras."""
     per_person: float
-    """Images of one person that are expected: the size of the cluster that a typical image is
-    in, unless it was given."""
+    """Expected images per person: the size of the cluster of a typical image, unless it was
+    given."""
     clusters: tuple[float, float]
-    """The fewest and the most clusters to expect: half and twice N / per_person, 2 at least."""
+    """Smallest and largest number of clusters to expect: half and twice N / per_person, at least
+    2."""
     k1: int
-    """Neighbours that describe an image: 1.5 times per_person, 10 to 30 and at most half of N."""
+    """Number of neighbours of an image: 1.5 times per_person, 10 to 30, at most N / 2."""
     k2: int
-    """Neighbours to average over: two fifths of k1, 6 at most."""
+    """Number of neighbours to average over: two fifths of k1, at most 6."""
     eps: float
-    """Radius of DBSCAN, 0.45 to 0.55, that is balanced best with these (see `Sweep.suggest`)."""
+    """Radius of DBSCAN, 0.45 to 0.55, with the best balance (see `Sweep.suggest`)."""
     min_samples: int
-    """Images that make a core: 4, but 2 where fewer than 5 images a person are expected."""
+    """Number of images for a core point: 4, or 2 if fewer than 5 images per person are expected."""
     found: int
-    """Clusters that the start's features make with these settings."""
+    """Number of clusters with these settings before training."""
     noise: float
     """Share of images that are then in no cluster."""
 
@@ -63,24 +63,24 @@ class Survey:
 def survey(
     features: np.ndarray, cameras: np.ndarray | None = None, per_person: float | None = None
 ) -> Survey:
-    """Look at the neighbourhoods of images before training.
+    """Analyse the neighbourhoods of images before training.
 
     Args:
         features: (N, D) unit rows of the encoder that training starts from.
-        cameras: (N,) int, -1 where unknown; or None.
-        per_person: images of one person, 1 to N, where somebody knows; None estimates them.
+        cameras: (N,) int, -1 if unknown; or None.
+        per_person: images per person, 1 to N, if known; None estimates them.
 
     Returns:
-        A `Survey`. On subsets of real crops drawn by identity, 4 to 17 images a person, the
-        expected images a person were 0.45 to 2 times the true mean
+        A `Survey`. On subsets of real crops, drawn by identity, with 4 to 17 images per person, the
+        estimate was 0.45 to 2 times the true mean
         (docs/explanation/automatic-settings.md).
 
     Raises:
         DataError: features are not finite unit rows.
         SettingsError: per_person is less than 1 or more than N.
 
-    Memory: O(N k1 k2), with k1 up to 30; N x N is never held. Time: neighbours once, then labels
-    for 8 k1 and 6 eps.
+    Memory: O(N k1 k2), with k1 up to 30; never N x N. Time: one search for neighbours, then
+    clustering with 8 k1 and 6 eps.
     """
     return survey_encoded(features, cameras, per_person)[0]
 
@@ -88,7 +88,7 @@ def survey(
 def survey_encoded(
     features: np.ndarray, cameras: np.ndarray | None = None, per_person: float | None = None
 ) -> tuple[Survey, sparse.csr_matrix]:
-    """Do as `survey`, and give the encoding (N, N) of the images by its k1 and k2 as well."""
+    """Do as `survey`, and also return the encoding (N, N) of the images with its k1 and k2."""
     n = len(features)
     check_per_person(per_person, n)
     most = max(2, n // 2)
@@ -130,10 +130,10 @@ def survey_encoded(
 
 
 def check_per_person(given: float | None, images: int) -> None:
-    """Demand that as many images of one person as somebody gives can be.
+    """Check that the given number of images per person is possible.
 
     Args:
-        given: images of one person, or None.
+        given: images per person, or None.
         images: N.
 
     Raises:
@@ -147,11 +147,11 @@ def check_per_person(given: float | None, images: int) -> None:
 
 
 def _part(k1: int, share: float) -> int:
-    """Give a k2 that is a share of k1, 1 to 6 (published: 6 with 30)."""
+    """Return a k2 that is a share of k1, 1 to 6 (published: 6 with k1 30)."""
     return int(np.clip(round(share * k1), 1 if k1 < 4 else 2, 6))
 
 
 def _typical_size(labels: np.ndarray) -> float:
-    """Give the size of the cluster that a typical image is in, noise left out."""
+    """Return the size of the cluster of a typical image, without noise."""
     sizes = np.bincount(labels[labels >= 0])
     return float((sizes**2).sum() / sizes.sum()) if len(sizes) else 1.0

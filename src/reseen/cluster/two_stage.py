@@ -1,4 +1,4 @@
-"""Pseudo-labels by two stages: k-means gives centroids, Jaccard distance chooses their members.
+"""Pseudo-labels in two stages: k-means finds centroids, the Jaccard distance their members.
 
 Ji, Zou, Lin, Liu, Huang, Wu: An Attention-driven Two-stage Clustering Method for Unsupervised
 Person Re-Identification (ADTC), ECCV 2020, Sec. 3.2.
@@ -30,21 +30,21 @@ def two_stage(
     approximate: bool = False,
     seed: int | np.random.Generator = 0,
 ) -> PseudoLabels:
-    """Group images around k-means centroids, and keep only those that one centroid claims.
+    """Cluster images around k-means centroids, and keep only those that a single centroid claims.
 
     Args:
         features: (N, D) unit rows.
-        clusters: centroids, at most N. The paper's M: 1000.
-        p: images that each centroid claims. Paper: 20.
-        k1: neighbours of which reciprocal ones make a set, itself counted (the paper's k, which
-            it does not give; 20 to 30 is usual).
-        k2: nearest points whose encodings are averaged; read only if weighted.
-        weighted: distances of expanded, weighted sets (Zhong et al.), not of plain ones (Eq. 5).
-        approximate: find nearly all neighbours of images among images (`nearest_approximate`).
-        seed: of k-means++, or a generator to draw from.
+        clusters: number of centroids, at most N. The paper's M: 1000.
+        p: number of images that each centroid claims. Paper: 20.
+        k1: number of neighbours for reciprocal sets, including the image itself (the paper's k, for
+            which it gives no value; 20 to 30 is usual).
+        k2: number of nearest points whose encodings are averaged; used only if weighted.
+        weighted: use distances of expanded, weighted sets (Zhong et al.), not plain ones (Eq. 5).
+        approximate: find nearly all neighbours between images (`nearest_approximate`).
+        seed: of k-means++, or a generator.
 
     Returns:
-        (N,) ids; clusters that lost all their images to others leave no gap.
+        (N,) ids, without gaps for clusters that lost all their images to others.
 
     Raises:
         DataError: features are not finite unit rows.
@@ -72,17 +72,17 @@ def claim(
     Args:
         features: (N, D) unit rows.
         centroids: (M, D), of any length above 0.
-        p: as in `two_stage`, and so all that follow.
-        k1: neighbours.
-        k2: neighbours to average.
-        weighted: which form.
-        approximate: how neighbours are found; the labels then say which share was.
+        p: as in `two_stage`, like all the following.
+        k1: number of neighbours.
+        k2: number of neighbours to average.
+        weighted: the form of the distances.
+        approximate: how neighbours are found; the labels then record the share that was found.
 
     Returns:
         (N,) ids, NOISE for images that no centroid claims, or more than one.
 
     Raises:
-        DataError: rows are unusable, or a centroid is zero.
+        DataError: the rows are invalid, or a centroid is zero.
         SettingsError: a setting is outside its range.
 
     Memory: O((N + M) k1 + M D).
@@ -111,20 +111,20 @@ def nearest_images(
     weighted: bool = False,
     within: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the p images nearest to each centroid by Jaccard distance, whoever else claims them.
+    """Find the p images nearest to each centroid by Jaccard distance, also if others claim them.
 
-    Centroids are no images, so they join the pool of points before reciprocal sets are made. They
-    are brought to length 1 first: a mean of unit rows is shorter, so by Euclidean distance short
-    ones would crowd into every image's neighbours. An image that shares no neighbour with a
-    centroid is at distance 1 and never found; of images at equal distance the first are.
+    Centroids are not images, so they are added to the pool of points before reciprocal sets are
+    computed. They are first normalised to length 1: a mean of unit rows is shorter, so that by
+    Euclidean distance short ones would be among the neighbours of every image. An image that shares
+    no neighbour with a centroid has distance 1 and is never found. Ties are resolved by position.
 
     Args:
         features, centroids, p, k1, k2, weighted: as in `claim`.
         within: as in `nearest_joined`.
 
     Returns:
-        (M, p) int32 positions, nearest first, -1 where there are fewer; and (M, p) float32
-        distances, 0 to 1.
+        (M, p) int32 positions, nearest first, -1 if there are fewer; and (M, p) float32 distances,
+        0 to 1.
 
     Raises:
         DataError, SettingsError: as `claim`.
@@ -133,7 +133,7 @@ def nearest_images(
     """
     length = np.linalg.norm(centroids, axis=1, keepdims=True)
     if not length.all():
-        raise DataError(f"{(length == 0).sum()} centroids are zero and point nowhere: drop them.")
+        raise DataError(f"{(length == 0).sum()} centroids are zero: leave them out.")
     units = (centroids / length).astype(np.float32)
     ranks, near = nearest_joined(features, units, k1, within)
     if weighted:

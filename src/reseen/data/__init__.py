@@ -1,1 +1,1 @@
-"""From folders to records, and from records to pixels."""
+"""Reading data: from folders to records, and from records to pixels."""

@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch at once, on uint8 pixels, wherever they lie."""
+"""Augmentation of whole batches of uint8 pixels, on any device."""
 
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ class AugmentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """What chance decided for each of B crops; boxes are empty where nothing is erased."""
+    """The random draws for each of B crops; boxes are empty if nothing is erased."""
 
     flip: np.ndarray
     """(B,) bool."""
@@ -68,10 +68,10 @@ class Draws:
     box: np.ndarray
     """(B, 4) int: first row, first column, height, width of the erased rectangle."""
     cut: np.ndarray | None = None
-    """(B, 4) int: the same of the rectangle that is enlarged to the whole; None where it is off."""
+    """(B, 4) int: the same for the rectangle that is enlarged to the whole image; None if off."""
 
     def some(self, rows: slice) -> "Draws":
-        """Give what chance decided for some of the crops."""
+        """Return the draws of some of the crops."""
         cut = None if self.cut is None else self.cut[rows]
         return Draws(self.flip[rows], self.top[rows], self.left[rows], self.box[rows], cut)
 
@@ -79,11 +79,11 @@ class Draws:
 def draw(
     rng: np.random.Generator, count: int, height: int, width: int, settings: AugmentSettings
 ) -> Draws:
-    """Let `rng` decide what happens to `count` crops of height x width pixels.
+    """Draw the augmentation of `count` crops of height x width pixels.
 
-    Source of random erasing: Zhong et al., AAAI 2020, Algorithm 1; of up to 10 rectangles the
-    first that fits is taken. What is cut out is drawn alike, and is the whole where none fits, as
-    RandomSizedRectCrop in the authors' code of Lin et al., BUC, AAAI 2019.
+    Random erasing: Zhong et al., AAAI 2020, Algorithm 1; the first of up to 10 rectangles that fits
+    is used. Random resized crops are drawn in the same way, and are the whole image if none fits,
+    like RandomSizedRectCrop in the authors' code of Lin et al., BUC, AAAI 2019.
     """
     flip = rng.random(count) < settings.flip
     top, left = rng.integers(0, 2 * settings.pad + 1, (2, count))
@@ -108,7 +108,7 @@ def _rectangles(
     aspect: tuple[float, float],
     most: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw 10 rectangles each; give height and width (2, B) of the first that fits, if one does."""
+    """Draw 10 rectangles each; return height and width (2, B) of the first that fits, if any."""
     areas = rng.uniform(*area, (count, 10)) * size[0] * size[1]
     aspects = rng.uniform(*aspect, (count, 10))
     h = np.rint(np.sqrt(areas * aspects)).astype(int)
@@ -119,7 +119,7 @@ def _rectangles(
 
 
 def _placed(rng: np.random.Generator, sides: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Put rectangles of (2, B) heights and widths anywhere inside: boxes (B, 4)."""
+    """Place rectangles of (2, B) heights and widths at random inside: boxes (B, 4)."""
     first = [
         np.floor(rng.random(len(of)) * (whole - of + 1)).astype(int)
         for of, whole in zip(sides, size, strict=True)
@@ -128,7 +128,7 @@ def _placed(rng: np.random.Generator, sides: np.ndarray, size: tuple[int, int]) 
 
 
 def cut_out(pixels: Tensor, cut: np.ndarray) -> Tensor:
-    """Enlarge a rectangle of each picture to the size of the whole, bilinearly.
+    """Enlarge a rectangle of each picture to the size of the picture, bilinearly.
 
     Args:
         pixels: (B, C, H, W) uint8.
@@ -141,7 +141,7 @@ def cut_out(pixels: Tensor, cut: np.ndarray) -> Tensor:
     for first, length, size in zip(cut.T[:2], cut.T[2:], pixels.shape[2:], strict=True):
         first, last = first[:, None], (first + length)[:, None] - 1
         place = first + (np.arange(size) + 0.5) * length[:, None] / size - 0.5
-        scaled = (2 * place.clip(first, last) + 1) / size - 1  # -1 and 1 are the picture's edges
+        scaled = (2 * place.clip(first, last) + 1) / size - 1  # edges are at -1 and 1
         axes.append(send(scaled.astype(np.float32), pixels.device))
     shape = len(pixels), *pixels.shape[2:]
     grid = torch.stack([axes[1][:, None].expand(shape), axes[0][..., None].expand(shape)], -1)
@@ -150,15 +150,15 @@ def cut_out(pixels: Tensor, cut: np.ndarray) -> Tensor:
 
 
 def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
-    """Cut out, flip, pad, crop and erase a batch as `draws` says.
+    """Cut out, flip, pad, crop and erase a batch as drawn.
 
-    The same pixels as torchvision's v2 resized_crop, horizontal_flip, pad, crop and erase give, one
-    picture at a time; an enlarged value may be rounded the other way.
+    The result is that of torchvision's v2 resized_crop, horizontal_flip, pad, crop and erase, one
+    picture at a time; enlarged values may be rounded differently.
 
     Args:
         pixels: (B, 3, H, W) uint8.
-        draws: B decisions.
-        pad: black pixels a side.
+        draws: for B crops.
+        pad: black pixels on each side.
         fill: (3, 1, 1) in 0 to 255, colour of erased rectangles.
 
     Returns:
@@ -178,13 +178,13 @@ def apply(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
 
 
 def apply_on_device(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Tensor:
-    """Do as `apply` but for the cut, by few operations of torch and one copy of what was drawn."""
+    """Do as `apply` except cutting out, with few torch operations and one copy of the draws."""
     parts = draws.flip[:, None], draws.top[:, None] - pad, draws.left[:, None] - pad, draws.box
     told = send(np.concatenate(parts, 1), pixels.device)[:, :, None]
     flip, top, left, y, x, h, w = told.unbind(1)
     height, width = pixels.shape[2:]
     rows, columns = (torch.arange(size, device=pixels.device) for size in (height, width))
-    down, right = rows + top, columns + left  # (B, H) and (B, W): the place that each one shows
+    down, right = rows + top, columns + left  # (B, H) and (B, W): source of each pixel
     seen = _cross((down >= 0) & (down < height), (right >= 0) & (right < width))
     erased = _cross((rows >= y) & (rows < y + h), (columns >= x) & (columns < x + w))
     right = torch.where(flip > 0, width - 1 - right, right)
@@ -196,13 +196,13 @@ def apply_on_device(pixels: Tensor, draws: Draws, pad: int, fill: Tensor) -> Ten
 
 
 def _cross(rows: Tensor, columns: Tensor) -> Tensor:
-    """Give (B, H, W, 1) bool of what holds in rows (B, H) and columns (B, W)."""
+    """Combine conditions on rows (B, H) and columns (B, W) to (B, H, W, 1) bool."""
     return (rows[:, :, None] & columns[:, None])[..., None]
 
 
 @njit(nogil=True, cache=True)
 def _apply(t, threads, pixels, flip, top, left, box, pad, fill, out):
-    """Do as `apply` in one pass: each pixel is written once, but for the erased ones."""
+    """Do as `apply` in one pass, which writes each pixel once, except erased ones."""
     count, channels, height, width = pixels.shape
     for i in range(t, count, threads):
         down, right = top[i] - pad, left[i] - pad
@@ -240,8 +240,8 @@ def augment(
 ) -> Tensor:
     """Augment a batch (B, 3, H, W) uint8 at random; see `draw` and `apply`.
 
-    The random draws are those of the whole batch. Only `rows` are augmented, the others stay as
-    they are.
+    The random draws are those of the whole batch. Only `rows` are augmented; the others are left
+    unchanged.
     """
     draws = draw(rng, len(pixels), pixels.shape[2], pixels.shape[3], settings)
     wanted = apply(pixels[rows], draws.some(rows), settings.pad, fill)

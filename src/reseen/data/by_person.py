@@ -1,4 +1,4 @@
-"""Market-1501 as scripts that train on one folder a person sort it."""
+"""Market-1501 sorted into one folder per person, as some training scripts do."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ PARTS = ("train_all", "query", "gallery")
 
 
 def recognises(root: Path) -> bool:
-    """Say whether a folder holds train_all, query and gallery, with names as in Market-1501."""
+    """Return whether a folder has train_all, query and gallery, with names as in Market-1501."""
     if not all((root / part).is_dir() for part in PARTS):
         return False
     first = next((root / PARTS[0]).glob("*/*.*"), None)
@@ -17,9 +17,9 @@ def recognises(root: Path) -> bool:
 
 
 def read(root: Path) -> Dataset:
-    """Read the folder that holds train_all, query and gallery; train, val and others are not read.
+    """Read the folder with train_all, query and gallery; train, val and others are not read.
 
     Raises:
-        DataError: a folder is missing or empty, or a file has another kind of name.
+        DataError: a folder is missing or empty, or a file name does not match.
     """
     return market_like.read_parts(root, "A set by person", folders=PARTS)

@@ -1,4 +1,4 @@
-"""What a data set holds, and which problems it will cause."""
+"""Describe a data set, and find the problems it will cause."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,20 +14,21 @@ import PIL.Image
 
 from reseen.data.pictures import BrokenPictureError, broken_said, scaled
 from reseen.data.reading import PLAIN
+from reseen.errors import counted
 from reseen.records import JUNK, Dataset, Image, distinct
 
 TINY = 16, 32
-"""Width and height under which nobody can be told apart."""
+"""Width and height below which nobody can be recognised."""
 FEW = 100
 HUNDREDS = 1000
-"""Images under which the published settings, made for thousands, are likely to fail."""
+"""Number of images below which the published settings, made for thousands, are likely to fail."""
 SHOWN = 5
 NEAR = 3, 4.0
-"""Bits of a hash, and mean grey levels of 255, in which near-duplicates differ at most."""
+"""Largest difference of near-duplicates: bits of a hash, and mean of the grey levels 0 to 255."""
 WINDOW = 8
-"""Neighbours in a sorted list of hashes that are held against each other."""
+"""Neighbours in a sorted list of hashes that are compared."""
 FRAMES = 16
-"""The bound on frames that is suggested for long tracklets."""
+"""The limit of frames that is suggested for long tracklets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,9 @@ class _Picture:
     small: bytes = b""
     """Grey values, 8 rows of 9."""
     flat: bool = False
-    """Whether it is of a single colour."""
+    """Whether it has a single colour."""
     white: float | None = None
-    """What white was, where its values were scaled to bytes."""
+    """The value of white, if values were scaled to bytes."""
     wrong: str = ""
 
 
@@ -87,7 +88,7 @@ def check(
         track: wraps the reading to show its progress.
 
     Raises:
-        OSError: the system is at fault, as where too many files are open.
+        OSError: the system is at fault, for example because too many files are open.
     """
     parts = {"train": dataset.train, "query": dataset.query, "gallery": dataset.gallery}
     images = distinct(*parts.values())
@@ -134,7 +135,7 @@ def _open(path: Path) -> _Picture:
 
 
 def _scaled(pictures: Mapping[Path, _Picture]) -> Iterator[str]:
-    """Say which pictures are not of bytes."""
+    """Report pictures whose values are not bytes."""
     first: dict[float, Path] = {}
     for path, picture in pictures.items():
         if picture.white is not None:
@@ -142,7 +143,7 @@ def _scaled(pictures: Mapping[Path, _Picture]) -> Iterator[str]:
     counts = Counter(picture.white for picture in pictures.values())
     for white, path in sorted(first.items()):
         yield (
-            f"  {counts[white]} pictures with more than 8 bits or floats are scaled, "
+            f"  {counted(counts[white], 'picture')} with more than 8 bits or floats, scaled from "
             f"0 to {white:g} as black to white (the first is {path})"
         )
 
@@ -176,7 +177,7 @@ def _word(part: Sequence[Image]) -> str:
 
 
 def _cost(train: Sequence[Image]) -> Iterable[str]:
-    """Say what the features of long tracklets take."""
+    """Report the cost of extracting features of long tracklets."""
     every, few = (sum(min(len(i.paths), most) for i in train) for most in (np.inf, FRAMES))
     if few < every:
         yield f"  a round extracts features of {every} frames, or {few} with --frames {FRAMES}"
@@ -186,7 +187,7 @@ def _short(images: Sequence[Image]) -> Iterable[Problem]:
     short = tuple(str(image.path) for image in images if len(image.frames) == 1)
     if short:
         yield Problem(
-            f"{len(short)} of {len(images)} tracklets have only one frame.",
+            f"{len(short)} of {counted(len(images), 'tracklet')} with only one frame.",
             "their features depend on a single crop: put all frames of a tracklet into one folder, "
             "or remove these tracklets",
             short,
@@ -197,7 +198,7 @@ def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
     broken = tuple(f"{path}: {p.wrong}" for path, p in pictures.items() if p.wrong)
     if broken:
         yield Problem(
-            f"{len(broken)} pictures cannot be read.",
+            f"{counted(len(broken), 'picture')} cannot be read.",
             "replace or remove them, or train with --skip-broken",
             broken,
         )
@@ -209,7 +210,8 @@ def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
     )
     if tiny:
         yield Problem(
-            f"{len(tiny)} pictures are smaller than {TINY[0]} x {TINY[1]} pixels (width x height).",
+            f"{counted(len(tiny), 'picture')} smaller than {TINY[0]} x {TINY[1]} pixels "
+            "(width x height).",
             "they are too small to recognise anybody: remove them",
             tiny,
         )
@@ -218,7 +220,7 @@ def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
     )
     if wide:
         yield Problem(
-            f"{len(wide)} pictures are wider than high.",
+            f"{counted(len(wide), 'picture')} wider than high.",
             "they will be distorted: crop them to one standing person, or set --encoder.height and "
             "--encoder.width",
             wide,
@@ -226,7 +228,7 @@ def _pictures(pictures: dict[Path, _Picture]) -> Iterable[Problem]:
     flat = tuple(str(path) for path, p in good.items() if p.flat)
     if flat:
         yield Problem(
-            f"{len(flat)} pictures are of a single colour.",
+            f"{counted(len(flat), 'picture')} of a single colour.",
             "they contain no information: remove them, or check the program that wrote them",
             flat,
         )
@@ -241,19 +243,19 @@ def _twice(
             for path in image.paths:
                 if not pictures[path].wrong:
                     same[pictures[path].content].add((name, image.path, path))
-    # Frames of one tracklet may well be alike: somebody stood still.
+    # Frames of one tracklet may be identical: somebody stood still.
     groups = [sorted(g) for g in same.values() if len({image for _, image, _ in g}) > 1]
     leaks = tuple(_group(g) for g in groups if {"train"} < {name for name, *_ in g})
     copies = tuple(_group(g) for g in groups if len({name for name, *_ in g}) == 1)
     if leaks:
         yield Problem(
-            f"{len(leaks)} pictures are both in train and in query or gallery.",
+            f"{counted(len(leaks), 'picture')} both in train and in query or gallery.",
             "results will look too good: remove them from one of the two",
             leaks,
         )
     if copies:
         yield Problem(
-            f"{len(copies)} pictures occur more than once, byte for byte.",
+            f"{counted(len(copies), 'picture')} more than once, byte for byte.",
             "copies form clusters of their own: keep one of each",
             copies,
         )
@@ -264,7 +266,7 @@ def _group(group: list[tuple[str, Path, Path]]) -> str:
 
 
 def _alike(dataset: Dataset, pictures: Mapping[Path, _Picture]) -> Iterable[Problem]:
-    """Find gallery pictures that are nearly a query, where a search does not leave them out."""
+    """Find gallery pictures that nearly equal a query, if a search does not leave them out."""
 
     def sound(images: Iterable[Image]) -> list[Image]:
         return [i for i in images if not (pictures[i.path].wrong or pictures[i.path].flat)]
@@ -285,18 +287,18 @@ def _alike(dataset: Dataset, pictures: Mapping[Path, _Picture]) -> Iterable[Prob
                 found.setdefault(one.path, other.path)
     if found:
         yield Problem(
-            f"{len(found)} queries look nearly the same as a gallery picture that is not left out "
-            "of their search.",
+            f"{counted(len(found), 'query', 'queries')} nearly identical to a gallery picture that "
+            "the search does not leave out.",
             "results will look too good, or identities are wrong: keep one picture of each moment",
             tuple(f"{one} ~ {other}" for one, other in found.items()),
         )
 
 
 def _near(small: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Find pairs of nearly the same pictures by difference hashes (64 bits), in N log N time.
+    """Find pairs of nearly equal pictures by difference hashes (64 bits), in N log N time.
 
-    Pictures that differ in at most 3 bits agree in one quarter of them: sorted once with each
-    quarter in front, they come to stand near each other.
+    Pictures that differ in at most 3 bits have at least one identical quarter: if they are sorted
+    by each quarter in turn, they are near each other at least once.
 
     Args:
         small: (N, 8, 9) grey values.
@@ -340,7 +342,7 @@ def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
     for name, part in (("train", dataset.train), ("test", dataset.query + dataset.gallery)):
         if apart := _apart(part):
             yield Problem(
-                f"{len(apart)} cameras share no person with another one ({name}).",
+                f"{counted(len(apart), 'camera')} without a person that another one saw ({name}).",
                 "it cannot be measured how well people are found across cameras: check that people "
                 "and cameras are read from the right part of the names, and are numbered "
                 "consistently",
@@ -356,7 +358,7 @@ def _people_and_cameras(dataset: Dataset) -> Iterable[Problem]:
 
 
 def _apart(part: Iterable[Image]) -> list[int]:
-    """Give the cameras, of two or more, whose known people no other camera has seen."""
+    """Return the cameras, if there are at least two, whose known people no other camera saw."""
     seen: dict[int, set[int]] = defaultdict(set)
     by: dict[int, set[int]] = defaultdict(set)
     for image in part:
@@ -368,9 +370,9 @@ def _apart(part: Iterable[Image]) -> list[int]:
 
 
 def unmatched(dataset: Dataset) -> Iterable[Image]:
-    """Give the queries that no search can answer: nobody of the gallery is known to be them.
+    """Yield the queries that no search can answer, because they have no match in the gallery.
 
-    A match is another picture of the person, by another camera where both cameras are known.
+    A match is another picture of the person, from another camera if both cameras are known.
     """
     seen: dict[int | None, list[Image]] = defaultdict(list)
     for image in dataset.gallery:

@@ -3,8 +3,8 @@
 Ristani et al., Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking, ECCV
 Workshops 2016; crops by Zheng, Zheng and Yang, ICCV 2017. 1,404 people, 8 cameras.
 
-Its authors withdrew the data set in 2019, because the people in it had not agreed to be. This is a
-reader for those who may still use a copy they hold; the data is not shipped, linked or fetched.
+Its authors withdrew the data set in 2019, because the people in it had not consented. This reader
+is for those who may still use a copy that they have; the data is not shipped, linked or downloaded.
 """
 
 from pathlib import Path
@@ -16,11 +16,11 @@ recognises = market_like.recognises
 
 
 def read(root: Path) -> Dataset:
-    """Read the folder that holds bounding_box_train, query and bounding_box_test.
+    """Read the folder with bounding_box_train, query and bounding_box_test.
 
-    The time of an image is its frame number, which each camera counts for itself.
+    The time of an image is its frame number, which each camera counts separately.
 
     Raises:
-        DataError: a folder is missing or empty, or a file has another kind of name.
+        DataError: a folder is missing or empty, or a file name does not match.
     """
     return market_like.read_parts(root, "DukeMTMC-reID")

@@ -3,9 +3,9 @@
 Wu et al., Exploit the Unknown Gradually: One-Shot Video-Based Person Re-Identification by Stepwise
 Learning, CVPR 2018. 1,404 people and 408 distractors, 8 cameras, 4,832 tracklets.
 
-It is cut from DukeMTMC, which its authors withdrew in 2019, because the people in it had not agreed
-to be. This is a reader for those who may still use a copy they hold; the data is not shipped,
-linked or fetched.
+It is made from DukeMTMC, which its authors withdrew in 2019, because the people in it had not
+consented. This reader is for those who may still use a copy that they have; the data is not
+shipped, linked or downloaded.
 """
 
 import re
@@ -21,7 +21,7 @@ _NAME = re.compile(r"\d+_?C(?P<camera>\d{1,9})_?F(?P<frame>\d{1,9})_?X(?P<time>\
 
 
 def recognises(root: Path) -> bool:
-    """Say whether a folder has this layout: the folders, and names as in this data set."""
+    """Return whether a folder has this layout, with names as in this data set."""
     if not all((root / part).is_dir() for part in PARTS):
         return False
     first = next((root / "train").glob("*/*/*.jpg"), None)
@@ -31,20 +31,20 @@ def recognises(root: Path) -> bool:
 def read(root: Path) -> Dataset:
     """Read folders train, query and gallery of `PERSON/TRACKLET/0001_C6_F0099_X30823.jpg`.
 
-    F counts the frames of the tracklet, X those of the camera's video; the time of a tracklet is
-    X of its first frame. Names without underscores, of the first edition, are understood too.
+    F is the frame number in the tracklet, X that in the camera's video; the time of a tracklet is X
+    of its first frame. Names without underscores, as in the first edition, are read too.
 
     Args:
-        root: the folder that holds the three.
+        root: the folder with these three.
 
     Raises:
-        DataError: a folder is missing or empty, or a file has another kind of name.
+        DataError: a folder is missing or empty, or a file name does not match.
     """
     absent = [part for part in PARTS if not (root / part).is_dir()]
     if absent:
         raise DataError(
-            f"{root / absent[0]} is not a folder. DukeMTMC-VideoReID has {', '.join(PARTS)}: give "
-            f"the folder that holds them.{nearby(root, recognises)}"
+            f"{root / absent[0]} is not a folder. DukeMTMC-VideoReID has {', '.join(PARTS)}. Give "
+            f"the folder with these.{nearby(root, recognises)}"
         )
     train, query, gallery = (_part(root / part) for part in PARTS)
     return Dataset(root.resolve().name, root, train, query, gallery)
@@ -55,14 +55,14 @@ def _part(folder: Path) -> tuple[Image, ...]:
     tracklets = tuple(tracklet for place in places for tracklet in _tracklet(place))
     if not tracklets:
         raise DataError(
-            f"{folder} holds no tracklets. They lie as PERSON/TRACKLET/FRAME.jpg: unpack the data "
-            "set again."
+            f"{folder} contains no tracklets. Their layout is PERSON/TRACKLET/FRAME.jpg. Unpack "
+            "the data set again."
         )
     return tracklets
 
 
 def _tracklet(place: Path) -> list[Image]:
-    """Read the frames of one folder; a folder without any is none."""
+    """Read the frames of one folder; a folder without frames is no tracklet."""
     paths = sorted(path for path in place.iterdir() if is_picture(path))
     known = re.fullmatch(r"\d{1,18}", place.parent.name)
     matches = [_NAME.match(path.name) for path in paths]

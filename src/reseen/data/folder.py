@@ -27,20 +27,20 @@ from reseen.data.listing import (
     say_passed,
 )
 from reseen.data.market_like import person_and_camera
-from reseen.errors import DataError, SettingsError
+from reseen.errors import DataError, SettingsError, counted
 from reseen.records import JUNK, Dataset, Image
 
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
 COLUMNS = ("path", "camera", "time", "person", "split")
 INVENTED = ("viewpoint", "occlusion")
 TRACKLET_COLUMNS = ("tracklet", "begin", "end", "film", "frame", "box", "score")
-"""Columns of the manifest that `reseen video` writes beside path, camera and time."""
+"""Columns of the manifest that `reseen video` writes in addition to path, camera and time."""
 REMARKS = (*INVENTED, *TRACKLET_COLUMNS)
-"""Columns that a manifest may have and that nobody reads here."""
+"""Columns that a manifest may have and that are not read here."""
 FIELDS = ("camera", "person", "time", "_")
 FOLDERS = ("auto", "camera", "person")
 UNKNOWN = {"nan", "none", "null", "n/a", "<na>"}
-"""What programs write for a person or camera that is not known."""
+"""What programs write for an unknown person or camera."""
 PARTS = {
     *("train", "training", "train_all", "trainval", "test", "testing", "val", "valid"),
     *("validation", "query", "queries", "probe", "gallery", "multi-query", "multi_query"),
@@ -48,17 +48,17 @@ PARTS = {
     *("mask_train_v2", "mask_test_v2", "bbox_train", "bbox_test"),
     *("images_labeled", "images_detected", "labeled", "detected"),
 }
-"""Names of folders that are parts of a data set; CUHK03 has its pictures labeled and detected."""
+"""Names of folders that are parts of a data set; CUHK03 has pictures labeled and detected."""
 MANY = 16
-"""Sub-folders beyond which cameras are no longer likely."""
+"""Number of sub-folders from which they are probably not cameras."""
 FEW = 50
-"""Pictures in a sub-folder up to which many of them are likely people."""
+"""Number of pictures in a sub-folder up to which many of them are probably people."""
 _CAMERA = re.compile(r"(cam|camera|kamera|c|ch|channel|view)[\W_]*\d*", re.IGNORECASE)
 _PERSON = re.compile(r"(person|people|pid|id|identity|subject|human|p)[\W_]*\d+", re.IGNORECASE)
 
 
 def recognises(root: Path) -> bool:
-    """Say that a path may be read as plain pictures: anything that no benchmark recognises."""
+    """Return True: any path that no benchmark recognises may be read as plain pictures."""
     return root.exists()
 
 
@@ -106,14 +106,14 @@ def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Da
 def read_together(roots: Sequence[Path]) -> Dataset:
     """Read several folders, manifests and pictures as one plain data set, pictures last.
 
-    Cameras, and people, that have the same name are the same, whichever folder they are in. A
-    picture that is given itself and lies in a folder too is taken once, as the folder says.
+    Cameras, and people, with the same name are the same, whichever folder they are in. A picture
+    that is given itself and is also in a folder is read once, as in the folder.
 
     Args:
         roots: one or more, each as in `read`.
 
     Raises:
-        DataError: as in `read`, or two of them contradict each other on a picture.
+        DataError: as in `read`, or two of them contradict each other about a picture.
     """
     notes: list[str] = []
     alone = [root for root in dict.fromkeys(roots) if is_picture(root)]
@@ -132,7 +132,7 @@ def read_together(roots: Sequence[Path]) -> Dataset:
 def _rows(
     root: Path, manifest: Path | None, pattern: str | None, folders: str, notes: list[str]
 ) -> list[dict[str, Any]]:
-    """Make a row a picture of whatever `root` is; arguments as in `read`."""
+    """Make a row for each picture of `root`; arguments as in `read`."""
     if manifest:
         return list(_manifest_rows(manifest))
     if root.is_dir():
@@ -153,12 +153,12 @@ def _rows(
 
 
 def is_invented(manifest: Path) -> bool:
-    """Say whether a manifest is an invented town's, whose folders say the same."""
+    """Return whether a manifest is that of an invented town, whose folders say the same."""
     return set(INVENTED) <= _head(manifest)
 
 
 def is_of_tracklets(root: Path) -> bool:
-    """Say whether a manifest that `root` is or holds was written by `reseen video`."""
+    """Return whether `root` is or contains a manifest that `reseen video` wrote."""
     manifest = find_manifest(root)
     return manifest is not None and set(TRACKLET_COLUMNS) <= _head(manifest)
 
@@ -169,14 +169,14 @@ def _head(manifest: Path) -> set[str]:
 
 
 def find_manifest(root: Path) -> Path | None:
-    """Give the manifest that `root` is or holds, if any."""
+    """Return the manifest that `root` is or contains, if any."""
     if root.is_file() and root.suffix.lower() in (".csv", ".jsonl"):
         return root
     return next((root / name for name in MANIFESTS if (root / name).is_file()), None)
 
 
 def has_parts(root: Path) -> bool:
-    """Say whether a folder holds several that are named as parts of a data set."""
+    """Return whether a folder contains several folders named like parts of a data set."""
     return sum(path.name.lower() in PARTS for path in folders_in(root)) > 1
 
 
@@ -195,7 +195,7 @@ def _pictures(root: Path, notes: list[str]) -> list[Path]:
 def _folder_rows(
     root: Path, folders: str, paths: Sequence[Path], notes: list[str]
 ) -> list[dict[str, Any]]:
-    """Make rows of what sub-folders or file names say; `folders` as in `read`."""
+    """Make rows from sub-folders or file names; `folders` as in `read`."""
     below = [path.relative_to(root).parts for path in paths]
     sizes = Counter(parts[0] for parts in below if len(parts) > 1)
     if folders == "auto":
@@ -226,7 +226,7 @@ def _folder_rows(
 
 
 def _refuse_parts(root: Path, names: Iterable[str]) -> None:
-    """As plain crops, test images would train, and the parts would be cameras."""
+    """Refuse parts of a data set: test images would be trained on, and parts be cameras."""
     parts = [name for name in sorted(names) if name.lower() in PARTS]
     if parts:
         train = next((f", {root / name}" for name in parts if "train" in name.lower()), "")
@@ -279,7 +279,7 @@ def _pattern_rows(root: Path, pattern: str, paths: Sequence[Path]) -> list[dict[
     wrong = [name for name, match in zip(names, matches, strict=True) if not match]
     if wrong:
         raise DataError(
-            f"{len(wrong)} of {len(names)} pictures in {root} do not match the pattern "
+            f"{len(wrong)} of {counted(len(names), 'picture')} in {root} do not match the pattern "
             f"{pattern!r}, the first is {wrong[0]}. Write the pattern for the whole path below the "
             "folder, with {_} for parts that have no meaning."
         )
@@ -334,7 +334,7 @@ def _manifest_rows(manifest: Path) -> Iterator[dict[str, Any]]:
 
 
 def _csv(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read lines of cells between commas; or semicolons or tabs, where the first line has those."""
+    """Read cells separated by commas, or by semicolons or tabs if the first line has those."""
     text = read_text(manifest)
     head = text.partition("\n")[0]
     between = next((mark for mark in ",;\t" if mark in head), ",")
@@ -361,7 +361,7 @@ def _jsonl(manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if line.strip():
             try:
                 row = json.loads(line, object_pairs_hook=_once)
-            except (ValueError, RecursionError) as error:  # also of numbers that are too long
+            except (ValueError, RecursionError) as error:  # also for numbers that are too long
                 why = getattr(error, "msg", error)
                 raise DataError(f"{manifest}, line {number}: not JSON ({why}).") from error
             if not isinstance(row, dict):
@@ -376,7 +376,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _cut(text: Any) -> str:
-    """Give a text short enough for a sentence."""
+    """Shorten a text for a message."""
     text = str(text)
     return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
 
@@ -384,7 +384,7 @@ def _cut(text: Any) -> str:
 def _dataset(
     root: Path, rows: list[dict[str, Any]], notes: list[str], once: bool = False
 ) -> Dataset:
-    """Make records of rows; `once`, where no picture can stand in two, takes half the memory."""
+    """Make records of rows; with `once`, if no picture occurs twice, it takes half the memory."""
     refuse_line_ends(row["path"] for row in rows)
     cameras = _numbers((row.get("camera") for row in rows), {"-1": None})
     people = _numbers((row.get("person") for row in rows), {"-1": JUNK})
@@ -414,19 +414,19 @@ def _dataset(
     names = {cameras(row.get("camera")): str(row.get("camera")) for row in rows}
     names = dict(sorted((n, name) for n, name in names.items() if n is not None))
     if twice:
-        notes.append(f"{twice} lines list a picture again that an earlier line lists.")
+        notes.append(f"{counted(twice, 'line')} with a picture of an earlier line.")
     for column in ("person", "camera"):
         wrote = Counter(str(row.get(column)).strip() for row in rows if _unknown(row.get(column)))
         if wrote:
             words = ", ".join(sorted(wrote))
-            notes.append(f"{wrote.total()} pictures have {words} as {column}, read as unknown.")
+            notes.append(f"{counted(wrote.total(), 'picture')} with {words} as {column}: unknown.")
     return Dataset(root.resolve().name, root, train, query, gallery, names, tuple(notes))
 
 
 def _refuse_contradiction(
     known: Image, before: dict[str, Any], image: Image, row: dict[str, Any]
 ) -> None:
-    """Lines on one picture must agree; it may be query and gallery at once."""
+    """Refuse lines that contradict each other about a picture; it may be query and gallery."""
     splits = {before.get("split") or "train", row.get("split") or "train"}
     wrong = [c for c in ("person", "camera", "time") if getattr(known, c) != getattr(image, c)]
     if len(splits) > 1 and "train" in splits:
@@ -440,13 +440,13 @@ def _refuse_contradiction(
 
 
 def _numbers(values: Iterable[Any], told: Mapping[str, int | None]) -> Callable[[Any], int | None]:
-    """Make a map from what a user wrote to numbers: numbers stay, names are counted in order.
+    """Map what a user wrote to numbers: numbers are kept, names are numbered in order.
 
-    Numbers are those from 0 that 64 bits surely hold; where anything else is there, all are names.
+    If every value is an integer from 0 that fits into 64 bits, all are numbers; otherwise names.
 
     Args:
-        values: what stands in all rows.
-        told: what some texts mean, whatever the others are.
+        values: the values in all rows.
+        told: the meaning of some values, whatever the others are.
     """
     known = {text for value in values if (text := _plain(value))} - told.keys()
     if all(re.fullmatch(r"\d{1,18}", value) for value in known):
@@ -459,18 +459,18 @@ def _numbers(values: Iterable[Any], told: Mapping[str, int | None]) -> Callable[
 
 
 def _plain(value: Any) -> str:
-    """Give the text that a user wrote, empty where it says that nothing is known; 7.0 is 7."""
+    """Return the text that a user wrote, empty for an unknown value; 7.0 is 7."""
     text = "" if value is None or _unknown(value) else str(value).strip()
     return re.sub(r"^(-?\d+)\.0+$", r"\1", text)
 
 
 def _unknown(value: Any) -> bool:
-    """Say whether a program wrote that something is unknown."""
+    """Return whether a program wrote that something is unknown."""
     return value is not None and str(value).strip().lower() in UNKNOWN
 
 
 def natural(text: str) -> list[tuple[int, int, str]]:
-    """Give the key by which people sort names: cam2 before cam10."""
+    """Sort key for the natural order of names: cam2 before cam10."""
     pieces = [(piece, piece.lstrip("0")) for piece in re.findall(r"\d+|\D+", text)]
     return [
         (0, len(number), number) if piece.isdecimal() else (1, 0, piece.lower())

@@ -1,4 +1,4 @@
-"""What a caller gives to be looked at: paths, pictures and arrays in memory, or records."""
+"""Inputs from a caller: paths, pictures and arrays in memory, or records."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,31 +13,31 @@ from reseen.errors import DataError
 from reseen.records import Dataset, Image, camera_names, distinct
 
 Thing = Image | Path | str | PIL.Image.Image | np.ndarray
-"""A record; a picture, a folder or a manifest by its path; a picture; or (H, W, 3) uint8, RGB."""
+"""A record; the path of a picture, folder or manifest; a picture; or (H, W, 3) uint8, RGB."""
 
 
 class Given(NamedTuple):
-    """Things as records."""
+    """Inputs as records."""
 
     images: tuple[Image, ...]
-    """N records; of picture i in memory the path is `picture-i`."""
+    """N records; the path of picture i in memory is `picture-i`."""
     pictures: dict[Path, PIL.Image.Image]
     """The pictures in memory as RGB, by these paths."""
     notes: tuple[str, ...]
-    """What a user should know about how folders were read."""
+    """Notes on how folders were read."""
     cameras: tuple[str | None, ...] = ()
-    """The name of the camera of each record, None where it is unknown."""
+    """The name of the camera of each record, None if unknown."""
 
 
 def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
-    """Make records of things of any kind.
+    """Make records of inputs of any kind.
 
     Args:
-        things: a data set, of which all parts count, each image once; or one thing, or several of
-            any kinds. Pictures in memory are numbered by their places among the things, from 0.
+        things: a data set, whose parts are all used, each image once; or one or several inputs of
+            any kinds. Pictures in memory are numbered by their positions in the inputs, from 0.
 
     Raises:
-        DataError: there is nothing, or something is none of these or cannot be read.
+        DataError: there are no inputs, or one has another type or cannot be read.
     """
     if isinstance(things, Dataset):
         every = distinct(things.train, things.query, things.gallery)
@@ -63,10 +63,10 @@ def gather(things: Dataset | Thing | Iterable[Thing]) -> Given:
             images.append(Image(path))
             cameras.append(None)
     if not images:
-        raise DataError("No pictures are given. Give paths, pictures, arrays or records of some.")
+        raise DataError("No pictures are given. Give paths, pictures, arrays or records.")
     if len(pictures) < sum(image.path in pictures for image in images):
         raise DataError(
-            "A record has the path picture-0 or the like, which stands for pictures in memory. "
+            "A record has a path like picture-0, which stands for a picture in memory. "
             "Give the picture or array itself."
         )
     return Given(tuple(images), pictures, tuple(notes), tuple(cameras))

@@ -1,4 +1,4 @@
-"""Which files below a folder are pictures, and what was passed over."""
+"""Find the pictures in a folder, and count the files that are skipped."""
 
 import os
 from collections import Counter
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import features
 
-from reseen.errors import DataError
+from reseen.errors import DataError, counted
 
 PICTURES = {
     *(".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"),
@@ -16,27 +16,27 @@ PICTURES = {
 }
 VIDEOS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
 _NOBODYS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
-"""What systems leave beside pictures; hidden files and folders are passed over too."""
+"""Files of operating systems beside pictures; hidden files and folders are skipped too."""
 
 
 def is_picture(path: Path) -> bool:
-    """Say whether a file is there and looks like a picture by its name; hidden files do not."""
+    """Return whether a file exists and its name is that of a picture; hidden files are not."""
     return path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
 
 
 def find_pictures(root: Path) -> tuple[list[Path], Counter[str]]:
-    """Find all pictures below a folder, through links too; each folder is read once.
+    """Find all pictures in a folder, also through links; each folder is read once.
 
     Returns:
-        The pictures in the order of their paths, and how many files were passed over, by suffix.
+        The pictures in the order of their paths, and the number of skipped files by suffix.
 
     Raises:
-        DataError: a folder may not be entered, or a name holds a line end.
+        DataError: a folder cannot be opened, or a name contains a line break.
     """
     folders, links = [root], list[Path]()
     seen = {_identity(parent) for parent in root.resolve().parents}
     pictures, passed = list[Path](), Counter[str]()
-    while folders or links:  # links come last, so that a folder goes by its own name
+    while folders or links:  # links come last, so that folders are read by their own names
         folder = folders.pop() if folders else links.pop(0)
         if (identity := _identity(folder)) in seen:
             passed["linked folder that was read already"] += 1
@@ -58,12 +58,12 @@ def find_pictures(root: Path) -> tuple[list[Path], Counter[str]]:
 
 
 def folders_in(root: Path) -> list[Path]:
-    """Give the folders directly below one, in the order of their names, but hidden ones."""
+    """Return the folders directly in a folder, in the order of their names, without hidden ones."""
     return [Path(entry.path) for entry in _entries(root) if _is_folder(entry)]
 
 
 def say_passed(root: Path, passed: Counter[str]) -> tuple[str, ...]:
-    """Say in a note how many files of which suffix were passed over, if any."""
+    """Return a note on the number of skipped files by suffix, if any."""
     if not passed:
         return ()
     counts = ", ".join(f"{count} {what}" for what, count in passed.most_common())
@@ -71,7 +71,7 @@ def say_passed(root: Path, passed: Counter[str]) -> tuple[str, ...]:
 
 
 def advice(suffixes: Iterable[str]) -> str:
-    """Say what can be done to have files of these suffixes read, where something can."""
+    """Return what can be done about files with these suffixes, if anything."""
     suffixes = set(suffixes)
     heic = " Save .heic as JPEG to have it read." if suffixes & {".heic", ".heif"} else ""
     return heic + (_CROP_FIRST if suffixes & VIDEOS else "")
@@ -84,15 +84,15 @@ _CROP_FIRST = (
 
 
 def refuse_line_ends(paths: Iterable[Path]) -> None:
-    """Raise for names that hold a line end, which lists of pictures cannot hold.
+    """Refuse names with line breaks, which lists of pictures cannot contain.
 
     Raises:
-        DataError: there is such a name; gives the first and how many there are.
+        DataError: there is such a name; the error has the first and their number.
     """
     wrong = [path for path in paths if {"\n", "\r"} & set(str(path))]
     if wrong:
         raise DataError(
-            f"{len(wrong)} pictures have a line break in their path, the first is "
+            f"{counted(len(wrong), 'picture')} with a line break in the path, the first is "
             f"{str(wrong[0])!r}. Rename them."
         )
 
@@ -101,7 +101,7 @@ def read_text(path: Path) -> str:
     """Read a list or table as UTF-8.
 
     Raises:
-        DataError: it is another encoding.
+        DataError: it has another encoding.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -112,7 +112,7 @@ def read_text(path: Path) -> str:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Say whether it is a folder or a link to one; a link to itself is none."""
+    """Return whether it is a folder or a link to one; a link to itself is not."""
     return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 

@@ -1,4 +1,4 @@
-"""From records to pixels: decoded once and kept when they fit, read ahead by threads otherwise."""
+"""From records to pixels: decoded once and kept if they fit, otherwise read ahead by threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,39 +16,39 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reseen.data.pictures import BrokenPictureError, open_picture, read_jpeg
-from reseen.errors import DataError, SettingsError
+from reseen.errors import DataError, SettingsError, counted
 from reseen.records import Image, cameras_of
 from reseen.transfer import send
 
 SHOWN = 20
-"""Broken pictures that an error names; of more it says how many there are."""
+"""Number of broken pictures that an error names; the rest are counted."""
 MAPPED = 4096
-"""Pictures that threads are told to read at a time."""
+"""Number of pictures that are submitted to threads at a time."""
 AHEAD = 4
-"""Batches that threads read ahead."""
+"""Number of batches that threads read ahead."""
 Rows = Callable[[int], slice]
-"""Says which rows of a batch of so many images are wanted, as `Encoder.rows` does."""
+"""Returns the rows to read of a batch with this number of images, as `Encoder.rows` does."""
 
 
 def decode(path: Path, height: int, width: int) -> np.ndarray:
     """Read one picture as RGB: (3, height, width) uint8, upright, resized bicubically if needed.
 
     Raises:
-        BrokenPictureError: missing, truncated, or not a picture.
-        OSError: the system is at fault, as where too many files are open.
+        BrokenPictureError: it is missing, truncated, or not a picture.
+        OSError: the system is at fault, for example because too many files are open.
     """
     pixels = read_jpeg(path)
     return resized(open_picture(path) if pixels is None else pixels, height, width)
 
 
 def resized(picture: PIL.Image.Image | np.ndarray, height: int, width: int) -> np.ndarray:
-    """Give the pixels of an RGB picture, or of (3, H, W) uint8, as `decode` does."""
+    """Return the pixels of an RGB picture, or of (3, H, W) uint8, as `decode` does."""
     if isinstance(picture, PIL.Image.Image):
         picture = np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
     if picture.shape[1:] == (height, width):
         return picture
     if (2 * picture.shape[1], 2 * picture.shape[2]) == (height, width):
-        # torch gives Pillow's pixels in half of the time; at other sizes it rounds otherwise
+        # torch copies Pillow's pixels in half of the time, but rounds differently when it resizes
         one = torch.from_numpy(picture)[None]
         return F.interpolate(one, (height, width), mode="bicubic", antialias=True)[0].numpy()
     whole = PIL.Image.fromarray(picture.transpose(1, 2, 0))
@@ -78,26 +78,26 @@ class Loading:
             )
 
     def fits(self, count: int, height: int, width: int) -> bool:
-        """Say whether `count` decoded pictures may stay in memory."""
+        """Return whether `count` decoded pictures may be kept in memory."""
         return decoded_bytes(count, height, width) <= self.memory * 1e9
 
 
 def evenly(count: int, most: int) -> np.ndarray:
-    """Give the middles of `most` equal stretches of 0..count-1, or all where there are no more."""
+    """Return the middles of `most` equal parts of 0..count-1, or all if there are no more."""
     if not most or count <= most:
         return np.arange(count)
     return (2 * np.arange(most) + 1) * count // (2 * most)
 
 
 def thin(image: Image, most: int) -> Image:
-    """Give a tracklet with at most `most` of its frames, evenly spaced; 0 keeps all."""
+    """Return a tracklet with at most `most` of its frames, evenly spaced; 0 keeps all."""
     if not most or len(image.frames) <= most:
         return image
     return replace(image, frames=tuple(image.frames[i] for i in evenly(len(image.frames), most)))
 
 
 def decoded_bytes(count: int, height: int, width: int) -> int:
-    """Give the memory that decoded pictures take, in bytes."""
+    """Return the size of decoded pictures in bytes."""
     return count * 3 * height * width
 
 
@@ -109,19 +109,19 @@ class Crops:
         height, width: H, W.
         loading: how they are read, and whether they are kept.
         track: wraps the first reading of all pictures to show its progress.
-        chance: for training, makes the generator that draws frames of tracklets, anew for each
-            `batches`.
-        pictures: RGB pictures in memory, which stand for the files at their paths.
+        chance: for training, makes the generator that draws frames of tracklets, a new one for each
+            call of `batches`.
+        pictures: RGB pictures in memory, to be used instead of the files at their paths.
 
     Attributes:
         checksums: (N,) int64, for training: of the bytes of each image's files.
-        scratch: a folder for arrays that are made of them and are too large for memory, if any.
+        scratch: a folder for derived arrays that are too large for memory, if any.
 
     Raises:
-        DataError: pictures cannot be read; names the first SHOWN of them and why.
-        OSError: the system is at fault, as where too many files are open.
+        DataError: pictures cannot be read; names the first SHOWN of them and the reasons.
+        OSError: the system is at fault, for example because too many files are open.
 
-    Memory: 3 * H * W bytes a picture when kept, else a few batches.
+    Memory: 3 * H * W bytes for each picture if they are kept, otherwise a few batches.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Crops:
             paths = [paths[i] for i in sound]
             sums = sums[sound]
             if self.pixels is not None:
-                for to, i in enumerate(sound):  # in place: there may be no room for a copy
+                for to, i in enumerate(sound):  # in place: there may be no memory for a copy
                     self.pixels[to] = self.pixels[i]
                 self.pixels = self.pixels[: len(sound)]
         self.images = tuple(images)
@@ -168,7 +168,7 @@ class Crops:
         self.checksums = np.array([crc32(sums[i : i + n].tobytes()) for i, n in parts], np.int64)
         picked = [evenly(count, loading.frames) for count in self._counts]
         self.owners = np.repeat(np.arange(len(images)), [len(places) for places in picked])
-        """(M,) the image that each frame belongs to of those that make features, ascending."""
+        """(M,) the image of each of the frames from which features are computed, ascending."""
         self._rows = np.concatenate([np.empty(0, np.int64), *picked]) + self._starts[self.owners]
 
     def __len__(self) -> int:
@@ -176,11 +176,11 @@ class Crops:
 
     @property
     def cameras(self) -> np.ndarray:
-        """(N,) int64, the camera of each image, -1 where unknown."""
+        """(N,) int64, the camera of each image, -1 if unknown."""
         return cameras_of(self.images)
 
     def to(self, device: torch.device) -> "Crops":
-        """Keep the decoded pixels on a GPU, when they take at most a quarter of what is free."""
+        """Keep the decoded pixels on a GPU if they take at most a quarter of its free memory."""
         if self.pixels is not None and device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
             if self.pixels.numel() <= free / 4:
@@ -190,18 +190,18 @@ class Crops:
     def batches(
         self, order: Iterable[np.ndarray], rows: Rows | None = None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Give each array of positions (B,) with its pixels (B, 3, H, W), read ahead if need be.
+        """Yield each array of positions (B,) with its pixels (B, 3, H, W), read ahead if necessary.
 
-        Of a tracklet one frame is drawn, anew each time that it comes.
+        For a tracklet, one frame is drawn each time that it occurs.
 
         Args:
             order: positions of each batch.
-            rows: which rows of a batch are wanted; what stands in the others is undefined.
+            rows: which rows of a batch are needed; the content of the others is undefined.
         """
         if not self.tracklets:
             return self._read(((positions, positions) for positions in order), rows)
         if self._chance is None:
-            raise ValueError("batches draw frames of tracklets: Crops needs chance for them")
+            raise ValueError("batches draws frames of tracklets, for which Crops needs chance")
         rng = self._chance()
         drawn = ((p, self._starts[p] + rng.integers(self._counts[p])) for p in order)
         return self._read(drawn, rows)
@@ -209,10 +209,10 @@ class Crops:
     def frames(
         self, order: Iterable[np.ndarray], rows: Rows | None = None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Give the frames that make features: places in `owners` (B,), pixels (B, 3, H, W).
+        """Yield the frames from which features are computed: places in `owners`, and their pixels.
 
         Args:
-            order: places of each batch.
+            order: places (B,) of each batch; pixels are (B, 3, H, W).
             rows: as in `batches`.
         """
         return self._read(((places, self._rows[places]) for places in order), rows)
@@ -220,12 +220,12 @@ class Crops:
     def _read(
         self, order: Iterator[tuple[np.ndarray, np.ndarray]], wanted: Rows | None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Give what stands beside each array of rows, with the pixels of the rows."""
+        """Yield each array of `order` with the pixels of its rows."""
         if self.pixels is not None:
             for positions, rows in order:
                 first, last = int(rows[0]), int(rows[-1])
                 if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
-                    yield positions, self.pixels[first : last + 1]  # as extraction asks: no copy
+                    yield positions, self.pixels[first : last + 1]  # as in extraction: no copy
                 else:
                     yield positions, self.pixels[send(rows, self.pixels.device)]
             return
@@ -271,7 +271,7 @@ class Crops:
                 broken[i] = f"{paths[i]}: {error}"
 
         with ThreadPoolExecutor(self._workers) as pool:
-            starts = range(0, len(paths), MAPPED)  # each read takes a kilobyte before it is done
+            starts = range(0, len(paths), MAPPED)  # each submitted read takes a kilobyte
             parts = (pool.map(read, range(s, min(s + MAPPED, len(paths)))) for s in starts)
             for _ in track(chain.from_iterable(parts), len(paths)):
                 pass
@@ -279,7 +279,7 @@ class Crops:
 
 
 def _without(images: Iterable[Image], lost: set[Path]) -> list[Image]:
-    """Leave out pictures: of a tracklet frames, and the tracklet itself when none is left."""
+    """Leave out pictures: frames of a tracklet, or the whole tracklet if none is left."""
     left = []
     for image in images:
         sound = tuple(path.name for path in image.paths if path not in lost)
@@ -305,7 +305,7 @@ def _broken(broken: dict[int, str], total: int) -> str:
     if len(broken) > SHOWN:
         lines += f"\n  ... and {len(broken) - SHOWN} more"
     return (
-        f"{len(broken)} of {total} pictures cannot be read:\n  {lines}\n"
+        f"{len(broken)} of {counted(total, 'picture')} cannot be read:\n  {lines}\n"
         + "Replace or remove them"
-        + (", or go on without them (--skip-broken)." if len(broken) < total else ".")
+        + (", or continue without them (--skip-broken)." if len(broken) < total else ".")
     )

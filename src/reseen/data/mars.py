@@ -21,40 +21,41 @@ _INFO = {
     "tracks_test_info.mat": "track_test_info",
     "query_IDX.mat": "query_IDX",
 }
-"""The files in info, and the matrix that each .mat holds."""
+"""The files in info, and the matrix in each .mat."""
 
 
 def recognises(root: Path) -> bool:
-    """Say whether a folder has this layout."""
+    """Return whether a folder has this layout."""
     return (root / "bbox_train").is_dir() or (root / "info" / "tracks_train_info.mat").is_file()
 
 
 def read(root: Path) -> Dataset:
-    """Read folders bbox_train and bbox_test of frames, and info, which says what is a tracklet.
+    """Read folders bbox_train and bbox_test of frames, and info, which defines the tracklets.
 
     A row of tracks_*_info.mat is a tracklet: its first and last line in *_name.txt, counted from
     1, its person and its camera. Person -1 is junk, 0 a distractor. Queries are rows of the test
-    half, by query_IDX.mat, counted from 1. As its authors evaluate, every test tracklet is in the
-    gallery, the queries too: some have no match but another camera's query.
+    half, given by query_IDX.mat, counted from 1. As in the authors' evaluation, every test tracklet
+    is in the gallery, including the queries: the only match of some queries is a query of another
+    camera.
 
     Args:
-        root: holds bbox_train, bbox_test and info (train_name.txt, test_name.txt,
+        root: contains bbox_train, bbox_test and info (train_name.txt, test_name.txt,
             tracks_train_info.mat, tracks_test_info.mat, query_IDX.mat).
 
     Raises:
-        DataError: a folder or file is missing, or says what cannot be.
+        DataError: a folder or file is missing, or has impossible content.
     """
     for name in ("bbox_train", "bbox_test", "info"):
         if not (root / name).is_dir():
             raise DataError(
-                f"{root / name} is not a folder. MARS has bbox_train, bbox_test and info: give the "
-                f"folder that holds them.{nearby(root, recognises)}"
+                f"{root / name} is not a folder. MARS has bbox_train, bbox_test and info. Give the "
+                f"folder with these.{nearby(root, recognises)}"
             )
     absent = [name for name in _INFO if not (root / "info" / name).is_file()]
     if absent:
         raise DataError(
-            f"{root / 'info'} lacks {', '.join(absent)}. The five files of info come from its "
-            "authors' evaluation code (MARS-evaluation): put them there."
+            f"{root / 'info'} lacks {', '.join(absent)}. The five files of info are in its "
+            "authors' evaluation code (MARS-evaluation). Put them there."
         )
     train = _tracklets(root, "train")
     test = _tracklets(root, "test")
@@ -74,8 +75,8 @@ def _tracklets(root: Path, half: str) -> tuple[Image, ...]:
     rows = _matrix(table)
     if rows.ndim != 2 or rows.shape[1] != 4:
         raise DataError(
-            f"{table} holds {' x '.join(map(str, rows.shape))} numbers. It should hold a row a "
-            "tracklet: first line, last line, person, camera."
+            f"{table} has {' x '.join(map(str, rows.shape))} numbers. It should have a row for "
+            "each tracklet: first line, last line, person, camera."
         )
     tracklets = []
     for number, (first, last, person, camera) in enumerate(rows.tolist(), 1):
@@ -100,8 +101,8 @@ def _matrix(path: Path) -> np.ndarray:
     key = _INFO[path.name]
     try:
         return loadmat(path)[key].astype(np.int64)
-    except Exception as error:  # a spoilt file can raise nearly anything, also IndexError
+    except Exception as error:  # a damaged file can raise nearly any error, also IndexError
         raise DataError(
-            f"{path} holds no matrix {key} ({type(error).__name__}: {error}). Take it again from "
+            f"{path} has no matrix {key} ({type(error).__name__}: {error}). Copy it again from "
             "its authors' evaluation code (MARS-evaluation)."
         ) from error

@@ -14,15 +14,15 @@ def read_masks(root: Path, images: Sequence[Image], height: int, width: int) -> 
     """Read the masks that `invent` wrote.
 
     Args:
-        root: the town's folder; its `masks` holds a PNG for each crop, 255 where the person is.
+        root: folder of the town; its `masks` has a PNG for each crop, 255 where the person is.
         images: N records of that folder.
-        height, width: size to bring masks to (nearest pixel), that of the crops of an encoder.
+        height, width: size to which masks are resized (nearest pixel), that of an encoder's crops.
 
     Returns:
         (N, height, width) bool.
 
     Raises:
-        DataError: there is no folder of masks, or one of the masks cannot be read.
+        DataError: there is no folder of masks, or a mask cannot be read.
     """
     if not (root / "masks").is_dir():
         raise DataError(

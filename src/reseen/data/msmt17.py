@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reseen.data import market_like
 from reseen.data.listing import PICTURES, folders_in, read_text
-from reseen.errors import DataError
+from reseen.errors import DataError, counted
 from reseen.records import Dataset, Image, distinct
 
 _FOLDERS = {"train": ("train", "mask_train_v2"), "test": ("test", "mask_test_v2")}
@@ -17,23 +17,23 @@ _NAME = re.compile(r"\d{4}_\d{3}_\d{2}_\w+")
 
 
 def recognises(root: Path) -> bool:
-    """Say whether a folder has the list files, or MSMT17's folders of images without them."""
+    """Return whether a folder has the list files, or MSMT17's folders of images without them."""
     return has_lists(root) or lacks_lists(root)
 
 
 def read(root: Path) -> Dataset:
     """Read either layout: list files beside the folders of images, or Market-1501's folders.
 
-    The lists train and val together are the training images, as published unsupervised methods
-    use them. People of training and test are numbered anew in each half: number 0 of one is not
-    number 0 of the other.
+    The lists train and val together are the training images, as in published unsupervised methods.
+    The people of training and test are numbered separately: number 0 of one half is not number 0 of
+    the other.
 
     Args:
-        root: holds list_train.txt, list_val.txt, list_query.txt, list_gallery.txt and the folders
-            train and test (or mask_train_v2 and mask_test_v2, the second edition).
+        root: contains list_train.txt, list_val.txt, list_query.txt, list_gallery.txt and the
+            folders train and test (or mask_train_v2 and mask_test_v2, the second edition).
 
     Raises:
-        DataError: lists or folders are missing, or a line is not understood.
+        DataError: lists or folders are missing, or a line cannot be parsed.
     """
     if not has_lists(root):
         return _renamed(root)
@@ -47,18 +47,18 @@ def read(root: Path) -> Dataset:
     }
     train = distinct(parts["train"], parts["val"])
     if both := len(parts["train"]) + len(parts["val"]) - len(train):
-        notes.append(f"{both} pictures stand in list_train.txt and in list_val.txt: taken once.")
+        notes.append(f"{counted(both, 'picture')} in list_train.txt and list_val.txt: used once.")
     query, gallery = parts["query"], parts["gallery"]
     return Dataset(root.resolve().name, root, train, query, gallery, notes=tuple(notes))
 
 
 def has_lists(root: Path) -> bool:
-    """Say whether a folder has the layout with list files."""
+    """Return whether a folder has the layout with list files."""
     return (root / "list_train.txt").is_file()
 
 
 def lacks_lists(root: Path) -> bool:
-    """Say whether a folder has MSMT17's folders of images without the lists."""
+    """Return whether a folder has MSMT17's folders of images without the lists."""
     halves = [root / name for names in _FOLDERS.values() for name in names]
     people = (person for half in halves if half.is_dir() for person in folders_in(half)[:1])
     first = next((path for person in people for path in person.glob("*")), None)
@@ -66,22 +66,22 @@ def lacks_lists(root: Path) -> bool:
 
 
 def is_msmt17(root: Path) -> bool:
-    """Say whether a folder has either layout."""
+    """Return whether a folder has either layout."""
     return has_lists(root) or market_like.has_training(root)
 
 
 _ALONE = (
-    " The folders of images are there, but not the lists that come with them: without lists, test "
-    "images would train. To learn from the training half alone, give its folder with --pattern "
-    "'{person}/{_}_{_}_{camera}_{_}'."
+    " The folders of images exist, but not the lists that come with them. Without lists, test "
+    "images would be trained on. To train on the training half only, give its folder with "
+    "--pattern '{person}/{_}_{_}_{camera}_{_}'."
 )
 
 
 def _renamed(root: Path) -> Dataset:
     if not is_msmt17(root):
         raise DataError(
-            f"{root / 'list_train.txt'} is not there. MSMT17 has four lists beside the folders of "
-            f"images, or {', '.join(market_like.PARTS)}: give the folder that holds them."
+            f"{root / 'list_train.txt'} is missing. MSMT17 has four lists beside the folders of "
+            f"images, or {', '.join(market_like.PARTS)}. Give the folder with these."
             f"{market_like.nearby(root, is_msmt17)}{_ALONE if lacks_lists(root) else ''}"
         )
     return market_like.read_parts(root, "MSMT17")
@@ -98,7 +98,7 @@ def _folder(root: Path, names: tuple[str, ...]) -> Path:
 
 def _list(path: Path, folder: Path, notes: list[str]) -> tuple[Image, ...]:
     if not path.is_file():
-        raise DataError(f"{path} is not there. MSMT17 has four lists: {', '.join(_LISTS)}.")
+        raise DataError(f"{path} is missing. MSMT17 has four lists: {', '.join(_LISTS)}.")
     images: dict[str, Image] = {}
     suffixes, twice = None, 0
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -112,7 +112,7 @@ def _list(path: Path, folder: Path, notes: list[str]) -> tuple[Image, ...]:
             image = Image(there, _number(person), _number(listed.name.split("_")[2]))
         except (ValueError, IndexError) as error:
             raise DataError(
-                f"{path}, line {number}: {line!r} is not understood. A line looks like "
+                f"{path}, line {number}: {line!r} cannot be parsed. A line looks like "
                 "0000/0000_000_01_0303morning_0015_0.jpg 0."
             ) from error
         twice += name in images
@@ -122,9 +122,9 @@ def _list(path: Path, folder: Path, notes: list[str]) -> tuple[Image, ...]:
                 "earlier line. Restore the list from the data set."
             )
     if twice:
-        notes.append(f"{path} has {twice} lines twice, which are read once.")
+        notes.append(f"{path} has {counted(twice, 'line')} twice: used once.")
     if suffixes and suffixes[0] != suffixes[1]:
-        notes.append(f"{path} says {suffixes[0]}, the files are {suffixes[1]}: those are read.")
+        notes.append(f"{path} has names with {suffixes[0]}, but the files have {suffixes[1]}.")
     return tuple(images.values())
 
 
@@ -135,6 +135,6 @@ def _number(text: str) -> int:
 
 
 def _suffix(listed: Path) -> str:
-    """Give the suffix that files have, which editions of MSMT17 and its lists write differently."""
+    """Return the suffix of the files, which may differ from the one in the lists of MSMT17."""
     others = (suffix for suffix in sorted(PICTURES) if listed.with_suffix(suffix).is_file())
     return listed.suffix if listed.is_file() else next(others, listed.suffix)

@@ -13,9 +13,9 @@ recognises = market_like.recognises
 
 
 def read(root: Path) -> Dataset:
-    """Read the folder that holds bounding_box_train, query and bounding_box_test.
+    """Read the folder with bounding_box_train, query and bounding_box_test.
 
     Raises:
-        DataError: a folder is missing or empty, or a file has another kind of name.
+        DataError: a folder is missing or empty, or a file name does not match.
     """
     return market_like.read_parts(root, "PersonX")

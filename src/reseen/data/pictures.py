@@ -1,4 +1,4 @@
-"""Reading one picture, whatever is wrong with it."""
+"""Read single pictures, which may be damaged or unusual."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -14,27 +14,27 @@ import PIL.ImageFilter
 import PIL.ImageOps
 
 TOPS = 1, 255, 1023, 4095, 16383, 65535
-"""What white may be in a picture that is not of bytes: of floats, or of 8 to 16 bits."""
+"""Possible values of white in a picture that does not have bytes: of floats, or 8 to 16 bits."""
 FACE = 0.25
-"""Share of a crop, from the top, in which a face is looked for."""
+"""Share of a crop, from the top, where the face is."""
 
 _END = b"\xff\xd9"
 _TURNED = b"Exif", b"tiff:Orientation"
-"""What a JPEG holds that may say that it is to be turned."""
+"""Content of a JPEG that may say that it must be rotated."""
 _SMALL = 1 << 20
-"""Bytes of a file that cannot be more pixels than Pillow would take."""
+"""Bytes of a file that cannot have more pixels than Pillow accepts."""
 
 _SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}
-"""Errors that say nothing about a picture: open files, memory or the disk."""
+"""Errors that are not caused by the picture: open files, memory or the disk."""
 
 
 class BrokenPictureError(OSError):
-    """A picture is missing, truncated, or none."""
+    """A picture is missing, truncated, or not a picture."""
 
 
 @contextmanager
 def broken_said() -> Iterator[None]:
-    """Tell everything that a spoilt file can raise as one error, and nothing else.
+    """Convert all errors that a damaged file can cause to one, and leave others unchanged.
 
     Raises:
         BrokenPictureError: the picture is at fault.
@@ -43,29 +43,29 @@ def broken_said() -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # a spoilt file can raise nearly anything, also struct.error
+    except Exception as error:  # a damaged file can raise nearly any error, also struct.error
         if isinstance(error, OSError) and error.errno in _SYSTEM:
             raise
         raise BrokenPictureError(str(error) or type(error).__name__) from error
 
 
 def open_picture(path: Path) -> PIL.Image.Image:
-    """Read a whole picture as RGB, turned upright as its EXIF says; see `scaled` for the values.
+    """Read a picture as RGB, rotated according to its EXIF data; see `scaled` for the values.
 
     Raises:
-        BrokenPictureError: it is missing, truncated, or not a picture; the text says which.
-        OSError: the system is at fault: too many files are open, or the disk does not answer.
+        BrokenPictureError: it is missing, truncated, or not a picture; the message says which.
+        OSError: the system is at fault: too many files are open, or the disk does not respond.
     """
     with broken_said():
         return scaled(path)[0]
 
 
 def read_jpeg(path: Path) -> np.ndarray | None:
-    """Read a plain JPEG as `open_picture` does, bit for bit, in a third of its time.
+    """Read a plain JPEG like `open_picture`, with identical pixels, in a third of the time.
 
     Returns:
-        (3, H, W) uint8; None where it is left to Pillow: the file is large, turned, of four
-        colours, damaged or none.
+        (3, H, W) uint8; None if Pillow must read it, because the file is large, rotated, has four
+        channels, is damaged or is not a JPEG.
     """
     decode = _quick_decoder()
     try:
@@ -84,11 +84,11 @@ def read_jpeg(path: Path) -> np.ndarray | None:
 
 @cache
 def _quick_decoder() -> Callable[[bytes], np.ndarray] | None:
-    """Give torchvision's decoder, by its operator: versions that have none leave all to Pillow."""
+    """Return torchvision's decoder, or None in versions that do not have this operator."""
     import torch
 
     try:
-        import_module("torchvision.io")  # brings the operator
+        import_module("torchvision.io")  # registers the operator
         decode = torch.ops.image.decode_jpeg
     except (ImportError, AttributeError):
         return None
@@ -98,21 +98,21 @@ def _quick_decoder() -> Callable[[bytes], np.ndarray] | None:
 
 
 def scaled(source: Path | IO[bytes]) -> tuple[PIL.Image.Image, float | None]:
-    """Read a whole picture as RGB, upright, its values brought to 0..255.
+    """Read a picture as RGB, upright, with values scaled to 0..255.
 
-    Bytes stay. Of integers of more bits and of floats, white is the first of TOPS that no value
-    of the picture exceeds (integers begin at 255), or the largest value where all are exceeded;
-    black is 0, and so is what is less, infinite or not a number.
+    Bytes are not changed. For integers with more bits and for floats, white is the first of TOPS
+    that no value of the picture exceeds (integers start at 255), or the largest value if it exceeds
+    all of them; black is 0, and so are negative, infinite and NaN values.
 
     Returns:
-        The picture, and what white was where the values were scaled.
+        The picture, and the value of white if the values were scaled.
     """
     with PIL.Image.open(source) as picture:
         return as_bytes(picture)
 
 
 def as_bytes(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, float | None]:
-    """Make RGB of a picture that is open, as `scaled` does."""
+    """Convert an open picture to RGB, as `scaled` does."""
     picture = PIL.ImageOps.exif_transpose(picture)
     if picture.mode != "F" and not picture.mode.startswith("I"):
         return picture.convert("RGB"), None
@@ -126,7 +126,7 @@ def as_bytes(picture: PIL.Image.Image) -> tuple[PIL.Image.Image, float | None]:
 
 
 def blur_top(picture: PIL.Image.Image) -> None:
-    """Make the upper quarter of a crop unrecognisable, where the face of a whole person is."""
+    """Blur the upper quarter of a crop, where the face of a person is."""
     face = picture.crop((0, 0, picture.width, max(1, round(picture.height * FACE))))
     blurred = face.filter(PIL.ImageFilter.GaussianBlur(max(2, picture.width / 8)))
     picture.paste(blurred, (0, 0))

@@ -1,4 +1,4 @@
-"""Every layout of images and tracklets this package understands, behind one `read`."""
+"""Every supported layout of images and tracklets, behind one `read`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,12 +28,12 @@ class Reader(Protocol):
 
     @property
     def recognises(self) -> Callable[[Path], bool]:
-        """Say whether a folder has this layout."""
+        """Return whether a folder has this layout."""
         ...
 
     @property
     def read(self) -> Callable[..., Dataset]:
-        """Read it; those of PLAIN take pattern and folders too."""
+        """Read the folder; the readers in PLAIN accept pattern and folders too."""
         ...
 
 
@@ -54,8 +54,8 @@ READERS: dict[str, Reader] = {
     "tracklets": tracklets,
     "folder": folder,
 }
-"""All readers by the name of their format: `auto` takes the first that recognises a folder. The
-four that share the layout of `market_like` are taken where they are named."""
+"""All readers by the name of their format: `auto` uses the first that recognises a folder. The four
+that share the layout of `market_like` are used only if they are named."""
 
 
 def read(
@@ -109,7 +109,7 @@ def read_pictures(paths: Sequence[Path | str]) -> Dataset:
         paths: one or more; the camera and person of a picture that is given itself are unknown.
 
     Raises:
-        DataError: nothing is there, or it is not understood (see `data.folder.read`).
+        DataError: something does not exist, or cannot be parsed (see `data.folder.read`).
     """
     roots = [Path(path) for path in paths]
     if not roots:
@@ -127,7 +127,7 @@ def _demand(root: Path) -> None:
 
 
 def _recognise(root: Path) -> tuple[str, tuple[str, ...]]:
-    """Name the format of a folder, and give notes on what is not read."""
+    """Return the format of a folder, and notes on what is not read."""
     format, manifest = recognised(root), folder.find_manifest(root)
     if format in PLAIN and not manifest:
         _refuse_parent(root)
@@ -138,13 +138,13 @@ def _recognise(root: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def recognised(root: Path) -> str:
-    """Give the name of the format of what is there, as `read` takes it."""
+    """Return the name of the format of a path, as in `read`."""
     _demand(root)
     return next(name for name, reader in READERS.items() if reader.recognises(root))
 
 
 def _refuse_parent(root: Path) -> None:
-    """As plain crops, the test images of a benchmark further down would train."""
+    """Refuse a folder above a benchmark: as plain crops, its test images would be trained on."""
     meant = market_like.nearby(root, _is_benchmark)
     if meant:
         raise DataError(

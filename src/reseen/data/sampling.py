@@ -1,4 +1,4 @@
-"""Which images make a batch."""
+"""Composition of batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,14 +43,14 @@ class BatchSettings:
 
         Args:
             ids: (N,) clusters, 0..K-1 or NOISE; at least one cluster.
-            cameras: (N,) camera of each image, -1 where unknown.
-            rng: makes every choice.
-            times: rounds that these batches are to last.
-            alone_once: whether an image that is alone in its cluster comes once, not V times
+            cameras: (N,) camera of each image, -1 if unknown.
+            rng: random generator.
+            times: number of rounds for which batches are drawn.
+            alone_once: whether an image that is alone in its cluster occurs once, not V times
                 (`class_batches`).
 
         Returns:
-            Positions (P * V,) of each batch, and how many batches there are.
+            Positions (P * V,) of each batch, and the number of batches.
 
         Raises:
             SettingsError: a setting is still auto.
@@ -75,7 +75,7 @@ def identity_batches(
 
     Args:
         ids: (N,) clusters, 0..K-1 or NOISE; at least one cluster.
-        cameras: (N,) camera of each image, -1 where unknown.
+        cameras: (N,) camera of each image, -1 if unknown.
         people: P.
         views: V.
         rng: random number generator.
@@ -89,7 +89,7 @@ def identity_batches(
     while True:
         while len(queue) < people:
             fresh = rng.permutation(len(members)).tolist()
-            if queue:  # a cluster that still waits must not come twice into one batch
+            if queue:  # a waiting cluster must not be in a batch twice
                 fresh.sort(key=queue.__contains__)
             queue += fresh
         batch, queue = queue[:people], queue[people:]
@@ -99,10 +99,10 @@ def identity_batches(
 def class_batches(
     ids: np.ndarray, cameras: np.ndarray, people: int, views: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Give batches of P x V images, V of each cluster and one of each image alone, without end.
+    """Yield batches of P x V images, V of each cluster and one of each image alone, endlessly.
 
-    All clusters come once, in a new order, before any comes again; where a batch is full the rest
-    of a cluster begins the next one. Cameras are drawn as in `identity_batches`.
+    All clusters are drawn once, in a new order, before any is drawn again; if a batch is full, the
+    rest of a cluster is in the next one. Cameras are drawn as in `identity_batches`.
 
     Source: authors' code of Ge et al., SpCL, NeurIPS 2020.
 
@@ -124,7 +124,7 @@ def class_batches(
 
 
 def _members(ids: np.ndarray) -> list[np.ndarray]:
-    """Give the positions of the images of each cluster."""
+    """Return the positions of the images of each cluster."""
     order = np.argsort(ids, kind="stable")[np.count_nonzero(ids == NOISE) :]
     return np.split(order, np.flatnonzero(np.diff(ids[order])) + 1)
 
@@ -132,7 +132,7 @@ def _members(ids: np.ndarray) -> list[np.ndarray]:
 def _views(members: np.ndarray, cameras: np.ndarray, views: int, rng) -> np.ndarray:
     members = rng.permutation(members)
     camera = cameras[members]
-    turn = np.zeros(len(members), int)  # how many of its camera stand before each image
+    turn = np.zeros(len(members), int)  # how many images of its camera precede each image
     for c in np.unique(camera[camera >= 0]):
         turn[camera == c] = np.arange(np.count_nonzero(camera == c))
     return np.resize(members[np.argsort(turn, kind="stable")], views)
@@ -163,17 +163,17 @@ def epoch_batches(
 
 
 def mixed(first: int, second: int) -> np.ndarray:
-    """Mix two parts of a batch evenly, so that each stretch of it holds as much of both.
+    """Mix two parts of a batch evenly, so that each section of it has the same share of both.
 
-    Batch norm that takes its statistics of a stretch of the batch (a group, a process) then sees
-    what it sees of the whole.
+    Batch norm with statistics of a section of the batch (a group, a process) then sees the same
+    mixture as in the whole batch.
 
     Args:
-        first, second: images of each.
+        first, second: number of images of each part.
 
     Returns:
-        (first + second,) int64, positions in both parts one after the other; those of each part are
-        in its order.
+        (first + second,) int64, positions in the concatenation of both parts; the images of each
+        part stay in order.
     """
     places = [(np.arange(count) + 0.5) / max(1, count) for count in (first, second)]
     return np.argsort(np.concatenate(places), kind="stable")

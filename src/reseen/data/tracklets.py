@@ -1,33 +1,33 @@
-"""Tracklets that lie one a folder, with or without a manifest of their frames."""
+"""Tracklets in one folder each, with or without a manifest of their frames."""
 
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 from reseen.data import folder
-from reseen.errors import DataError
+from reseen.errors import DataError, counted
 from reseen.records import Dataset, Image
 
 
 def recognises(root: Path) -> bool:
-    """Say whether it has the manifest of `reseen video`; else folders of crops look the same."""
+    """Return whether it has the manifest of `reseen video`; otherwise it could be single crops."""
     return folder.is_of_tracklets(root)
 
 
 def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Dataset:
-    """Read a folder of `CAMERA/TRACKLET/*.jpg`, or a manifest of frames: a folder, a tracklet.
+    """Read a folder of `CAMERA/TRACKLET/*.jpg`, or a manifest of frames; a folder is a tracklet.
 
-    Of a manifest or pattern, a tracklet is whatever frames lie in the same folder; it is in every
-    part (train, query, gallery) that one of them is in. Everything else is as in `folder.read`.
+    With a manifest or pattern, all frames in the same folder are a tracklet; it is in every part
+    (train, query, gallery) that one of its frames is in. Everything else is as in `folder.read`.
 
     Args:
         root: the folder, or a .csv or .jsonl manifest, such as an invented town's tracklets.csv.
-        pattern: how paths below the folder are made, such as `{camera}/{person}_{_}/{_}.jpg`.
-        folders: what the first folder is, `camera`, `person`, or `auto`: as in `folder.read`.
+        pattern: of the paths in the folder, such as `{camera}/{person}_{_}/{_}.jpg`.
+        folders: what the first folder is, `camera`, `person`, or `auto`, as in `folder.read`.
 
     Raises:
-        DataError: nothing is there, a picture lies in no folder of its own tracklet, or the frames
-            of one folder are of several people, cameras, or of train and test.
+        DataError: there are no pictures, a picture is not in the folder of its tracklet, or the
+            frames in a folder are of several people, of several cameras, or of train and test.
     """
     data = folder.read(root, pattern=pattern, folders=folders)
     parts = {"train": data.train, "query": data.query, "gallery": data.gallery}
@@ -47,7 +47,7 @@ def read(root: Path, *, pattern: str | None = None, folders: str = "auto") -> Da
 
 
 def join(frames: list[Image]) -> Image:
-    """Make one tracklet of frames in one folder, in the natural order of their names.
+    """Join the frames in one folder to a tracklet, in the natural order of their names.
 
     Raises:
         DataError: they are of several people or cameras.
@@ -71,19 +71,19 @@ def _demand_depth(root: Path, images: tuple[Image, ...]) -> None:
     wrong = [i.path for i in images if len(i.path.relative_to(root).parts) < 3]
     if wrong:
         raise DataError(
-            f"{len(wrong)} pictures are not in the folder of a tracklet, the first is {wrong[0]}. "
-            "The layout is CAMERA/TRACKLET/FRAME.jpg. Move the pictures, write a manifest, or read "
-            "them as single crops (--format folder)."
+            f"{counted(len(wrong), 'picture')} outside of a tracklet's folder, the first is "
+            f"{wrong[0]}. The layout is CAMERA/TRACKLET/FRAME.jpg. Move the pictures, write a "
+            "manifest, or read them as single crops (--format folder)."
         )
 
 
 def _refuse_mixed(parts: dict[str, tuple[Image, ...]]) -> None:
-    """Frames of a tracklet drawn apart into train and test would be known before they are asked."""
+    """Refuse tracklets with frames in train and in test: test images would be trained on."""
     train = {image.path for image in parts["train"]}
     test = {image.path for name in ("query", "gallery") for image in parts[name]}
     mixed = sorted({p.parent for p in train - test} & {p.parent for p in test - train})
     if mixed:
         raise DataError(
-            f"{len(mixed)} tracklets have frames both in train and in query or gallery, the first "
-            f"is {mixed[0]}. Put all frames of a tracklet into one split."
+            f"{counted(len(mixed), 'tracklet')} with frames both in train and in query or gallery, "
+            f"the first is {mixed[0]}. Put all frames of a tracklet into one split."
         )

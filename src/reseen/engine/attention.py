@@ -1,4 +1,4 @@
-"""Where an encoder looks: its attention as maps, and their share on the person."""
+"""Where an encoder looks: attention maps, and the share of each that lies on the person."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -20,29 +20,29 @@ from reseen.nets.encoder import Encoder
 
 @torch.inference_mode()
 def attention_maps(encoder: Encoder, crops: Crops) -> dict[str, np.ndarray]:
-    """Give where an encoder looks in each crop.
+    """Return maps that show where an encoder looks in each crop.
 
     Args:
-        encoder: used in evaluation mode, and left in the mode it came in.
+        encoder: used in evaluation mode; its mode is restored afterwards.
         crops: N crops of the encoder's size.
 
     Returns:
-        (N, h, w) float32, 0 or more, by name: `before`, the energy of the map that attention gets;
-        for each module that weighs, under its own name, the mean of its weights over channels
-        (head: heads, domain: keys); `left`, the energy of what domain-adaptive attention leaves to
-        the specific branch; `after`, the energy of what attention gives, whatever a gate makes of
-        it; and `last`, the energy of the map that is pooled. An encoder without attention
-        has `last` alone. Energy is the sum over channels of squares.
+        Maps (N, h, w) float32, 0 or more, by name: `before`, the energy of the input of attention;
+        under the name of each module that computes weights, the mean of the weights over channels
+        (head: over heads, domain: over keys); `left`, the energy of what domain-adaptive attention
+        leaves to the specific branch; `after`, the energy of the output of attention, before any
+        gate; and `last`, the energy of the map that is pooled. An encoder without attention has
+        only `last`. Energy is the sum of squares over channels.
 
     Raises:
-        SettingsError: an attention module is there twice.
+        SettingsError: an attention module is used twice.
 
     Source: energy as in Zagoruyko & Komodakis, Paying More Attention to Attention, ICLR 2017,
     Eq. 1 with p = 2.
     """
     names = encoder.settings.attention
     if len(set(names)) < len(names):
-        raise SettingsError(f"attention is {', '.join(names)}: their maps would share a name.")
+        raise SettingsError(f"attention is {', '.join(names)}: two maps would have the same name.")
     found: dict[str, list[Tensor]] = defaultdict(list)
 
     def watch(name: str, see: Callable[[nn.Module, Tensor], Tensor]) -> Callable:
@@ -52,7 +52,7 @@ def attention_maps(encoder: Encoder, crops: Crops) -> dict[str, np.ndarray]:
     encoder.eval()
     with ExitStack() as hooks:
         for block in (module for module in encoder.modules() if isinstance(module, Attention)):
-            own = block[: len(names)]  # a convolution that fits sizes may follow
+            own = block[: len(names)]  # a convolution that adapts the size may follow
             first, last = own[0], own[-1]
             hooks.enter_context(
                 first.register_forward_pre_hook(watch("before", lambda _, x: _energy(x)))
@@ -79,20 +79,20 @@ def attention_maps(encoder: Encoder, crops: Crops) -> dict[str, np.ndarray]:
 def attention_on_person(
     encoder: Encoder, crops: Crops, root: Path
 ) -> dict[str, tuple[float, float]]:
-    """Tell what share of each map of an encoder lies on the person, in the mean over crops.
+    """Return the share of each map of an encoder that lies on the person, as a mean over crops.
 
     Args:
         encoder: see `attention_maps`.
         crops: N crops of the encoder's size, of invented people.
-        root: the town's folder, which holds the masks.
+        root: folder of the town, which contains the masks.
 
     Returns:
-        For each map of `attention_maps` its share on the person, and the person's share of the
-        area.
+        For each map of `attention_maps` its share on the person, and the share of the area that
+        the person covers.
 
     Raises:
-        DataError: the masks are not there.
-        SettingsError: an attention module is there twice.
+        DataError: there are no masks.
+        SettingsError: an attention module is used twice.
     """
     masks = read_masks(root, crops.images, *crops.size)
     return {

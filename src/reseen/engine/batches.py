@@ -1,4 +1,4 @@
-"""The batches of a round as a network in training sees them."""
+"""The augmented batches of a round."""
 
 from collections.abc import Iterable, Iterator
 
@@ -19,18 +19,18 @@ def augmented(
     drawn: tuple[Iterable[np.ndarray], int],
     settings: AugmentSettings,
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Give the batches of a round, augmented, to an encoder that is put into training mode.
+    """Put an encoder into training mode, and yield the augmented batches of a round.
 
     Args:
-        run: shows the progress, and draws what augmentation leaves to chance.
-        encoder: where the pixels go.
+        run: shows the progress, and provides the random numbers of augmentation.
+        encoder: the pixels are moved to its device.
         crops: N training images.
-        drawn: positions (B,) of each batch, and how many batches there are.
+        drawn: positions (B,) of each batch, and the number of batches.
         settings: of the augmentation.
 
     Yields:
-        Positions (B,), and pixels (B, 3, H, W) uint8 on the device of the encoder. Where several
-        processes share a batch, only the rows that the encoder looks at here are read.
+        Positions (B,), and pixels (B, 3, H, W) uint8 on the device of the encoder. If several
+        processes share a batch, only the rows that this process computes are read.
     """
     order, steps = drawn
     chance = run.rng("augment")

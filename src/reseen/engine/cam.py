@@ -1,4 +1,4 @@
-"""Class activation maps: which places of a crop make an encoder give the vector it gives.
+"""Class activation maps: the places of a crop that determine the feature of an encoder.
 
 Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization,
 ICCV 2017; Zhou et al., Learning Deep Features for Discriminative Localization (CAM), CVPR 2016.
@@ -21,15 +21,15 @@ from reseen.nets.encoder import Encoder
 from reseen.nets.whitening import Whitening
 
 AROUND = ("before", "after")
-"""Stages of every encoder: the map before the attention that follows it, and the one behind."""
+"""Stages of every encoder: the last map before the attention that follows it, and after it."""
 
 
 def stages(encoder: Encoder) -> list[str]:
-    """Give names of modules whose maps can be explained, in the order in which they run.
+    """Return the names of modules whose maps can be explained, in the order in which they run.
 
-    Those are the parts of the backbone down to its blocks, then `before` and `after`, the last map
-    before attention and behind it; without attention behind the map both are the same. The name of
-    a module within a block (`layer4.0.conv2`) can be asked for as well.
+    These are the parts of the backbone down to its blocks, and then `before` and `after`, the last
+    map before and after attention. Without attention after the last map both are the same. The
+    name of a module in a block (`layer4.0.conv2`) can be used as well.
     """
     seen: dict[str, None] = {}
 
@@ -49,21 +49,21 @@ def stages(encoder: Encoder) -> list[str]:
 
 
 def main_stages(encoder: Encoder) -> list[str]:
-    """Give the stages that a figure has room for: where the map shrinks, and the last ones."""
+    """Return the stages to show in a figure: those where the map shrinks, and the last ones."""
     return [*encoder.backbone.stages[:-1], *last_stages(encoder)]
 
 
 def last_stages(encoder: Encoder) -> list[str]:
-    """Give `before` and `after`, or where no attention follows the last map, `after` alone."""
+    """Return `before` and `after`, or only `after` if no attention follows the last map."""
     attends = encoder.settings.attention and encoder.settings.attention_place == "after"
     return [*AROUND] if attends else [AROUND[-1]]
 
 
 def check_stages(encoder: Encoder, stages: Sequence[str]) -> None:
-    """Refuse stages that an encoder has not.
+    """Refuse stages that an encoder does not have.
 
     Raises:
-        SettingsError: names the nearest that it has.
+        SettingsError: a stage does not exist; the error names the most similar ones.
     """
     for stage in stages:
         _module(encoder, stage)
@@ -72,41 +72,41 @@ def check_stages(encoder: Encoder, stages: Sequence[str]) -> None:
 def class_cam(
     encoder: Encoder, pixels: Tensor, rows: np.ndarray | Tensor, stage: str | None = None
 ) -> np.ndarray:
-    """Show which places of a crop speak for a class, by Grad-CAM.
+    """Compute which places of a crop speak for a class, by Grad-CAM.
 
-    The score of a class is the product of its row and the vector behind the neck (and whitening,
-    where the encoder has it), whose length is taken as a mere number: the cosine itself does not
-    change where a crop is its own class, so its gradient would say nothing where two are most
-    alike. The map is the sum over channels of the activation times the mean gradient of the score
-    over all places, where that is above 0.
+    The score of a class is the product of its row and the vector after the neck (and whitening, if
+    the encoder has it). The length of the vector is treated as a constant, because the cosine
+    itself does not change at its maximum, so that its gradient would be zero exactly for the most
+    similar crops. The map is the sum over channels of the activation times the mean gradient of the
+    score over all places, cut off at 0.
 
-    With mean pooling the score is linear in the last map, and its map is CAM as Zhou et al. have
-    it, up to the scale.
+    With mean pooling the score is linear in the last map, and the map equals the CAM of Zhou et al.
+    up to a factor.
 
     Args:
-        encoder: used in evaluation mode; its mode and gradients are left as they were.
+        encoder: used in evaluation mode; its mode and gradients are left unchanged.
         pixels: (N, 3, H, W), uint8 or 0 to 255, of the encoder's size.
         rows: (N, D) a row of weights for each crop, or (D,) one for all: the weights of a
             classifier, or the mean vector of a cluster.
-        stage: one of `stages`, or the name of any module of the backbone; the last map, `after`,
-            if None.
+        stage: one of `stages`, or the name of any module of the backbone; None is the last map,
+            `after`.
 
     Returns:
-        (N, h, w) float32, 0 to 1, the largest value of each map 1; zero throughout where no place
-        speaks for the class.
+        (N, h, w) float32, 0 to 1. The largest value of each map is 1, or the map is 0 everywhere
+        if no place speaks for the class.
 
     Raises:
-        DataError: rows do not fit.
-        SettingsError: there is no such stage, or it gives no map.
+        DataError: the shape of rows does not fit.
+        SettingsError: the stage does not exist, or its output is not a map.
 
     Source: Selvaraju et al., Sec. 3, Eqs. 1 and 2; Zhou et al., Sec. 2, Eq. 2.
-    Memory: activations of one batch (see `default_batch`) behind the stage.
+    Memory: the activations of one batch (see `default_batch`) after the stage.
     """
     weights = torch.as_tensor(rows, dtype=torch.float32)
     if weights.shape not in ((encoder.dimensions,), (len(pixels), encoder.dimensions)):
         raise DataError(
-            f"rows has shape {tuple(weights.shape)} for {len(pixels)} crops: give one row of "
-            f"{encoder.dimensions} numbers, or one for each crop."
+            f"rows has shape {tuple(weights.shape)} for {len(pixels)} crops. Give one row of "
+            f"{encoder.dimensions} numbers, or one such row for each crop."
         )
     weights = weights.expand(len(pixels), -1)
     batch = default_batch(encoder)
@@ -120,28 +120,28 @@ def class_cam(
 def pair_cam(
     encoder: Encoder, pixels_a: Tensor, pixels_b: Tensor, stage: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Show which places of two crops make them alike, by Grad-CAM of their similarity.
+    """Compute which places make two crops similar, by Grad-CAM of their similarity.
 
-    Each crop is explained by the other's vector as its class (see `class_cam`).
+    For each crop, the vector of the other one is the class (see `class_cam`).
 
     Args:
         encoder: as in `class_cam`.
-        pixels_a: (N, 3, H, W), uint8 or 0 to 255: the one crop of each pair.
-        pixels_b: (N, 3, H, W): the other.
+        pixels_a: (N, 3, H, W), uint8 or 0 to 255: the first crop of each pair.
+        pixels_b: (N, 3, H, W): the second crop of each pair.
         stage: as in `class_cam`.
 
     Returns:
-        Two of (N, h, w) float32, 0 to 1, as `class_cam` gives them.
+        Two arrays (N, h, w) float32, 0 to 1, as from `class_cam`.
 
     Raises:
-        DataError: the two differ in number.
-        SettingsError: there is no such stage, or it gives no map.
+        DataError: the numbers of crops differ.
+        SettingsError: the stage does not exist, or its output is not a map.
 
     Source: Stylianou et al., Visualizing Deep Similarity Networks, WACV 2019, for pooled maps;
-    Grad-CAM of Selvaraju et al. for any.
+    Grad-CAM of Selvaraju et al. for all others.
     """
     if len(pixels_a) != len(pixels_b):
-        raise DataError(f"There are {len(pixels_a)} crops and {len(pixels_b)}: give pairs.")
+        raise DataError(f"There are {len(pixels_a)} and {len(pixels_b)} crops. Give pairs.")
     batch = default_batch(encoder)
     with _as_searched(encoder), torch.inference_mode():
         a, b = (
@@ -157,15 +157,15 @@ def pair_cam(
 def dropped(
     encoder: Encoder, stages: Sequence[int], height: float, width: float, seed: int = 0
 ) -> Iterator[dict[int, np.ndarray]]:
-    """Drop a rectangle before some stages, in the same places each time that crops pass.
+    """Drop a rectangle before some stages, at the same places for every batch.
 
     Args:
-        encoder: in which mode does not matter.
+        encoder: in any mode.
         stages, height, width: as in `drop_before`.
-        seed: draws the rectangles.
+        seed: for drawing the rectangles.
 
     Yields:
-        By stage, once a batch of B crops has passed: (B, h, w) bool, what was dropped.
+        For each stage, after a batch of B crops has passed: (B, h, w) bool, true where dropped.
 
     Source: Yin et al., ConsLearn, Sec. 3.1; the masks of its Fig. 4.
     """
@@ -186,14 +186,14 @@ def dropped(
 
 
 def _grad_cam(encoder: Encoder, stage: str, pixels: Tensor, rows: Tensor) -> Tensor:
-    """Give maps (B, h, w) of the score of each row (B, D) at a stage."""
+    """Return maps (B, h, w) of the score of each row (B, D) at a stage."""
     given: list[Tensor] = []
 
     def cut(_module: nn.Module, _inputs: tuple, y: Any) -> Any:
         if not isinstance(y, Tensor):
             return None
-        given[:] = [y.detach().requires_grad_()]  # nothing below needs a gradient
-        return given[0].clone()  # what follows may work in place
+        given[:] = [y.detach().requires_grad_()]  # nothing before this needs a gradient
+        return given[0].clone()  # the next module may work in place
 
     with (
         torch.inference_mode(False),
@@ -204,12 +204,12 @@ def _grad_cam(encoder: Encoder, stage: str, pixels: Tensor, rows: Tensor) -> Ten
         vectors = encoder.neck(encoder.pool(pixels))
         if isinstance(encoder.whitening, Whitening):
             vectors = vectors @ encoder.whitening.matrix
-        score = (rows.clone() * vectors).sum()  # crops do not see each other: one sum for all
+        score = (rows.clone() * vectors).sum()  # crops are independent: one sum for all
         found = torch.autograd.grad(score, given, allow_unused=True) if given else [None]
     maps, slopes = (_as_maps(encoder, stage, y) for y in (given and given[0].detach(), found[0]))
     if maps is None or slopes is None:
         raise SettingsError(
-            f"Stage {stage!r} gives no map. Use one of: {', '.join(stages(encoder))}."
+            f"The output of stage {stage!r} is not a map. Use one of: {', '.join(stages(encoder))}."
         )
     weights = slopes.float().mean((2, 3), keepdim=True)  # Eq. 1
     cam = (weights * maps.float()).sum(1).relu()  # Eq. 2
@@ -218,7 +218,7 @@ def _grad_cam(encoder: Encoder, stage: str, pixels: Tensor, rows: Tensor) -> Ten
 
 @contextmanager
 def _as_searched(encoder: Encoder) -> Iterator[None]:
-    """Put an encoder in evaluation mode, and every module back in its own after."""
+    """Put an encoder into evaluation mode, and restore the mode of every module afterwards."""
     modes = [(module, module.training) for module in encoder.modules()]
     encoder.eval()
     try:
@@ -229,7 +229,7 @@ def _as_searched(encoder: Encoder) -> Iterator[None]:
 
 
 def _module(encoder: Encoder, stage: str) -> nn.Module:
-    """Find what gives the map of a stage."""
+    """Find the module whose output is the map of a stage."""
     known = dict(encoder.backbone.net.named_modules())
     known |= zip(AROUND, (encoder.backbone, encoder.attention), strict=True)
     if stage in known:
@@ -239,7 +239,7 @@ def _module(encoder: Encoder, stage: str) -> nn.Module:
 
 
 def _blocks(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Walk through the parts of a network, and through those of parts that are plain lists."""
+    """Iterate over the parts of a network, and over the parts of those that are plain lists."""
     for part, child in module.named_children():
         path = f"{name}.{part}" if name else part
         yield path, child
@@ -248,14 +248,14 @@ def _blocks(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]
 
 
 def _as_maps(encoder: Encoder, stage: str, y: Any) -> Tensor | None:
-    """Give what a stage gives as (B, C, h, w), from tokens too; None where it is no map."""
+    """Return the output of a stage as (B, C, h, w), also from tokens; None if it is not a map."""
     if not isinstance(y, Tensor):
         return None
     net: Any = encoder.backbone.net
     if y.ndim == 4:
         last = stage not in AROUND and getattr(net, "output_fmt", "") == "NHWC"
         return y.permute(0, 3, 1, 2) if last else y
-    if y.ndim == 3 and hasattr(net, "patch_embed"):  # class and register tokens stand before
+    if y.ndim == 3 and hasattr(net, "patch_embed"):  # class and register tokens come first
         rows, columns = net.patch_embed.dynamic_feat_size(
             (encoder.settings.height, encoder.settings.width)
         )

@@ -1,4 +1,4 @@
-"""Whether a folder may hold a run: one that is new, or the same run with the same pictures."""
+"""Decide whether a folder can be used for a run: a new folder, or one that holds the same run."""
 
 import json
 import os
@@ -26,10 +26,10 @@ _WRITTEN = re.compile(
     r"(run\.json|metrics\.jsonl|images\.txt|source\.txt|labels/\d{4,}\.npy"
     r"|checkpoints/(last|best|chosen)\.pt)(\.tmp)?"
 )
-"""Every file that a run writes into its folder."""
+"""All files that a run writes into its folder."""
 
 _LEFT = (LOCK, "table.json")
-"""Files in a run's folder that say nothing about what it learnt, and are left alone."""
+"""Files in the folder of a run that are not part of its result, and are left alone."""
 
 
 def claim(
@@ -39,23 +39,23 @@ def claim(
     images: Sequence[Image] = (),
     screen: Screen = QUIET,
 ) -> dict[str, Any]:
-    """Take a folder for a run: begin it there, or find that it holds this run already.
+    """Start a run in a folder, or find that the folder already holds this run.
 
-    What an unfinished run without a finished round has left is removed.
+    Files of a run without a finished round are removed.
 
     Args:
-        folder: made if it is not there.
-        facts: what makes the run what it is (method, settings, seed, precision, data).
+        folder: created if it does not exist.
+        facts: what identifies the run (method, settings, seed, precision, data).
         device: where it computes.
-        images: what it learns from, to name pictures that have come or gone since it began.
-        screen: where to say what was mended or removed.
+        images: the training images, to name pictures that were added or removed since the start.
+        screen: says what was repaired or removed.
 
     Returns:
-        What run.json holds from now on: the facts, and device and environment of the beginning.
+        The new content of run.json: the facts, and the device and environment at the start.
 
     Raises:
-        SettingsError: the folder holds another run, or something else.
-        CheckpointError: its run.json is damaged or not of a run.
+        SettingsError: the folder holds another run, or other files.
+        CheckpointError: its run.json is damaged or does not belong to a run.
     """
     facts = json.loads(json.dumps(facts, default=str))
     path, here, world = folder / "run.json", environment(), processes.world()
@@ -67,7 +67,7 @@ def claim(
             raise
         before = kept
         write_text(path, json.dumps(kept, indent=2) + "\n")
-        screen.say(f"{path} was damaged: it is written again from last.pt")
+        screen.say(f"{path} was damaged and has been restored from last.pt")
     if before and checkpoint(folder, "last").exists():
         lines = differences(before, facts)
         if lines:
@@ -78,18 +78,18 @@ def claim(
             hint = " (a run with published settings: --preset published)" if older else ""
             raise SettingsError(
                 f"{folder} holds another run:\n  " + "\n  ".join(lines) + "\n"
-                f"Ask for the same to go on with it{hint}, or give a new folder."
+                f"Use the same settings and data to resume it{hint}, or give a new folder."
             )
         if before.get("environment") != here:
-            screen.say("this run began with other versions or threads: it may end apart")
+            screen.say("this run was started with other versions or threads: results may differ")
         began, goes_on = (
             counted(n, "process", "processes") for n in (before.get("processes", 1), world)
         )
         if began != goes_on:
             screen.say(
-                f"this run began with {began}, and goes on with {goes_on}: batches are drawn as "
-                "before, but batch norm takes the statistics of other parts of them, unless groups "
-                "of images (--encoder.ghost-group) fit into both"
+                f"this run was started with {began} and is resumed with {goes_on}: the batches "
+                "are the same, but batch norm computes its statistics on other parts of them, "
+                "unless groups of images (--encoder.ghost-group) fit into both"
             )
         return before
     _clear(folder, before, screen)
@@ -99,15 +99,15 @@ def claim(
 
 
 def check_pictures(folder: Path, name: str, crops: Crops) -> None:
-    """Check that pictures are those that the run in a folder has read until now.
+    """Check that pictures are the same as those that the run in a folder has read so far.
 
     Args:
-        folder: of the run; before its first finished round there is nothing to compare.
-        name: IMAGES or SOURCE, the list that they stand in.
+        folder: of the run; before its first finished round nothing is compared.
+        name: IMAGES or SOURCE, the list of the pictures.
         crops: the pictures that can be read now.
 
     Raises:
-        DataError: some have gone or come, or have other contents.
+        DataError: pictures were added, removed or changed.
     """
     path = checkpoint(folder, "last")
     state = encoders.read_checkpoint(path, mapped=True) if path.exists() else {}
@@ -122,8 +122,8 @@ def check_pictures(folder: Path, name: str, crops: Crops) -> None:
         wrong = f"{len(other)} have other contents under the same names ({_some(other)})"
     if wrong:
         raise DataError(
-            f"The run in {folder} learnt from other images than those that can be read "
-            f"now ({len(crops)}): {wrong}. Bring the old ones back, or give a new folder."
+            f"The run in {folder} was trained on other images than the {len(crops)} that can be "
+            f"read now: {wrong}. Restore the old ones, or give a new folder."
         )
 
 
@@ -132,7 +132,7 @@ def _values(facts: dict[str, Any]) -> list[Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Say what a result may depend on besides its settings."""
+    """Return what a result may depend on besides its settings."""
     packages = ("reseen", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "numba")
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
@@ -145,7 +145,7 @@ def environment() -> dict[str, Any]:
 
 
 def _kept_facts(folder: Path) -> dict[str, Any]:
-    """Give what the last checkpoint knows of run.json; nothing where it cannot be read."""
+    """Return the run.json that the last checkpoint contains, or {} if it cannot be read."""
     try:
         state = encoders.read_checkpoint(checkpoint(folder, "last"), mapped=True)
         return json.loads(state.get("facts", "{}"))
@@ -154,7 +154,7 @@ def _kept_facts(folder: Path) -> dict[str, Any]:
 
 
 def _clear(folder: Path, before: dict[str, Any], screen: Screen) -> None:
-    """Remove what a run without a finished round has left; refuse files that no run wrote."""
+    """Remove the files of a run without a finished round; refuse files that are not of a run."""
     names = {
         path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()
     }
@@ -165,7 +165,7 @@ def _clear(folder: Path, before: dict[str, Any], screen: Screen) -> None:
         raise SettingsError(f"{folder} is not empty and holds no run. Give a new folder.")
     if foreign or "reseen" not in before.get("environment", {"reseen": 1}):
         raise SettingsError(
-            f"{folder} holds a run without a finished round, and files of something else "
+            f"{folder} holds a run without a finished round, and files that are not part of it "
             f"({_some(foreign or ['run.json'])}). Move them away, or give a new folder."
         )
     stale = [path for name, path in ours.items() if not name.startswith("run.json")]
@@ -173,14 +173,14 @@ def _clear(folder: Path, before: dict[str, Any], screen: Screen) -> None:
         path.unlink()
     if stale:
         screen.say(
-            f"{folder} holds a run without a finished round: it begins anew, and "
-            f"{len(stale)} files that it had written are removed "
+            f"{folder} holds a run without a finished round: it starts again, without "
+            f"the {counted(len(stale), 'file')} that it had written "
             f"({_some(path.name for path in stale)})"
         )
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Name what a run is asked now that it was not asked before, one line each."""
+    """Describe how the facts of a run differ from earlier ones, one line for each difference."""
     lines = []
     for name, new in now.items():
         old = before.get(name)
@@ -191,17 +191,17 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         elif old == new or (name == "start" and _same_place(old, new)) or _came_later(old, new):
             continue
         elif name == "precision" and new == "auto":
-            pass  # it stays what was found when the run began
+            pass  # the precision that was chosen at the start is kept
         elif name in ("train", "test"):
             lines.append(f"{name}: other pictures, cameras, times or people than before")
         else:
-            hint = f" (--device.precision {old} keeps it)" if name == "precision" else ""
+            hint = f" (use --device.precision {old})" if name == "precision" else ""
             lines.append(f"{name}: {old} there, {new} now{hint}")
     return lines
 
 
 def _came_later(old: Any, new: Any) -> bool:
-    """Say whether a setting is off that a run of an older version could not know."""
+    """Return whether a setting is off that did not exist in the version that started the run."""
     return old is None and new in (False, 0.0, "off")
 
 
@@ -211,7 +211,7 @@ def _same_place(one: Any, other: Any) -> bool:
 
 
 def _changes(before: Sequence[Path], now: Sequence[Path]) -> str:
-    """Name pictures that have gone or come, wherever all of them lie together."""
+    """Describe which pictures were added or removed, also if all of them were moved."""
     old, new = ({path.as_posix() for path in paths} for paths in (before, now))
     if not old & new:  # moved
         old, new = (_below(paths) for paths in (old, new))

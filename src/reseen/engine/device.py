@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 from reseen.errors import SettingsError
 
-if TYPE_CHECKING:  # torch is loaded where it computes, and not to say where that is to be
+if TYPE_CHECKING:  # torch is imported when it is needed, not to name a device
     import torch
 
     from reseen.nets.encoder import Encoder
 
 TRIED = 32
-"""Images in a step that is tried."""
+"""Images in a step that is timed."""
 SECONDS = 1.0
-"""How long steps are tried, at least two in each precision."""
+"""For how long steps are timed; at least two are timed in each precision."""
 MARGIN = 1.15
-"""How many times as many steps bfloat16 must make for the precision to be lowered."""
+"""How many times as fast a step in bfloat16 must be for bfloat16 to be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """Where networks compute, and how; `auto` takes the best that is here."""
+    """Where networks compute, and in which precision; `auto` uses the best that is available."""
 
     name: str = "auto"
     """PyTorch device: auto, cpu, cuda, cuda:1, mps and so on."""
@@ -40,10 +40,10 @@ class Device:
             )
 
     def resolve(self) -> "Device":
-        """Replace every `auto` by what it means on this machine, and cuda by the GPU of a process.
+        """Replace every `auto` by its value on this machine, and cuda by the GPU of this process.
 
         Raises:
-            SettingsError: there is no such device here.
+            SettingsError: the device does not exist on this machine.
         """
         import torch
 
@@ -62,11 +62,11 @@ class Device:
                 )
             name = f"cuda:{place}"
         try:
-            torch.ones(1, device=name).tolist()  # meta can make tensors, and has no numbers
+            torch.ones(1, device=name).tolist()  # on meta, tensors can be made but not read
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise SettingsError(
-                f"device.name is {name!r}, which is not here ({reason}). Use auto or cpu."
+                f"device.name is {name!r}, which is not available ({reason}). Use auto or cpu."
             ) from error
         precision = self.precision
         if precision == "auto":
@@ -74,18 +74,18 @@ class Device:
         return Device(name=name, precision=precision, compile=self.compile)
 
     def measured(self, encoder: "Encoder") -> tuple["Device", str]:
-        """Replace auto as `resolve` does, but the precision by trying steps of an encoder.
+        """Replace auto as `resolve` does, but choose the precision by timing steps of an encoder.
 
-        Some networks train twice as fast in bfloat16 on a machine on which others take twice as
-        long. So both precisions take turns for about a second, forward and backward, and bfloat16
-        is taken where its quickest step is MARGIN times as quick. Where one precision is given, or
-        bfloat16 is not to be had or not sound (`place`), nothing is tried.
+        On the same machine, some networks train twice as fast in bfloat16, and others take twice as
+        long. So steps in both precisions, forward and backward, alternate for about a second, and
+        bfloat16 is used if its fastest step is MARGIN times as fast. If a precision is given, or
+        bfloat16 is not available or not safe (`place`), nothing is timed.
 
         Args:
-            encoder: left as it is, as is torch's generator.
+            encoder: left unchanged, as is torch's random generator.
 
         Returns:
-            The device, and a sentence that says what was found; none where nothing was tried.
+            The device, and a sentence that says what was measured; empty if nothing was timed.
         """
         import torch
 
@@ -102,11 +102,11 @@ class Device:
         )
 
     def place(self, encoder: "Encoder") -> "Encoder":
-        """Move an encoder here, channels last, in this precision; changes and returns it.
+        """Move an encoder to this device, channels last, in this precision; changes and returns it.
 
-        On a CPU, maps one pixel wide are computed in float32 all the same: oneDNN's bfloat16
-        convolutions with stride 2 then read memory that nobody wrote (seen in torch 2.15 with AMX:
-        another result each time, at times NaN).
+        On a CPU, maps that are one pixel wide are computed in float32 in any case: bfloat16
+        convolutions of oneDNN with stride 2 then read uninitialised memory (seen in torch 2.15
+        with AMX: another result each time, sometimes NaN).
         """
         import torch
 
@@ -119,7 +119,7 @@ class Device:
 
 
 def _fast_bfloat16(name: str) -> bool:
-    """Say whether the hardware is made to multiply bfloat16 faster than float32."""
+    """Return whether the hardware multiplies bfloat16 faster than float32."""
     import torch
 
     if name.startswith("cuda"):
@@ -128,7 +128,7 @@ def _fast_bfloat16(name: str) -> bool:
 
 
 def _has_bfloat16(name: str) -> bool:
-    """Say whether the hardware has instructions for bfloat16 at all."""
+    """Return whether the hardware has any instructions for bfloat16."""
     return _fast_bfloat16(name) or (name == "cpu" and _can("avx512_bf16"))
 
 
@@ -139,12 +139,12 @@ def _can(instructions: str) -> bool:
 
 
 def _unsafe(here: Device, encoder: "Encoder") -> bool:
-    """Say whether bfloat16 would go wrong, see `Device.place`."""
+    """Return whether bfloat16 would give wrong results, see `Device.place`."""
     return here.name == "cpu" and encoder.backbone.map_width < 2
 
 
 def try_steps(encoder: "Encoder", device: "torch.device") -> dict[str, float]:
-    """Give the seconds of the quickest step, forward and backward, in float32 and bfloat16."""
+    """Return the seconds of the fastest step, forward and backward, in float32 and bfloat16."""
     import torch
 
     size = encoder.settings.height, encoder.settings.width
@@ -162,7 +162,7 @@ def try_steps(encoder: "Encoder", device: "torch.device") -> dict[str, float]:
 
         took = {"float32": [], "bfloat16": []}
         for precision in took:
-            step(precision)  # the first one prepares
+            step(precision)  # the first one is a warm-up
         ends = perf_counter() + SECONDS
         while len(took["bfloat16"]) < 2 or perf_counter() < ends:
             for precision, times in took.items():

@@ -1,4 +1,4 @@
-"""How well an encoder finds people again; the only place of training that sees who is who."""
+"""Evaluate how well an encoder finds people again; only this part of training knows identities."""
 
 from collections.abc import Iterable, Sequence
 
@@ -28,12 +28,13 @@ from reseen.records import (
 
 
 class Judge:
-    """Knows the truth of a data set and tells numbers, never labels.
+    """Knows the identities of a data set, and returns numbers, never labels.
 
     Args:
-        dataset: its query and gallery are searched; its training people judge pseudo-labels.
-        loading: how its pictures are read; they are kept from one search to the next.
-        screen: where to show progress.
+        dataset: its gallery is searched for its queries; with the identities of its training
+            images, pseudo-labels are evaluated.
+        loading: how pictures are read; they are kept from one search to the next.
+        screen: shows the progress.
     """
 
     def __init__(self, dataset: Dataset, loading: Loading | None = None, screen: Screen = QUIET):
@@ -45,29 +46,29 @@ class Judge:
 
     @property
     def can_search(self) -> bool:
-        """Whether some query has a match in the gallery."""
+        """Whether at least one query has a match in the gallery."""
         return sum(1 for _ in unmatched(self._dataset)) < len(self._dataset.query)
 
     @property
     def unsearchable(self) -> str:
-        """What to say where the gallery cannot be searched."""
+        """The message if the gallery cannot be searched."""
         data = self._dataset
         return (
             f"{data.root} has {counted(len(data.query), 'query', 'queries')} and "
             f"{counted(len(data.gallery), 'gallery image')}, and no query has a match. "
-            "Searching needs people who are known to be seen twice, by two cameras where cameras "
+            "A search needs people who were seen at least twice, and by two cameras if the cameras "
             "are known."
         )
 
     def labels(self, images: Iterable[Image], labels: PseudoLabels) -> dict[str, float]:
-        """Hold pseudo-labels (N,) of N training images against the truth, where all is known."""
+        """Compare pseudo-labels (N,) of N training images with the identities, if all are known."""
         person = [self._person[image.path] for image in images]
         if any(p in (None, JUNK) for p in person):
             return {}
         return agreement(labels, np.array(person, np.int64))
 
     def neighbours(self, images: Iterable[Image], found: np.ndarray) -> dict[str, float]:
-        """Tell the share of found images (N, k) that show the person of their row, if known."""
+        """Return the share of found images (N, k) that show the person of their row, if known."""
         person = np.array([-1 if p is None else p for p in (self._person[i.path] for i in images)])
         if (person < 0).any():  # unknown or JUNK
             return {}
@@ -84,10 +85,11 @@ class Judge:
     def compare(
         self, encoder: AnyEncoder, centrings: Sequence[str], *, rerank: bool = False
     ) -> dict[str, Ranking]:
-        """Search by the same features, centred by camera in several ways.
+        """Search with the same features, centred by camera in several ways.
 
         Args:
-            encoder: as in `search`; has camera statistics if there is more than off.
+            encoder: as in `search`; it must have camera statistics if a centring other than off is
+                given.
             centrings: some of off, mean and deviation.
             rerank: as in `search`.
 
@@ -116,13 +118,13 @@ class Judge:
 def search(
     data: Dataset, images: Sequence[Image], features: np.ndarray, *, rerank: bool = False
 ) -> Ranking:
-    """Search the gallery of a data set by features, for every query whose person is known.
+    """Search the gallery of a data set with features, for every query whose person is known.
 
     Args:
-        data: gives queries and gallery; those that are not among the images are left out.
+        data: has queries and a gallery; those that are not among the images are left out.
         images: N records.
-        features: (N, D) unit rows, in their order.
-        rerank: re-rank by k-reciprocal encoding.
+        features: (N, D) unit rows, in the order of the images.
+        rerank: whether to re-rank by k-reciprocal encoding.
 
     Raises:
         DataError: no query has a match.

@@ -1,4 +1,4 @@
-"""From records to crops, and from crops to features."""
+"""Read crops, and compute their features."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,8 +21,8 @@ from reseen.records import Image, camera_names, cameras_of
 from reseen.transfer import send
 
 MAPPED = 1 << 29
-"""Bytes of features from which on those of a run lie in a file of its folder, which the system
-keeps in memory as far as there is room."""
+"""Size in bytes from which the features of a run are kept in a memory-mapped file in its folder
+instead of in memory."""
 
 
 def load(
@@ -33,16 +33,16 @@ def load(
     chance: Callable[[], np.random.Generator] | None = None,
     pictures: Mapping[Path, PIL.Image.Image] | None = None,
 ) -> Crops:
-    """Read images at the size of an encoder and keep them near it; say what that takes.
+    """Read images at the size of an encoder, keep them on its device, and say how large they are.
 
     Args:
         images: N records.
-        encoder: gives the size, and the device.
+        encoder: gives the size and the device.
         loading: how they are read.
-        screen: where to say so.
-        chance: for training, makes the generator that draws frames of tracklets. Without it only
-            the frames that make features are read.
-        pictures: RGB pictures in memory, which stand for the files at their paths.
+        screen: prints the messages.
+        chance: for training, makes the generator that draws frames of tracklets. Without it, only
+            the frames from which features are computed are read.
+        pictures: RGB pictures in memory, to be used instead of the files at their paths.
 
     Raises:
         DataError: pictures cannot be read.
@@ -57,7 +57,7 @@ def load(
         what = f"{counted(len(images), 'tracklet')} of {counted(count, 'frame')}"
     size = decoded_bytes(count, height, width) / 1e9
     kept = loading.fits(count, height, width)
-    how = "kept in memory" if kept else f"read anew each time (over {loading.memory:g} GB)"
+    how = "kept in memory" if kept else f"read again each time (over {loading.memory:g} GB)"
     screen.say(f"{what}, {size:.2f} GB at {height} x {width}, {how}")
     track = screen.track("reading")
     crops = Crops(images, height, width, loading, track=track, chance=chance, pictures=pictures)
@@ -71,11 +71,11 @@ def load(
 def camera_statistics(
     images: Sequence[Image], features: np.ndarray, names: Mapping[int, str]
 ) -> CameraStatistics:
-    """Measure what an encoder makes of each camera; nobody needs to know who is who.
+    """Measure the statistics of each camera's features; no identities are needed.
 
     Args:
-        images: N training crops, of two cameras or more with LEAST crops (`covered`).
-        features: (N, D) unit rows, in their order.
+        images: N training crops, from at least two cameras with LEAST crops each (`covered`).
+        features: (N, D) unit rows, in the order of the images.
         names: of the cameras, by number (`Dataset.cameras`).
     """
     cameras = cameras_of(images)
@@ -87,12 +87,12 @@ def camera_statistics(
 def centred(
     encoder: AnyEncoder, features: np.ndarray, cameras: Sequence[str | None], how: str
 ) -> np.ndarray:
-    """Centre features by what the encoder has learnt of cameras.
+    """Centre features by the camera statistics of an encoder.
 
     Args:
-        encoder: gives its camera statistics.
+        encoder: has the camera statistics.
         features: (N, D) unit rows.
-        cameras: N names of their cameras, None where unknown (`camera_names`).
+        cameras: N names of their cameras, None if unknown (`camera_names`).
         how: off, mean or deviation.
 
     Returns:
@@ -106,10 +106,10 @@ def centred(
 
 
 def statistics_for(encoder: AnyEncoder, how: str) -> CameraStatistics | None:
-    """Give the camera statistics by which features are centred, None where how is off.
+    """Return the camera statistics by which features are centred, None if `how` is off.
 
     Raises:
-        SettingsError: the encoder has none, or how is not off, mean or deviation.
+        SettingsError: the encoder has none, or `how` is not off, mean or deviation.
     """
     if how == "off":
         return None
@@ -117,23 +117,23 @@ def statistics_for(encoder: AnyEncoder, how: str) -> CameraStatistics | None:
         raise SettingsError(f"centring is {how!r}. Use one of: {', '.join(CENTRINGS)}.")
     if encoder.camera_statistics is None:
         raise SettingsError(
-            f"centring is {how!r}, and this encoder has no camera statistics. A training run keeps "
-            f"them where two cameras or more have {LEAST} training crops each: leave centring out, "
-            "or learn them first (training.learn_cameras, --centring-from DATA)."
+            f"centring is {how!r}, but this encoder has no camera statistics. A training run saves "
+            f"them if at least two cameras have {LEAST} training crops each. Leave out centring, "
+            "or compute them first (training.learn_cameras, --centring-from DATA)."
         )
     return encoder.camera_statistics
 
 
 def default_batch(encoder: AnyEncoder) -> int:
-    """Give the number of crops that `extract` takes at a time where nobody says.
+    """Return the default number of crops in a batch of `extract`.
 
-    Where several processes share a batch, so many come to each.
+    If several processes share a batch, each gets this number.
     """
     return sharers(encoder) * (64 if encoder.device.type == "cpu" else 256)
 
 
 def sharers(encoder: AnyEncoder) -> int:
-    """Give the number of processes that share the batches of an encoder."""
+    """Return the number of processes that share the batches of an encoder."""
     return encoder.processes[1] if isinstance(encoder, Encoder) else 1
 
 
@@ -144,17 +144,18 @@ def extract(
     batch: int | None = None,
     track: Track = UNTRACKED,
 ) -> np.ndarray:
-    """Give the features of all crops as unit rows.
+    """Compute the features of all crops, as unit rows.
 
-    The feature of a tracklet is the mean of its frames', as a unit row again (Lin et al.,
-    Unsupervised Person Re-identification via Softened Similarity Learning, CVPR 2020, Sec. 4.1).
+    The feature of a tracklet is the mean of the features of its frames, normalised again (Lin et
+    al., Unsupervised Person Re-identification via Softened Similarity Learning, CVPR 2020,
+    Sec. 4.1).
 
     Args:
-        encoder: used in evaluation mode, and left in the mode it came in.
+        encoder: used in evaluation mode; its mode is restored afterwards.
         crops: N crops of the encoder's size.
-        batch: crops at a time; by default 64 on a CPU, whose caches and page tables suffer from
-            more (SqueezeNet was half as fast at 256), and 256 elsewhere.
-        track: wraps the batches, to show progress.
+        batch: crops in a batch; by default 64 on a CPU, whose caches and page tables suffer from
+            more (SqueezeNet was half as fast with 256), and 256 elsewhere.
+        track: wraps the loop over batches, to show progress.
 
     Returns:
         (N, D) float32, in the order of the crops.
@@ -170,16 +171,16 @@ def extract_parts(
     batch: int | None = None,
     track: Track = UNTRACKED,
 ) -> np.ndarray:
-    """Give the features of all crops, and of their horizontal stripes, as unit rows.
+    """Compute the features of all crops, and of their horizontal stripes, as unit rows.
 
     Args:
         encoder, crops, batch, track: as in `extract`.
-        parts: stripes, p (see `Encoder.parts`); 0 for none.
+        parts: number of stripes, p (see `Encoder.parts`); 0 for none.
 
     Returns:
         (1 + p, N, D) float32: whole crops first, then the stripes from top to bottom.
 
-    Memory: O((1 + p) N D), on the encoder's device and once more on the CPU.
+    Memory: O((1 + p) N D), on the encoder's device and again on the CPU.
     """
     of = partial(encoder.parts, count=parts) if parts else lambda pixels: encoder(pixels)[None]
     return extract_of(encoder, crops, of, batch=batch, track=track)
@@ -195,16 +196,17 @@ def extract_of(
     batch: int | None = None,
     track: Track = UNTRACKED,
 ) -> np.ndarray:
-    """Give something of all crops; of a tracklet the mean of its frames'.
+    """Compute a function of all crops; for a tracklet, its mean over the frames.
 
     Args:
         encoder, crops, batch, track: as in `extract`.
-        of: gives vectors (..., B, D) of pixels (B, 3, H, W), 0 to 255.
-        unit: whether these are unit rows, which the means of tracklets then are again.
+        of: maps pixels (B, 3, H, W), 0 to 255, to vectors (..., B, D).
+        unit: whether the vectors are unit rows; the means of tracklets are then normalised too.
 
     Returns:
-        (..., N, D) float32, in the order of the crops; from MAPPED bytes on in a file without a
-        name in the crops' scratch folder, if they have one, which is gone with the array.
+        (..., N, D) float32, in the order of the crops. From MAPPED bytes on, it is a memory map
+        of an unnamed file in the crops' scratch folder, if they have one; the file is deleted
+        together with the array.
     """
     batch = batch or default_batch(encoder)
     training = encoder.training
@@ -213,8 +215,8 @@ def extract_of(
     share = 1 / np.bincount(crops.owners, minlength=len(crops)).astype(np.float32)
     total, done = len(crops.owners), 0
     starts = range(0, total, batch)
-    # The last batch is filled up from the one before: small batches take other kernels, whose
-    # rounding was seen to differ between a run and the same run resumed.
+    # The last batch is filled up with crops of the one before: small batches use other kernels,
+    # whose rounding differed between a run and the same run after resuming.
     ends = (min(start + batch, total) for start in starts)
     order = (np.arange(max(0, end - batch), end) for end in ends)
     rows = encoder.rows if isinstance(encoder, Encoder) else None
@@ -226,7 +228,7 @@ def extract_of(
             out = _mapped(shape, crops.scratch) if mapped else values.new_zeros(shape)
         owners = crops.owners[done : places[-1] + 1]
         rows = np.arange(owners[0], owners[-1] + 1)
-        # A product adds up in one order, which index_add on a GPU does not.
+        # A matrix product adds in a fixed order, index_add on a GPU does not.
         weights = (rows[:, None] == owners) * share[rows, None]
         values = values[..., done - places[0] :, :]
         found = send(weights, encoder.device) @ values
@@ -239,6 +241,6 @@ def extract_of(
 
 
 def _mapped(shape: tuple[int, ...], folder: Path | None) -> Tensor:
-    """Make zeros in a file without a name."""
-    with TemporaryFile(dir=folder) as file:  # the memory map keeps it
+    """Create zeros in an unnamed file."""
+    with TemporaryFile(dir=folder) as file:  # the memory map keeps it open
         return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))

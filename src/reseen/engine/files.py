@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and the places where they may be written."""
+"""Write files as a whole or not at all, and check where they may be written."""
 
 import os
 import re
@@ -14,25 +14,25 @@ from reseen.engine.progress import QUIET, Screen
 from reseen.errors import SettingsError
 
 LOCK = "lock"
-"""The file in a folder at work that keeps other processes out; it says nothing when left behind."""
+"""The lock file of a folder in use; a left-over lock file of a process that died has no effect."""
 
 
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` to write; it takes the place of `path` once it is whole.
+    """Open a temporary file beside `path` for writing; it replaces `path` when it is complete.
 
-    Whoever reads sees the old content or the new one, whenever the writer is killed. A writer that
-    fails leaves nothing beside it.
+    Readers see the old content or the new one, even if the writer is killed. If writing fails,
+    the temporary file is removed.
 
     Raises:
         SettingsError: `path` is a folder.
-        OSError: the system refuses, as when the disk is full.
+        OSError: the operating system refuses, for example because the disk is full.
     """
     if path.is_dir():
         raise SettingsError(f"{path} is a folder. Give the name of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".tmp")
-    if beside.is_symlink():  # opening it would write into what it leads to
+    if beside.is_symlink():  # opening it would write into its target
         beside.unlink()
     try:
         with beside.open("wb") as file:
@@ -53,28 +53,29 @@ def written(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as one file, whole or not at all; names of files in it keep their bytes.
+    """Write a text as one file, as a whole or not at all; file names in it keep their bytes.
 
     Raises:
         SettingsError: `path` is a folder.
-        OSError: the system refuses, as when the disk is full.
+        OSError: the operating system refuses, for example because the disk is full.
     """
     with written(path) as file:
         file.write(os.fsencode(text))
 
 
 def check_out(out: Path, kind: str = "", screen: Screen = QUIET) -> None:
-    """Refuse a place in which nothing can be written, before the work that is to go there.
+    """Check that an output can be written to a place, before the work starts.
 
     Args:
-        out: the file to write, or, where no kind is given, the folder to fill. One missing folder
-            above it is made when it is written; if more are missing, the path may be misspelt.
+        out: the file to write or, if no kind is given, the folder to fill. If only its parent
+            folder is missing, it is created when the output is written; if more is missing, the
+            path is probably misspelt.
         kind: the suffix that the file must have, such as `.npz`.
-        screen: says which folder will be made.
+        screen: says which folder will be created.
 
     Raises:
-        SettingsError: another suffix, a folder where a file is to go or the other way round, or
-            more than one folder above is missing.
+        SettingsError: the suffix is different, a folder is given instead of a file or the other
+            way round, or more than the parent folder is missing.
     """
     above = out.parent
     if kind and out.suffix.lower() != kind:
@@ -89,20 +90,20 @@ def check_out(out: Path, kind: str = "", screen: Screen = QUIET) -> None:
         if not above.parent.is_dir():
             raise SettingsError(
                 f"{out} cannot be written: neither {above} nor {above.parent} is a folder that "
-                "exists. Check the path, or make the folder first."
+                "exists. Check the path, or create the folder first."
             )
-        screen.say(f"{above} does not exist and will be made")
+        screen.say(f"{above} does not exist and will be created")
 
 
 def refuse_inside(out: Path, root: Path) -> None:
-    """Refuse to write into a folder of pictures: what lies there is read as data the next time.
+    """Refuse to write into a folder of pictures, where the output would be read as data next time.
 
-    Where a list (.csv, .jsonl) lies beside the pictures, it says what the data is, and anything
-    else may lie there too.
+    If a list (.csv, .jsonl) lies beside the pictures, only the pictures in the list are data, and
+    other files are allowed.
 
     Args:
         out: the file or folder to write.
-        root: the folder of the data.
+        root: folder of the data.
 
     Raises:
         SettingsError: `out` is `root` or lies in it.
@@ -112,21 +113,21 @@ def refuse_inside(out: Path, root: Path) -> None:
     if not any(path.suffix.lower() in (".csv", ".jsonl") for path in root.glob("*.*")):
         raise SettingsError(
             f"{out} lies in {root}, a folder of pictures, and would be read as part of the data "
-            "the next time. Give a place outside of it. A run that is there already can be moved."
+            "next time. Give a place outside of it. If a run is there already, move it."
         )
 
 
 def safe_name(text: str) -> str:
-    """Give a name for one file or folder that is made from words of a user.
+    """Turn any text into a name for one file or folder.
 
-    Letters of any alphabet, digits and `._=,+@ -` stay. Everything else becomes `_`, and so that
-    different texts keep different names, a part of their digest is added where they changed.
+    Letters of any alphabet, digits and `._=,+@ -` are kept. Everything else becomes `_`, and a
+    part of the text's digest is then appended, so that different texts get different names.
 
     Args:
         text: such as `encoder.weights=../b.pt`.
 
     Returns:
-        At most 90 characters, never empty, `.` or `..`, without separators.
+        At most 90 characters, without separators; never empty, `.` or `..`.
     """
     kept = re.sub(r"[^\w.=,+@ -]", "_", text).strip(" .")[:80]
     digest = sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
@@ -135,17 +136,17 @@ def safe_name(text: str) -> str:
 
 @contextmanager
 def alone(folder: Path, started: Collection[str] = ()) -> Iterator[None]:
-    """Keep other processes out of a folder until this one is done or dies; make it if need be.
+    """Lock a folder until this process leaves the context or dies; create it if necessary.
 
-    Where the file system knows no locks, nobody is kept out.
+    On a file system without locks, other processes are not kept out.
 
     Args:
         folder: to work in.
-        started: names of files that are worth nothing by themselves. After a failure a folder that
-            was made here and holds nothing else is removed again.
+        started: names of files that are worthless by themselves. After an error, a folder that
+            was created here and contains nothing else is removed.
 
     Raises:
-        SettingsError: another process is at work in it, or it is a file.
+        SettingsError: another process uses the folder, or it is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise SettingsError(f"{folder} is a file. Give a folder.")
@@ -156,7 +157,7 @@ def alone(folder: Path, started: Collection[str] = ()) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise SettingsError(
-            f"Another process is at work in {folder}. Wait until it is done, stop it, or give "
+            f"Another process is using {folder}. Wait until it has finished, stop it, or give "
             "another folder."
         ) from None
     except NotImplementedError:
@@ -172,10 +173,10 @@ def alone(folder: Path, started: Collection[str] = ()) -> Iterator[None]:
 
 
 def _discard(made: list[Path], names: set[str]) -> None:
-    """Remove folders, the innermost first, if it holds files of these names alone."""
+    """Remove folders, the innermost first, if they contain only files with these names."""
     found = list(made[0].iterdir())
     if all(path.name in names for path in found):
-        with suppress(OSError):  # nobody is helped by a second error
+        with suppress(OSError):  # a second error would help nobody
             for path in found:
                 path.unlink()
             for path in made:

@@ -1,13 +1,13 @@
-"""The folder of a run: what it was asked, what it measured, and where to go on from.
+"""The folder of a run: its settings, metrics, labels and checkpoints.
 
     run.json           method, settings, seed, data, device, environment
     images.txt         the training images, in the order of the pseudo-labels
-    metrics.jsonl      one line a round; round 0 is the untrained encoder
-    source.txt         the images of a source, where there is one
+    metrics.jsonl      one line for each round; round 0 is the encoder before training
+    source.txt         the images of the source, if there is one
     labels/0001.npy    the pseudo-labels of round 1 (int64, -1 is noise)
     checkpoints/last.pt, best.pt
 
-`run.py` writes them. Functions here read them while a run is at work and afterwards.
+`run.py` writes them. The functions here read them, during training and afterwards.
 """
 
 import json
@@ -30,10 +30,10 @@ IMAGES, SOURCE = "images.txt", "source.txt"
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Read what a run was asked.
+    """Read the settings and other facts of a run (run.json).
 
     Raises:
-        CheckpointError: the folder holds no run, or its run.json is damaged.
+        CheckpointError: the folder does not hold a run, or its run.json is damaged.
     """
     path = folder / "run.json"
     if not path.is_file():
@@ -46,25 +46,25 @@ def read_facts(folder: Path) -> dict[str, Any]:
         wrong = str(error)
     if wrong:
         raise CheckpointError(
-            f"{path} is damaged or not of a run of this package ({wrong}). Bring back a copy of "
-            "it, or give another folder; a checkpoint can be used without it."
+            f"{path} is damaged or does not belong to a run of this package ({wrong}). Restore a "
+            "copy of it, or give another folder; checkpoints can be used without it."
         )
     return facts
 
 
 def worked_out(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the values of the settings of a run that were auto, by flat names."""
+    """Return the values that the automatic settings of a run got, by flat names."""
     told = facts.get("automatic", {}).get("settings", {})
     return {name: of["value"] for name, of in told.items()}
 
 
 def _wrong(facts: Any) -> str:
-    """Say what about the content of a run.json cannot be, or nothing."""
+    """Return what is wrong with the content of a run.json, or an empty string."""
     if not isinstance(facts, dict):
         return f"it holds {facts!r:.40}"
     for name, (kinds, needed) in _FACTS.items():
         if needed and name not in facts:
-            return f"it says no {name}"
+            return f"it has no {name}"
         if name in facts and not isinstance(facts[name], kinds):
             return f"its {name} is {json.dumps(facts[name]):.40}"
     return ""
@@ -84,16 +84,16 @@ _FACTS: dict[str, tuple[type | UnionType, bool]] = {
     "images_per_person": (float | int | None, False),
     "automatic": (dict, False),
 }
-"""What run.json holds, of which kind, and whether each run has it."""
+"""The entries of run.json, their types, and whether they are required."""
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Read the lines of a run's metrics, one a round, in order; `damaged_metrics` are left out."""
+    """Read the metrics of a run, a row for each round, in order; damaged lines are left out."""
     return _metrics(folder)[0]
 
 
 def damaged_metrics(folder: Path) -> int:
-    """Count the lines of a run's metrics that cannot be understood."""
+    """Count the damaged lines in the metrics of a run."""
     return _metrics(folder)[1]
 
 
@@ -117,9 +117,9 @@ def _row(line: str) -> dict[str, float] | None:
 
 
 def result(folder: Path) -> str:
-    """Say which checkpoint is the result of a run: last, or chosen where training did harm.
+    """Return which checkpoint is the result of a run: last, or chosen if training did harm.
 
-    The sign of harm needs no labels (`signs.best_round`).
+    Harm is detected without labels (`signs.best_round`).
     """
     done = last_round(folder)
     rows = [row for row in read_metrics(folder) if row["round"] <= done]
@@ -128,15 +128,15 @@ def result(folder: Path) -> str:
 
 
 def last_round(folder: Path) -> int:
-    """Tell which round a run's last checkpoint is of: 0 before the first one is finished."""
+    """Return the round of a run's last checkpoint, 0 before the first round is finished."""
     path = checkpoint(folder, "last")
     return encoders.read_checkpoint(path, mapped=True).get("round", 0) if path.exists() else 0
 
 
 def read_paths(folder: Path, name: str = IMAGES) -> list[Path]:
-    """Read which images a run learns from, N paths as they were given, in the order of its labels.
+    """Read the N paths of the training images of a run, in the order of its labels.
 
-    Empty before the run has read them.
+    The list is empty before the run has read the images.
     """
     path = folder / name
     if not path.exists():
@@ -145,7 +145,7 @@ def read_paths(folder: Path, name: str = IMAGES) -> list[Path]:
 
 
 def read_labels(folder: Path, number: int) -> PseudoLabels | None:
-    """Read the pseudo-labels (N,) of a round, or None where it made none.
+    """Read the pseudo-labels (N,) of a round, or None if it has none.
 
     Raises:
         CheckpointError: the file is damaged.
@@ -156,30 +156,30 @@ def read_labels(folder: Path, number: int) -> PseudoLabels | None:
     try:
         ids = np.load(path)
         if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or ids.ndim != 1:
-            raise ValueError("no labels")
+            raise ValueError("not labels")
         return PseudoLabels(ids)
     except PermissionError:
         raise
-    except Exception as error:  # damage can make numpy raise nearly anything
-        raise CheckpointError(f"{path} is damaged. Remove it to go without it.") from error
+    except Exception as error:  # numpy raises nearly any error for a damaged file
+        raise CheckpointError(f"{path} is damaged. Remove it to continue without it.") from error
 
 
 def checkpoint(folder: Path, which: str) -> Path:
-    """Give the file of a run's `last` round, its `best` one by labels, or the `chosen` one."""
+    """Return the file of a checkpoint: `last`, `best` (by labels), or `chosen` (without labels)."""
     return folder / "checkpoints" / f"{which}.pt"
 
 
 def label_file(folder: Path, number: int) -> Path:
-    """Give the file of the pseudo-labels of a round."""
+    """Return the file with the pseudo-labels of a round."""
     return folder / "labels" / f"{number:04d}.npy"
 
 
 def digest(images: tuple[Image, ...], *, people: bool = False) -> str:
-    """Give a short name to a set of images, whatever their order and wherever they lie together.
+    """Return a short digest of a set of images, independent of their order and common folder.
 
     Args:
         images: N records.
-        people: whether it matters who they are.
+        people: whether the digest depends on the people too.
     """
     above = len(os.path.commonpath({image.path.parent for image in images})) if images else 0
     lines = sorted(

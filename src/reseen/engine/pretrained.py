@@ -1,4 +1,4 @@
-"""Encoders as folders that can be given to others: safetensors, config, model card."""
+"""Save encoders as folders to share: safetensors, config, model card."""
 
 from pathlib import Path
 
@@ -13,19 +13,19 @@ from reseen.nets.encoder import Encoder
 def save_pretrained(encoder: Encoder, folder: Path | str, *, data: str = "") -> Path:
     """Write an encoder as a folder: model.safetensors, config.json and a model card, README.md.
 
-    Settings, weights and camera statistics are kept, so that `load` gives the same features. A
-    folder that was left unfinished by a process that died is written again.
+    Settings, weights and camera statistics are saved, so that `load` gives the same features. A
+    folder that an interrupted call left incomplete is written again.
 
     Args:
-        encoder: as `load` or `train` gives it.
+        encoder: from `load` or `train`.
         folder: to write; new or empty.
-        data: a sentence on the pictures that it was trained on, for the card.
+        data: a sentence about the training pictures, for the model card.
 
     Returns:
         The folder.
 
     Raises:
-        SettingsError: the folder holds something already, or cannot be written.
+        SettingsError: the folder is not empty, or cannot be written.
     """
     folder = Path(folder)
     check_out(folder)
@@ -47,8 +47,8 @@ def from_pretrained(folder: Path | str, *, device: Device | None = None) -> Enco
     """Read an encoder that `save_pretrained` wrote; `reseen.load` does the same.
 
     Args:
-        folder: that was written.
-        device: where it computes.
+        folder: written by `save_pretrained`.
+        device: where the encoder computes.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of a newer version.
@@ -56,7 +56,7 @@ def from_pretrained(folder: Path | str, *, device: Device | None = None) -> Enco
     folder = Path(folder)
     if not pretrained.is_pretrained(folder):
         raise CheckpointError(
-            f"{folder} is no folder that save_pretrained wrote (no {pretrained.CONFIG}). "
+            f"{folder} was not written by save_pretrained (no {pretrained.CONFIG}). "
             "reseen.load takes runs and checkpoints too."
         )
     return (device or Device()).place(encoders.load(folder))
@@ -66,8 +66,8 @@ def model_card(encoder: Encoder, data: str = "") -> str:
     """Write the model card of an encoder as Markdown.
 
     Args:
-        encoder: that it describes.
-        data: a sentence on the pictures that it was trained on.
+        encoder: to describe.
+        data: a sentence about the training pictures.
     """
     of, cameras = encoder.settings, encoder.camera_statistics
     known = ", ".join(cameras.names) if cameras else "none"
@@ -82,7 +82,7 @@ def model_card(encoder: Encoder, data: str = "") -> str:
         attention=", ".join(of.attention) or "none",
         cameras=known,
         digest=encoders.digest(encoder),
-        data=data or "Not stated by who wrote this folder.",
+        data=data or "Not stated.",
     )
 
 
@@ -94,8 +94,8 @@ tags:
 ---
 # An encoder for person re-identification
 
-It maps a crop of a standing person to a unit vector. The cosine of two vectors says how much alike
-two crops look.
+It maps a crop of a standing person to a unit vector. The cosine of two vectors says how similar two
+crops look.
 
 ```python
 import reseen
@@ -106,7 +106,7 @@ features, images = reseen.extract(encoder, "crops/")
 
 | | |
 |---|---|
-| backbone | {backbone}, {numbers:,} parameters with all that follows it |
+| backbone | {backbone}, {numbers:,} parameters with everything after it |
 | input | {height} x {width} pixels (height x width), RGB, stretched to this size |
 | output | {dimensions} numbers, a unit vector |
 | pooling | {pooling} |
@@ -120,9 +120,9 @@ features, images = reseen.extract(encoder, "crops/")
 
 ## What it cannot do
 
-A similarity is not proof of identity: people in alike clothes look alike to it, one person in other
-clothes does not, and in a large gallery somebody always comes first. It sees clothes and build, not
-faces. Its accuracy differs between cameras, places and groups of people, and has to be measured on
-labelled pairs of the site where it is used. Let no score decide about anybody without a human who
-looks at the pictures and may say no.
+A similarity is not proof of identity: people in similar clothes look alike to it, one person in
+other clothes does not, and in a large gallery somebody is always the best match. It sees clothes
+and build, not faces. Its accuracy differs between cameras, places and groups of people, and has to
+be measured on labelled pairs of the site where it is used. Do not let a score decide about anybody
+without a human who looks at the pictures and may say no.
 """

@@ -1,8 +1,8 @@
-"""Several processes that compute one run together, as torchrun starts them.
+"""Several processes that work on one training run together, as torchrun starts them.
 
-Every process runs the same program with the same seeds. What only one is to do (write files, print,
-find labels) is done by the first. In one process alone every function here does the obvious thing,
-and nothing is started.
+Every process runs the same program with the same seeds. The first process alone writes files,
+prints, and computes labels. In a single process, these functions do the obvious thing and start
+nothing.
 """
 
 import os
@@ -22,28 +22,28 @@ from reseen.errors import SettingsError
 T = TypeVar("T")
 
 PATIENCE = timedelta(days=7)
-"""How long processes wait for another one: labels of a million images take long, and torchrun ends
-those that wait for one that has died."""
+"""How long processes wait for each other: labels of a million images take long, and torchrun stops
+processes that wait for one that has died."""
 
 _groups = count()
 _stores: list[Any] = []
-"""What the processes of a group share beside the group, also when it is broken."""
+"""The stores of the current group, which work even if the group is broken."""
 
 
 @contextmanager
 def group(store: Any = None, rank: int = 0, world: int | None = None) -> Iterator[None]:
-    """Join the processes that torchrun has started; do nothing where this one is alone.
+    """Join the processes that torchrun has started; do nothing in a single process.
 
-    A group that exists already is used, and left.
+    A group that exists already is used, and not destroyed.
 
     Args:
-        store: where they meet, of torch.distributed. By default torchrun's, by what it has put into
-            the environment, which also says `rank` and `world`.
+        store: of torch.distributed, through which the processes find each other. By default the
+            one of torchrun, from its environment variables, which also give `rank` and `world`.
         rank: number of this process, from 0.
         world: number of processes.
 
     Raises:
-        SettingsError: torch has no distributed package here.
+        SettingsError: this build of torch has no distributed package.
     """
     if world is None:
         world = int(os.environ.get("WORLD_SIZE", "1"))
@@ -51,7 +51,7 @@ def group(store: Any = None, rank: int = 0, world: int | None = None) -> Iterato
         yield
         return
     if not dist.is_available():
-        raise SettingsError("This build of torch knows no several processes. Start one alone.")
+        raise SettingsError("This build of torch cannot use several processes. Start only one.")
     if store is None:
         from torch.distributed.distributed_c10d import PrefixStore
         from torch.distributed.rendezvous import rendezvous
@@ -65,48 +65,48 @@ def group(store: Any = None, rank: int = 0, world: int | None = None) -> Iterato
         torch.cuda.set_device(local_rank() % torch.cuda.device_count())
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
     _stores.append(store)
-    yield  # after an error the others may wait for this process: it is not to wait for them
+    yield  # no barrier after an error: the others may be waiting for this process
     dist.barrier()
     _stores.clear()
     dist.destroy_process_group()
 
 
 def started() -> bool:
-    """Say whether this process works in a group with others."""
+    """Return whether this process works in a group with others."""
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
-    """Give the number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if started() else 0
 
 
 def world() -> int:
-    """Give the number of processes that work together, 1 for one alone."""
+    """Return the number of processes that work together, 1 for a single one."""
     return dist.get_world_size() if started() else 1
 
 
 def local_rank() -> int:
-    """Give the number of this process among those of its machine: which GPU it takes."""
+    """Return the number of this process on its machine, which is the number of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def first() -> bool:
-    """Say whether this process is the one that writes, prints, and finds labels."""
+    """Return whether this process is the one that writes, prints, and computes labels."""
     return rank() == 0
 
 
 def barrier() -> None:
-    """Wait until every process is here."""
+    """Wait for all processes."""
     if started():
         dist.barrier()
 
 
 def once(make: Callable[..., T], *args: Any, **named: Any) -> T:
-    """Let the first process make something, and give it to all; what it raises, all raise.
+    """Call a function in the first process, and return its result, or raise its error, in all.
 
     Args:
-        make: gives what can be pickled.
+        make: the function; its result must be picklable.
         args, named: its arguments.
     """
     if not started():
@@ -125,10 +125,10 @@ def once(make: Callable[..., T], *args: Any, **named: Any) -> T:
 
 
 def everywhere(value: T) -> list[T]:
-    """Give what each process holds, in the order of their numbers.
+    """Return the values of all processes, in the order of their numbers.
 
     Args:
-        value: can be pickled.
+        value: of this process; must be picklable.
     """
     if not started():
         return [value]
@@ -138,7 +138,7 @@ def everywhere(value: T) -> list[T]:
 
 
 def average(tensors: Iterable[Tensor]) -> None:
-    """Replace tensors by their means over all processes, in place: all get the same bits.
+    """Replace tensors by their means over all processes, in place; all get identical bits.
 
     Args:
         tensors: floating point, the same shapes on every process.
@@ -162,7 +162,7 @@ def copy_first(tensors: Iterable[Tensor]) -> None:
 
 @torch.no_grad()
 def _exchange(tensors: Iterable[Tensor], change: Callable[[Tensor], Any]) -> None:
-    """Change tensors in place together with the other processes, all of a kind in one message."""
+    """Change tensors in place together with the other processes, in one message for each dtype."""
     if not started():
         return
     kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
@@ -177,20 +177,20 @@ def _exchange(tensors: Iterable[Tensor], change: Callable[[Tensor], Any]) -> Non
 
 
 def speaks() -> bool:
-    """Say whether this process is to tell why all of them stop: the first that asks is.
+    """Return whether this process should print why all of them stop: the first that asks.
 
-    The others fail because one has failed, and would only say that they have lost it.
+    The others fail only because one has failed, and would say that they lost the connection.
     """
     if not _stores:
         return os.environ.get("RANK", "0") == "0"
     try:
         return _stores[-1].add("stopped", 1) == 1
-    except RuntimeError:  # torchrun itself is gone
+    except RuntimeError:  # torchrun itself has stopped
         return first()
 
 
 def lost(error: BaseException) -> bool:
-    """Say whether an error means that another process is gone."""
+    """Return whether an error means that another process has died."""
     return (
         started()
         and isinstance(error, RuntimeError)

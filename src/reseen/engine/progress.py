@@ -1,4 +1,4 @@
-"""What a long piece of work says while it goes on."""
+"""Messages and progress bars of long work."""
 
 import time
 from collections import deque
@@ -19,31 +19,31 @@ from rich.progress import (
 from reseen.errors import counted
 
 Track = Callable[[Iterable, int], Iterable]
-"""Wraps a loop over so many items, to show how far it is."""
+"""Wraps a loop over a given number of items, to show its progress."""
 
 
 LAST_STAGE = "training"
-"""The loop that ends a round, from which the length of all rounds is estimated."""
+"""The last loop of a round, after which the duration of all rounds is estimated."""
 
 LONG = 12 * 3600
-"""Seconds of a run above which a shorter schedule is named."""
+"""Duration of a run in seconds from which a shorter schedule is suggested."""
 
 Update = Callable[[int, str], None]
-"""Shows how many items are done and how much time is left, where that is known."""
+"""Shows the number of finished items, and the remaining time if it is known."""
 
 
 class Pace:
-    """Estimates how long a loop still takes.
+    """Estimates the remaining time of a loop.
 
-    There is no estimate in the first seconds, nor from the first item, which often waits for
-    something. Later the last minute counts, and not how slow the beginning was.
+    There is no estimate in the first seconds, nor from the first item, which often includes a
+    start-up. Later, only the last minute counts.
 
     Args:
-        total: items in all.
+        total: number of items.
 
     Attributes:
-        done: items so far.
-        each: seconds that an item takes, the first one left out; nan while nothing is known.
+        done: number of finished items.
+        each: seconds for an item, without the first one; nan if not known yet.
     """
 
     def __init__(self, total: int):
@@ -53,7 +53,7 @@ class Pace:
         self._marks: deque[tuple[float, int]] = deque()
 
     def step(self) -> float | None:
-        """Count an item, and give the seconds left, or None while nothing is known."""
+        """Count an item, and return the remaining seconds, or None if not known yet."""
         now = time.monotonic()
         self.done += 1
         self._marks.append((now, self.done))
@@ -67,10 +67,10 @@ class Pace:
 
 
 class Screen:
-    """Says things on standard error: bars on a terminal, plain lines in a log, or nothing.
+    """Prints to standard error: bars on a terminal, plain lines in a log, or nothing.
 
     Args:
-        quiet: say nothing at all.
+        quiet: print nothing at all.
     """
 
     def __init__(self, quiet: bool = False):
@@ -80,15 +80,15 @@ class Screen:
         self._estimated = self._warned = False
 
     def say(self, text: str) -> None:
-        """Say one line."""
+        """Print one line."""
         self.console.print(text, markup=False)
 
     def begin_round(self, number: int, total: int, beside: float = 0.0) -> None:
-        """Note which round begins: its loops name it, and tell what all rounds will take.
+        """Set the current round, which progress bars show, and from which the total is estimated.
 
         Args:
             number: of the round, from 1.
-            total: rounds in all.
+            total: number of rounds.
             beside: seconds that the run will spend between rounds, such as for searches.
         """
         self._estimated = self._round > 0  # at the end of a round there is a better estimate
@@ -96,15 +96,15 @@ class Screen:
         self._began = time.monotonic()
 
     def leave_out(self, seconds: float) -> None:
-        """Take no account of time that this round has lost once and for all."""
+        """Exclude one-time work from the duration of this round."""
         self._began += seconds
 
     def track(self, what: str) -> Track:
-        """Give a wrapper for loops: `for x in screen.track("reading")(items, total)`."""
+        """Return a wrapper for loops: `for x in screen.track("reading")(items, total)`."""
 
         def wrap(items: Iterable, total: int) -> Iterator:
             name = f"round {self._round}/{self._rounds}, {what}" if self._round else what
-            before = time.monotonic() - self._began  # what the round took until here
+            before = time.monotonic() - self._began  # earlier loops of this round
             pace = Pace(total)
             show = self._bar if self.console.is_terminal else self._lines
             with show(name, total) as update:
@@ -119,7 +119,7 @@ class Screen:
                             said = f"about {said} in this round, {duration(in_all)} in all"
                         self._estimate(in_all, last)
                     update(pace.done, said)
-            self._estimated |= what == LAST_STAGE  # what follows is no part of every round
+            self._estimated |= what == LAST_STAGE  # later loops are not part of every round
 
         return wrap
 
@@ -145,9 +145,10 @@ class Screen:
         yield update
 
     def _estimate(self, in_all: float, last: bool) -> None:
-        """Say once how long all rounds take, and what to choose where that is very long.
+        """Print once how long all rounds take, and suggest alternatives if that is very long.
 
-        Before the last stage of a round, that is the least that they take: said if it is long.
+        Before the last stage of a round the estimate is a lower bound, which is printed if it is
+        long.
         """
         if self._estimated:
             return
@@ -159,16 +160,16 @@ class Screen:
             self.say(f"{what} {duration(in_all)} for {counted(todo, 'round')} at this pace")
         if long:
             self.say(
-                "That is long. To take less: fewer rounds, fewer steps in a round, or a smaller "
-                "encoder; on a machine without a GPU, --preset cpu chooses them (in Python, "
-                'reseen.method(NAME, "cpu")). Every finished round is kept, so this run may be '
-                "stopped, and the same command continues it."
+                "That is long. Fewer rounds, fewer iterations or a smaller encoder take less; on "
+                "a machine without a GPU, --preset cpu chooses them (in Python, "
+                'reseen.method(NAME, "cpu")). Every finished round is saved: you can stop this '
+                "run. Run the same command again to resume."
             )
 
 
 @contextmanager
 def compiling_said(screen: Screen) -> Iterator[None]:
-    """Say so when numba has to compile, which it does once on a machine."""
+    """Print a message when numba has to compile, which happens once on a machine."""
     with event.install_listener("numba:compile", _Compiling(screen)):
         yield
 
@@ -181,8 +182,8 @@ class _Compiling(event.Listener):
     def on_start(self, event: event.Event) -> None:
         if not self.said:
             self.said = True
-            self.screen.say("compiling for this machine, once: some 15 seconds")
-        if not self._depth:  # one function compiles those that it calls
+            self.screen.say("compiling for this machine, once: about 15 seconds")
+        if not self._depth:  # compiling a function compiles the functions that it calls
             self._began = time.monotonic()
         self._depth += 1
 
@@ -193,14 +194,14 @@ class _Compiling(event.Listener):
 
 
 QUIET = Screen(quiet=True)
-"""Says nothing."""
+"""Prints nothing."""
 
 UNTRACKED = QUIET.track("")
-"""Shows nothing of a loop."""
+"""Shows no progress."""
 
 
 def duration(seconds: float) -> str:
-    """Write a time span the short way: 42 s, 3 min 5 s, 2 h 7 min, 5 days 3 h."""
+    """Format a duration: 42 s, 3 min 5 s, 2 h 7 min, 5 days 3 h."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"

@@ -1,9 +1,9 @@
-"""A run at work: it gives a method crops, chance and rounds, and keeps what each round made.
+"""A training run: it provides encoder, crops, random numbers and rounds, and saves each round.
 
-A round counts once `last.pt` holds it. Everything a round writes before that is written again by
-the run that resumes, so a run may be killed at any moment. `last.pt` also holds what is in run.json
-and metrics.jsonl, which are written again from it when they are damaged, and checksums of the
-training images, so that other pictures under the same names are noticed.
+A round is finished when `last.pt` contains it. Everything that a round writes before that is
+written again when the run is resumed, so a run may be killed at any time. `last.pt` also contains
+run.json and metrics.jsonl, which are restored from it if they are damaged, and checksums of the
+training images, so that other pictures with the same names are detected.
 """
 
 import json
@@ -67,38 +67,38 @@ T = TypeVar("T")
 
 
 class Run:
-    """A training run at work in its folder; a method gets it as `run`.
+    """A training run that writes into its folder; a method gets it as `run`.
 
-    A method asks `build` for the encoder, `load` for the crops, and `rounds` for the loop. Inside a
-    round it draws from `rng` only, keeps its pseudo-labels with `label` and its numbers with `log`,
-    wraps its loops with `track`, and may call `end`.
+    A method asks `build` for the encoder, `load` for the crops, and `rounds` for the loop. In a
+    round it uses only `rng` for random numbers, saves its pseudo-labels with `label` and its
+    metrics with `log`, wraps its loops with `track`, and may call `end`.
 
     Attributes:
-        folder: where everything is kept.
-        seed: root of every random draw; `rng` derives from it.
-        device: where to compute, its name resolved; its precision is certain once `build` is done.
-        screen: `screen.say(text)` says a line, unless the run is quiet.
-        round: the round at work, from 1; 0 before the first.
+        folder: where everything is saved.
+        seed: of all random numbers; `rng` derives from it.
+        device: where to compute, with its name resolved; its precision is known after `build`.
+        screen: `screen.say(text)` prints a line, unless the run is quiet.
+        round: the current round, from 1; 0 before the first.
 
     Args:
-        folder: made if it is not there; one that holds the same run is gone on with.
-        facts: what makes the run what it is (method, settings, data, images_per_person where it
-            is given); JSON values.
-        seed: root of every random draw.
+        folder: created if it does not exist; if it holds the same run, the run is resumed.
+        facts: what identifies the run (method, settings, data, images_per_person if given), as
+            JSON values.
+        seed: of all random numbers.
         device: where to compute.
-        judge: tells how good encoders and labels are; None where no truth is known.
-        evaluate_every: rounds between two searches; 0 searches only after the last.
+        judge: evaluates encoders and labels; None if no identities are known.
+        evaluate_every: rounds between two evaluations; 0 evaluates only after the last round.
         loading: how pictures are read.
-        screen: where to say how it goes.
-        start: checkpoint whose encoder the run begins with.
-        adapt_norm: whether `load` takes the encoder's batch-norm statistics anew on the training
+        screen: prints messages and progress.
+        start: checkpoint of the encoder from which training starts.
+        adapt_norm: whether `load` recomputes the encoder's batch-norm statistics on the training
             images before the first round (see `engine.adapt`).
-        images: what it is to learn from, to name pictures that have come or gone since it began.
-        cameras: names of the cameras, by number, where the data gives them.
+        images: the training images, to name pictures that were added or removed since the start.
+        cameras: names of the cameras, by number, if the data has them.
 
     Raises:
-        SettingsError: the folder holds another run, or something else.
-        CheckpointError: its run.json is damaged or not of a run.
+        SettingsError: the folder holds another run, or other files.
+        CheckpointError: its run.json is damaged or does not belong to a run.
     """
 
     def __init__(
@@ -145,18 +145,18 @@ class Run:
             self.device = replace(self.device, precision=self._facts["precision"])
 
     def load(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
-        """Read the training images at the size of the encoder, and note their order.
+        """Read the training images at the size of the encoder, and remember their order.
 
         Args:
             images: N records, as `fit` got them.
             encoder: gives height, width and device. In a new run with `adapt_norm` its batch-norm
-                statistics are replaced, so copies of it are to be made afterwards.
+                statistics are replaced, so copy it afterwards only.
 
         Returns:
-            N crops; fewer where pictures that cannot be read are left out.
+            N crops; fewer if pictures that cannot be read are left out.
 
         Raises:
-            DataError: pictures cannot be read, or are not those that the run learnt from so far.
+            DataError: pictures cannot be read, or differ from those that the run was trained on.
         """
         chance = partial(self.rng, "frames")
         crops = load(images, encoder, self._loading, self.screen, chance)
@@ -168,7 +168,7 @@ class Run:
         return crops
 
     def load_source(self, images: tuple[Image, ...], encoder: Encoder) -> Crops:
-        """Read images of a source, whose people are known: no pseudo-labels are theirs.
+        """Read images of a source, whose identities are known, so that they need no pseudo-labels.
 
         Args, Returns, Raises: as in `load`.
         """
@@ -177,23 +177,24 @@ class Run:
         return self._note(SOURCE, crops)
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """Give the generator of one purpose in this round: the same in every run of this seed.
+        """Return the random generator of a purpose in this round: the same in each run of a seed.
 
         Args:
-            purpose: any name, such as "batches". Asked twice for one purpose in one round, it gives
-                the same numbers twice.
+            purpose: any name, such as "batches". The same purpose in the same round always gives
+                the same numbers.
         """
         return np.random.default_rng([self.seed, self.round, *purpose.encode()])
 
     def build(self, settings: encoders.EncoderSettings) -> Encoder:
-        """Make an encoder, or take up the one of the last checkpoint, and place it.
+        """Create an encoder, or restore the one of the last checkpoint, and move it to the device.
 
-        Random weights are drawn from the run's seed; a file of weights is read at the start only.
+        Random weights are drawn with the run's seed; a file of weights is read only at the start.
 
         Args:
             settings: of the encoder.
 
         Raises:
+            SettingsError: settings contradict each other, or those of the encoder to start from.
             SettingsError: settings contradict each other or those of the run's start.
             CheckpointError: a file of weights is missing, damaged or does not fit.
         """
@@ -208,9 +209,9 @@ class Run:
         shipped = settings.backbone == "auto" and encoder.settings.backbone == TINY
         if shipped and self._start is None:
             self.screen.say(
-                "ImageNet weights of ResNet-50 cannot be had here, so this run starts from "
-                f"{TINY}, which has seen invented people only. To start elsewhere: "
-                "--encoder.backbone, --encoder.weights."
+                "ImageNet weights of ResNet-50 are not available here, so this run starts from "
+                f"{TINY}, which was trained on invented people only. To start from other weights, "
+                "use --encoder.backbone or --encoder.weights."
             )
         if self._facts["precision"] == "auto":
             self._choose_precision(encoder)
@@ -220,18 +221,18 @@ class Run:
         return encoder
 
     def once(self, work: Callable[..., T], *args: Any, **named: Any) -> T:
-        """Let one process do some work, such as the search for labels, and give its result to all.
+        """Call a function, such as clustering, in one process, and return its result in all.
 
-        What is not done so, every process does for itself.
+        Everything else is computed by every process.
 
         Args:
-            work: gives what can be pickled.
+            work: the function; its result must be picklable.
             args, named: its arguments.
         """
         return processes.once(work, *args, **named)
 
     def _choose_precision(self, encoder: Encoder) -> None:
-        """Find out in which precision this run computes; who resumes it takes the same."""
+        """Choose the precision of this run, which is kept when the run is resumed."""
         chosen, why = self.once(replace(self.device, precision="auto").measured, encoder)
         self.device = replace(self.device, precision=chosen.precision)
         if why:
@@ -244,22 +245,22 @@ class Run:
             write_text(self.folder / "run.json", json.dumps(self._facts, indent=2) + "\n")
 
     def settle(self, method: Settings, encoder: Encoder, crops: Crops) -> Settings:
-        """Give a method numbers where its settings say auto, and say which and why.
+        """Replace settings of a method that are auto by numbers, and print which and why.
 
-        They follow from the neighbourhoods of the first features and the run's images_per_person
-        (`survey`, `RULES`), are kept in run.json, and stay as they are when the run is resumed.
+        They are derived from the neighbourhoods of the first features and from the run's
+        images_per_person (`survey`, `RULES`), saved in run.json, and kept when the run is resumed.
 
         Args:
             method: a dataclass of settings.
-            encoder: as `build` gave it; nothing is learnt yet in a new run.
+            encoder: from `build`; in a new run it is not trained yet.
             crops: the N training images.
 
         Returns:
-            The method; itself where nothing is auto.
+            The method with these numbers; the same object if nothing is auto.
 
         Raises:
-            SettingsError: a setting is auto that nothing works out, or images_per_person is more
-                than there are images.
+            SettingsError: a setting is auto for which there is no rule, or images_per_person is
+                larger than the number of images.
         """
         for part in vars(method).values():
             if isinstance(part, DensitySettings | StripeSettings):
@@ -281,20 +282,20 @@ class Run:
         return varied(method, {name: told["value"] for name, told in settled.items()})
 
     def rounds(self, total: int, *, encoder: Encoder, **parts: Any) -> Iterator[int]:
-        """Count the rounds that are still to do, 0-based, keeping all parts after each.
+        """Iterate over the rounds that are left, from 0, and save all parts after each.
 
         Args:
-            total: rounds in all.
-            encoder: what the run results in; it is what is judged.
-            parts: everything else that the next round depends on; each with `state_dict` and
+            total: number of rounds.
+            encoder: the result of the run, which is evaluated.
+            parts: everything else that the next round depends on; each has `state_dict` and
                 `load_state_dict`.
 
         Yields:
-            The number of rounds already done.
+            The number of finished rounds.
 
         Raises:
             CheckpointError: the last checkpoint is damaged, or was made by another method.
-            ReseenError: weights are no longer finite after a round, which is not kept.
+            ReseenError: weights are not finite after a round, which is not saved.
         """
         parts = {"encoder": encoder, **parts}
         done = self._restore(parts, total)
@@ -323,26 +324,26 @@ class Run:
     def label(
         self,
         labels: PseudoLabels,
-        explain: Callable[[], str] = lambda: "Cluster less strictly, or begin with better weights.",
+        explain: Callable[[], str] = lambda: "Cluster less strictly, or start with better weights.",
     ) -> None:
-        """Keep the pseudo-labels of this round and measure them.
+        """Save the pseudo-labels of this round and measure them.
 
         Args:
             labels: (N,) in the order of the training images.
-            explain: gives a sentence on why there are so few clusters and what to do, which is
-                asked for only where a round has fewer than two.
+            explain: returns a sentence that says why there are so few clusters and what to do; it
+                is called only if a round has fewer than two.
 
         Raises:
-            ClusteringError: there are fewer than two clusters; nothing that was kept is lost.
+            ClusteringError: there are fewer than two clusters; what was saved before is kept.
         """
         if processes.first():
             self._keep_labels(labels)
         if labels.clusters < 2:
             raise ClusteringError(
-                f"Round {self.round} found {counted(labels.clusters, 'cluster')} among "
+                f"Round {self.round} found {counted(labels.clusters, 'cluster')} in "
                 f"{counted(len(labels.ids), 'image')} ({labels.noise:.0%} noise), too few to "
                 f"learn from. {self.once(explain)} Everything up to round {self.round - 1} "
-                f"is kept in {self.folder}."
+                f"is saved in {self.folder}."
             )
 
     def _keep_labels(self, labels: PseudoLabels) -> None:
@@ -361,7 +362,7 @@ class Run:
             self._record()
 
     def neighbours(self, found: np.ndarray) -> None:
-        """Log how many of the images found for each training image show its person, where known.
+        """Log the share of the images found for each training image that show its person, if known.
 
         Args:
             found: (N, k) positions in the training images.
@@ -370,7 +371,7 @@ class Run:
             self.log(**self._judge.neighbours(self._images, found))
 
     def end(self, why: str) -> None:
-        """Make this round the last, whatever was planned.
+        """Make this round the last one, whatever number of rounds was planned.
 
         Args:
             why: a reason to print, such as "all clusters are merged".
@@ -379,21 +380,21 @@ class Run:
         self.screen.say(f"round {self.round} is the last: {why}")
 
     def log(self, **numbers: float) -> None:
-        """Add numbers to this round's line in metrics.jsonl.
+        """Add metrics to this round's line in metrics.jsonl.
 
         Args:
-            numbers: by name, such as `loss=2.1`; one that is not finite is left out.
+            numbers: by name, such as `loss=2.1`; numbers that are not finite are left out.
         """
         for name, number in numbers.items():
             if isfinite(number):
                 self._numbers[name] = number if isinstance(number, int) else round(float(number), 6)
 
     def track(self, what: str) -> Track:
-        """Give a wrapper for loops that shows progress and logs the seconds of this stage.
+        """Return a wrapper for loops that shows progress and logs the seconds of this stage.
 
         Args:
             what: the stage's name, such as "training": `run.track("training")(batches, total)`
-                gives the items of `batches`, of which there are `total`.
+                yields the `total` items of `batches`.
         """
         wrap = self.screen.track(what)
 
@@ -405,7 +406,7 @@ class Run:
         return timed
 
     def _note(self, name: str, crops: Crops) -> Crops:
-        """Keep which pictures a run reads, in their order, once they are those of before."""
+        """Save the list of pictures that a run reads, in their order, once they are checked."""
         _same_pictures(crops)
         self._checksums[name] = torch.from_numpy(crops.checksums)
 
@@ -418,15 +419,15 @@ class Run:
         return crops
 
     def _measure(self, encoder: Encoder, searched: bool = True, last: bool = False) -> None:
-        """Log how good an encoder is: by its search, and by what needs no labels.
+        """Log how good an encoder is: by a search, and by what needs no labels.
 
-        The features of the training crops also say how the encoder whitens, and what it makes of
-        each camera. Without a score that needs them, they are made only where there is a search,
-        which costs more, and after the last round.
+        The features of the training crops are also used for whitening and for the camera
+        statistics. If no score needs them, they are computed only together with a search, which
+        takes longer, and after the last round.
         """
         judge = self._judge if searched and self._judge and self._judge.can_search else None
         scored, crops = "automatic" in self._facts, self._crops
-        encoder.camera_statistics = None  # they were of other weights
+        encoder.camera_statistics = None  # they are of other weights
         encoder.unwhiten()
         known = crops is not None and len(covered(crops.cameras)) > 0
         wanted = known or encoder.settings.whitening
@@ -453,7 +454,7 @@ class Run:
         return {**numbers, "searching_seconds": time.monotonic() - began}
 
     def _searching(self, total: int) -> float:
-        """Estimate the seconds that all searches still take, each like the last one."""
+        """Estimate the seconds that all remaining searches take, each like the last one."""
         name = "searching_seconds"
         took = [row[name] for row in read_metrics(self.folder) if name in row]
         every = self._evaluate_every or total
@@ -466,15 +467,15 @@ class Run:
         self._measure(parts["encoder"], searched=bool(due or last), last=last)
         if not all(bool(weight.isfinite().all()) for weight in parts["encoder"].parameters()):
             raise ReseenError(
-                f"Weights became infinite in round {self.round}, which is not kept. Start again "
-                "with a lower rate or with device.precision float32."
+                f"Weights became infinite in round {self.round}, which is not saved. Start again "
+                "with a lower learning rate or with --device.precision float32."
             )
         _same_weights([part for part in parts.values() if isinstance(part, nn.Module)])
         if processes.first():
             self._keep(parts, last)
 
     def _keep(self, parts: dict[str, Any], last: bool) -> None:
-        """Write what the round made, all of it before the checkpoint that makes it count."""
+        """Save the results of the round, and the checkpoint, which makes it count, at the end."""
         rows = self._record()
         self._say_signs(rows)
         state = {name: part.state_dict() for name, part in parts.items()}
@@ -487,15 +488,15 @@ class Run:
         if last and instead is not None:
             scores = progress(rows)
             self.screen.say(
-                f"Training did harm by the sign that needs no labels: neighbours share "
+                f"Training did harm according to the score without labels: neighbours share "
                 f"{max(scores):.0%} of their neighbours after round {instead}, and "
                 f"{scores[-1]:.0%} after the last. The result of this run is therefore "
-                f"{f'round {instead}' if instead else 'the start, untouched'}; the last round is "
-                f"in {checkpoint(self.folder, 'last')}."
+                f"{f'round {instead}' if instead else 'the encoder before training'}; the last "
+                f"round is in {checkpoint(self.folder, 'last')}."
             )
 
     def _say_signs(self, rows: Sequence[dict[str, float]]) -> None:
-        """Say what goes wrong, each kind of thing when it is first seen."""
+        """Print what goes wrong; each kind of problem is printed when it first appears."""
         expected = self._facts.get("automatic", {}).get("survey", {}).get("clusters")
         found = signs(rows, len(self._images), expected, self._facts.get("settings"))
         for sign in found:
@@ -504,7 +505,7 @@ class Run:
         self._seen |= {sign.kind for sign in found}
 
     def _keep_the_best(self, encoder: Encoder, rows: Sequence[dict[str, float]]) -> None:
-        """Keep this round's encoder beside the last where no round before was better."""
+        """Save this round's encoder beside the last if no earlier round was better."""
         for which, score in (("best", "mAP"), ("chosen", SCORE)):
             rated = [row for row in rows if score in row and row["round"] <= self.round]
             if rated and max(rated, key=lambda row: row[score])["round"] == self.round:
@@ -523,11 +524,11 @@ class Run:
             torch.save({"round": self.round, **state}, file)
 
     def _begun(self) -> bool:
-        """Say whether a round is finished already."""
+        """Return whether a round is finished already."""
         return self.once(checkpoint(self.folder, "last").exists)
 
     def _kept(self) -> dict[str, Any] | None:
-        """Read the last checkpoint, which the folder of the first process holds, where it is."""
+        """Read the last checkpoint, if there is one, in the first process, which has the folder."""
         path = checkpoint(self.folder, "last")
         return self.once(lambda: encoders.read_checkpoint(path) if path.exists() else None)
 
@@ -540,7 +541,7 @@ class Run:
             raise CheckpointError(encoders.damaged(path, why))
         for name, part in parts.items():
             if name not in state:
-                raise CheckpointError(f"{path} holds no {name}. It belongs to another method.")
+                raise CheckpointError(f"{path} has no {name}. It belongs to another method.")
             try:
                 part.load_state_dict(state[name])
             except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -550,24 +551,24 @@ class Run:
         if processes.first():
             self._mend_metrics(state.get("metrics"))
             self._keep_the_best(parts["encoder"], read_metrics(self.folder))
-        self.screen.say(f"going on after round {self.round}")
+        self.screen.say(f"resuming after round {self.round}")
         return self.round
 
     def _mend_metrics(self, kept: list[dict[str, float]] | None) -> None:
-        """Write metrics.jsonl again where it has lost what the checkpoint knows."""
+        """Restore metrics.jsonl if it lacks rows that the checkpoint has."""
         damaged = damaged_metrics(self.folder)
         known = [row for row in read_metrics(self.folder) if row["round"] <= self.round]
         if kept is not None and (damaged or known != kept):
             self._write_metrics(kept)
-            self.screen.say(f"{METRICS} was damaged: it is written again from last.pt")
+            self.screen.say(f"{METRICS} was damaged and has been restored from last.pt")
         elif damaged:
-            self.screen.say(f"{damaged} damaged lines of {METRICS} are left out")
+            self.screen.say(f"skipping {counted(damaged, 'damaged line')} of {METRICS}")
 
     def _labels_before(self) -> PseudoLabels | None:
         if self._labels is None:
             try:
                 before = read_labels(self.folder, self.round - 1)
-            except CheckpointError as error:  # they only measure
+            except CheckpointError as error:  # they are only compared
                 before = None
                 self.screen.say(f"{error} This round is not compared with the one before.")
             kept = before is not None and len(before.ids) == len(self._images)
@@ -576,26 +577,26 @@ class Run:
 
 
 def _agree(facts: dict[str, Any]) -> None:
-    """Refuse processes that were started with different words, on different data or machines.
+    """Refuse processes that were started with different settings, data or environments.
 
     Raises:
-        SettingsError: naming what differs from the first process.
+        SettingsError: names what differs from the first process.
     """
     first, *others = processes.everywhere(facts)
     for number, other in enumerate(others, 1):
         if lines := differences(first, other):
             raise SettingsError(
-                f"Process {number} was asked for another run than process 0 (there):\n  "
+                f"Process {number} was started with other settings than process 0 (there):\n  "
                 + "\n  ".join(lines)
-                + "\nStart all with the same words, on copies of the same data."
+                + "\nStart all processes with the same command, on copies of the same data."
             )
 
 
 def _same_weights(nets: Sequence[nn.Module]) -> None:
-    """Refuse networks that processes have not learnt alike; give all what the first one has.
+    """Check that all processes have the same weights up to rounding; copy those of the first.
 
     Raises:
-        ReseenError: weights lie farther apart than rounding can bring them.
+        ReseenError: weights differ by more than rounding.
     """
     if not processes.started():
         return
@@ -605,16 +606,16 @@ def _same_weights(nets: Sequence[nn.Module]) -> None:
     near = (torch.allclose(*two, rtol=1e-2, atol=1e-4) for two in zip(weights, own, strict=True))
     if not all(processes.everywhere(all(near))):
         raise ReseenError(
-            "The processes have learnt different weights in this round, which is not kept. A "
-            "method has to call reseen.parts.step, which averages gradients over the processes."
+            "The processes have learnt different weights in this round, which is not saved. A "
+            "method must call reseen.parts.step, which averages gradients over the processes."
         )
 
 
 def _same_pictures(crops: Crops) -> None:
-    """Refuse processes that read different pictures under the same names.
+    """Refuse processes that read different pictures with the same names.
 
     Raises:
-        DataError: naming the process.
+        DataError: names the process.
     """
     first, *others = processes.everywhere(crops.checksums)
     for number, sums in enumerate(others, 1):
@@ -626,10 +627,10 @@ def _same_pictures(crops: Crops) -> None:
 
 
 def check_seed(seed: int) -> int:
-    """Give a seed back as an int.
+    """Check a seed and return it as an int.
 
     Raises:
-        SettingsError: it is not a whole number that numpy and torch both take.
+        SettingsError: it is not a whole number that numpy and torch both accept.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise SettingsError(f"seed is {seed}. Use a whole number from 0 to {2**63 - 1}.")

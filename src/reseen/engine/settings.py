@@ -1,7 +1,7 @@
-"""The settings of a method by their flat names, as on the command line: eps, encoder.pooling.
+"""Settings of a method by their flat names, as on the command line: eps, encoder.pooling.
 
-Parts that methods share (`SHARED`) do not show in these names: `eps` is `density.eps`. Other parts
-stand before a dot.
+Parts that methods share (`SHARED`) do not appear in these names: `eps` is `density.eps`. Other
+parts are a prefix with a dot.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ SHARED = (
 
 
 def flat(settings: Any) -> dict[str, Any]:
-    """Give all settings of a dataclass by their flat names; a part that is not shared is a dict."""
+    """Return all settings of a dataclass by their flat names; other parts are dicts."""
     found = {}
     for name in (field.name for field in fields(settings)):
         value = getattr(settings, name)
@@ -40,14 +40,14 @@ def flat(settings: Any) -> dict[str, Any]:
 
 
 def varied(settings: Any, changes: Mapping[str, Any]) -> Any:
-    """Give settings with some values changed, all at once.
+    """Return settings with some values changed, all at once.
 
     Args:
-        settings: a dataclass, left as it is.
+        settings: a dataclass, left unchanged.
         changes: new values by flat names: {"eps": 0.5, "encoder.pooling": "gem"}.
 
     Raises:
-        SettingsError: a name is unknown, or a value impossible.
+        SettingsError: a name is unknown, or a value is invalid.
     """
     tree: dict[str, Any] = {}
     for name, value in changes.items():
@@ -60,17 +60,18 @@ def varied(settings: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def automatic(settings: Any) -> list[str]:
-    """Name the settings that are auto and not of the encoder, whose auto is another."""
+    """List the settings that are auto, except those of the encoder, where auto differs."""
     return [name for name, value in flat(settings).items() if value == AUTO]
 
 
 def own_defaults(settings: Any) -> dict[str, Any]:
-    """Give what a method's parts have by default that is not the part's own default.
+    """Return the defaults of a method's parts that differ from the defaults of the part's class.
 
-    A command line makes a part anew as soon as one field of it is named, and would forget these.
+    The command line creates a part again as soon as one of its fields is given, and would lose
+    these.
 
     Args:
-        settings: a dataclass, some of whose fields are dataclasses that need no arguments.
+        settings: a dataclass; some of its fields are dataclasses that need no arguments.
 
     Returns:
         Flat names and values.
@@ -99,7 +100,7 @@ def nested(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _path(settings: Any, name: str) -> list[str]:
-    """Lead to a setting: eps is ["density", "eps"]."""
+    """Return the path to a setting: for eps, ["density", "eps"]."""
     first, _, rest = name.partition(".")
     own = {field.name for field in fields(settings)}
     if first in own:

@@ -1,9 +1,9 @@
-"""Features of very many images: made in parts, each kept once it is whole, then put together.
+"""Features of very many images: computed in parts, which are saved one by one and then joined.
 
-A part is SHARD images in their order, one file each. Parts that are there are not made again, so
-that an extraction that was stopped, also by kill -9, goes on where it was. Several processes share
-the parts, each takes every n-th; which parts there are does not depend on how many they are.
-Pictures are read as they are needed, so memory does not grow with their number.
+A part contains SHARD consecutive images, in one file. Parts that exist are not computed again, so
+that an extraction that was stopped, also by kill -9, can be resumed. Several processes share the
+parts: each computes every n-th of them. The parts do not depend on the number of processes.
+Pictures are read when they are needed, so memory does not grow with their number.
 """
 
 import json
@@ -29,7 +29,7 @@ from reseen.nets.encoder import AnyEncoder, Encoder
 from reseen.records import Image
 
 SHARD = 4096
-"""Images of a part."""
+"""Images in a part."""
 DECODED = 1 << 26
 """Bytes of decoded pictures that are read at a time."""
 
@@ -39,10 +39,10 @@ Rows = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A folder of parts and what it holds.
+    """A folder of parts, and what it holds.
 
     Args:
-        folder: where the parts lie, beside the file that they become.
+        folder: where the parts are, beside the file into which they are joined.
         images: N records, in order.
         loading: how they are read.
     """
@@ -58,10 +58,10 @@ class Parts:
         return [self.folder / f"{number:06d}.npz" for number in range(count)]
 
     def pieces(self, number: int, encoder: AnyEncoder) -> list[slice]:
-        """Give stretches of images of a part that are read at a time: whole batches, if pictures.
+        """Return slices of a part that are read at a time: whole batches, if these are pictures.
 
-        So rows come out of the batches that all images in memory would make. A rest that fills no
-        batch goes with the stretch before it.
+        The batches, and so the features, are then the same as with all images in memory. A rest
+        that does not fill a batch is added to the slice before it.
         """
         batch = default_batch(encoder)
         first, last = number * SHARD, min((number + 1) * SHARD, len(self.images))
@@ -76,7 +76,7 @@ class Parts:
 
 
 def parts_of(out: Path) -> Path:
-    """Give the folder in which the parts of a file of features lie until it is whole."""
+    """Return the folder that holds the parts of a file of features until it is complete."""
     return out.with_name(out.name + ".parts")
 
 
@@ -90,37 +90,37 @@ def extract_in_parts(
     change: Rows = lambda rows, positions: rows,
     more: dict[str, np.ndarray] | None = None,
 ) -> tuple[int, int]:
-    """Write the features of images to a .npz file, however many they are.
+    """Write the features of any number of images to a .npz file.
 
-    Every process that works with others calls it; the first puts the parts together.
+    If several processes work together, all of them call it; the first joins the parts.
 
     Args:
-        encoder: makes the features; of every process the same.
+        encoder: computes the features; the same in every process.
         images: N records.
-        out: the .npz file: features (M, D) float32 unit rows, paths (M,), and `more`. M is N, less
-            pictures that cannot be read, where those are left out.
+        out: the .npz file: features (M, D) float32 unit rows, paths (M,), and `more`. M is N
+            minus the pictures that cannot be read, if those are left out.
         loading: how pictures are read.
-        screen: where to say how it goes.
-        change: what is done with features when they are put together, such as centring.
+        screen: prints messages and progress.
+        change: applied to features when the parts are joined, such as centring.
         more: other arrays for the file.
 
     Returns:
         M and D.
 
     Raises:
-        DataError: pictures cannot be read; parts that were made before stay.
-        SettingsError: the folder of parts holds those of other features.
+        DataError: pictures cannot be read; finished parts are kept.
+        SettingsError: the folder of parts belongs to other features.
 
-    Memory: that of two stretches of DECODED bytes and of a part's features; N x D is never held.
+    Memory: two slices of DECODED bytes, and the features of a part; never N x D.
     """
     parts = Parts(parts_of(out), images, loading or Loading())
     screen = screen if processes.first() else QUIET
     processes.once(_claim, parts, encoder)
     missing = [number for number, path in enumerate(parts.files) if not path.exists()]
-    missing = processes.everywhere(missing)[0]  # others may have begun
+    missing = processes.everywhere(missing)[0]  # others may have started already
     if len(missing) < len(parts.files):
         there = len(parts.files) - len(missing)
-        screen.say(f"{there} of {len(parts.files)} parts are there already, in {parts.folder}")
+        screen.say(f"{there} of {len(parts.files)} parts are finished already, in {parts.folder}")
     mine = missing[processes.rank() :: processes.world()]
     pieces = [(number, piece) for number in mine for piece in parts.pieces(number, encoder)]
     found: list[tuple[np.ndarray, np.ndarray]] = []
@@ -147,10 +147,10 @@ def extract_in_parts(
 def _read(
     encoder: AnyEncoder, parts: Parts, pieces: Sequence[slice], screen: Screen
 ) -> Iterator[tuple[np.ndarray, Crops | None]]:
-    """Read stretches of images, each while the encoder is at work on the one before.
+    """Read slices of images, each while the encoder works on the one before.
 
     Yields:
-        (n,) positions of those that can be read, and their crops; None where there are none.
+        (n,) positions of those that can be read, and their crops; None if there are none.
     """
     loading = replace(parts.loading, memory=inf)
 
@@ -173,13 +173,13 @@ def _read(
             positions, crops = ahead.pop().result()
             if following is not None:
                 ahead.append(pool.submit(read, following))
-            for line in crops.broken if crops else ("a whole stretch of pictures",):
+            for line in crops.broken if crops else ("a whole slice of pictures",):
                 screen.say(f"  left out, cannot be read: {line}")
             yield positions, crops
 
 
 def _claim(parts: Parts, encoder: AnyEncoder) -> None:
-    """Make the folder of parts, or find that its parts are of the same features."""
+    """Create the folder of parts, or check that its parts are of the same features."""
     names = sha256()
     for image in parts.images:
         line = " ".join([image.path.as_posix(), *image.frames])
@@ -200,8 +200,8 @@ def _claim(parts: Parts, encoder: AnyEncoder) -> None:
         other = [name for name in facts if before.get(name) != facts[name]]
         if other:
             raise SettingsError(
-                f"{parts.folder} holds parts of other features ({', '.join(other)} differ). Ask "
-                "for the same to go on with them, remove that folder, or give another --out."
+                f"{parts.folder} holds parts of other features ({', '.join(other)} differ). Use "
+                "the same settings and data to resume, remove it, or give another --out."
             )
         return
     if parts.folder.exists() and any(parts.folder.iterdir()):
@@ -210,7 +210,7 @@ def _claim(parts: Parts, encoder: AnyEncoder) -> None:
 
 
 def _digest(encoder: AnyEncoder) -> str:
-    """Give a short name to what an encoder makes of pictures."""
+    """Return a short digest of everything that determines an encoder's features."""
     found = sha256(repr(encoder.settings).encode())
     if isinstance(encoder, Encoder):
         for name, tensor in encoder.state_dict().items():
@@ -223,7 +223,7 @@ def _digest(encoder: AnyEncoder) -> str:
 
 
 def _join(parts: Parts, out: Path, change: Rows, more: dict[str, np.ndarray]) -> tuple[int, int]:
-    """Write one file of all parts, one part in memory at a time."""
+    """Join all parts in one file, with one part in memory at a time."""
     positions, widths = [], set[int]()
     for path in parts.files:
         features, places = _read_part(path)
@@ -265,7 +265,7 @@ def _read_part(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the features (n, D) of a part, and the positions (n,) of their images.
 
     Raises:
-        DataError: it is damaged, or not there.
+        DataError: it is damaged or missing.
     """
     try:
         with path.open("rb") as file, np.load(file) as part:
@@ -274,10 +274,10 @@ def _read_part(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} is not there. Processes on several machines need a folder that all of them "
-            "see; otherwise the same command makes it anew."
+            f"{path} is missing. Processes on several machines need a folder that all of them "
+            "see; otherwise, run the same command again to compute it."
         ) from error
-    except Exception as error:  # damage can make numpy raise nearly anything
+    except Exception as error:  # numpy raises nearly any error for a damaged file
         raise DataError(
-            f"{path} is damaged. Remove it, and the same command makes it anew."
+            f"{path} is damaged. Remove it, and run the same command again to compute it."
         ) from error

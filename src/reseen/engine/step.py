@@ -1,4 +1,4 @@
-"""One step of gradient descent, and the rate it takes."""
+"""One optimiser step, and learning rates."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -18,10 +18,11 @@ from reseen.nets.encoder import Encoder
 
 @dataclass(frozen=True, kw_only=True)
 class NewLayerSettings:
-    """How attention and its gate learn, which no pre-training knows, wherever they hang.
+    """How new layers (attention and its gate), which are not pre-trained, learn.
 
-    The papers have no gates and do not say that attention learns otherwise than the rest: as the
-    rest it learns with `--new-rate 1 --gate-rate 1 --new-decay 1`.
+    The papers have no gates, and do not say that attention learns differently from the rest. For
+    the same learning rate and weight decay everywhere, use `--new-rate 1 --gate-rate 1 --new-decay
+    1`.
     """
 
     new_rate: float = 1.0
@@ -41,19 +42,19 @@ class NewLayerSettings:
         shares(self, "new_decay")
 
     def groups(self, *nets: nn.Module, decay: float, backbone: float = 1.0) -> list[dict[str, Any]]:
-        """Sort the weights of networks that learn into parameter groups of an optimiser.
+        """Sort the weights of networks into parameter groups of an optimiser.
 
         Args:
-            nets: a backbone, attention and gates in them are found wherever they hang.
+            nets: networks; a backbone, attention and gates are found anywhere in them.
             decay: weight decay.
-            backbone: rate of a backbone, as a multiple of that of everything else.
+            backbone: learning rate of a backbone, as a multiple of that of everything else.
 
         Returns:
-            Groups with their own weight decay, and with `share`, the multiple of the rate that
-            `set_rate` gives them. Without attention it is one group, or two with a backbone's.
+            Groups with their own weight decay, and with `share`, the factor of the learning rate in
+            `set_rate`. Without attention there is one group, or two if there is a backbone.
         """
         modules = [module for net in nets for module in net.modules()]
-        terms: dict[nn.Parameter, tuple[float, float]] = {}  # shares of the rate and of the decay
+        terms: dict[nn.Parameter, tuple[float, float]] = {}  # factors of the rate and of the decay
         for module in modules:
             if isinstance(module, Backbone):
                 terms |= dict.fromkeys(module.parameters(), (backbone, 1.0))
@@ -77,9 +78,9 @@ class NewLayerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings(NewLayerSettings):
-    """Adam, whose rate falls in steps.
+    """Adam, with a learning rate that falls in steps.
 
-    The defaults are those of Cluster Contrast; a method says which its paper has.
+    The defaults are those of Cluster Contrast; each method states the values of its paper.
     """
 
     rate: float = 3.5e-4
@@ -97,19 +98,19 @@ class ScheduleSettings(NewLayerSettings):
         below_one(self, "weight_decay")
 
     def adam(self, *nets: nn.Module, done: int = 0) -> torch.optim.Adam:
-        """Make Adam for all weights of networks that learn, after `done` rounds."""
+        """Create Adam for all trainable weights of networks, after `done` rounds."""
         optimizer = torch.optim.Adam(self.groups(*nets, decay=self.weight_decay))
         set_rate(optimizer, self.rate_at(done))
         return optimizer
 
     def rate_at(self, done: int) -> float:
-        """Give the learning rate after `done` rounds."""
+        """Return the learning rate after `done` rounds."""
         return self.rate * 0.1 ** (done // self.rate_step if self.rate_step else 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SgdSettings(NewLayerSettings):
-    """SGD with momentum 0.9, whose backbone learns slower and whose rate falls once.
+    """SGD with momentum 0.9, a smaller learning rate of the backbone, and one fall of the rate.
 
     The defaults are those of the authors' code of Lin et al., BUC, AAAI 2019.
     """
@@ -135,26 +136,26 @@ class SgdSettings(NewLayerSettings):
         below_one(self, "weight_decay")
 
     def sgd(self, encoder: Encoder) -> torch.optim.SGD:
-        """Make SGD with Nesterov's form of momentum for an encoder."""
+        """Create SGD with Nesterov momentum for an encoder."""
         groups = self.groups(encoder, decay=self.weight_decay, backbone=self.backbone_rate)
         return torch.optim.SGD(groups, self.rate, 0.9, nesterov=True)
 
     def set_rates(self, optimizer: torch.optim.Optimizer, done: int) -> None:
-        """Set the rates of an optimiser made by `sgd` after `done` rounds."""
+        """Set the learning rates of an optimiser from `sgd` after `done` rounds."""
         set_rate(optimizer, self.rate * (0.1 if done >= self.rate_hold else 1.0))
 
 
 def step(loss: Tensor, optimizer: torch.optim.Optimizer, **terms: Tensor) -> dict[str, Tensor]:
-    """Go one step down the gradient of `loss`, which several processes compute together.
+    """Take one optimiser step on `loss`, which several processes compute together.
 
     Args:
         loss: a scalar.
-        optimizer: of the weights that learn.
-        terms: what the loss is a weighted sum of, by name and without their weights.
+        optimizer: of the weights to train.
+        terms: the terms of the loss, by name and without their weights.
 
     Returns:
         What `averaged` averages over a round: `loss`, `loss_` and the name of each term, and
-        `rate`, the learning rate of the first parameter group. All are without a graph and still on
+        `rate`, the learning rate of the first parameter group. All are detached and still on
         their device: reading them would wait for the GPU.
     """
     optimizer.zero_grad(set_to_none=True)
@@ -172,23 +173,23 @@ def step(loss: Tensor, optimizer: torch.optim.Optimizer, **terms: Tensor) -> dic
 
 
 def averaged(steps: list[dict[str, Tensor]]) -> dict[str, float]:
-    """Average over a round what each `step` gave, to be logged.
+    """Average the results of `step` over a round, for the log.
 
     Raises:
-        ReseenError: the loss is not a finite number, so the weights are spoilt.
+        ReseenError: the loss is not finite, so the weights are useless.
     """
     names = dict.fromkeys(name for one in steps for name in one)
     mean = {n: float(torch.stack([one[n] for one in steps if n in one]).mean()) for n in names}
     if not isfinite(mean["loss"]):
         raise ReseenError(
-            f"The loss became {mean['loss']} in this round, which is not kept: the run stands "
-            "where the round before ended. Start again with a lower rate or with device.precision "
-            "float32."
+            f"The loss became {mean['loss']} in this round, which is not saved: the run is as "
+            "after the round before. Start again with a lower learning rate or with "
+            "--device.precision float32."
         )
     return mean
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every parameter group, times its `share` where it has one."""
+    """Set the learning rate of every parameter group, times its `share` if it has one."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("share", 1.0)

@@ -9,30 +9,30 @@ from reseen.errors import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One row of a table: what it changes, and what was published for it."""
+    """One row of a table: its settings, and its published results."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Changes to the method's defaults; a dot leads inside: encoder.pooling."""
+    """Changes to the method's defaults; a dot leads into a part: encoder.pooling."""
     published: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
-    """mAP and rank-1 (None where it was not given) in percent for each data set; empty for a row
-    of our own."""
+    """mAP and rank-1 (None if not given) in percent for each data set; empty for a row of our
+    own."""
     tables: tuple[str, ...] = ()
-    """Tables it stands in, such as adtc-2 for Table 2."""
+    """Tables that contain it, such as adtc-2 for Table 2."""
     note: str = ""
-    """What the settings cannot say."""
+    """What the settings do not say."""
     own_source: bool = False
     """Whether the source is the data itself, with its people: an upper bound."""
     start_alone: bool = False
-    """Whether it is the start of the table as it is, judged without learning anything."""
+    """Whether it is the start of the table, evaluated without training."""
     without_start: bool = False
-    """Whether it begins with the weights of its settings, also in a table that has a start."""
+    """Whether it starts with the weights of its settings even if the table has a start."""
 
 
 def pick(variants: Mapping[str, Variant], name: str) -> Variant:
-    """Give the variant of that name.
+    """Return the variant with this name.
 
     Raises:
-        SettingsError: there is none; says which there are.
+        SettingsError: there is none; the error lists those that exist.
     """
     if name not in variants:
         known = ", ".join(variants) or "none"
@@ -41,9 +41,9 @@ def pick(variants: Mapping[str, Variant], name: str) -> Variant:
 
 
 def published(variant: Variant, where: str, base: Variant | None = None) -> str:
-    """Write what was published for a data set as mAP / rank-1, or nothing.
+    """Format what was published for a data set as mAP / rank-1, or return an empty string.
 
-    In brackets follows the gain over another variant, if one is given.
+    If another variant is given, the gain over it follows in brackets.
     """
     if where not in variant.published:
         return ""

@@ -1,4 +1,4 @@
-"""One file of an encoder that other programs load: ONNX, OpenVINO, torch.export."""
+"""Export of an encoder as one file for other programs: ONNX, OpenVINO, torch.export."""
 
 from reseen.export.exported import Exported
 from reseen.export.write import export

@@ -1,7 +1,7 @@
-"""The card of an exported file: what who loads it has to know, and two vectors to test it by.
+"""The card of an exported file: what a program that loads it must know, and two test vectors.
 
-It lies beside the file as FILE.json, and its keys are those of the metadata of an ONNX file, each
-value as JSON.
+It is a file FILE.json beside the file. Its keys are those of the metadata of an ONNX file, with
+each value as JSON.
 """
 
 import base64
@@ -22,11 +22,11 @@ from reseen.nets.pretrained import from_json
 
 FORMAT = 1
 PICTURES = tuple(sorted(Path(__file__).with_name("pictures").glob("*.png")))
-"""Two people who do not exist, on whom files are tested (drawn by `reseen data invent`)."""
+"""Two invented people, with whom files are tested (drawn by `reseen data invent`)."""
 
 LIKENESS = {"float32": 0.9999, "float16": 0.999, "int8": 0.99}
-"""Cosine that a vector must have with that on the card, by precision: another processor rounds
-differently, and a wrong contract was seen at 0.985."""
+"""Minimum cosine of a vector and that on the card, by precision: other processors round
+differently, and a wrong contract can give 0.985."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,29 +40,29 @@ class Card:
     scale: str
     order: str
     mean: tuple[float, ...]
-    """What is subtracted from pixels of 0 to 1 before the file sees them; 0 where nothing is."""
+    """Mean that is subtracted from pixels of 0 to 1 outside of the file; 0 if none."""
     std: tuple[float, ...]
-    """By what they are divided then; 1 where by nothing."""
+    """Standard deviation by which they are then divided; 1 if none."""
     batch: int
-    """Images at a time; 0 is any number."""
+    """Number of images in a batch; 0 is any number."""
     precision: str
     dimensions: int
-    """Numbers of a vector."""
+    """Dimension of the vectors."""
     encoder_settings: dict[str, Any]
     digest: str
     """SHA-256 of settings and weights of the encoder (`reseen.nets.encoder.digest`)."""
     version: str
-    """Of reseen, which wrote it."""
+    """Version of reseen that wrote it."""
     run: str = ""
-    """The run or folder that it comes from."""
+    """The run or folder of the encoder."""
     data: str = ""
-    """A sentence on the pictures that it was trained on."""
+    """A sentence about the training pictures."""
     cameras: dict[str, Any] | None = None
     """Camera statistics of features: names, and moments as base64 of float32 (1 + C, 2, D)."""
     threshold: dict[str, Any] | None = None
     """similarity (cosine) from which two crops count as the same person, and its source."""
     vectors: dict[str, list[float]]
-    """What the file gives for the two drawn pictures, resized as `resize` says."""
+    """The vectors of the two drawn pictures, resized as `resize` says."""
     resize: str = "stretch, bilinear"
     input: str = INPUT
     output: str = OUTPUT
@@ -71,7 +71,7 @@ class Card:
 
     @property
     def contract(self) -> Contract:
-        """What the file takes."""
+        """The contract of the file."""
         return Contract(
             scale=self.scale, order=self.order, batch=self.batch, precision=self.precision
         )
@@ -83,7 +83,7 @@ class Card:
 
     @property
     def camera_statistics(self) -> CameraStatistics | None:
-        """What the encoder makes of each camera of its training crops, where that was measured."""
+        """The statistics of each camera in the training crops, if they were measured."""
         if self.cameras is None:
             return None
         moments = np.frombuffer(base64.b64decode(self.cameras["moments"]), "<f4")
@@ -91,20 +91,20 @@ class Card:
         return CameraStatistics(names, moments.reshape(1 + len(names), 2, -1).copy())
 
     def metadata(self) -> dict[str, str]:
-        """Give every key with its value as JSON, as ONNX files keep them."""
+        """Return every key with its value as JSON, as in the metadata of ONNX files."""
         return {name: json.dumps(value) for name, value in asdict(self).items()}
 
     def text(self) -> str:
-        """Give the file that lies beside: JSON, a line a key."""
+        """Return the content of the card file: JSON, with a line for each key."""
         lines = (f"  {json.dumps(name)}: {value}" for name, value in self.metadata().items())
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def from_metadata(told: Mapping[str, Any], path: Path) -> Card:
-    """Make a card of its keys and values.
+    """Create a card from its keys and values.
 
     Raises:
-        CheckpointError: it is not of this package, of a newer version, or damaged.
+        CheckpointError: it was not written by this package, has a newer version, or is damaged.
     """
     if "digest" not in told or "vectors" not in told:
         raise CheckpointError(
@@ -113,7 +113,7 @@ def from_metadata(told: Mapping[str, Any], path: Path) -> Card:
         )
     if told.get("format") != FORMAT:
         raise CheckpointError(
-            f"The card of {path} has format {told.get('format')!r:.20}, and this version reads "
+            f"The card of {path} has format {told.get('format')!r:.20}, but this version reads "
             f"{FORMAT}. Install a newer version of reseen, or export the file again."
         )
     known = {field.name for field in fields(Card)}
@@ -132,7 +132,7 @@ def from_metadata(told: Mapping[str, Any], path: Path) -> Card:
 
 
 def read_beside(path: Path) -> Card:
-    """Read the card that lies beside a file.
+    """Read the card beside a file.
 
     Raises:
         CheckpointError: there is none, or as `from_metadata`.
@@ -140,8 +140,8 @@ def read_beside(path: Path) -> Card:
     card = beside(path)
     if not card.is_file():
         raise CheckpointError(
-            f"{path} has no card: {card} is not there. reseen export writes a card with each file; "
-            "restore it from a backup."
+            f"{path} has no card: {card} does not exist. reseen export writes a card with each "
+            "file; restore it from a backup."
         )
     try:
         told = json.loads(card.read_text(encoding="utf-8"))
@@ -151,12 +151,12 @@ def read_beside(path: Path) -> Card:
 
 
 def beside(path: Path) -> Path:
-    """Give the place of the card of a file."""
+    """Return the path of the card of a file."""
     return path.with_name(path.name + ".json")
 
 
 def camera_entry(cameras: CameraStatistics | None) -> dict[str, Any] | None:
-    """Give what a card says of cameras."""
+    """Return camera statistics in the format of a card."""
     if cameras is None:
         return None
     moments = np.ascontiguousarray(cameras.moments, "<f4").tobytes()
@@ -164,18 +164,18 @@ def camera_entry(cameras: CameraStatistics | None) -> dict[str, Any] | None:
 
 
 def drawn(height: int, width: int) -> np.ndarray:
-    """Give the two drawn pictures as trackers resize them: (2, 3, height, width) uint8, RGB."""
+    """Return the two drawn pictures as trackers resize them: (2, 3, height, width) uint8, RGB."""
     size, how = (width, height), PIL.Image.Resampling.BILINEAR
     made = (PIL.Image.open(path).convert("RGB").resize(size, how) for path in PICTURES)
     return np.stack([np.array(picture).transpose(2, 0, 1) for picture in made])
 
 
 def check_vectors(found: np.ndarray, wanted: np.ndarray, precision: str, path: Path) -> float:
-    """Refuse vectors of the drawn pictures that are wrong.
+    """Refuse a file that returns wrong vectors for the drawn pictures.
 
     Args:
-        found: (2, D) what the file gives.
-        wanted: (2, D) what it should give.
+        found: (2, D) vectors from the file.
+        wanted: (2, D) expected vectors.
         precision: of the file.
         path: of the file, for messages.
 
@@ -183,7 +183,7 @@ def check_vectors(found: np.ndarray, wanted: np.ndarray, precision: str, path: P
         The smaller cosine of the two pairs.
 
     Raises:
-        CheckpointError: they are equal to each other, not of unit length, or others.
+        CheckpointError: they are equal to each other, not of unit length, or wrong.
     """
     lengths = np.linalg.norm(found, axis=1)
     if not np.isfinite(found).all() or np.abs(lengths - 1).max() > 1e-2:

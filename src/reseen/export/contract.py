@@ -1,7 +1,7 @@
-"""What a program does to pixels before an exported file sees them, and what it expects of the file.
+"""How a program prepares pixels for an exported file, and what it expects from the file.
 
-Each program has its own habit, and a file that was made for another one still gives vectors that
-look right (cosine 0.985 to the right ones): so a file is written for one contract and says which.
+Each program has its own way, and a file for another one returns vectors that look right (cosine
+0.985 to the right ones): so a file is written for one contract, which its card states.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ INPUT, OUTPUT = "images", "embeddings"
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What a file takes and how it computes."""
+    """The input format of a file, and its precision."""
 
     scale: str = "plain"
     """plain (0 to 1, then normalised by ImageNet's mean and std), unit (0 to 1), pixel (0 to
@@ -27,7 +27,7 @@ class Contract:
     order: str = "rgb"
     """Order of the colours: rgb or bgr."""
     batch: int = 0
-    """Images that it takes at a time; 0 takes any number."""
+    """Number of images in a batch; 0 allows any number."""
     precision: str = "float32"
     """float32, float16 or int8."""
 
@@ -42,12 +42,12 @@ class Contract:
 
     @property
     def outside(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and std by which pixels of 0 to 1 are normalised before the file sees them."""
+        """Mean and std by which pixels of 0 to 1 are normalised outside of the file."""
         plain = self.scale == "plain"
         return (IMAGENET_MEAN, IMAGENET_STD) if plain else ((0.0,) * 3, (1.0,) * 3)
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """Do to pixels (B, 3, H, W), RGB, 0 to 255, what the program does: (B, 3, H, W) float32."""
+        """Prepare pixels (B, 3, H, W), RGB, 0 to 255, like the program: (B, 3, H, W) float32."""
         images = pixels.astype(np.float32)
         if self.scale != "pixel":
             mean, std = (np.array(of, np.float32)[:, None, None] for of in self.outside)
@@ -63,22 +63,22 @@ CONSUMERS = {
     "openvino": Contract(scale="pixel", order="bgr", batch=1),
     "torch": Contract(scale="pixel"),
 }
-"""The contract of each program that files are written for."""
+"""The contract of each supported program."""
 
 SUFFIXES = {"openvino": ".xml", "torch": ".pt2"}
-"""How its file ends, where it is not .onnx."""
+"""The suffix of its file, if it is not .onnx."""
 
 
 def contract_for(consumer: str, precision: str = "float32", **changes: object) -> Contract:
-    """Give the contract of a program.
+    """Return the contract of a program.
 
     Args:
         consumer: one of CONSUMERS.
         precision: one of PRECISIONS.
-        changes: what is another than the program's own (scale, order, batch); None for its own.
+        changes: values that differ from those of the program (scale, order, batch), or None.
 
     Raises:
-        SettingsError: no such program, or a value that is impossible.
+        SettingsError: the program is unknown, or a value is invalid.
     """
     if consumer not in CONSUMERS:
         raise SettingsError(f"for is {consumer!r}. Use one of: {', '.join(CONSUMERS)}.")

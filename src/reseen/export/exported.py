@@ -1,4 +1,4 @@
-"""An exported file in the place of an encoder: it gives features, and cannot be trained."""
+"""An exported file instead of an encoder: it computes features, but cannot be trained."""
 
 import json
 from collections.abc import Callable
@@ -16,24 +16,24 @@ from reseen.export.contract import INPUT, OUTPUT
 from reseen.nets.encoder import EncoderSettings
 
 Runner = Callable[[np.ndarray], np.ndarray]
-"""Gives vectors (B, D) of what a file takes, (B, 3, H, W) float32."""
+"""Returns vectors (B, D) of the input of a file, (B, 3, H, W) float32."""
 
 
 class Exported:
     """A file that `export` wrote, for features on a CPU: .onnx by ONNX Runtime, .xml, .pt2.
 
-    It can stand wherever an encoder makes features (`reseen.extract`, `evaluate`, `search`), and
-    computes with as many threads as torch is told to. When it is opened, the two test pictures of
-    its card are embedded, and a file that gives other vectors for them is refused.
+    It can be used wherever an encoder computes features (`reseen.extract`, `evaluate`, `search`),
+    with as many threads as torch is set to. When it is opened, the features of the two test
+    pictures are compared with those on its card, and a file with other features is refused.
 
     Args:
-        path: of the file; its card lies inside (ONNX) or beside it.
+        path: of the file; its card is inside (ONNX) or beside it.
 
     Attributes:
-        card: what is known about it.
+        card: its card.
 
     Raises:
-        CheckpointError: it is missing, damaged, has no card, or gives other vectors than it should.
+        CheckpointError: it is missing, damaged, has no card, or gives wrong features.
         SettingsError: the runtime is not installed.
     """
 
@@ -45,30 +45,30 @@ class Exported:
         if path.suffix not in _OPENERS:
             raise SettingsError(f"{path} does not end in one of: {', '.join(_OPENERS)}.")
         if not path.is_file():
-            raise CheckpointError(f"{path} is not there. Give a file that reseen export wrote.")
+            raise CheckpointError(f"{path} does not exist. Give a file that reseen export wrote.")
         self._run, self.card = _OPENERS[path.suffix](path)
         self.settings: EncoderSettings = self.card.settings
         self.camera_statistics = self.card.camera_statistics
         wanted = np.array([self.card.vectors[picture.name] for picture in PICTURES], np.float32)
         found = self(torch.from_numpy(drawn(self.card.height, self.card.width))).numpy()
         self.likeness = check_vectors(found, wanted, self.card.precision, path)
-        """Cosine of the test vectors with those on the card, the smaller of the two."""
+        """The smaller cosine of the two test vectors with those on the card."""
 
     @property
     def dimensions(self) -> int:
-        """Length of the vectors it gives, D."""
+        """Dimension of the vectors, D."""
         return self.card.dimensions
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Give unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255, RGB."""
+        """Return unit vectors (B, D), float32, of pixels (B, 3, H, W), uint8 or 0 to 255, RGB."""
         return torch.from_numpy(embed(self._run, self.card.contract, pixels.numpy()))
 
     def eval(self) -> "Exported":
-        """Do nothing: it is never trained."""
+        """Do nothing: it cannot be trained."""
         return self
 
     def train(self, mode: bool = True) -> "Exported":
-        """Do nothing where mode is False.
+        """Do nothing if mode is False.
 
         Raises:
             SettingsError: mode is True.
@@ -79,7 +79,7 @@ class Exported:
 
 
 def embed(run: Runner, contract: Any, pixels: np.ndarray) -> np.ndarray:
-    """Give vectors (B, D) of pixels (B, 3, H, W), 0 to 255, RGB, as many at a time as fit."""
+    """Return vectors (B, D) of pixels (B, 3, H, W), 0 to 255, RGB, in batches that fit."""
     images, at_once = contract.prepare(pixels), contract.batch
     if not at_once:
         return run(images)
@@ -90,24 +90,24 @@ def embed(run: Runner, contract: Any, pixels: np.ndarray) -> np.ndarray:
 
 
 def onnx_session(model: Path | bytes) -> Any:
-    """Open an ONNX model by ONNX Runtime, on the CPU."""
+    """Open an ONNX model with ONNX Runtime, on the CPU."""
     needs("onnxruntime", extra="export")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 3  # only errors
     source = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def onnx_runner(session: Any) -> Runner:
-    """Run an ONNX model."""
+    """Return a function that runs an ONNX model."""
     return lambda images: session.run([OUTPUT], {INPUT: images})[0]
 
 
 def openvino_runner(path: Path) -> Runner:
-    """Run an OpenVINO model in float32: by default it computes in 16 bits where it can."""
+    """Return a function that runs an OpenVINO model in float32, not in 16 bits as by default."""
     needs("openvino", extra="export")
     import openvino
 
@@ -117,7 +117,7 @@ def openvino_runner(path: Path) -> Runner:
 
 
 def torch_runner(path: Path) -> Runner:
-    """Run what torch.export wrote."""
+    """Return a function that runs a file of torch.export."""
     network = torch.export.load(path).module()
     return lambda images: network(torch.from_numpy(images)).numpy()
 
@@ -127,7 +127,7 @@ def _open_onnx(path: Path) -> tuple[Runner, Card]:
     told = session.get_modelmeta().custom_metadata_map
     try:
         values = {name: json.loads(value) for name, value in told.items()}
-    except ValueError:  # of another program
+    except ValueError:  # the metadata of another program
         values = {}
     return onnx_runner(session), from_metadata(values, path)
 
@@ -147,7 +147,7 @@ def _sound(path: Path, opened: Callable[[], Any]) -> Any:
         return opened()
     except (SettingsError, PermissionError):
         raise
-    except Exception as error:  # each runtime has errors of its own
+    except Exception as error:  # each runtime has its own errors
         first = (str(error).splitlines() or [""])[0]
         raise CheckpointError(
             f"{path} cannot be opened ({first:.100}). It is damaged, or its runtime is too old: "
@@ -160,4 +160,4 @@ _OPENERS: dict[str, Callable[[Path], tuple[Runner, Card]]] = {
     ".xml": _open_openvino,
     ".pt2": _open_torch,
 }
-"""What opens a file, by its ending."""
+"""The function that opens a file, by suffix."""

@@ -1,4 +1,4 @@
-"""The network of an encoder as one graph: its normalisation inside, what it has learnt constant."""
+"""The network of an encoder as one graph, with normalisation inside and learnt values constant."""
 
 import copy
 import warnings
@@ -19,11 +19,11 @@ OPSET = 20
 
 
 class Graph(nn.Module):
-    """What an exported file computes: images (B, 3, H, W) as a contract has them to unit rows.
+    """The computation of an exported file: images (B, 3, H, W), by a contract, to unit rows.
 
     Args:
-        encoder: left as it is; the graph has a copy.
-        contract: what the images are like, and whether the network computes in half precision.
+        encoder: left unchanged; the graph has a copy.
+        contract: the format of the images, and whether the network computes in half precision.
     """
 
     factor: Tensor
@@ -51,7 +51,7 @@ class Graph(nn.Module):
         self.changes = bool((factor != 1).any() or shift.any())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give unit rows (B, D) float32."""
+        """Return unit rows (B, D) float32."""
         x = images[:, [2, 1, 0]] if self.bgr else images
         if self.changes:
             x = x * self.factor + self.shift
@@ -63,19 +63,19 @@ class Graph(nn.Module):
         return self.whitening(rows)
 
     def rows(self, x: Tensor) -> Tensor:
-        """Give unit rows before whitening of what the network sees."""
+        """Return unit rows before whitening for the input of the network."""
         return F.normalize(self.neck(self.pooling(self.network(x).float())))
 
 
 def _constant(pooling: nn.Module) -> nn.Module:
-    """Give a pooling whose learnt exponent is a number."""
+    """Return a pooling whose learnt exponent is a constant."""
     if isinstance(pooling, Striped):
         return Striped(_constant(pooling.each), pooling.count)
     return _ConstantGeM(pooling.p.item(), pooling.eps) if isinstance(pooling, GeM) else pooling
 
 
 class _ConstantGeM(nn.Module):
-    """GeM whose exponent is a number of the graph, not a weight."""
+    """GeM whose exponent is a constant of the graph, not a weight."""
 
     def __init__(self, p: float, eps: float):
         super().__init__()
@@ -86,17 +86,17 @@ class _ConstantGeM(nn.Module):
 
 
 def program(encoder: Encoder, contract: Contract) -> ExportedProgram:
-    """Trace an encoder by torch.export.
+    """Trace an encoder with torch.export.
 
     Raises:
         SettingsError: its network cannot be traced.
     """
     size = encoder.settings.height, encoder.settings.width
-    example = torch.zeros(contract.batch or 2, 3, *size)  # a batch of 1 would be taken as fixed
+    example = torch.zeros(contract.batch or 2, 3, *size)  # a batch of 1 would become constant
     graph, shapes = Graph(encoder, contract).eval(), _shapes(contract)
     try:
         return torch.export.export(graph, (example,), dynamic_shapes=shapes)
-    except Exception as error:  # of many kinds, some of them private
+    except Exception as error:  # of many classes, some of them private
         why = str(error).strip().split("\n")[0]
         raise SettingsError(
             f"{encoder.settings.backbone} cannot be exported as a graph: {why:.200}. Export it as "
@@ -109,9 +109,9 @@ def _shapes(contract: Contract) -> dict[str, dict[int, Any]] | None:
 
 
 def onnx_bytes(traced: ExportedProgram, contract: Contract) -> bytes:
-    """Give an encoder that was traced for a contract as an ONNX model, in one piece."""
+    """Convert an encoder that was traced for a contract to an ONNX model, in one piece."""
     with warnings.catch_warnings():
-        # The exporter's own use of what newer versions of Python and its parts call old.
+        # The exporter itself uses functions that newer versions of Python deprecate.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         made = torch.onnx.export(

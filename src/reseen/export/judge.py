@@ -1,4 +1,4 @@
-"""What an exported file loses, and from which similarity on two crops count as one person."""
+"""The accuracy of an exported file, and its threshold."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from reseen.nets.encoder import AnyEncoder
 from reseen.records import Dataset, Ranking, cameras_of, people_of
 
 RATE = 0.01
-"""Share of the pairs of different people that may match at the threshold of a card."""
+"""Share of the pairs of different people that match at the threshold of a card."""
 
 
 def judge(
@@ -23,10 +23,10 @@ def judge(
     """Search the gallery of a data set (Market-1501 protocol).
 
     Args:
-        encoder: or an exported file.
+        encoder: an encoder or an exported file.
         crops: the queries and gallery, at its size.
-        data: says which are which.
-        screen: shows progress.
+        data: defines which are which.
+        screen: shows the progress.
 
     Returns:
         The ranking, and the features (N, D) of the crops.
@@ -42,12 +42,12 @@ def threshold(features: np.ndarray, crops: Crops, data: Dataset) -> dict[str, An
     """Find the similarity at which a hundredth of the pairs of different people match.
 
     Args:
-        features: (N, D) unit rows of the crops, of people who are known.
+        features: (N, D) unit rows of the crops, of known people.
         crops: N crops.
-        data: whose name is told.
+        data: for its name.
 
     Returns:
-        `similarity` (cosine) and its `source` in a sentence, as a card holds them.
+        `similarity` (cosine) and its `source` in a sentence, for a card.
 
     Raises:
         DataError: there are no pairs of one kind.
@@ -73,10 +73,10 @@ def threshold(features: np.ndarray, crops: Crops, data: Dataset) -> dict[str, An
 
 
 def given(similarity: float | None) -> dict[str, Any] | None:
-    """Give a threshold that somebody chose as a card holds it.
+    """Return a threshold that was chosen by hand in the format of a card.
 
     Raises:
-        SettingsError: it is no cosine.
+        SettingsError: it is not a cosine.
     """
     if similarity is None:
         return None

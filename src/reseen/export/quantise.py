@@ -1,4 +1,4 @@
-"""Eight bits instead of thirty-two: weights and maps of convolutions and products of matrices."""
+"""Quantisation to int8: weights and feature maps of convolutions and matrix products."""
 
 import logging
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ from reseen.errors import DataError, needs
 from reseen.export.contract import INPUT
 
 LEAST = 32
-"""Pictures below which the ranges of maps are a guess."""
+"""Number of pictures below which the ranges of feature maps would be unreliable."""
 
 
 def quantised(model: bytes, batches: Iterator[np.ndarray]) -> bytes:
-    """Give an ONNX model in int8; GeM, the neck and the length stay float32.
+    """Quantise an ONNX model to int8; GeM, the neck and the normalisation stay float32.
 
-    Static quantisation with one scale a channel of weights and one a map, whose range is the least
-    and greatest value that occurs on the pictures.
+    Static quantisation with one scale per channel for weights and one per feature map, whose range
+    is given by the smallest and largest values on the pictures.
 
     Args:
         model: in float32.
-        batches: what the model takes, (B, 3, H, W) float32 each.
+        batches: inputs of the model, (B, 3, H, W) float32 each.
 
     Source: Jacob et al., Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference, CVPR 2018.
@@ -39,7 +39,7 @@ def quantised(model: bytes, batches: Iterator[np.ndarray]) -> bytes:
 
     logger = logging.getLogger()
     before = logger.level
-    logger.setLevel(logging.ERROR)  # it advises on the root logger what was done already
+    logger.setLevel(logging.ERROR)  # it gives advice, on the root logger, that was followed
     try:
         with TemporaryDirectory() as folder:
             plain, ready, out = (Path(folder, f"{name}.onnx") for name in ("a", "b", "c"))
@@ -59,7 +59,7 @@ def quantised(model: bytes, batches: Iterator[np.ndarray]) -> bytes:
 
 
 def check_calibration(count: int) -> None:
-    """Refuse to guess ranges from too few pictures.
+    """Refuse calibration with too few pictures.
 
     Raises:
         DataError: there are fewer than LEAST.

@@ -1,4 +1,4 @@
-"""The quickest way to features on this machine: an ONNX file of an encoder, kept beside it."""
+"""The fastest way to compute features on this machine: an ONNX file beside an encoder."""
 
 from pathlib import Path
 
@@ -15,21 +15,21 @@ from reseen.nets.encoder import AnyEncoder, Encoder
 
 NAME = "encoder.onnx"
 EXACT = 1e-4
-"""Greatest difference of a number of a feature between ONNX Runtime and torch in float32."""
+"""Largest difference of an element of a feature between ONNX Runtime and torch in float32."""
 
 
 def quick(encoder: Encoder, folder: Path, screen: Screen = QUIET) -> AnyEncoder:
-    """Give what makes the same features as an encoder, by ONNX Runtime where that is possible.
+    """Return an encoder with the same features that uses ONNX Runtime, if possible.
 
-    The file is written once, and again where the one that is there is of another encoder or is
-    damaged. Its features are those of torch in float32 within 1e-4. Where they are not, where the
+    The file is written once, and again if the existing one is of another encoder or damaged. Its
+    features differ from those of torch in float32 by at most 1e-4. If they do not, or if the
     encoder is on a GPU, the folder cannot be written, or ONNX Runtime or the exporter is not
-    installed (`pip install 'reseen[gallery]'`), it is the encoder itself.
+    installed (`pip install 'reseen[gallery]'`), the encoder itself is returned.
 
     Args:
-        encoder: whose features are wanted.
-        folder: where the file is kept.
-        screen: says what is done: the first time takes 10 to 60 seconds.
+        encoder: the encoder.
+        folder: of the file.
+        screen: prints messages: the first time takes 10 to 60 seconds.
     """
     if encoder.device.type != "cpu" or not installed("onnx", "onnxscript", "onnxruntime"):
         return encoder
@@ -40,11 +40,11 @@ def quick(encoder: Encoder, folder: Path, screen: Screen = QUIET) -> AnyEncoder:
             if found.card.digest == known:
                 return _with_cameras(found, encoder)
         except CheckpointError:
-            screen.say(f"{path} cannot be used and is written again")
+            screen.say(f"{path} cannot be used and will be written again")
     screen.say("preparing the encoder for ONNX Runtime (once)")
     try:
         export(encoder, path, "plain", contract=Contract(scale="pixel"), screen=screen)
-    except OSError as error:  # a folder that cannot be written
+    except OSError as error:  # the folder cannot be written
         screen.say(f"{path} cannot be written ({error.strerror}), so torch is used")
         return encoder
     except SettingsError as error:
@@ -61,6 +61,6 @@ def quick(encoder: Encoder, folder: Path, screen: Screen = QUIET) -> AnyEncoder:
 
 
 def _with_cameras(found: Exported, encoder: Encoder) -> Exported:
-    """Take the camera statistics of the encoder: they are no part of its digest."""
+    """Set the camera statistics of the encoder, which its digest does not include."""
     found.camera_statistics = encoder.camera_statistics
     return found

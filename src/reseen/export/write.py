@@ -1,4 +1,4 @@
-"""Writing an encoder as one file for another program, with its card."""
+"""Write an encoder as one file for another program, with its card."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -35,7 +35,7 @@ from reseen.nets.pretrained import without_paths
 from reseen.records import Image
 
 CALIBRATED = 256
-"""Pictures that int8 looks at, evenly taken from those that are given."""
+"""Number of pictures for the calibration of int8, evenly chosen from those that are given."""
 
 
 def export(
@@ -53,28 +53,28 @@ def export(
 ) -> Card:
     """Write an encoder as one file that another program loads, and its card beside it.
 
-    The file is tested before it takes its place: what it gives for the two drawn pictures is held
-    against the encoder in float32.
+    The file is tested before it gets its final name: its features of the two drawn pictures are
+    compared with those of the encoder in float32.
 
     Args:
-        encoder: as `load` or `train` gives it; left as it is.
-        out: the file: .onnx, or .xml for openvino (.bin lies beside it), .pt2 for torch.
-        consumer: the program it is for, one of `contract.CONSUMERS`.
-        contract: another than this program's usual one.
-        calibrate: pictures by which int8 finds the range of its numbers.
+        encoder: from `load` or `train`; left unchanged.
+        out: the file: .onnx, or .xml for openvino (with .bin beside it), .pt2 for torch.
+        consumer: the program that it is for, one of `contract.CONSUMERS`.
+        contract: replaces that of the program.
+        calibrate: pictures from which int8 determines ranges of values.
         run: where the encoder comes from, for the card.
-        data: a sentence on what it was trained on, for the card.
-        threshold: `similarity` from which two crops count as the same person and its `source`.
+        data: a sentence about the training pictures, for the card.
+        threshold: `similarity` from which two crops count as the same person, and its `source`.
         loading: how pictures for int8 are read.
-        screen: says what is done; the first export of a process takes 10 to 60 seconds.
+        screen: prints messages; the first export of a process takes 10 to 60 seconds.
 
     Returns:
         The card.
 
     Raises:
-        SettingsError: no such program, a wrong ending, or a missing package.
-        DataError: int8 without pictures enough.
-        CheckpointError: what was written gives other vectors than the encoder.
+        SettingsError: the program is unknown, the suffix is wrong, or a package is missing.
+        DataError: there are too few pictures for int8.
+        CheckpointError: the file gives other features than the encoder.
     """
     out, contract = Path(out), contract or contract_for(consumer)
     suffix = SUFFIXES.get(consumer, ".onnx")
@@ -91,7 +91,8 @@ def export(
         crops = load(calibrate[::step][:CALIBRATED], encoder, loading, screen)
         batches = _batches(crops, contract)
     screen.say(f"tracing the encoder at {size[0]} x {size[1]} pixels")
-    # OpenVINO halves weights itself: its half is the float32 graph with smaller numbers.
+    # OpenVINO halves weights itself: its half-precision file is the float32 graph with smaller
+    # numbers.
     halved = suffix == ".xml" and contract.precision == "float16"
     traced = program(encoder, replace(contract, precision="float32") if halved else contract)
     model = b"" if suffix == ".pt2" else onnx_bytes(traced, contract)
@@ -150,7 +151,7 @@ def _batches(crops: Crops, contract: Contract) -> Iterator[np.ndarray]:
 
 
 def _drafted(draft: Path, suffix: str, traced: Any, model: bytes, halved: bool) -> Runner:
-    """Write a file whose card is still to come, and give what runs it."""
+    """Write a file without its card, and return what runs it."""
     if suffix == ".onnx":
         return onnx_runner(onnx_session(model))
     if suffix == ".pt2":

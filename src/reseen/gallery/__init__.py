@@ -1,1 +1,1 @@
-"""The gallery: crops, who is on them, and a search that says when it may be believed."""
+"""The gallery: crops, the people on them, and a search with thresholds."""

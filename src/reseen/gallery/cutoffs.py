@@ -25,28 +25,29 @@ from reseen.metrics.operating import (
 )
 
 RATE = 1e-4
-"""Share of the pairs of different people that may be called the same, where nobody says."""
+"""Default share of the pairs of different people that may be called same."""
 TIMES = 10
-"""How many times as many may be called maybe the same."""
+"""How many times as many may be called maybe."""
 PAIRS = 500_000
-"""Pairs of each kind that are looked at; of named people and pairs that cannot be one, all for the
-floor."""
+"""Number of pairs of each kind that are used; for the floor, all pairs of named people and pairs
+that cannot be one person."""
 LEAST_PEOPLE = 20
-"""Named people, or tracklets, from which on their pairs stand for those of others."""
+"""Number of named people, or tracklets, from which their pairs represent those of others."""
 LEAST_HITS = 5
-"""Different pairs of people among those that match, from which on their share means something."""
+"""Number of different pairs of people among the matches, from which their share is reliable."""
 WORST_RATE = 0.01
-"""A rate that pairs too few to tell a better one are still worth."""
+"""The largest rate that is promised if there are too few pairs for a better one."""
 GUESS = 6.0, 4.6
-"""Standard deviations of Fisher's z above the median of any two crops (the deviation by quartiles,
-as few pairs show one person) where 1 in 10,000 and 1 in 1,000 pairs of different people matched:
-5.0 to 6.1 and 3.9 to 4.7 with two encoders on Market-half, plain and centred."""
+"""Standard deviations of Fisher's z above the median of any two crops (the deviation is estimated
+by quartiles, because few pairs show one person) at which 1 in 10,000 and 1 in 1,000 pairs of
+different
+people matched: 5.0 to 6.1 and 3.9 to 4.7 with two encoders on Market-half, plain and centred."""
 PLAIN_GUESS = 0.8, 0.65
-"""Thresholds of a gallery that is too small even to guess by its similarities."""
+"""Thresholds of a gallery that is too small for a guess by its similarities."""
 FEW = 45
-"""Pairs, of ten crops, below which it is."""
+"""Number of pairs, of ten crops, below which it is too small."""
 RESAMPLES = 200
-"""Draws of people for a threshold, and for the range of a rate."""
+"""Number of bootstrap samples for a threshold, and for the interval of a rate."""
 
 
 def verdict(similarities: np.ndarray, cutoffs: Cutoffs) -> list[Verdict]:
@@ -59,14 +60,14 @@ class Evidence:
     """The similarities of pairs in a gallery, from which thresholds are computed.
 
     Args:
-        anybody: (A,) similarities of pairs by two cameras, whoever they show.
-        across: whether two cameras are known; else these are pairs of any two crops.
+        anybody: (A,) similarities of pairs from two cameras, whoever they show.
+        across: whether two cameras are known; otherwise these are pairs of any two crops.
         same: (S,) similarities of pairs of one named person.
         same_groups: (S,) the person.
-        different: (T,) of pairs of two named people.
-        different_groups: (T, 2) the two.
-        impossible: (I,) of pairs that cannot be one person.
-        impossible_groups: (I, 2) their tracklets, or empty (0, 2) where a tracklet is unknown.
+        different: (T,) similarities of pairs of two named people.
+        different_groups: (T, 2) the two people.
+        impossible: (I,) similarities of pairs that cannot be one person.
+        impossible_groups: (I, 2) their tracklets, or empty (0, 2) if a tracklet is unknown.
     """
 
     anybody: np.ndarray
@@ -80,7 +81,7 @@ class Evidence:
 
     @property
     def kinds(self) -> dict[str, np.ndarray]:
-        """The similarities of each kind of pairs that there is, by its name, for a picture."""
+        """The similarities of each kind of pairs that exists, by its name, for a figure."""
         pairs = {
             "any two crops": self.anybody,
             "two named people": self.different,
@@ -97,16 +98,16 @@ def gather_evidence(
     pairs: int = PAIRS,
     overlapping: bool = False,
 ) -> Evidence:
-    """Draw the pairs from which thresholds are computed, always the same ones.
+    """Draw the pairs from which thresholds are computed, with a fixed seed.
 
     Args:
         features: (N, D) unit rows.
         facts: of the N crops.
-        pairs: of each kind.
+        pairs: number of pairs of each kind.
         overlapping: as in `cannot_be_one`.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`).
+        DataError: the rows are invalid (see `check_rows`).
     """
     rows, rng = check_rows(features), np.random.default_rng(0)
     nothing = np.empty(0)
@@ -123,7 +124,7 @@ def gather_evidence(
     different_groups = np.empty((0, 2), np.int64)
     try:
         known = pairs_with_truth(rows, facts.people, facts.cameras, rng, pairs)
-    except DataError:  # no named person is seen twice, or there are not two of them
+    except DataError:  # no named person has two crops, or there are no two named people
         pass
     else:
         same, same_groups = 1 - known.same, known.same_groups
@@ -148,16 +149,16 @@ def _similarities(rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeaveOneOut:
-    """Each crop of a named person searched for among all others of named people.
+    """Searches for each crop of a named person among all other crops of named people.
 
     Args:
         own: (E,) the highest similarity to another crop of the person, not of the same tracklet;
-            -inf where there is none.
-        stranger: (E,) the highest to somebody else, -inf where there is none.
+            -inf if there is none.
+        stranger: (E,) the highest similarity to somebody else, -inf if there is none.
         closest: the highest similarity of crops of two named people, or None.
-        names: the two.
-        other: the highest of a crop of a named person and one that is known to be somebody else
-            without a name (ignored, not this one, cannot be one person), or None.
+        names: the two people.
+        other: the highest similarity of a crop of a named person and one that is known to be
+            somebody else without a name (ignored, denied, cannot be one person), or None.
     """
 
     own: np.ndarray
@@ -168,7 +169,7 @@ class LeaveOneOut:
 
     @property
     def floor(self) -> float | None:
-        """The highest similarity of a wrong pair, or None where there is none."""
+        """The highest similarity of a wrong pair, or None if there is none."""
         return max((s for s in (self.closest, self.other) if s is not None), default=None)
 
 
@@ -186,9 +187,9 @@ def leave_one_out(
         overlapping: as in `cannot_be_one`.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`).
+        DataError: the rows are invalid (see `check_rows`).
 
-    Memory: O(N) and a block of similarities. Time: E times the crops of named and ignored people.
+    Memory: O(N) and a block of similarities. Time: E times the number of named and ignored crops.
     """
     rows, people = check_rows(features), facts.people
     named = np.flatnonzero(people >= 0)
@@ -240,28 +241,28 @@ def calibrate(
     Args:
         features: (N, D) unit rows, as they are searched.
         facts: of the N crops.
-        false_match_rate: share of the pairs of different people that may be called the same, above
-            0 and below 1; TIMES as many may be called maybe the same. This is of pairs: a search
-            compares one picture with all N crops, and so meets N times as many strangers.
-        confidence: that no more do, above 0 and below 1.
+        false_match_rate: share of the pairs of different people that may be called same, above 0
+            and below 1; TIMES as many may be called maybe. This is a share of pairs: a search
+            compares one picture with all N crops, and so with N times as many strangers.
+        confidence: of this promise, above 0 and below 1.
         floor: keep `same` above every wrong pair of a named person that was seen. The more people
-            have names, the more careful that is.
+            have names, the stricter this is.
         overlapping: as in `cannot_be_one`.
 
     Returns:
-        `Cutoffs` whose `source` says what they come from and what is promised. Where there are too
-        few pairs for the rate, the lowest that they can tell is promised; where that is above
-        WORST_RATE they are a guess, and say so. Its `numbers`, as far as they are known: `crops`,
-        `pairs`, `false_match_rate`, `maybe_rate`, `confidence`, `strangers_same` and
+        `Cutoffs` whose `source` says how they were computed and what is promised. If there are too
+        few pairs for the rate, the lowest rate that they allow is promised; if that is above
+        WORST_RATE the thresholds are a guess, and `source` says so. Its `numbers`, if known:
+        `crops`, `pairs`, `false_match_rate`, `maybe_rate`, `confidence`, `strangers_same` and
         `strangers_maybe` (expected in a search of all crops, at most), `people`, `closest_people`,
         `highest_stranger`, for each threshold `misses_*` with `misses_*_low` and `_high` (pairs of
-        one named person by two cameras that do not reach it), of searches for each crop of a named
-        person `searches`, `found_*` and `stranger_maybe`, and `impossible`, `impossible_*` (pairs
-        that cannot be one person, and the share that reach a threshold).
+        one named person from two cameras that do not reach it), of searches for each crop of a
+        named person `searches`, `found_*` and `stranger_*`, and `impossible`, `impossible_*` (pairs
+        that cannot be one person, and the share that reaches a threshold).
 
     Raises:
         SettingsError: a setting is out of range.
-        DataError: rows are unusable (see `check_rows`).
+        DataError: the rows are invalid (see `check_rows`).
     """
     if not 0 < false_match_rate < 1 or not 0 < confidence < 1:
         raise SettingsError(
@@ -304,14 +305,14 @@ def calibrate(
 def _best(
     found: Evidence, rate: float, confidence: float, names: int
 ) -> tuple[float, float, float, int, str] | None:
-    """Give same, maybe, the rate that is promised, the number of pairs, and a sentence."""
+    """Return same, maybe, the rate that is promised, the number of pairs, and a sentence."""
     kinds: list[tuple[np.ndarray, np.ndarray | None, str]] = [
         (found.anybody, None, ACROSS if found.across else ANY),
         (found.different, found.different_groups, f"of {names} named people by two cameras"),
         (found.impossible, found.impossible_groups, "that cannot be one person"),
     ]
     kinds = [(s, g, what) for s, g, what in kinds if len(s) and (g is None or len(g))]
-    each = 1 - (1 - confidence) / max(1, len(kinds))  # the best of several holds by `confidence`
+    each = 1 - (1 - confidence) / max(1, len(kinds))  # so that the best of several has `confidence`
     bounds = ((_bound(s, g, rate, each), s, g, what) for s, g, what in kinds)
     usable = [(bound, s, g, what) for bound, s, g, what in bounds if bound]
     if not usable:
@@ -330,12 +331,12 @@ def _best(
 def _bound(
     similarities: np.ndarray, groups: np.ndarray | None, rate: float, confidence: float
 ) -> tuple[float, float] | None:
-    """Give the rate that can be promised, `rate` or more, and the similarity for it.
+    """Return the rate that can be promised, at least `rate`, and the similarity for it.
 
     Args:
         similarities: (P,).
-        groups: (P, 2) the two people of each pair, None where pairs are drawn at random.
-        rate: that is wanted.
+        groups: (P, 2) the two people of each pair, None if pairs are drawn at random.
+        rate: the wanted rate.
         confidence: of the promise.
     """
     least, order, place = 1, np.empty(0, np.int64), np.empty((0, 2), np.int64)
@@ -352,7 +353,7 @@ def _bound(
         return None
     try:
         cut = 1 - bound_threshold(1 - similarities, told, confidence=confidence).distance
-    except DataError:  # so many pairs look the same that no similarity parts them
+    except DataError:  # so many pairs have equal similarities that no threshold separates them
         return told, 1 + MARGIN
     if groups is not None:
         cut = max(cut, _over_people(similarities[order], place[order], told, confidence))
@@ -362,16 +363,16 @@ def _bound(
 def _over_people(
     similarities: np.ndarray, place: np.ndarray, rate: float, confidence: float
 ) -> float:
-    """Give the similarity that holds when other people of the same kind had been seen.
+    """Return the similarity that would hold for other people of the same kind.
 
-    People are drawn anew with replacement, a pair counting as often as both of its people were
+    People are resampled with replacement, and a pair counts as often as both of its people were
     drawn together (the pigeonhole bootstrap of `suggest_threshold`).
 
     Args:
         similarities: (P,) descending.
         place: (P, 2) the two people of each pair, 0..K-1.
         rate: share of the pairs that may match.
-        confidence: share of the draws that it holds for.
+        confidence: share of the bootstrap samples for which it holds.
     """
     rng, people = np.random.default_rng(0), int(place.max()) + 1
     pairs = np.zeros((people, people))
@@ -383,14 +384,14 @@ def _over_people(
         share = np.cumsum(times[near].prod(1)) / max(1, times @ pairs @ times)
         barred = min(int(np.searchsorted(share, rate, "right")), len(near) - 1)
         cuts.append(similarities[barred])
-    return float(np.quantile(cuts, confidence)) + 1e-9  # the barred pair itself does not match
+    return float(np.quantile(cuts, confidence)) + 1e-9  # so that this pair itself does not match
 
 
 def guess_cutoffs(features: np.ndarray) -> Cutoffs:
     """Guess thresholds from a few crops, for a gallery that was never calibrated.
 
     Args:
-        features: (N, D) unit rows; all pairs of them are looked at, so give some hundreds at most.
+        features: (N, D) unit rows; all pairs of them are compared, so give a few hundred at most.
     """
     similarities = (features @ features.T)[np.triu_indices(len(features), 1)]
     return Cutoffs(*_guessed(similarities), NEVER)
@@ -400,7 +401,7 @@ NEVER = "Only a guess: this gallery has not been calibrated yet (reseen gallery 
 
 
 def _guessed(similarities: np.ndarray) -> tuple[float, float]:
-    """Give thresholds as far above random pairs as was right for another data set."""
+    """Return thresholds as far above random pairs as was right for another data set."""
     if len(similarities) < FEW:
         return PLAIN_GUESS
     z = np.arctanh(np.clip(similarities, -0.999, 0.999))
@@ -426,7 +427,7 @@ def _guess(anybody: np.ndarray, rate: float, confidence: float) -> tuple[float, 
 def _measured(
     found: Evidence, searched: LeaveOneOut, same: float, maybe: float, confidence: float
 ) -> dict[str, float]:
-    """Measure the effect of the thresholds, where that can be measured."""
+    """Measure the effect of the thresholds, if it can be measured."""
     numbers: dict[str, float] = {}
     judged = searched.own > -np.inf
     numbers |= {"searches": int(judged.sum())} if judged.any() else {}
@@ -499,14 +500,14 @@ def _some(number: float) -> str:
 
 
 def _reached(searched: LeaveOneOut, names: int) -> str:
-    """Say who reaches the floor."""
+    """Say which pair has the highest wrong similarity."""
     if searched.names and searched.closest == searched.floor:
         return f"{' and '.join(searched.names)}, the most similar two of {names} named people"
     return "the stranger most similar to a named person"
 
 
 MARGIN = 1e-4
-"""How far above the floor `same` lies, so that what reaches the floor does not reach it."""
+"""How far `same` is above the floor, so that the pair at the floor does not reach it."""
 
 ACROSS = "of random crops by two cameras"
 ANY = "of random crops, as fewer than two cameras are known"

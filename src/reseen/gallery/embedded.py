@@ -16,16 +16,16 @@ from reseen.gallery.store import EVERYTHING, Filter
 
 FILE = "gallery.sqlite"
 PATIENCE = 600
-"""Seconds that a process waits for its turn to write."""
+"""Seconds that a process waits until it can write."""
 _BLOCK = 1 << 24
-"""Similarities that are in memory at a time."""
+"""Number of similarities that are in memory at a time."""
 _FETCH = 4096
-"""Vectors that are read at a time."""
+"""Number of vectors that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Index:
-    """What is in memory of N crops, in the order of their numbers; never changed once made."""
+    """The data of N crops in memory, in the order of their numbers; never changed once created."""
 
     change: int
     deletions: str | None
@@ -44,10 +44,10 @@ class Embedded(Tables):
 
     Args:
         folder: of the gallery.
-        new: make the file; otherwise it must be there.
+        new: create the file; otherwise it must exist.
 
     Raises:
-        StoreError: it is not there, damaged, or no file of a gallery.
+        StoreError: the file does not exist, is damaged, or is not of a gallery.
 
     Memory: O(N D) of float32 from the first search on.
     """
@@ -58,7 +58,7 @@ class Embedded(Tables):
         self.path = folder / FILE
         if not new and not self.path.is_file():
             raise StoreError(
-                f"{self.path} is not there. Restore it from a backup, or create a new gallery."
+                f"{self.path} does not exist. Restore it from a backup, or create a new gallery."
             )
         super().__init__()
         self._index: _Index | None = None
@@ -76,7 +76,7 @@ class Embedded(Tables):
 
     def _open(self, new: bool) -> None:
         pragmas = ("secure_delete = ON", "synchronous = FULL", "journal_mode = WAL")
-        # Pictures and vectors of some kB fill larger pages better: half the file.
+        # Pictures and vectors of several kB fill larger pages better: half the file size.
         for pragma in (*("page_size = 16384",) * new, *pragmas):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
         if new:
@@ -93,15 +93,15 @@ class Embedded(Tables):
 
     @contextmanager
     def _said(self) -> Iterator[None]:
-        """Tell what SQLite raises in a sentence."""
+        """Convert errors of SQLite to a sentence."""
         try:
             yield
         except sqlite3.Error as error:
             advice = {
-                "SQLITE_BUSY": "Another process has been writing for long: wait, or stop it.",
+                "SQLITE_BUSY": "Another process is writing for a long time: wait, or stop it.",
                 "SQLITE_FULL": "Free some disk space and run the same command again.",
-                "SQLITE_READONLY": "Change its rights.",
-                "SQLITE_CANTOPEN": "Check its folder and rights.",
+                "SQLITE_READONLY": "Change its permissions.",
+                "SQLITE_CANTOPEN": "Check its folder and permissions.",
             }.get(
                 getattr(error, "sqlite_errorname", ""),
                 "If it is damaged, restore it from a backup, or create a new gallery.",
@@ -114,7 +114,7 @@ class Embedded(Tables):
         return f"embedded ({self.path.name})"
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock, self._said():
             self._connection.close()
 
@@ -156,7 +156,7 @@ class Embedded(Tables):
             return [[] for _ in queries]
         seqs, cameras = index.seqs[rows], index.cameras[rows]
         all_rows = len(rows) == len(index.seqs)
-        # A product with all rows is quicker than a copy of most of them.
+        # A product with all rows is faster than a copy of most of them.
         gather = not all_rows and 4 * len(rows) < len(index.seqs)
         vectors = index.vectors[rows] if gather else index.vectors
         selves = self._seqs(id for id, _ in without if id)
@@ -202,11 +202,11 @@ class Embedded(Tables):
         return {row[-1]: crop_of(row[:-1]) for row in rows}
 
     def _refreshed(self) -> _Index:
-        """Give the vectors in memory, after what other processes have changed is read."""
+        """Return the vectors in memory, after reading what other processes have changed."""
         with self._lock, self._said():
             if self._depth:
                 return self._read_changes()
-            self._connection.execute("BEGIN")  # what is read below belongs together
+            self._connection.execute("BEGIN")  # what is read below must be consistent
             try:
                 return self._read_changes()
             finally:
@@ -259,7 +259,7 @@ class Embedded(Tables):
         return self._index
 
     def _grown(self, before: int, after: int, last: int) -> np.ndarray:
-        """Give the matrix (after, D), its new rows read from the file; old rows stay in place."""
+        """Return the matrix (after, D), with new rows read from the file, old ones in place."""
         if after == before:
             return self._room[:before]
         cursor = self._connection.execute(
@@ -294,7 +294,7 @@ class Embedded(Tables):
                 )
 
     def settle(self) -> None:
-        """As `store.Store.settle`: search is exact, and needs nothing."""
+        """As `store.Store.settle`: search is exact, so there is no index."""
 
     def bytes_used(self) -> int:
         """As `store.Store.bytes_used`."""
@@ -308,7 +308,7 @@ class Embedded(Tables):
 
 
 def best(scores: np.ndarray, top: int) -> np.ndarray:
-    """Give the places of the `top` highest scores (N,), the highest first, without -inf.
+    """Return the positions of the `top` highest scores (N,), the highest first, without -inf.
 
     Equal scores keep their order.
     """

@@ -1,4 +1,4 @@
-"""The encoder of a gallery: a copy that belongs to it, and what it makes of pictures."""
+"""The encoder of a gallery: its own copy, and the features that it computes."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -20,25 +20,25 @@ from reseen.records import Image
 
 
 class Embedder:
-    """Makes vectors of pictures.
+    """Computes features of pictures.
 
     Args:
-        encoder: whose vectors they are.
-        centring: off, mean or deviation: what is taken out of the features of each camera.
+        encoder: the encoder.
+        centring: off, mean or deviation: how to centre the features of each camera.
     """
 
     def __init__(self, encoder: Encoder, centring: str = "off"):
         self.encoder, self.centring = encoder, centring
         self._runner: AnyEncoder = encoder
         self.model = encoders.digest(encoder) + (f"-{centring}" if centring != "off" else "")
-        """Names what the vectors are: the digest of the encoder, and the centring."""
+        """Identifies the features: the digest of the encoder, and the centring."""
 
     @classmethod
     def load(cls, folder: Path, centring: str, device: Device | None) -> "Embedder":
-        """Take the copy in a folder.
+        """Load the copy of the encoder in a folder.
 
         Raises:
-            CheckpointError: it is not there or damaged.
+            CheckpointError: it does not exist or is damaged.
         """
         made = cls(from_pretrained(folder, device=device), centring)
         if (folder / NAME).is_file():
@@ -46,10 +46,10 @@ class Embedder:
         return made
 
     def quicken(self, folder: Path, screen: Screen = QUIET) -> None:
-        """Embed by ONNX Runtime, from a file in a folder, where that gives the same vectors.
+        """Use ONNX Runtime, with a file in a folder, if it gives the same features.
 
         Args:
-            folder: of the copy of the encoder; the file is written where it is not there.
+            folder: of the copy of the encoder; the file is written if it does not exist.
             screen: says what is done, or why not.
         """
         self._runner = quick(self.encoder, folder, screen)
@@ -69,7 +69,7 @@ class Embedder:
     def embed(
         self, pictures: Sequence[PIL.Image.Image], cameras: Sequence[str | None]
     ) -> np.ndarray:
-        """Give the vectors (N, D) float32, unit rows, of pictures by cameras of these names."""
+        """Compute the features (N, D) float32, unit rows, of pictures from these cameras."""
         images = [Image(Path(str(i))) for i in range(len(pictures))]
         settings = self.encoder.settings
         crops = Crops(

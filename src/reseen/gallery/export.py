@@ -1,4 +1,4 @@
-"""What a gallery knows, as a file for other programs."""
+"""Export of the data of a gallery to a file for other programs."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ def write(out: Path, crops: Sequence[Crop], store: Store) -> int:
     """Write crops as a table, a list, or arrays with their vectors; see `Gallery.export`."""
     kind = out.suffix.lower()
     if kind not in KINDS:
-        raise SettingsError(f"{out} ends in none of {', '.join(KINDS)}. Use one of these.")
+        raise SettingsError(f"{out} does not end in one of {', '.join(KINDS)}. Use one of these.")
     check_out(out, kind)
     rows = [asdict(crop) for crop in crops]
     if kind == ".json":

@@ -1,4 +1,4 @@
-"""What is known of the crops of a gallery, as arrays, and which of them cannot be one person."""
+"""The data of the crops of a gallery as arrays, and which of them cannot be one person."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,26 +8,26 @@ import numpy as np
 from reseen.gallery.records import Crop
 
 TOLERANCE = 0.0
-"""Seconds between two crops up to which they are of one time."""
+"""Seconds between two crops up to which they are of the same time."""
 OVERLAP = 0.3
-"""Share of two boxes that both cover (intersection over union) from which on they may be one person
-whom a detector found twice."""
+"""Overlap of two boxes (intersection over union) from which they may be one person whom the
+detector found twice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """What is known of N crops.
+    """The data of N crops.
 
     Args:
         names: of P people.
-        people: (N,) int64 place among `names`, -1 where nobody said who it is.
-        cameras: (N,) int64, -1 where unknown.
-        times: (N,) float64 in seconds, NaN where unknown.
-        frames: (N,) int64, alike for crops of one frame of one source, -1 where unknown.
-        boxes: (N, 4) float64, left, top, right, bottom, NaN where unknown.
-        tracklets: (N,) int64, -1 where unknown.
+        people: (N,) int64 position in `names`, -1 without a name.
+        cameras: (N,) int64, -1 if unknown.
+        times: (N,) float64 in seconds, NaN if unknown.
+        frames: (N,) int64, equal for crops of one frame of one source, -1 if unknown.
+        boxes: (N, 4) float64, left, top, right, bottom, NaN if unknown.
+        tracklets: (N,) int64, -1 if unknown.
         ignored: (N,) bool.
-        denied: (R, 2) int64, the position of a crop and the person it is not.
+        denied: (R, 2) int64, the position of a crop and the person whom it does not show.
     """
 
     names: tuple[str, ...]
@@ -41,7 +41,7 @@ class Facts:
     denied: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Facts":
-        """Give what is known of some of the crops, at `rows` (M,), each once."""
+        """Return the data of some of the crops, at `rows` (M,), each once."""
         place = np.full(len(self.people), -1)
         place[rows] = np.arange(len(rows))
         denied = np.column_stack([place[self.denied[:, 0]], self.denied[:, 1]])
@@ -51,12 +51,12 @@ class Facts:
 
 
 def facts_of(crops: Sequence[Crop], denials: Iterable[tuple[str, str]] = ()) -> Facts:
-    """Turn records into arrays.
+    """Convert records to arrays.
 
     Args:
         crops: N records.
-        denials: pairs of the id of a crop and a name that it is not; those of crops that are not
-            given, and of names that none of them has, do not matter.
+        denials: pairs of the id of a crop and the name of a person whom it does not show; other
+            crops, and names that none of the crops has, are ignored.
     """
     none = (np.nan,) * 4
     names = tuple(sorted({crop.person for crop in crops if crop.person}))
@@ -88,14 +88,14 @@ def cannot_be_one(
 ) -> np.ndarray:
     """Find pairs of crops that cannot show one person, whatever they look like.
 
-    These are two boxes of one frame, unless they overlap so much (OVERLAP) that a detector may have
-    found one person twice; crops by two cameras at one time; and a crop and those of a person whom
-    somebody said it is not.
+    These are two boxes in one frame, unless they overlap so much (OVERLAP) that the detector may
+    have found one person twice; crops from two cameras at the same time; and a crop and those of a
+    person whom, as was recorded, it does not show.
 
     Args:
         facts: of N crops.
-        tolerance: seconds between crops of one time.
-        overlapping: cameras see the same places, so that one time at two cameras says nothing.
+        tolerance: seconds between crops up to which they are of the same time.
+        overlapping: whether cameras see the same places, so that two can see one person at once.
 
     Returns:
         (P, 2) int64 positions, the smaller first, ascending, each pair once.
@@ -117,7 +117,7 @@ def cannot_be_one(
 
 
 def _runs(values: np.ndarray, known: np.ndarray, apart: float = 0.0) -> np.ndarray:
-    """Give the pairs (P, 2) of known values (N,) that differ by `apart` at most."""
+    """Return the pairs (P, 2) of known values (N,) that differ by at most `apart`."""
     order = np.flatnonzero(known)
     order = order[np.argsort(values[order], kind="stable")]
     ends = np.searchsorted(values[order], values[order] + apart, "right")
@@ -128,7 +128,7 @@ def _runs(values: np.ndarray, known: np.ndarray, apart: float = 0.0) -> np.ndarr
 
 
 def _overlaps(boxes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Give the share of two boxes (P,) that both cover, 0 where a box is unknown."""
+    """Return the intersection over union of pairs of boxes (P,), 0 if a box is unknown."""
     a, b = boxes[pairs[:, 0]], boxes[pairs[:, 1]]
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     both = sides.clip(0).prod(1)

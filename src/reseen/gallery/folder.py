@@ -1,6 +1,6 @@
-"""The folder of a gallery: what it holds, and what it is refused for.
+"""The folder of a gallery: its files, and checks before it is used.
 
-gallery.json      format, store, model, settings; written last: with it the folder is a gallery
+gallery.json      format, store, model, settings; written last: a folder that has it is a gallery
 encoder/          a copy of the encoder, as `save_pretrained` writes it
 gallery.sqlite    the embedded store: crops, pictures, vectors, decisions
 """
@@ -17,14 +17,14 @@ from reseen.gallery.server import Server, without_password
 from reseen.gallery.store import Store
 
 FORMAT = 1
-"""Version of what a gallery's folder holds."""
+"""Version of the layout of a gallery's folder."""
 FACTS, ENCODER, NEXT = "gallery.json", "encoder", "encoder-next"
 EMBEDDED = "embedded"
 _FILES = tuple(f"{FILE}{end}" for end in ("", "-wal", "-shm"))
 
 
 def begin(folder: Path) -> None:
-    """Make a folder, and remove what a creation that was killed has left in it."""
+    """Create a folder, and remove what an interrupted creation has left in it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (ENCODER, NEXT):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -33,7 +33,7 @@ def begin(folder: Path) -> None:
 
 
 def refuse_used(folder: Path) -> None:
-    """Refuse a folder that holds something else than a creation that was killed.
+    """Refuse a folder that holds anything except an interrupted creation.
 
     Raises:
         StoreError: it does.
@@ -52,17 +52,17 @@ def refuse_used(folder: Path) -> None:
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    """Write what a gallery is, whole or not at all."""
+    """Write the facts of a gallery, as a whole or not at all."""
     from reseen.engine.files import write_text
 
     write_text(folder / FACTS, json.dumps(facts, indent=2) + "\n")
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Read what a gallery is.
+    """Read the facts of a gallery.
 
     Raises:
-        StoreError: there is none, a damaged one, or one of a newer version.
+        StoreError: the folder holds no gallery, a damaged one, or one of a newer version.
     """
     path = folder / FACTS
     if not path.is_file():
@@ -87,7 +87,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def digest_in(folder: Path) -> str | None:
-    """Read the digest of an encoder in a folder, None where there is none that is whole."""
+    """Read the digest of an encoder in a folder, None if there is no complete one."""
     try:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))["digest"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -95,7 +95,7 @@ def digest_in(folder: Path) -> str | None:
 
 
 def make_store(folder: Path, store: str | None, dimensions: int) -> tuple[Store, dict[str, Any]]:
-    """Make the store of a new gallery.
+    """Create the store of a new gallery.
 
     Args:
         folder: of the gallery.
@@ -103,11 +103,11 @@ def make_store(folder: Path, store: str | None, dimensions: int) -> tuple[Store,
         dimensions: of the vectors, D.
 
     Returns:
-        The store, and the facts by which it is found again.
+        The store, and the facts with which it is opened again.
 
     Raises:
         SettingsError: as `server.check_store`.
-        StoreError: it cannot be made.
+        StoreError: it cannot be created.
     """
     if store is None:
         return Embedded(folder, new=True), {"format": FORMAT, "store": EMBEDDED}

@@ -42,7 +42,7 @@ from reseen.gallery.rules import check_name, impossible, some, stays, unknown_wo
 from reseen.gallery.server import check_store
 from reseen.gallery.store import Filter, State, Store
 
-if TYPE_CHECKING:  # torch is loaded when the first picture is embedded
+if TYPE_CHECKING:  # torch is imported when the first feature is computed
     from reseen.engine.device import Device
     from reseen.engine.progress import Track
     from reseen.gallery.cutoffs import Evidence
@@ -52,16 +52,16 @@ if TYPE_CHECKING:  # torch is loaded when the first picture is embedded
     from reseen.nets.encoder import Encoder
 
 BATCH = 256
-"""Pictures that are embedded and kept at a time."""
+"""Number of pictures that are processed and stored at a time."""
 RERANKED = 1000
-"""Crops nearest to a query that re-ranking puts in a new order."""
+"""Number of crops nearest to a query that are sorted again by re-ranking."""
 EXEMPLARS = 100
-"""Crops of a person, evenly spaced in time, by which others are found."""
+"""Number of crops of a person, evenly spaced in time, by which others are found."""
 FOUND = 500
-"""Crops that are looked at for each of them."""
+"""Number of crops that are considered for each of them."""
 
 GLANCED = 300
-"""Crops from which thresholds are guessed until they are calibrated."""
+"""Number of crops from which thresholds are guessed until they are calibrated."""
 
 
 class Gallery:
@@ -177,7 +177,7 @@ class Gallery:
             CheckpointError: the encoder is damaged.
         """
         model = self.model
-        with self._loading:  # once, however many threads ask
+        with self._loading:  # once, however many threads need it
             if self._embedder is None or self._embedder.model != model:
                 self.check_encoder()
                 from reseen.gallery.embedding import Embedder
@@ -194,13 +194,13 @@ class Gallery:
         self._settle()
         if digest_in(self.folder / ENCODER) != self.model.partition("-")[0]:
             raise StoreError(
-                f"The encoder in {self.folder / ENCODER} is not the one that made the vectors of "
-                "this gallery. Restore it from a backup, or compute new features with reseen "
+                f"The encoder in {self.folder / ENCODER} is not the one that computed the features "
+                "of this gallery. Restore it from a backup, or compute new features with reseen "
                 "gallery rebuild."
             )
 
     def _settle(self) -> None:
-        """Put the encoder of a finished rebuild in its place, if that was not done."""
+        """Install the encoder of a finished rebuild, if that was interrupted."""
         coming, place = self.folder / NEXT, self.folder / ENCODER
         if digest_in(coming) is None:
             return
@@ -211,7 +211,7 @@ class Gallery:
                 coming.rename(place)
                 write_facts(self.folder, read_facts(self.folder) | {"model": model})
 
-    # Pictures come in, and are looked for.
+    # Adding pictures, and search.
 
     def add(
         self,
@@ -276,7 +276,7 @@ class Gallery:
             new = sum(part.new for part in parts)
             raise KeyboardInterrupt(
                 f"stopped; {counted(new, 'new picture was', 'new pictures were')} added. Run the "
-                "same command again to continue."
+                "same command again to resume."
             ) from None
         self.store.settle()
         lines = tuple(line for part in parts for line in part.lines)
@@ -417,7 +417,7 @@ class Gallery:
         return [by_id[ids[i]] for i in np.argsort(block[0], kind="stable")]
 
     def _embedded(self, pictures: "Given") -> tuple[np.ndarray, list[str | None], list[str | None]]:
-        """Give the vectors of pictures (Q, D), their ids and their cameras."""
+        """Return the features of pictures (Q, D), their ids and their cameras."""
         from reseen.gallery.incoming import incoming
 
         todo, _ = incoming(pictures)
@@ -452,7 +452,7 @@ class Gallery:
         """
         return self._embedded(pictures)[0]
 
-    # What people decide.
+    # Decisions about crops.
 
     def enrol(self, name: str, pictures: "Given", *, quiet: bool = True) -> Added:
         """Add pictures of a person, and name them.
@@ -719,7 +719,7 @@ class Gallery:
         denied: tuple[tuple[str, str], ...] = (),
         allowed: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Change what is said of crops, so that it can be taken back."""
+        """Change the state of crops, and record it so that it can be undone."""
         before: dict[str, State] = {c.id: (c.person, c.by, c.ignored) for c in crops}
         states = {id: state for id, state in states.items() if state != before[id]}
         if not (states or denied or allowed):
@@ -730,7 +730,7 @@ class Gallery:
         old = {id: before[id] for id in states}
         self.store.decided(Decision(verb, said, clock.time(), names, old, denied, allowed))
 
-    # What is known.
+    # Reading.
 
     def crop(self, id: str) -> Crop:
         """Return a crop.
@@ -879,7 +879,7 @@ class Gallery:
                 overlapping=self.overlapping,
             )
             kept |= {"state": state, "proposals": [asdict(proposal) for proposal in found]}
-            with suppress(StoreError), self.store.changing():  # they are given all the same
+            with suppress(StoreError), self.store.changing():  # the result is returned in any case
                 if state == self._state():
                     self.store.set_value("unknown", json.dumps(kept))
         proposals = (
@@ -892,20 +892,20 @@ class Gallery:
         return json.loads(self.store.value("unknown") or "{}")
 
     def _which_crops(self) -> list[Any]:
-        """Say which crops there are, and how their numbers as unknown people come about."""
+        """Return what determines the numbers of unknown people."""
         deletions, places = self.store.value("deletions"), self.overlapping
         return [version("reseen"), self.model, self.store.count(), deletions, places]
 
     def _state(self) -> list[Any]:
-        """Say what unknown people depend on."""
+        """Return what unknown people depend on."""
         value = self.store.value
         return [*self._which_crops(), value("changes"), value("cutoffs")]
 
     def _crops(self) -> tuple[np.ndarray, list[Crop]]:
-        """Give all vectors (N, D) and what is known of their crops."""
+        """Return all features (N, D) and their crops."""
         features, ids = self.store.vectors()
         found = self.store.crops(ids)
-        there = [place for place, id in enumerate(ids) if id in found]  # others may delete
+        there = [place for place, id in enumerate(ids) if id in found]  # others may delete some
         return features[there], [found[ids[place]] for place in there]
 
     def _known(self) -> "tuple[np.ndarray, Facts]":
@@ -970,7 +970,7 @@ class Gallery:
             for stay in stays(kept, gap)
         ]
 
-    # What goes, and what becomes of the rest.
+    # Deleting, and the rest.
 
     def forget(self, name: str) -> int:
         """Delete a person permanently, with all crops, pictures, features, decisions and the name.
@@ -1058,7 +1058,7 @@ class Gallery:
         for _ in Screen(quiet).track("computing features")(range(batches), batches):
             made += self._make_vectors(embedder)
         done = False
-        while not done:  # others add pictures meanwhile
+        while not done:  # other processes may add pictures meanwhile
             made += self._make_vectors(embedder)
             with self.store.changing():
                 done = not self.store.missing(embedder.model, 1)
@@ -1167,7 +1167,7 @@ class Gallery:
 def _attempted(
     pool: ThreadPoolExecutor, do: Callable[[Any], Any], items: Sequence[Any], broken: dict[int, str]
 ) -> dict[int, Any]:
-    """Do something with pictures in threads; give results by place, and note what is broken."""
+    """Process pictures in threads; return results by position, and record what is broken."""
     from reseen.data.pictures import BrokenPictureError
 
     def attempt(place: int) -> Any:

@@ -1,4 +1,4 @@
-"""Pictures on their way into a gallery: what is known of each, and its file."""
+"""Pictures to be added to a gallery: the data of each, and its file."""
 
 import csv
 import os
@@ -20,28 +20,28 @@ Given = Dataset | Thing | bytes | Iterable[Thing | bytes]
 """What `reseen.extract` takes, and the contents of picture files."""
 
 LIST = "manifest.csv"
-"""Beside the folders of the tracklets that `reseen video` wrote."""
+"""The list beside the folders of the tracklets that `reseen video` wrote."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Incoming:
-    """A picture that may come into a gallery."""
+    """A picture that may be added to a gallery."""
 
     crop: Crop
-    """What is known; without an id before its file is read."""
+    """Its data; without an id until its file is read."""
     owner: int
-    """Which of the things that were given it belongs to: a tracklet has several pictures."""
+    """Position of the input that it belongs to: a tracklet has several pictures."""
     picture: PIL.Image.Image | bytes | Path
-    """It, or its file."""
+    """The picture, or its file."""
 
     @property
     def said(self) -> str:
-        """How an error names it."""
+        """Its name in error messages."""
         path = self.picture if isinstance(self.picture, Path) else self.crop.source
         return str(path) or "a picture in memory"
 
     def content(self) -> bytes:
-        """Give the file; of a picture in memory that was no file, a PNG.
+        """Return the content of the file, or a PNG of a picture that was not a file.
 
         Raises:
             BrokenPictureError: it cannot be read.
@@ -56,22 +56,22 @@ class Incoming:
         return file.getvalue()
 
     def identified(self, content: bytes) -> Crop:
-        """Give what is known, with the id that its file gives it."""
+        """Return the data, with the id of this content."""
         return replace(self.crop, id=id_of(content))
 
 
 def incoming(
     things: Given, camera: str | None = None, time: float | None = None
 ) -> tuple[list[Incoming], tuple[str, ...]]:
-    """Make one record a picture of things of any kind.
+    """Make a record for each picture of inputs of any kind.
 
     Args:
-        things: one or several.
-        camera: of those that say none.
-        time: of those that say none, in seconds since 1970 (UTC).
+        things: one or several inputs.
+        camera: of pictures without one.
+        time: of pictures without one, in seconds since 1970 (UTC).
 
     Returns:
-        The pictures, and what a user should know of how folders were read.
+        The pictures, and notes on how folders were read.
 
     Raises:
         DataError: as `gather`.
@@ -106,14 +106,14 @@ def incoming(
 def from_files(
     files: Iterable[tuple[str, bytes]], camera: str | None, time: float | None
 ) -> Iterator[Incoming]:
-    """Make records of files in memory, by name and content."""
+    """Make records of files in memory, given by name and content."""
     now = clock.time()
     for owner, (name, content) in enumerate(files):
         yield Incoming(Crop("", camera, time, source=name, added=now), owner, content)
 
 
 def _listed(pictures: Iterable[Path]) -> dict[Path, dict[str, Any]]:
-    """Give what lists of `reseen video` say of pictures: film, frame, box, time."""
+    """Return what the lists of `reseen video` say about pictures: film, frame, box, time."""
     by_list: dict[Path, set[Path]] = {}
     for path in pictures:
         by_list.setdefault(path.parent.parent.parent / LIST, set()).add(path)
@@ -130,7 +130,7 @@ def _listed(pictures: Iterable[Path]) -> dict[Path, dict[str, Any]]:
 
 
 _READ: dict[Path, int] = {}
-"""How many bytes of each list were read: tracklets that are added as they come are at its end."""
+"""Number of bytes of each list that were read: tracklets that are added later are at its end."""
 
 
 def _video_rows(manifest: Path, wanted: set[Path], start: int = 0) -> dict[Path, dict[str, Any]]:
@@ -141,10 +141,10 @@ def _video_rows(manifest: Path, wanted: set[Path], start: int = 0) -> dict[Path,
         if not {"path", "camera", "tracklet", "film", "frame", "box", "time"} <= set(columns):
             return {}
         file.seek(max(start, len(head)) - 1)
-        if file.read(1) != b"\n":  # it was written anew
+        if file.read(1) != b"\n":  # it was written again
             file.seek(len(head))
         begin, text = file.tell(), file.read()
-    whole = text[: text.rfind(b"\n") + 1]  # of the last line more may come
+    whole = text[: text.rfind(b"\n") + 1]  # the last line may be incomplete
     _READ[manifest] = begin + len(whole)
     for row in csv.DictReader(StringIO(os.fsdecode(whole), newline=""), columns):
         path = manifest.parent / row["path"]

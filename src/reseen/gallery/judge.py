@@ -1,4 +1,4 @@
-"""How well a gallery finds people again, where a data set says who is who."""
+"""Evaluate how well a gallery finds people again, on a data set with known identities."""
 
 import numpy as np
 
@@ -9,17 +9,17 @@ from reseen.records import Dataset, Ranking, cameras_of, people_of
 
 
 def ranked(gallery: Gallery, data: Dataset) -> Ranking:
-    """Search a gallery for every query of a data set, and judge what is found.
+    """Search a gallery for every query of a data set, and evaluate the result.
 
     Args:
-        gallery: holds the gallery images of the data, and nothing else.
+        gallery: contains the gallery images of the data, and nothing else.
         data: its queries are searched for, by the protocol of Market-1501 (`metrics.ranking.rank`).
 
     Returns:
-        What `reseen.evaluate` gives for the encoder of the gallery.
+        The same as `reseen.evaluate` for the encoder of the gallery.
 
     Raises:
-        DataError: no query can be judged, or an image of the data is not in the gallery.
+        DataError: no query can be evaluated, or an image of the data is not in the gallery.
     """
     query = [image for image in data.query if image.person is not None]
     ids = [id_of(image.path.read_bytes()) for image in data.gallery]

@@ -1,4 +1,4 @@
-"""Times as people write them: 2026-11-28T10:00, yesterday, or 30d for thirty days."""
+"""Parse times as people write them: 2026-11-28T10:00, yesterday, or 30d for thirty days."""
 
 import re
 import time as clock
@@ -11,13 +11,13 @@ _UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def span(text: str, option: str) -> float:
-    """Read a length of time: a number and s, min, h, d or w; a number alone is seconds.
+    """Parse a duration: a number and s, min, h, d or w; a number alone is seconds.
 
     Returns:
         Seconds.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: the text is not a duration.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip())
     if not match or (match[2] and match[2] not in _UNITS):
@@ -28,18 +28,18 @@ def span(text: str, option: str) -> float:
 
 
 def moment(text: str | None, option: str) -> float | None:
-    """Read a time, of this machine's zone unless it names one.
+    """Parse a time, in this machine's time zone unless it names another.
 
     Args:
-        text: ISO 8601, such as 2026-11-28T10:00; now; today or yesterday, which are the beginning
+        text: ISO 8601, such as 2026-11-28T10:00; now; today or yesterday, which mean the beginning
             of that day; or how long ago it was, such as 2h or 30d (`span`).
-        option: what the error calls it.
+        option: its name, for error messages.
 
     Returns:
-        Seconds since 1970 (UTC); None of None.
+        Seconds since 1970 (UTC); None for None.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: the text is not a time.
     """
     if text is None:
         return None
@@ -63,7 +63,7 @@ def moment(text: str | None, option: str) -> float | None:
 
 
 def told(time: float | None) -> str:
-    """Write a time of this machine's zone, to the second; empty where it is unknown."""
+    """Format a time in this machine's time zone, to the second; empty if it is unknown."""
     if time is None:
         return ""
     return datetime.fromtimestamp(time).astimezone().strftime("%Y-%m-%d %H:%M:%S")

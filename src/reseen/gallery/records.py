@@ -1,4 +1,4 @@
-"""The frozen records of a gallery: what is kept, and what is answered; knows no torch, no store."""
+"""The frozen records of a gallery: what it stores and returns, without torch or a database."""
 
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -9,7 +9,7 @@ Verdict = Literal["same", "maybe", "unknown"]
 
 
 def id_of(content: bytes) -> str:
-    """Give the id of a picture: the first 32 hexadecimal digits of its bytes' SHA-256."""
+    """Return the id of a picture: the first 32 hexadecimal digits of the SHA-256 of its bytes."""
     return sha256(content).hexdigest()[:32]
 
 
@@ -128,7 +128,7 @@ class Cutoffs:
     """Other measurements."""
 
     def verdict(self, similarity: float) -> Verdict:
-        """Say what a similarity means."""
+        """Return the verdict of a similarity."""
         if similarity >= self.same:
             return "same"
         return "maybe" if similarity >= self.maybe else "unknown"

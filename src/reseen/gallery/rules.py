@@ -1,4 +1,4 @@
-"""What can be one person, one stay and one name."""
+"""Rules about what can be one person, one sighting and one name."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -9,14 +9,14 @@ from reseen.gallery.records import Crop
 
 
 def stays(crops: Iterable[Crop], gap: float) -> list[list[Crop]]:
-    """Put the crops of one camera together that follow each other without a longer gap.
+    """Group the crops of one camera that follow each other without a longer gap.
 
     Args:
         crops: in any order.
         gap: in seconds.
 
     Returns:
-        Ordered by time; those of a camera without times are one stay, and come last.
+        Groups sorted by time; the crops of a camera without times are one group, and come last.
     """
     found: list[list[Crop]] = []
     for crop in sorted(crops, key=lambda c: (c.camera or "", *_when(c), c.id)):
@@ -42,17 +42,17 @@ def _follows(crop: Crop, last: Crop, gap: float) -> bool:
 def impossible(
     crops: Sequence[Crop], others: Sequence[Crop], *, overlapping: bool = False
 ) -> str | None:
-    """Say why crops cannot be one person, if they cannot (`cannot_be_one`).
+    """Return the reason why crops cannot be one person, or None (see `cannot_be_one`).
 
     Args:
-        crops: who are to become one person with each other and with the others.
-        others: who are one person already.
-        overlapping: cameras see the same places, so that one time at two cameras says nothing.
+        crops: to become one person with each other and with the others.
+        others: are one person already.
+        overlapping: whether cameras see the same places, so that two can see one person at once.
     """
     new = {crop.id for crop in crops}
     every = [*(other for other in others if other.id not in new), *crops]
     for i, j in cannot_be_one(facts_of(every), overlapping=overlapping):
-        if every[j].id in new:  # what others are to each other is decided already
+        if every[j].id in new:  # the others were checked before
             a, b = every[i], every[j]
             if a.frame is not None and (a.source, a.frame) == (b.source, b.frame):
                 return f"{a.id} and {b.id} are two boxes in frame {a.frame} of {a.source}."
@@ -62,10 +62,10 @@ def impossible(
 
 
 def check_name(name: str) -> str:
-    """Give a name without space around it.
+    """Return a name without spaces around it.
 
     Raises:
-        SettingsError: it cannot be used.
+        SettingsError: it is not a valid name.
     """
     kept = name.strip() if isinstance(name, str) else ""
     if not kept or len(kept) > 100 or not kept.isprintable() or "/" in kept:
@@ -77,13 +77,13 @@ def check_name(name: str) -> str:
 
 
 def some(ids: Iterable[str]) -> str:
-    """Name the first of several ids, and how many more there are."""
+    """Return the first of several ids, and how many more there are."""
     ids = sorted(ids)
     return ids[0] if len(ids) == 1 else f"{ids[0]} (and {len(ids) - 1} more)"
 
 
 def unknown_word(word: str, what: str, known: Iterable[str]) -> StoreError:
-    """Make the error of a name that nobody gave, with the one that may be meant."""
+    """Return the error for an unknown word, with the most similar known one."""
     known = sorted(known)
     near = get_close_matches(word, known, 1)
     hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known[:20]) or 'none'}."

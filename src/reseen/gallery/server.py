@@ -1,4 +1,4 @@
-"""The store on a server: PostgreSQL with pgvector, for several machines and for millions."""
+"""The store on a server: PostgreSQL with pgvector, for several machines and millions of crops."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ from reseen.gallery.store import EVERYTHING, Filter
 
 PREFIXES = ("postgresql://", "postgres://")
 EXACT = 5_000
-"""Crops up to which all are compared, without an index."""
+"""Number of crops up to which all are compared, without an index."""
 SINGLE, HALF = 2000, 4000
-"""Numbers of a vector up to which a page holds it in single, and an index in half precision."""
+"""Dimensions up to which vectors fit into a page in single, and into an index in half precision."""
 _LINKS, _ROOM = 800, 8 << 30
-"""Bytes that a vector's links take in an index that is built, and the most memory that one is built
-in: what does not fit takes many times as long."""
+"""Bytes for the links of a vector while the index is built, and the most memory to build it in: an
+index that does not fit takes many times as long."""
 _EFFORT = 300
-"""Candidates that a search in the index follows (hnsw.ef_search)."""
+"""Number of candidates that a search in the index follows (hnsw.ef_search)."""
 
 
 _TYPES = {
@@ -33,14 +33,14 @@ _TYPES = {
     "content": "bytea",
     "vector": "vector",
 }
-"""Of columns, as COPY needs them."""
+"""Types of columns, for COPY."""
 
 
 def check_store(store: str | None) -> None:
-    """Refuse the address of a store that there is not; None is the embedded one.
+    """Refuse the address of an unknown store; None is the embedded one.
 
     Raises:
-        SettingsError: it is no server of ours, or what it needs is not installed.
+        SettingsError: it is not a supported server, or a package is not installed.
     """
     if store is None:
         return
@@ -54,21 +54,21 @@ def check_store(store: str | None) -> None:
 
 
 class Server(Tables):
-    """A store in a schema of its own in a PostgreSQL database, for any number of machines.
+    """A store in its own schema of a PostgreSQL database, for any number of machines.
 
-    Among more than EXACT crops a search follows an HNSW index of pgvector, in half precision, and
-    may miss some; similarities are those of the vectors. Vectors of more than 2,000 numbers are
-    kept in half precision.
+    With more than EXACT crops a search uses an HNSW index of pgvector, in half precision, and may
+    miss some crops; similarities are computed from the vectors. Vectors with more than 2,000
+    dimensions are stored in half precision.
 
     Args:
-        url: `postgresql://user:password@host/database`; what it leaves out comes from the variables
-            and files of libpq (PGPASSWORD, ~/.pgpass).
-        schema: in which the gallery lies; None makes one.
-        dimensions: of the vectors, D, where one is made.
+        url: `postgresql://user:password@host/database`; parts that are left out come from the
+            variables and files of libpq (PGPASSWORD, ~/.pgpass).
+        schema: of the gallery; None creates one.
+        dimensions: of the vectors, D, to create one.
 
     Raises:
         SettingsError: psycopg or pgvector is not installed.
-        StoreError: the server is not there, or holds no such gallery.
+        StoreError: the server cannot be reached, or has no such gallery.
 
     Source: Malkov, Yashunin: Efficient and robust approximate nearest neighbor search using
     Hierarchical Navigable Small World graphs, TPAMI 2020.
@@ -109,13 +109,13 @@ class Server(Tables):
             self._prepare("vectors", dimensions)
 
     def _connected(self) -> Any:
-        """Give the connection, a new one where the last was lost."""
+        """Return the connection, or a new one if it was lost."""
         import psycopg
 
         if self._connection is None or self._connection.closed:
             from pgvector.psycopg import register_vector
 
-            if self._depth:  # what was begun on the other one is lost
+            if self._depth:  # the transaction on the other connection is lost
                 raise psycopg.OperationalError("the connection was lost")
             self._connection = psycopg.connect(
                 self._url, autocommit=True, connect_timeout=10, application_name="reseen"
@@ -131,7 +131,7 @@ class Server(Tables):
 
     @contextmanager
     def _said(self) -> Iterator[None]:
-        """Tell what the server or its driver raises in a sentence, without the password."""
+        """Convert errors of the server or its driver to a sentence, without the password."""
         import psycopg
 
         try:
@@ -146,7 +146,7 @@ class Server(Tables):
             ) from None
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
 
@@ -164,7 +164,7 @@ class Server(Tables):
         types = [_TYPES[name.strip()] for name in columns.split(",")]
         with self._lock, self._said():
             connection = self._connected()
-            if "vector" in types:  # of this many numbers
+            if "vector" in types:  # with this dimension
                 ((kind,),) = self._rows(
                     "SELECT atttypid::regtype::text FROM pg_attribute "
                     "WHERE attrelid = ?::regclass AND attname = 'vector'",
@@ -188,7 +188,7 @@ class Server(Tables):
         return f"{'vector' if dimensions <= SINGLE else 'halfvec'}({dimensions})"
 
     def _prepare(self, table: str, dimensions: int) -> None:
-        if dimensions <= HALF:  # a vector fits in a page, and is read there
+        if dimensions <= HALF:  # a vector fits into a page, and is read from there
             self._rows(f"ALTER TABLE {table} ALTER COLUMN vector SET STORAGE PLAIN")
 
     def nearest(  # noqa: D102
@@ -207,7 +207,7 @@ class Server(Tables):
             rows: list[tuple] = []
             if not self._few(words, values):
                 rows = self._ordered(query, words, values, top + 1)
-            if len(rows) <= top:  # so few fit that the walk through the index ended before
+            if len(rows) <= top:  # so few match that the search in the index ended early
                 rows = self._ordered(query, words, values, top + 1, exactly=True)
             near = [(crop_of(row[:-1]), -row[-1]) for row in rows if row[0] != itself]
             found.append(near[:top])
@@ -216,7 +216,7 @@ class Server(Tables):
     def _ordered(
         self, query: np.ndarray, words: str, values: list[Any], top: int, *, exactly: bool = False
     ) -> list[tuple]:
-        """Give the nearest rows by the index, or exactly: a sum is in no index."""
+        """Return the nearest rows by the index, or exactly: a sum is in no index."""
         far = f"(vector <#> ?::{self._vector_type(len(query))})"
         near = f"{_in_index(len(query))} <#> ?::halfvec({len(query)})"
         asked = self._vector(query)
@@ -228,7 +228,7 @@ class Server(Tables):
         return sorted(rows, key=lambda row: row[-1])
 
     def _few(self, words: str, values: list[Any]) -> bool:
-        """Say whether so few crops are meant that comparing all is as quick as any index."""
+        """Return whether so few crops match that comparing all is as fast as any index."""
         meant = f"SELECT 1 FROM crops{words} LIMIT {EXACT + 1}"
         return self._rows(f"SELECT COUNT(*) FROM ({meant}) AS meant", values)[0][0] <= EXACT
 
@@ -241,7 +241,7 @@ class Server(Tables):
                 "SELECT atttypmod FROM pg_attribute "
                 "WHERE attrelid = 'vectors'::regclass AND attname = 'vector'"
             )
-            if size > HALF:  # no index takes them
+            if size > HALF:  # no index supports them
                 return
             room = min(self.count() * (2 * size + _LINKS), _ROOM)
             self._rows(f"SET LOCAL maintenance_work_mem TO '{max(room >> 10, 65536)}kB'")
@@ -264,7 +264,7 @@ class Server(Tables):
         return bool(self._rows("SELECT to_regclass('vectors_near')")[0][0])
 
     def compact(self) -> None:
-        """As `store.Store.compact`; the server's write-ahead log keeps it until it is reused."""
+        """As `store.Store.compact`; the server's write-ahead log contains it until it is reused."""
         for table in ("crops", "pictures", "vectors", "denials", "decisions"):
             self._rows(f"VACUUM (FULL) {table}")
 
@@ -282,7 +282,7 @@ class Server(Tables):
 
 
 def _in_index(size: int) -> str:
-    """Give what of a vector of so many numbers is in the index."""
+    """Return the expression of vectors of this dimension that is indexed."""
     return f"(vector::halfvec({size}))" if size <= SINGLE else "vector"
 
 
@@ -293,7 +293,7 @@ def _halved(row: np.ndarray) -> Any:
 
 
 def without_password(url: str) -> str:
-    """Give a URL that may be printed and kept."""
+    """Return a URL without its password, for messages and files."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     netloc = f"{parts.username}@{host}" if parts.username else host
@@ -302,7 +302,7 @@ def without_password(url: str) -> str:
 
 
 def passwords(url: str) -> list[str]:
-    """Give the words of a URL that must not be printed."""
+    """Return the parts of a URL that must not be printed."""
     parts = urlsplit(url)
     found = [value for name, value in parse_qsl(parts.query) if name == "password"]
     return [word for word in (*found, parts.password) if word]

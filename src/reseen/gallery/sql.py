@@ -1,4 +1,4 @@
-"""What both stores say to their databases in the same words."""
+"""The SQL statements that both stores share."""
 
 import json
 from abc import ABC, abstractmethod
@@ -15,10 +15,10 @@ from reseen.gallery.records import Crop, Decision, Person
 from reseen.gallery.store import EVERYTHING, Filter, State
 
 COLUMNS = "id, camera, time, tracklet, source, frame, box, person, given_by, ignored, added"
-"""Of a crop, in the order of its record."""
+"""Columns of a crop, in the order of its record."""
 
 PIECE = 500
-"""Ids that stand in one statement."""
+"""Number of ids in one statement."""
 
 SCHEMA = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -42,7 +42,7 @@ class Tables(ABC):
 
     @abstractmethod
     def _rows(self, words: str, values: Sequence[Any] = ()) -> list[tuple]:
-        """Run a statement, whose values stand as ?, and give the rows that come back."""
+        """Run a statement with values for its ?, and return the rows of the result."""
 
     @abstractmethod
     def _many(self, words: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -50,10 +50,10 @@ class Tables(ABC):
 
     @abstractmethod
     def _insert(self, table: str, columns: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Add rows that are not there yet."""
+        """Insert rows that do not exist yet."""
 
     begin: tuple[str, ...]
-    """Statements that begin a transaction which no other process is in."""
+    """Statements that begin a transaction with an exclusive lock."""
 
     def __init__(self):
         self._lock = RLock()
@@ -72,7 +72,7 @@ class Tables(ABC):
                     self._rows("COMMIT")
             except BaseException:
                 if self._depth == 1:
-                    with suppress(StoreError):  # a full disk has ended it already
+                    with suppress(StoreError):  # a full disk has already ended it
                         self._rows("ROLLBACK")
                 raise
             finally:
@@ -80,11 +80,11 @@ class Tables(ABC):
 
     @abstractmethod
     def _vector(self, row: np.ndarray) -> Any:
-        """Give a vector (D,) as the database takes it."""
+        """Convert a vector (D,) for the database."""
 
     @abstractmethod
     def _array(self, values: Sequence[Any]) -> np.ndarray:
-        """Give vectors (N, D) of what came from the database."""
+        """Convert vectors (N, D) from the database."""
 
     def value(self, name: str) -> str | None:  # noqa: D102
         found = self._rows("SELECT value FROM settings WHERE name = ?", [name])
@@ -101,7 +101,7 @@ class Tables(ABC):
             )
 
     def _change(self, what: str = "changes") -> int:
-        """Count one change more; others see by it that they must look again."""
+        """Count one more change, by which other processes see that they must read again."""
         number = int(self.value(what) or 0) + 1
         self.set_value(what, str(number))
         return number
@@ -269,14 +269,14 @@ class Tables(ABC):
 
     @abstractmethod
     def _prepare(self, table: str, dimensions: int) -> None:
-        """Do what else a new table of vectors needs."""
+        """Prepare a new table of vectors."""
 
     @abstractmethod
     def _vector_type(self, dimensions: int) -> str:
-        """Give the type of a column of vectors."""
+        """Return the type of a column of vectors."""
 
     def _lost(self) -> list[str]:
-        """Say which crops lack a picture or a vector."""
+        """Return which crops lack a picture or a vector."""
         said = []
         for table, what in (("pictures", "picture"), ("vectors", "vector")):
             ((lost,),) = self._rows(
@@ -296,12 +296,12 @@ class Tables(ABC):
 
 
 def pieces(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Cut values into pieces that fit in one statement."""
+    """Cut values into pieces that fit into one statement."""
     return (values[start : start + PIECE] for start in range(0, len(values), PIECE))
 
 
 def conditions(where: Filter, besides: str = "") -> tuple[str, list[Any]]:
-    """Write a filter as the WHERE of a statement, and its values."""
+    """Convert a filter to the WHERE of a statement, and its values."""
     words: list[str] = [besides] if besides else []
     values: list[Any] = []
     for condition, value in (
@@ -328,7 +328,7 @@ def _row(crop: Crop) -> tuple:
 
 
 def crop_of(row: tuple) -> Crop:
-    """Make a crop of a row of its COLUMNS."""
+    """Make a crop from a row with COLUMNS."""
     values: list[Any] = list(row)
     values[6] = None if row[6] is None else tuple(json.loads(row[6]))
     values[9] = bool(row[9])
@@ -345,7 +345,7 @@ def _decision(content: str) -> Decision:
 
 
 def _without(content: str, ids: set[str], names: set[str]) -> str | None:
-    """Take crops and people out of a decision; None where nothing of it is left."""
+    """Remove crops and people from a decision; None if nothing of it is left."""
     told = json.loads(content)
     before = told["before"]
     if names & {*told["names"], *(state[0] for state in before.values())}:

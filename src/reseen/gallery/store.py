@@ -1,4 +1,4 @@
-"""What a gallery asks of a place that keeps it: a database in a file, or a server."""
+"""The interface of a gallery to its store: a database in a file, or a server."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,13 +15,13 @@ State = tuple[str | None, str | None, bool]
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which crops are meant; what is left out does not matter."""
+    """Selects crops; fields that are None match everything."""
 
     camera: str | None = None
     since: float | None = None
-    """Not before this time, in seconds since 1970 (UTC). A crop without a time fits no time."""
+    """Not before this time, in seconds since 1970 (UTC). A crop without a time never matches."""
     until: float | None = None
-    """Not after it."""
+    """Not after this time."""
     person: str | None = None
     """Name of the person; empty for crops without a name."""
     ignored: bool | None = None
@@ -31,15 +31,15 @@ EVERYTHING = Filter()
 
 
 class Store(Protocol):
-    """Keeps crops, pictures, vectors and decisions.
+    """Stores crops, pictures, vectors and decisions.
 
-    Reading needs no transaction. What changes something is called within `changing`, which one
-    process at a time can be in, and which is kept as a whole or not at all.
+    Reading needs no transaction. Changes are made within `changing`, in which only one process can
+    be at a time, and which is committed as a whole or not at all.
     """
 
     @property
     def place(self) -> str:
-        """Where it keeps things, in words that may be printed."""
+        """Where the data is stored, without passwords."""
         ...
 
     def close(self) -> None:
@@ -47,21 +47,21 @@ class Store(Protocol):
         ...
 
     def changing(self) -> AbstractContextManager[None]:
-        """Make everything that happens inside one transaction; others wait, and do not fail."""
+        """Make a transaction of everything inside; other processes wait, and do not fail."""
         ...
 
     def value(self, name: str) -> str | None:
-        """Read a setting that is kept beside the crops."""
+        """Read a setting that is stored beside the crops."""
         ...
 
     def set_value(self, name: str, value: str | None) -> None:
-        """Keep a setting; None removes it."""
+        """Store a setting; None removes it."""
         ...
 
     def add(
         self, crops: Sequence[Crop], vectors: np.ndarray, pictures: Sequence[bytes]
     ) -> list[str]:
-        """Keep crops that are not there yet, and give the ids of those that were added.
+        """Store crops that do not exist yet, and return the ids of those that were added.
 
         Args:
             crops: N records.
@@ -75,17 +75,17 @@ class Store(Protocol):
         ...
 
     def known(self, ids: Iterable[str]) -> set[str]:
-        """Give those of some ids that are there."""
+        """Return which of these ids exist."""
         ...
 
     def crops(self, ids: Iterable[str]) -> dict[str, Crop]:
-        """Give crops by id; those that are not there are left out."""
+        """Return crops by id; those that do not exist are left out."""
         ...
 
     def select(
         self, where: Filter = EVERYTHING, limit: int | None = None, offset: int = 0
     ) -> list[Crop]:
-        """List crops, ordered by time (unknown last) and then as they were added."""
+        """List crops, sorted by time (unknown last) and then by when they were added."""
         ...
 
     def people(self) -> list[Person]:
@@ -93,15 +93,15 @@ class Store(Protocol):
         ...
 
     def cameras(self) -> dict[str | None, int]:
-        """Give the number of crops of each camera, by name; None is the unknown one."""
+        """Return the number of crops of each camera, by name; None is the unknown one."""
         ...
 
     def times(self) -> tuple[float | None, float | None]:
-        """Give the first and the last time of a crop, in seconds since 1970 (UTC)."""
+        """Return the first and the last time of a crop, in seconds since 1970 (UTC)."""
         ...
 
     def older(self, than: float, *, unnamed: bool = False) -> list[str]:
-        """List crops of an earlier time, or, where it is unknown, that were added earlier.
+        """List crops with an earlier time or, if it is unknown, that were added earlier.
 
         Args:
             than: in seconds since 1970 (UTC).
@@ -110,11 +110,11 @@ class Store(Protocol):
         ...
 
     def picture(self, id: str) -> bytes | None:
-        """Give the file of a crop."""
+        """Return the file of a crop."""
         ...
 
     def vectors(self, ids: Sequence[str] | None = None) -> tuple[np.ndarray, list[str]]:
-        """Give vectors (N, D) float32 and their ids, of all crops or of those that are there."""
+        """Return vectors (N, D) float32 and their ids, of all crops or of those that exist."""
         ...
 
     def nearest(
@@ -124,14 +124,14 @@ class Store(Protocol):
         where: Filter = EVERYTHING,
         without: Sequence[tuple[str | None, str | None]] = (),
     ) -> list[list[tuple[Crop, float]]]:
-        """Find the crops that are most like each query, the most similar first.
+        """Find the crops that are most similar to each query, the most similar first.
 
         Args:
             queries: (Q, D) float32 unit rows.
-            top: crops of each query.
-            where: which crops count.
-            without: for each query the id of a crop and the name of a camera that do not count
-                for it, each or None.
+            top: number of crops for each query.
+            where: selects the crops.
+            without: for each query the id of a crop and the name of a camera to exclude, each or
+                None.
         """
         ...
 
@@ -140,35 +140,35 @@ class Store(Protocol):
         ...
 
     def denials(self, ids: Iterable[str] | None = None) -> set[tuple[str, str]]:
-        """Give pairs of crop id and name of which somebody said: not this one."""
+        """Return pairs of crop id and name of a person whom the crop does not show."""
         ...
 
     def deny(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Keep such pairs."""
+        """Store such pairs."""
         ...
 
     def allow(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Take such pairs back."""
+        """Remove such pairs."""
         ...
 
     def decided(self, decision: Decision) -> None:
-        """Put a decision on top of the others."""
+        """Add a decision to the end of the list."""
         ...
 
     def last_decision(self) -> Decision | None:
-        """Give the decision on top."""
+        """Return the last decision."""
         ...
 
     def take_decision(self) -> None:
-        """Remove the decision on top."""
+        """Remove the last decision."""
         ...
 
     def delete(self, ids: Iterable[str], names: Iterable[str] = ()) -> int:
-        """Delete crops with pictures, vectors and denials, and what decisions say of them.
+        """Delete crops with pictures, vectors and denials, and remove them from decisions.
 
         Args:
             ids: of the crops.
-            names: people whose names leave the denials and decisions too.
+            names: of people who are removed from denials and decisions too.
 
         Returns:
             The number of crops deleted.
@@ -176,36 +176,36 @@ class Store(Protocol):
         ...
 
     def compact(self) -> None:
-        """Give the room of what was deleted back, so that none of its bytes are left.
+        """Return the space of deleted data to the system, so that none of its bytes are left.
 
         Raises:
-            StoreError: another process keeps reading.
+            StoreError: another process is still reading.
         """
         ...
 
     def missing(self, model: str, limit: int) -> list[str]:
-        """Give up to `limit` ids of crops that have no vector of another model yet."""
+        """Return up to `limit` ids of crops that have no vector of another model yet."""
         ...
 
     def add_vectors(self, model: str, ids: Sequence[str], vectors: np.ndarray) -> None:
-        """Keep vectors (N, D) of another model beside those that are in use.
+        """Store vectors (N, D) of another model beside those in use.
 
-        Those of any third model are removed.
+        Vectors of any third model are removed.
         """
         ...
 
     def use_vectors(self, model: str) -> None:
-        """Take the vectors of the other model into use; those before are deleted."""
+        """Replace the vectors in use by those of the other model; the old ones are deleted."""
         ...
 
     def settle(self) -> None:
-        """Make what quickens search, where there is enough for it; called after adding."""
+        """Create an index for search if there are enough crops; called after adding."""
         ...
 
     def bytes_used(self) -> int:
-        """Tell the room that the store takes, in bytes."""
+        """Return the size of the store in bytes."""
         ...
 
     def check(self) -> list[str]:
-        """Look for damage, and give a sentence for each."""
+        """Check for damage, and return a sentence for each problem."""
         ...

@@ -1,4 +1,4 @@
-"""Unknown people: crops without a name that may show one person, for a human to look at."""
+"""Unknown people: crops without a name that may show one person, for a human to review."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,19 +16,19 @@ from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
 from reseen.records import NOISE
 
 LEAST = 3
-"""Crops without which there is nothing to group."""
+"""Minimum number of crops for clustering."""
 CAREFUL = 0.1
-"""How much smaller eps is than for pseudo-labels: a stranger among the crops of a proposal is worse
-than a person in two proposals (docs/how-to/thresholds.md)."""
+"""How much smaller eps is than for pseudo-labels: a stranger in a proposal is worse than a person
+in two proposals (docs/how-to/thresholds.md)."""
 APART = 1e9
-"""The distance of crops that cannot be one person: no mean of distances with it is usual."""
+"""Distance of crops that cannot be one person, so large that no mean with it is small."""
 
 
 def label_crops(features: np.ndarray, crops: Sequence[Crop]) -> np.ndarray:
-    """Group crops by density, whoever people said they show: the part that takes long.
+    """Cluster crops by density, whatever their names: the part that takes long.
 
-    Neighbours and cores are chosen as `auto` would choose them, and an eps that is smaller by
-    CAREFUL; features are centred by camera where two cameras or more have crops enough.
+    Neighbours and min_samples are chosen as by `auto`, and eps is smaller by CAREFUL; features are
+    centred by camera if at least two cameras have enough crops.
 
     Args:
         features: (N, D) unit rows.
@@ -38,7 +38,7 @@ def label_crops(features: np.ndarray, crops: Sequence[Crop]) -> np.ndarray:
         (N,) int64 groups, those of the oldest crops first; NOISE for crops in none.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`).
+        DataError: the rows are invalid (see `check_rows`).
     """
     labels = np.full(len(crops), NOISE, np.int64)
     if len(crops) < LEAST:
@@ -62,26 +62,26 @@ def group_unknown(
     *,
     overlapping: bool = False,
 ) -> np.ndarray:
-    """Group crops without a name by who they may show.
+    """Group crops without a name by the person whom they may show.
 
-    Of all crops, grouped by density, those with a name and the ignored are taken out. The crops of
-    a tracklet stay together: they go where most of them are. A group with crops that cannot be one
-    person is parted: it is built anew from its tracklets and single crops, the nearest parts first
-    (mean distance of their crops), never joining what cannot be one person.
+    Crops with a name and ignored crops are removed from the clusters of all crops. The crops of a
+    tracklet stay together, in the cluster of most of them. A group with crops that cannot be one
+    person is split: it is built again from its tracklets and single crops, starting with the
+    nearest parts (mean distance of their crops), without joining what cannot be one person.
 
     Args:
-        features: (N, D) unit rows, oldest crop first, for that is how groups are numbered.
+        features: (N, D) unit rows, oldest crop first, which determines the numbers of groups.
         facts: of the N crops.
-        labels: (N,) their groups by density (`label_crops`).
+        labels: (N,) their clusters (`label_crops`).
         overlapping: as in `cannot_be_one`.
 
     Returns:
         (N,) int64 groups, in the order of their first crops; NOISE for crops in none, for a crop
-        that is alone, and for those with a name and the ignored. Groups of which no crop is left
-        have numbers too, so naming and ignoring change none of the others'.
+        that is alone, and for named and ignored crops. Groups without crops keep their numbers, so
+        that naming and ignoring do not change the numbers of others.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`).
+        DataError: the rows are invalid (see `check_rows`).
     """
     groups = labels.copy()
     tracklets, counts = np.unique(facts.tracklets[facts.tracklets >= 0], return_counts=True)
@@ -105,11 +105,11 @@ def group_unknown(
 
 
 def _parted(features: np.ndarray, units: np.ndarray, apart: np.ndarray) -> np.ndarray:
-    """Part a group, so that no part holds crops that cannot be one person.
+    """Split a group, so that no part contains crops that cannot be one person.
 
     Args:
         features: (M, D) unit rows.
-        units: (M,) crops that stay together have one number.
+        units: (M,) equal numbers for crops that stay together.
         apart: (P, 2) positions of crops that cannot be one person.
 
     Returns:
@@ -125,7 +125,7 @@ def _parted(features: np.ndarray, units: np.ndarray, apart: np.ndarray) -> np.nd
     a, b = place[apart].T
     distances[a, b] = distances[b, a] = APART
     np.fill_diagonal(distances, 0)
-    if len(means) == 1:  # a tracklet that contradicts itself stays as it is
+    if len(means) == 1:  # a tracklet that contradicts itself is not split
         return np.zeros(len(units), np.int64)
     tree = linkage(squareform(distances, checks=False), "average")
     return fcluster(tree, 2, "distance")[place].astype(np.int64) - 1
@@ -140,23 +140,23 @@ def propose(
     *,
     overlapping: bool = False,
 ) -> list[Proposal]:
-    """Propose unknown people; nothing gets a name by it.
+    """Propose unknown people; no crop gets a name.
 
     Args:
         features: (N, D) unit rows.
         crops: N records.
-        labels: (N,) their groups by density (`label_crops`).
-        cutoffs: from which similarity on a proposal is said to look like a named person.
-        denials: pairs of the id of a crop and a name that it is not.
+        labels: (N,) their clusters (`label_crops`).
+        cutoffs: thresholds from which a proposal is reported to look like a named person.
+        denials: pairs of the id of a crop and the name of a person whom it does not show.
         overlapping: as in `cannot_be_one`.
 
     Returns:
-        Proposals of 2 crops or more, numbered from 1 in the order in which their first crops were
-        added; numbers of groups whose crops have names are not given anew. The crops of each are
-        ordered by time.
+        Proposals of at least 2 crops, numbered from 1 in the order in which their first crops were
+        added; numbers of groups whose crops have names are not reused. The crops of each are
+        sorted by time.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`).
+        DataError: the rows are invalid (see `check_rows`).
     """
     if not crops:
         return []
@@ -190,17 +190,17 @@ def _moment(crop: Crop) -> tuple[bool, float, str]:
 
 
 def alike(features: np.ndarray, facts: Facts, groups: np.ndarray, apart: np.ndarray) -> np.ndarray:
-    """Tell how like named people groups of crops look.
+    """Compute how similar groups of crops are to named people.
 
     Args:
         features: (N, D) unit rows.
         facts: of the N crops.
-        groups: (N,) int, 0..K-1 (not all need to be there) or NOISE.
+        groups: (N,) int, 0..K-1 (not all must exist) or NOISE.
         apart: (P, 2) pairs of crops that cannot be one person.
 
     Returns:
         (K, P) the median, over the crops of a group, of the highest similarity to a crop of the
-        person; -inf where the group cannot be that person.
+        person; -inf if the group cannot be that person.
     """
     rows, count = check_rows(features), int(groups.max(initial=NOISE)) + 1
     found = np.full((count, len(facts.names)), -np.inf)

@@ -1,1 +1,1 @@
-"""Fast free functions on arrays that several parts share; torch for matrix products alone."""
+"""Fast functions on arrays that several parts share; torch is used only for matrix products."""

@@ -1,13 +1,13 @@
-"""Camera centring: what a camera adds to all of its features is taken out again, without labels.
+"""Camera centring: remove from each feature what its camera adds to all features; needs no labels.
 
-With x a unit feature, m the mean of all training crops and m_c that of the crops of its camera:
+With x a unit feature, m the mean of all training crops and m_c the mean of those of its camera:
 
     mean        z = unit(x - m_c + m)
     deviation   z = unit((x - m_c) / s_c)
 
-where s_c is the standard deviation of each number of these features. A crop of an unknown camera
-takes the mean and the deviation of all crops, so that `mean` leaves it as it is. Nobody needs to
-know who is who, and one picture needs nothing but its own camera.
+where s_c is the standard deviation of each dimension of these features. For a crop of an unknown
+camera, the mean and the deviation of all crops are used, so that `mean` does not change it. No
+identities are needed, and for a single picture only its camera must be known.
 """
 
 from collections.abc import Sequence
@@ -18,30 +18,30 @@ import numpy as np
 from reseen.errors import SettingsError
 
 CENTRINGS = ("off", "mean", "deviation")
-"""What is taken out of features: nothing, the camera's mean, or its mean and deviation."""
+"""What is removed from features: nothing, the camera's mean, or its mean and deviation."""
 
 LEAST = 50
-"""Training crops of a camera below which its own mean says little: it then counts as unknown."""
+"""Minimum number of training crops of a camera; with fewer, it is treated as unknown."""
 
 _MOST = 3.0
-"""How many times larger or smaller than that of all crops a camera's deviation may be."""
+"""How many times larger or smaller than for all crops the deviation of a camera may be."""
 
 _BLOCK = 1 << 12
-"""Rows that are added up at a time in float64."""
+"""Rows that are summed at a time in float64."""
 
 _STILL = 1e-3
-"""Share of the usual deviation up to which a number of the features says nothing: it is left out
-where deviations divide."""
+"""Share of the usual deviation up to which a dimension of the features carries no information; it
+is not divided by its deviation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CameraStatistics:
-    """What an encoder makes of each camera; it belongs to the weights that it was learnt with.
+    """The statistics of an encoder's features for each camera; they belong to its current weights.
 
     Args:
-        names: C cameras, each with LEAST training crops or more.
+        names: C cameras, each with at least LEAST training crops.
         moments: (1 + C, 2, D) float32, the mean and the standard deviation of the features: first
-            of all crops, then of each camera's.
+            of all crops, then of the crops of each camera.
     """
 
     names: tuple[str, ...]
@@ -53,31 +53,31 @@ class CameraStatistics:
             raise ValueError(f"moments of {len(self.names)} cameras have the shape {shape}")
 
     def centred(self, features: np.ndarray, cameras: Sequence[str | None], how: str) -> np.ndarray:
-        """Centre features by what was learnt of their cameras.
+        """Centre features by the statistics of their cameras.
 
         Args:
             features: (N, D) unit rows.
-            cameras: N names; None, and any other than `names`, is an unknown camera.
+            cameras: N names; None, and any name not in `names`, is an unknown camera.
             how: one of CENTRINGS.
 
         Returns:
             (N, D) float32 unit rows.
 
         Raises:
-            SettingsError: how is none of CENTRINGS.
+            SettingsError: how is not one of CENTRINGS.
         """
         place: dict[str | None, int] = {name: row for row, name in enumerate(self.names, 1)}
         return _centred(features, np.array([place.get(c, 0) for c in cameras]), self.moments, how)
 
 
 def covered(cameras: np.ndarray) -> np.ndarray:
-    """Give the cameras that centring can tell apart.
+    """Return the cameras that have enough crops for centring.
 
     Args:
-        cameras: (N,) int, -1 where unknown.
+        cameras: (N,) int, -1 if unknown.
 
     Returns:
-        (C,) those with LEAST crops or more, ascending; none where there are fewer than two.
+        (C,) the cameras with at least LEAST crops, ascending; empty if there are fewer than two.
     """
     known, counts = np.unique(cameras[cameras >= 0], return_counts=True)
     known = known[counts >= LEAST]
@@ -85,11 +85,11 @@ def covered(cameras: np.ndarray) -> np.ndarray:
 
 
 def moments(features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
-    """Measure the features of training crops.
+    """Compute mean and standard deviation of the features of training crops.
 
     Args:
         features: (N, D) unit rows.
-        cameras: (N,) int, -1 where unknown.
+        cameras: (N,) int, -1 if unknown.
 
     Returns:
         (1 + C, 2, D) float32: mean and standard deviation, of all crops, then of each of the
@@ -108,26 +108,26 @@ def moments(features: np.ndarray, cameras: np.ndarray) -> np.ndarray:
 
 
 def centre(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.ndarray:
-    """Centre features by what they say of their cameras themselves, as for clustering.
+    """Centre features by the statistics of these features themselves, as for clustering.
 
     Args:
         features: (N, D) unit rows.
-        cameras: (N,) int, -1 where unknown; None: all unknown. One with fewer than LEAST crops
-            counts as unknown.
+        cameras: (N,) int, -1 if unknown; None: all unknown. A camera with fewer than LEAST crops
+            is treated as unknown.
         how: one of CENTRINGS.
 
     Returns:
-        (N, D) float32 unit rows; the features themselves where how is off.
+        (N, D) float32 unit rows; the features themselves if how is off.
 
     Raises:
-        SettingsError: how is none of CENTRINGS, or fewer than two cameras have enough crops.
+        SettingsError: how is not one of CENTRINGS, or fewer than two cameras have enough crops.
     """
     if how == "off":
         return features
     known = np.empty(0) if cameras is None else covered(cameras)
     if cameras is None or not len(known):
         raise SettingsError(
-            f"centring is {how!r}, and there are no two cameras with {LEAST} crops or more. Leave "
+            f"centring is {how!r}, but there are no two cameras with at least {LEAST} crops. Leave "
             "it out, or say which camera took each image (reseen data check)."
         )
     places = (cameras[:, None] == known) @ np.arange(1, len(known) + 1)
@@ -135,22 +135,22 @@ def centre(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.nda
 
 
 def centre_where_known(features: np.ndarray, cameras: np.ndarray | None, how: str) -> np.ndarray:
-    """Do as `centre`, but give features as they came where no two cameras have enough crops."""
+    """Do as `centre`, but return features unchanged if no two cameras have enough crops."""
     known = cameras is not None and len(covered(cameras)) > 0
     return centre(features, cameras, how) if known else features
 
 
 def centring_remarks(how: str, cameras: np.ndarray) -> list[str]:
-    """Say so where `centre_where_known` leaves features as they came although it is asked for."""
+    """Explain if `centre_where_known` returns features unchanged although centring is on."""
     if how == "off" or len(covered(cameras)):
         return []
     return [
-        f"No two cameras have {LEAST} crops or more, so centring takes nothing out of the features."
+        f"No two cameras have at least {LEAST} crops, so centring does not change the features."
     ]
 
 
 def _centred(features: np.ndarray, places: np.ndarray, moments: np.ndarray, how: str) -> np.ndarray:
-    """Centre each row (N, D) by the moments at its place."""
+    """Centre each row (N, D) by the moments at its position."""
     if how not in CENTRINGS:
         raise SettingsError(f"centring is {how!r}. Use one of: {', '.join(CENTRINGS)}.")
     out = np.array(features, np.float32)
@@ -164,7 +164,7 @@ def _centred(features: np.ndarray, places: np.ndarray, moments: np.ndarray, how:
         else:
             still = spread <= _STILL * np.sqrt(np.square(spread).mean())
             rows /= np.where(still, np.inf, np.clip(own_spread, spread / _MOST, spread * _MOST))
-        if place or how == "deviation":  # of unknown cameras only what was subtracted comes back
+        if place or how == "deviation":  # for unknown cameras, mean adds back what it subtracted
             lengths = np.linalg.norm(rows, axis=1, keepdims=True)
             out[places == place] = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
     return out

@@ -1,4 +1,4 @@
-"""Numba's compiler, with a cache on disk that helps where it can and never stops the work."""
+"""Numba's compiler with a cache on disk, whose failures never stop the work."""
 
 import functools
 import sys
@@ -10,24 +10,24 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 
 def njit(function: Any = None, *, cache: bool = False, **options: Any) -> Any:
-    """Compile a function as `numba.njit` does, whatever state the cache is in.
+    """Compile a function as `numba.njit` does, whatever the state of the cache.
 
-    Where numba finds no folder for its cache, or cannot write to it, the function is compiled in
-    each process, and standard error says so once. A damaged cache file is compiled and written
-    anew.
+    If numba finds no folder for its cache, or cannot write to it, the function is compiled in
+    every process, and a message is printed once. Code with a damaged cache file is compiled and
+    saved again.
 
     Args:
-        function: to compile; None gives a decorator.
-        cache: keep the compiled code for the next process.
+        function: to compile; None returns a decorator.
+        cache: save the compiled code for other processes.
         options: of `numba.njit`.
     """
     if function is None:
         return functools.partial(njit, cache=cache, **options)
     compiled: Any = numba.njit(**options)(function)
-    if cache and hasattr(compiled, "py_func"):  # it has none where NUMBA_DISABLE_JIT is set
+    if cache and hasattr(compiled, "py_func"):  # not with NUMBA_DISABLE_JIT
         try:
             compiled._cache = _Cache(function)
-        except (RuntimeError, OSError) as error:  # no folder that numba tries can be written
+        except (RuntimeError, OSError) as error:  # numba can write to no folder that it tries
             compiled._cache = _NoCache(error)
     return compiled
 
@@ -40,7 +40,7 @@ class _Cache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
-        except Exception:  # whatever damage does to pickles and object code
+        except Exception:  # any error that damaged pickles and object code can raise
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -57,7 +57,7 @@ class _Cache(FunctionCache):
 
 
 class _CacheFile(IndexDataCacheFile):
-    """Code with its checksum behind it: damaged machine code would crash the process."""
+    """Code followed by its checksum: damaged machine code would crash the process."""
 
     def _dump(self, obj: Any) -> bytes:
         data = super()._dump(obj)
@@ -87,6 +87,6 @@ def _say_once(text: str) -> None:
 def _say_uncached(error: Exception) -> None:
     reason = error.strerror if isinstance(error, OSError) else "no folder for it can be written"
     _say_once(
-        f"reseen: compiled code cannot be kept ({reason}), so every command compiles for some "
-        "15 seconds. Set NUMBA_CACHE_DIR to a folder that can be written and has room."
+        f"reseen: compiled code cannot be saved ({reason}), so every command compiles for about "
+        "15 seconds. Set NUMBA_CACHE_DIR to a folder that can be written and has free space."
     )

@@ -1,4 +1,4 @@
-"""DBSCAN on Jaccard distances, for many eps at once and without holding the pairs.
+"""DBSCAN on Jaccard distances, for many values of eps at once, without storing the pairs.
 
 Ester, Kriegel, Sander, Xu: A Density-Based Algorithm for Discovering Clusters (DBSCAN), KDD 1996.
 The clusters are the connected components of the core points.
@@ -13,24 +13,25 @@ from reseen.kernels.threads import spread, thread_count
 from reseen.records import NOISE
 
 _KEPT = 32
-"""Neighbours before it that a row keeps; rows with more are walked again."""
+"""Earlier neighbours that are stored for a row; for rows with more they are computed again."""
 
 
 def density_labels(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: int) -> np.ndarray:
     """Cluster points by DBSCAN on the Jaccard distances of their encodings, for each eps.
 
-    Equal rows are handled once, however many there are.
+    Equal rows are handled only once.
 
     Args:
         encoding: (N, N) sparse (see `encode`, `encode_sets`).
-        eps: (E,) the largest distances between neighbours, rising, each above 0 and below 1.
-        min_samples: points within eps, itself counted, that make a point a core point.
+        eps: (E,) the largest distances between neighbours, ascending, each above 0 and below 1.
+        min_samples: number of points within eps, including the point itself, that make a point a
+            core point.
 
     Returns:
         (E, N) int64: NOISE, or the lowest core point of the cluster. A border point that several
         clusters reach belongs to the one with the lowest core point, as in scikit-learn.
 
-    Memory: O(entries + E threads N), however many pairs lie within eps.
+    Memory: O(entries + E threads N), independent of the number of pairs within eps.
     """
     first, place = distinct_rows(encoding)
     index, copies = invert(encoding[first]), np.bincount(place)
@@ -49,7 +50,7 @@ def density_labels(encoding: sparse.csr_matrix, eps: np.ndarray, min_samples: in
 
 @njit(nogil=True, cache=True)
 def _measure(t, threads, index: Index, copies, limits, near, level, sizes, counts):
-    """Count others between each limit and the one below; keep the first pairs of each row."""
+    """Count other points between each limit and the one before; store the first pairs of rows."""
     n = len(index.mass)
     overlap, touched = workspace(index)
     lists = np.empty(n, np.int32), np.empty(n, np.int16)
@@ -65,9 +66,9 @@ def _measure(t, threads, index: Index, copies, limits, near, level, sizes, count
 
 @njit(cache=True)
 def _walk(index, i, limits, overlap, touched, lists):
-    """List the rows before i within the largest limit, each with its first limit; give how many."""
+    """List earlier rows within the largest limit of row i, and their first limits; count them."""
     size, last = 0, limits[-1]
-    least = 0.9999 * (1 - last) / (2 - last)  # of the mass: less overlap is surely beyond
+    least = 0.9999 * (1 - last) / (2 - last)  # share of the mass: less overlap is too far
     for a in range(add_minima(index, i, i, overlap, touched)):
         j = touched[a]
         mass, shared = index.mass[i] + index.mass[j], overlap[j]
@@ -86,7 +87,7 @@ def _walk(index, i, limits, overlap, touched, lists):
 
 @njit(cache=True)
 def _recall(index, i, limits, near, level, size, overlap, touched, lists):
-    """List the rows before i again: those kept, or by another walk where they did not fit."""
+    """List the earlier rows of row i again: the stored ones, or computed if there are more."""
     if size > _KEPT:
         return _walk(index, i, limits, overlap, touched, lists)
     for a in range(size):
@@ -96,7 +97,7 @@ def _recall(index, i, limits, near, level, size, overlap, touched, lists):
 
 @njit(cache=True)
 def _join(index, limits, near, level, sizes, core):
-    """Give for each limit and core point the lowest core point that it is connected with."""
+    """Return, for each limit and core point, the lowest core point that it is connected with."""
     n = len(index.mass)
     overlap, touched = workspace(index)
     lists = np.empty(n, np.int32), np.empty(n, np.int16)

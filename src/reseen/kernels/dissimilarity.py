@@ -1,4 +1,4 @@
-"""The least dissimilar images by several features at once, without holding all pairs.
+"""The images with the smallest dissimilarity by several features, without storing all pairs.
 
 Lin, Xie, Wu, Yan, Tian: Unsupervised Person Re-identification via Softened Similarity Learning,
 CVPR 2020, Eqs. 5 to 7.
@@ -25,43 +25,44 @@ def least_dissimilar(
     penalties: np.ndarray | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k images least dissimilar to each, among those of other classes.
+    """Find the k images with the smallest dissimilarity to each, among those of other classes.
 
-    Dissimilarity is the weighted sum of the Euclidean distances of all features, plus
-    `camera_weight` where both images come from the same known camera, plus both penalties. Square
-    tiles of it are made one after the other, each for both of its sides, and leave only the k best.
+    The dissimilarity is the weighted sum of the Euclidean distances of all features, plus
+    `camera_weight` if both images are from the same known camera, plus the penalties of both. It is
+    computed in square tiles, each for both of its sides, and only the k best are kept.
 
     Args:
         features: (S, N, D) unit rows: S features of each image, such as the whole and its parts.
-        weights: (S,) of their distances, 0 or more; a feature of weight 0 costs nothing.
-        k: images to find, at least 1; N - 1 where that is smaller.
-        cameras: (N,) int, -1 where unknown; or None.
-        camera_weight: what two images of one camera are farther apart (lambda_c).
-        classes: (N,) int; images of one class are not found for each other. Each its own if None.
-        penalties: (N,) added to all dissimilarities of an image; none if None.
+        weights: (S,) of their distances, 0 or more; a feature of weight 0 costs no time.
+        k: number of images to find, at least 1; N - 1 if that is smaller.
+        cameras: (N,) int, -1 if unknown; or None.
+        camera_weight: added to the dissimilarity of two images of the same camera (lambda_c).
+        classes: (N,) int; images of the same class are not found for each other. None: each image
+            is its own class.
+        penalties: (N,) added to all dissimilarities of an image; None for no penalties.
         block_bytes: memory for a tile and one product of its size, in bytes.
 
     Returns:
-        indices (N, k) int32 by rising dissimilarity, equal ones by rising index, and -1 where
-        there are fewer; dissimilarities (N, k) float32, inf there.
+        indices (N, k) int32 by ascending dissimilarity, ties by ascending index, and -1 if there
+        are fewer; dissimilarities (N, k) float32, inf for index -1.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`), or sizes do not fit.
+        DataError: the rows are invalid (see `check_rows`), or shapes do not fit.
         SettingsError: k is below 1 or a weight is below 0.
 
     Source: Lin et al., SSL, Eqs. 5 to 7.
-    Memory: O(N k + block_bytes). Products are sums in float32: distances below about 1e-3 (copies)
-    are rounding.
+    Memory: O(N k + block_bytes). Products are summed in float32: distances below about 1e-3
+    (copies) are rounding errors.
     """
     if np.ndim(features) != 3 or len(features) != len(weights):
         raise DataError(
-            f"features has shape {np.shape(features)} for {len(weights)} weights; (S, N, D) with a "
-            "weight for each of S is needed."
+            f"features has shape {np.shape(features)} for {len(weights)} weights. Give (S, N, D) "
+            "and one weight for each of S."
         )
     if k < 1 or min(weights) < 0 or camera_weight < 0:
         raise SettingsError(
-            f"k is {k}, weights are {list(weights)} and camera_weight is {camera_weight}. Use 1 or "
-            "more, and 0 or more."
+            f"k is {k}, weights are {list(weights)} and camera_weight is {camera_weight}. Use "
+            "k >= 1 and weights of 0 or more."
         )
     used = [(check_rows(f), np.float32(w)) for f, w in zip(features, weights, strict=True) if w]
     n = features.shape[1]
@@ -89,11 +90,11 @@ def least_dissimilar(
 
 
 def stripe_weights(parts: int, share: float) -> np.ndarray:
-    """Give the weights (1 + p,) of the distances of whole images and of their stripes.
+    """Return the weights (1 + p,) of the distances of whole images and of their stripes.
 
     Args:
-        parts: stripes, p; none count where their share is 0.
-        share: of the stripes together, 0 to 1 (lambda_p).
+        parts: number of stripes, p; they do not count if their share is 0.
+        share: total weight of the stripes, 0 to 1 (lambda_p).
 
     Source: Lin et al., SSL, Eqs. 5 and 7.
     """
@@ -110,10 +111,10 @@ def dissimilarities(
     camera_weight: float = 0.0,
     penalties: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Give the dissimilarity of some pairs, as `least_dissimilar` has it.
+    """Compute the dissimilarity of given pairs, as in `least_dissimilar`.
 
     Args:
-        features, weights, cameras, camera_weight, penalties: as there.
+        features, weights, cameras, camera_weight, penalties: as in `least_dissimilar`.
         pairs: (P, 2) int, positions.
 
     Returns:
@@ -136,7 +137,7 @@ def _column(values, n, kind, nothing, name):
     if values is None:
         return np.full(n, nothing, kind)
     if np.shape(values) != (n,):
-        raise DataError(f"{name} has shape {np.shape(values)} for {n} images; ({n},) is needed.")
+        raise DataError(f"{name} has shape {np.shape(values)} for {n} images. Give ({n},).")
     return np.ascontiguousarray(values, kind)
 
 
@@ -149,7 +150,7 @@ def _add_distances(t, threads, near, weight, far):
 
 @njit(nogil=True, cache=True)
 def _offer(t, threads, far, top, left, cameras, camera_weight, classes, penalties, index, value):
-    """Put each row's pairs of this tile into its list, if they are among the k best so far."""
+    """Insert the pairs of this tile into the list of each row, if they are among its k best."""
     last = index.shape[1] - 1
     for a in range(t, far.shape[0], threads):
         i = top + a

@@ -1,8 +1,9 @@
-"""Jaccard distances of sparse encodings, only for pairs that share an entry.
+"""Jaccard distances of sparse encodings, computed only for pairs that share an entry.
 
-The distance of two rows is 1 - s / (a + b - s), with s the sum of their minima and a, b their own
-sums: sum min / sum max of Zhong et al., CVPR 2017, Eq. 10. An inverted index (the columns) finds
-the pairs. It holds for weights (`encode`: every row sums to 1) and for plain sets (`encode_sets`).
+The distance of two rows is 1 - s / (a + b - s), where s is the sum of their minima, and a and b are
+the sums of the rows: sum min / sum max of Zhong et al., CVPR 2017, Eq. 10. An inverted index (the
+columns) finds the pairs. This holds for weights (`encode`: every row sums to 1) and for plain sets
+(`encode_sets`).
 """
 
 from typing import NamedTuple
@@ -15,39 +16,39 @@ from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread, thread_count
 
 ZERO = np.finfo(np.float32).tiny
-"""Stands for a distance of 0, so that sparse matrices keep the pair."""
+"""Represents a distance of 0, so that sparse matrices store the pair."""
 
 _BINS = 1 << 18
 
 
 class Index(NamedTuple):
-    """Encodings of n points, by row and by column: what every look-up here reads (see `invert`)."""
+    """Encodings of n points, by row and by column, for the functions here (see `invert`)."""
 
     start: np.ndarray
     """(n + 1,) int64, where each row begins in `entry` and `weight`."""
     entry: np.ndarray
-    """int32, the columns that a row holds, rising."""
+    """int32, the columns of the entries of a row, ascending."""
     weight: np.ndarray
-    """float32, how much of each."""
+    """float32, the weight of each entry."""
     column: np.ndarray
     """int64, where each column begins in `member` and `share`."""
     member: np.ndarray
-    """int32, the rows that hold a column, rising."""
+    """int32, the rows of the entries of a column, ascending."""
     share: np.ndarray
-    """float32, how much each holds of it."""
+    """float32, the weight of each entry."""
     mass: np.ndarray
     """(n,) float64, the sum of each row."""
 
 
 def invert(encoding: sparse.csr_matrix) -> Index:
-    """Prepare encodings for look-up.
+    """Build the index of encodings.
 
     Args:
         encoding: (n, N) sparse, positive entries, sorted indices; rows that sum to 1 (`encode`) or
             to the size of a set (`encode_sets`).
 
     Returns:
-        The rows and columns as flat arrays. Sums are taken as the whole numbers that they are.
+        The rows and columns as flat arrays. Sums that should be whole numbers are rounded to them.
 
     Memory: O(entries).
     """
@@ -60,27 +61,27 @@ def invert(encoding: sparse.csr_matrix) -> Index:
 
 
 def jaccard_graph(encoding: sparse.csr_matrix, eps: float) -> sparse.csr_matrix:
-    """Keep all pairs whose Jaccard distance is at most eps, each point with itself among them.
+    """Build the sparse matrix of all Jaccard distances up to eps, including each point's own.
 
-    Pairs that share no entry have distance 1 and are never kept, not even for eps = 1.
+    Pairs that share no entry have distance 1 and are never included, not even for eps = 1.
 
     Args:
         encoding: (N, N) sparse (see `invert`).
-        eps: the largest distance kept, 0 to 1.
+        eps: the largest distance to include, 0 to 1.
 
     Returns:
-        (N, N) sparse, symmetric, float32; within a row the nearest first, equals by index, as
+        (N, N) sparse, symmetric, float32; within a row by ascending distance, ties by index, as
         scikit-learn wants it. A distance of 0 is stored as `ZERO`.
 
     Raises:
         SettingsError: eps is outside 0..1.
 
     Source: Zhong et al., CVPR 2017, Eq. 10.
-    Memory: O(kept pairs + threads N): N^2 only if all points are alike. `density_labels` clusters
-    without holding the pairs.
+    Memory: O(included pairs + threads N): N^2 only if all points are similar. `density_labels`
+    clusters without storing the pairs.
     """
     if not 0 <= eps <= 1:
-        raise SettingsError(f"eps is {eps}; Jaccard distances lie in 0..1: give one of those.")
+        raise SettingsError(f"eps is {eps}. Jaccard distances are 0 to 1: give one of those.")
     index, limit = invert(encoding), np.float32(eps)
     indptr = np.zeros(len(index.mass) + 1, np.int64)
     spread(_count, index, limit, indptr[1:])
@@ -91,11 +92,11 @@ def jaccard_graph(encoding: sparse.csr_matrix, eps: float) -> sparse.csr_matrix:
 
 
 def jaccard_rows(index: Index, rows: np.ndarray) -> np.ndarray:
-    """Give the Jaccard distances of some points to all points.
+    """Compute the Jaccard distances of some points to all points.
 
     Args:
         index: encodings of N points (see `invert`).
-        rows: (r,) positions of the points wanted.
+        rows: (r,) positions of these points.
 
     Returns:
         (r, N) float32, 0 to 1.
@@ -108,12 +109,12 @@ def jaccard_rows(index: Index, rows: np.ndarray) -> np.ndarray:
 
 
 def jaccard_pairs(index: Index, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Give the Jaccard distances of single pairs.
+    """Compute the Jaccard distances of single pairs.
 
     Args:
         index: encodings of N points (see `invert`).
-        left: (P,) positions of the one point of each pair.
-        right: (P,) positions of the other.
+        left: (P,) positions of the first point of each pair.
+        right: (P,) positions of the second.
 
     Returns:
         (P,) float32, 0 to 1.
@@ -126,17 +127,17 @@ def jaccard_pairs(index: Index, left: np.ndarray, right: np.ndarray) -> np.ndarr
 def jaccard_nearest(
     index: Index, rows: np.ndarray, p: int, among: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the p nearest of the first points to some points, by Jaccard distance.
+    """Find, for some points, the p nearest points by Jaccard distance among the first points.
 
     Args:
         index: encodings of N points (see `invert`).
-        rows: (r,) positions of the points that ask.
+        rows: (r,) positions of the points.
         p: how many to find for each, at least 1.
         among: only points 0 .. among - 1 are found.
 
     Returns:
-        indices (r, p) int32, nearest first, equals by rising index, -1 where fewer share an entry;
-        and distances (r, p) float32, 1 there.
+        indices (r, p) int32, nearest first, ties by ascending index, -1 if fewer share an entry;
+        and distances (r, p) float32, 1 for index -1.
 
     Raises:
         SettingsError: p is below 1.
@@ -144,7 +145,7 @@ def jaccard_nearest(
     Source: Ji et al., ECCV 2020, Sec. 3.2. Memory: O(r p + threads N).
     """
     if p < 1:
-        raise SettingsError(f"p is {p}; it counts the nearest points: give 1 or more.")
+        raise SettingsError(f"p is {p}, and counts the nearest points: give 1 or more.")
     indices = np.full((len(rows), p), -1, np.int32)
     distances = np.ones((len(rows), p), np.float32)
     spread(_nearest, index, np.asarray(rows, np.int64), among, indices, distances)
@@ -152,14 +153,14 @@ def jaccard_nearest(
 
 
 def jaccard_kth(encoding: sparse.csr_matrix, k: int) -> np.ndarray:
-    """Give each point's Jaccard distance to its k-th nearest point, itself counted.
+    """Compute each point's Jaccard distance to its k-th nearest point; the first is itself.
 
     Args:
         encoding: (N, N) sparse (see `invert`).
         k: which neighbour, 1 for the point itself.
 
     Returns:
-        (N,) float32, 0 to 1; 1 where fewer than k points share an entry with it.
+        (N,) float32, 0 to 1; 1 if fewer than k points share an entry with it.
 
     Source: Zhong et al., CVPR 2017, Eq. 10. Memory: O(threads N).
     """
@@ -171,26 +172,27 @@ def jaccard_kth(encoding: sparse.csr_matrix, k: int) -> np.ndarray:
 
 
 def smallest_mean(encoding: sparse.csr_matrix, share: float) -> float:
-    """Average the smallest Jaccard distances of all pairs: an eps for DBSCAN.
+    """Average the smallest Jaccard distances of all pairs, to get an eps for DBSCAN.
 
     Args:
         encoding: (N, N) sparse, N >= 2 (see `invert`).
-        share: of all N (N - 1) / 2 pairs, above 0, at most 1; at least one pair is taken. DAAL's p.
+        share: of all N (N - 1) / 2 pairs, above 0, at most 1; at least one pair is used. This is p
+            in DAAL.
 
     Returns:
-        The mean, 0 to 1; distances are rounded to 2^-18.
+        The mean, 0 to 1, of distances that are rounded to multiples of 2^-18.
 
     Raises:
         SettingsError: share is out of range, or there are fewer than two points.
 
-    Source: Huang et al., Domain Adaptive Attention Learning (DAAL), AAAI 2020, "Learning"; its
-    forerunner Song et al., arXiv:1807.11334, takes a share of 1.6e-3.
-    Memory: O(threads N): a histogram of the pairs that share an entry; all others are at 1.
+    Source: Huang et al., Domain Adaptive Attention Learning (DAAL), AAAI 2020, "Learning"; before
+    it, Song et al., arXiv:1807.11334, use a share of 1.6e-3.
+    Memory: O(threads N): a histogram of the pairs that share an entry; all others have distance 1.
     """
     n = len(encoding.indptr) - 1
     if not 0 < share <= 1 or n < 2:
         raise SettingsError(
-            f"share is {share} of the pairs of {n} points: give two points and 0 < share <= 1."
+            f"share is {share} of the pairs of {n} points. Give two points and 0 < share <= 1."
         )
     first, place = distinct_rows(encoding)
     copies = np.bincount(place)
@@ -205,14 +207,14 @@ def smallest_mean(encoding: sparse.csr_matrix, share: float) -> float:
 
 
 def distinct_rows(encoding: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Find rows that are equal, entry for entry.
+    """Find rows that are identical.
 
     Args:
         encoding: (N, N) sparse, sorted indices.
 
     Returns:
-        first: (n,) positions of the first row of each kind, rising; and place: (N,) which of them
-        each row equals.
+        first: (n,) positions of the first row of each kind, ascending; and place: (N,) which of
+        these each row equals.
 
     Memory: O(N).
     """
@@ -234,17 +236,18 @@ def distance(overlap, mass):
 
 @njit(cache=True)
 def workspace(index):
-    """Room for `add_minima`: overlaps, zeros, and positions, one more than there are rows."""
+    """Allocate arrays for `add_minima`: overlaps, zeros, and positions, one more than rows."""
     n = len(index.mass)
     return np.zeros(n), np.empty(n + 1, np.int32)
 
 
 @njit(cache=True)
 def add_minima(index, i, stop, overlap, touched):
-    """Add the minima of row i with each of the first rows to overlap (zeros before).
+    """Add the minima of row i with each of the first `stop` rows to overlap, which must be zero.
 
-    Gives how many rows share an entry with it; their positions go to touched. Every position is
-    written there and kept if it is new: half of them are, so a branch would be guessed wrong.
+    Returns how many rows share an entry with it, and writes their positions to touched. Every
+    position is written, and kept only if it is new: half of them are, so that a branch would be
+    mispredicted.
     """
     found = 0
     for a in range(index.start[i], index.start[i + 1]):
@@ -296,7 +299,7 @@ def _between(index, i, j, overlap):
 
 @njit(cache=True)
 def _within(index, i, touched, overlap, limit):
-    """Move the rows within the limit to the front of touched; give how many."""
+    """Move the rows within the limit to the front of touched; return how many there are."""
     size = 0
     for a in range(len(touched)):
         if _between(index, i, touched[a], overlap) <= limit:
@@ -392,7 +395,7 @@ def _fingerprints(start, entry, bits):
 
 @njit(cache=True)
 def _separate(start, entry, bits, leader):
-    """Give a row that only shares its fingerprint with its leader back to itself."""
+    """Make a row that only shares its fingerprint with its leader its own leader again."""
     for i in range(len(leader)):
         a, b = slice(start[i], start[i + 1]), slice(start[leader[i]], start[leader[i] + 1])
         if not (np.array_equal(entry[a], entry[b]) and np.array_equal(bits[a], bits[b])):

@@ -1,4 +1,4 @@
-"""Neighbours where more than one set of rows is searched: extra points, and cameras."""
+"""Nearest neighbours in two sets of rows together, and by camera."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -16,24 +16,24 @@ def nearest_joined(
     k: int,
     within: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k nearest rows of each in features and extra points together, exactly.
+    """Find the k nearest rows of each row in features and extra points together, exactly.
 
-    As `nearest` of the two put one below the other, without a copy that holds both.
+    The result is that of `nearest` for the concatenation of the two, without making a copy of it.
 
     Args:
         features: (N, D) unit rows.
         extra: (M, D) unit rows, points N .. N + M of the pool.
-        k: neighbours to find, at least 1; N + M where that is smaller.
-        within: the k nearest of the features among themselves, where they are known.
+        k: number of neighbours, at least 1; N + M if that is smaller.
+        within: the k nearest of the features among themselves, if they are known.
 
     Returns:
         indices (N + M, k) int32, and similarities (N + M, k) float32.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`), or the two differ in D.
+        DataError: the rows are invalid (see `check_rows`), or the two differ in D.
         SettingsError: k is below 1.
 
-    Memory: O((N + M) k) and that of `nearest`.
+    Memory: O((N + M) k), and that of `nearest`.
     """
     found = []
     for rows in (features, extra):
@@ -55,34 +55,34 @@ def nearest_by_camera(
     own: int | None = None,
     quota: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find nearest rows, with bounds on how many may come from which camera.
+    """Find nearest rows, with limits on how many may come from which camera.
 
     Args:
         features: (N, D) unit rows.
-        cameras: (N,) int, the camera of each.
-        k: neighbours to find.
-        own: how many of them come from the row's own camera, itself counted; the other k - own
-            are from other cameras. None: no such split.
-        quota: the most that one camera may give, its own too. None: any number.
+        cameras: (N,) int, the camera of each row.
+        k: number of neighbours.
+        own: how many of them come from the row's own camera, including the row itself; the other
+            k - own are from other cameras. None: no such split.
+        quota: largest number of neighbours from a camera, including the row's own. None: no limit.
 
     Returns:
-        indices (N, k) int32, by falling similarity, equals by rising index, -1 where there are
-        fewer; and similarities (N, k) float32, NaN there.
+        indices (N, k) int32, by descending similarity, ties by ascending index, -1 if there are
+        fewer; and similarities (N, k) float32, NaN for index -1.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`), or cameras differ in number.
+        DataError: the rows are invalid (see `check_rows`), or cameras has another length.
         SettingsError: a number is out of range.
 
     Source: with `own`, the intra- and inter-camera lists of Chen et al., CA-Jaccard:
     Camera-aware Jaccard Distance for Person Re-identification, CVPR 2024, Sec. 3.2.
-    Memory: O(N (D + k cameras)): the rows of one camera after another are copied.
+    Memory: O(N (D + k cameras)): the rows of each camera are copied, one camera at a time.
     """
     rows, cameras = check_rows(features), np.asarray(cameras)
     if cameras.shape != (len(rows),):
-        raise DataError(f"cameras has shape {cameras.shape}: give one number each, ({len(rows)},).")
+        raise DataError(f"cameras has shape {cameras.shape}. Give shape ({len(rows)},).")
     for name, value in (("k", k), ("own", own), ("quota", quota)):
         if value is not None and not 1 <= value <= max(k, 1):
-            raise SettingsError(f"{name} is {value}; it counts neighbours: give 1 to k, {k}.")
+            raise SettingsError(f"{name} is {value}, but it counts neighbours. Give 1 to k, {k}.")
     if own is not None and quota is None:
         return own_and_others(rows, cameras, k, own, blocks_by_camera(cameras))
     return search_by_camera(rows, np.arange(len(rows)), cameras, k, own=own, quota=quota)
@@ -97,11 +97,11 @@ def search_by_camera(
     own: int | None = None,
     quota: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Do as `nearest_by_camera` for some of the rows: one camera after another is searched.
+    """Do as `nearest_by_camera` for some of the rows, searching one camera after another.
 
     Args:
         rows: (N, D) float32 unit rows.
-        asked: (n,) which of them.
+        asked: (n,) positions of these rows.
         cameras, k, own, quota: as in `nearest_by_camera`.
     """
     order = np.argsort(cameras, kind="stable")
@@ -128,11 +128,11 @@ def search_by_camera(
 
 
 def blocks_by_camera(cameras: np.ndarray, order: np.ndarray | None = None) -> Blocks:
-    """Cut rows into blocks of one camera each; a first list compares those of one camera.
+    """Cut rows into blocks of one camera each; the first list compares those of the same camera.
 
     Args:
         cameras: (N,) int.
-        order: (N,) the rows in the order in which they stand within their camera; None as they are.
+        order: (N,) the rows in the order that they should have within their camera; None as given.
 
     Returns:
         Blocks for two lists: neighbours from the own camera, and from all others.
@@ -153,14 +153,14 @@ def blocks_by_camera(cameras: np.ndarray, order: np.ndarray | None = None) -> Bl
 def own_and_others(
     rows: np.ndarray, cameras: np.ndarray, k: int, own: int, blocks: Blocks
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find nearest rows from the own camera and from others, by blocks; see `nearest_by_camera`.
+    """Find nearest rows of the own camera and of others, by blocks; see `nearest_by_camera`.
 
     Args:
         rows: (N, D) float32 unit rows.
         cameras: (N,) int.
-        k: neighbours to find.
+        k: number of neighbours.
         own: how many of them come from the own camera.
-        blocks: as `blocks_by_camera` gives them, or with fewer pairs to compare.
+        blocks: from `blocks_by_camera`, possibly with fewer pairs to compare.
     """
 
     def pools(of: int, open_rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -187,11 +187,11 @@ def own_and_others(
 
 
 _NONE = (-1, np.int32), (np.nan, np.float32)
-"""What stands for a neighbour that there is not: index and similarity."""
+"""The index and similarity of a missing neighbour."""
 
 
 def _merge(lists, k):
-    """Join lists of indices and similarities, the best k first, equals by rising index."""
+    """Join lists of indices and similarities: the best k, ties by ascending index."""
     indices, similarities = (np.concatenate(part, axis=1) for part in zip(*lists, strict=True))
     order = np.lexsort((indices, -similarities))[:, :k]
     return (

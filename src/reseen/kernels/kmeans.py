@@ -1,4 +1,4 @@
-"""k-means with k-means++ starts for thousands of clusters, by blocked matrix products.
+"""k-means with k-means++ initialisation for thousands of clusters, by blocked matrix products.
 
 Arthur, Vassilvitskii: k-means++: The Advantages of Careful Seeding, SODA 2007.
 """
@@ -11,7 +11,7 @@ from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
 from reseen.kernels.threads import spread
 
 _PROPOSALS = 128
-_SAME = 1e-6  # squared distances below it are rounding
+_SAME = 1e-6  # squared distances below it are rounding errors
 
 
 def kmeans(
@@ -23,37 +23,38 @@ def kmeans(
     tolerance: float = 1e-4,
     block_bytes: int = BLOCK_BYTES,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Group rows into M clusters by Euclidean distance, each around its mean.
+    """Group rows into M clusters by Euclidean distance to the clusters' means.
 
-    An empty cluster takes the row that is farthest from its own centroid, so no cluster of the
+    An empty cluster gets the row that is farthest from its own centroid, so no cluster of the
     result is empty.
 
     Args:
         features: (N, D) unit rows.
-        M: clusters, 1 to N.
-        seed: of the start, or a generator to draw it from.
-        iterations: rounds of assignment and means, at most; at least 1.
-        tolerance: stop when the centroids' squared steps sum to at most this share of the mean
-            variance of a column, as scikit-learn does; 0 stops only when no row changes.
+        M: number of clusters, 1 to N.
+        seed: of the initialisation, or a generator.
+        iterations: largest number of iterations, at least 1.
+        tolerance: stop when the squared changes of the centroids sum to at most this share of the
+            mean variance of a column, as scikit-learn does; with 0, stop when no row changes its
+            cluster.
         block_bytes: memory for one block of products, in bytes.
 
     Returns:
-        centroids (M, D) float32, the means of their rows, not of length 1; and labels (N,) int32.
+        centroids (M, D) float32, the means of their rows, not normalised; and labels (N,) int32.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`).
+        DataError: the rows are invalid (see `check_rows`).
         SettingsError: M or iterations is out of range.
 
-    Source: Arthur and Vassilvitskii, SODA 2007, Section 2.2 (start); Lloyd's algorithm.
+    Source: Arthur and Vassilvitskii, SODA 2007, Section 2.2 (initialisation); Lloyd's algorithm.
     Memory: O(N + M D + block_bytes).
     """
     rows = check_rows(features)
     if not 1 <= M <= len(rows):
         raise SettingsError(
-            f"M is {M} and the features have {counted(len(rows), 'row')}: give M from 1 to that."
+            f"M is {M}, but the features have {counted(len(rows), 'row')}. Give 1 to that many."
         )
     if iterations < 1:
-        raise SettingsError(f"iterations is {iterations}: give 1 or more.")
+        raise SettingsError(f"iterations is {iterations}. Give 1 or more.")
     rng = np.random.default_rng(seed)
     centroids = rows[spread_out(rows, M, rng, block_bytes)]
     limit = tolerance * (1 - np.square(rows.mean(0, dtype=np.float64)).sum()) / rows.shape[1]
@@ -74,19 +75,20 @@ def spread_out(
 ) -> np.ndarray:
     """Draw M rows one after the other, each the best of a few candidates (greedy k-means++).
 
-    A candidate's chance is proportional to its squared distance to the rows drawn before; the best
-    of 2 + ln M leaves the smallest sum of them. Candidates are proposed by the distances of some
-    draws ago and accepted with the share that is left of them, which is the same chance: so one
-    matrix product serves many.
+    The probability of a candidate is proportional to its squared distance to the rows drawn so far,
+    and the one of 2 + ln M candidates with the smallest sum of these distances is taken. Candidates
+    are proposed by distances from some draws ago, and accepted with the ratio of the current
+    distance to the old one, which gives the same probability, so that one matrix product serves
+    many draws.
 
     Args:
         rows: (N, D) float32 unit rows.
         M: how many, at most N.
-        rng: decides.
+        rng: random generator.
         block_bytes: memory for one block of distances, in bytes.
 
     Returns:
-        (M,) positions; a row is drawn again only where all others are copies of those drawn.
+        (M,) positions; a row is drawn again only if all others are copies of rows drawn before.
 
     Source: Arthur and Vassilvitskii, SODA 2007, Sections 2.2 and 5 (the greedy form).
     Memory: O(N + block_bytes).
@@ -131,7 +133,7 @@ def nearest_centroid(
         block_bytes: memory for one block of products, in bytes.
 
     Returns:
-        labels (N,) int32, of equals the lowest, and squared distances (N,) float32.
+        labels (N,) int32, the lowest of equals, and squared distances (N,) float32.
 
     Memory: O(N + block_bytes).
     """

@@ -1,17 +1,17 @@
-"""Exact nearest neighbours by cosine: quick scores choose candidates, exact sums decide."""
+"""Exact nearest neighbours by cosine: fast scores choose candidates, exact sums decide."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from reseen.errors import DataError, SettingsError
+from reseen.errors import DataError, SettingsError, counted
 from reseen.kernels.compile import njit
 from reseen.kernels.shortlist import Shortlist, all_devices, shortlists
 from reseen.kernels.threads import spread
 
 BLOCK_BYTES = 64 << 20
-"""How much memory one block of similarities may take."""
+"""Memory for one block of similarities, in bytes."""
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -19,31 +19,31 @@ _UNIT_TOLERANCE = 1e-2
 
 
 def check_rows(features: np.ndarray, name: str = "features") -> np.ndarray:
-    """Give the features as float32 rows in memory order, once every row is known to be usable.
+    """Check that every row is valid, and return them as contiguous float32.
 
     Args:
-        features: (N, D) unit rows of any real type; float32 in memory order is not copied.
-        name: what to call them in an error.
+        features: (N, D) unit rows of any real type; contiguous float32 is not copied.
+        name: of the features, for error messages.
 
     Returns:
         (N, D) float32, C-contiguous.
 
     Raises:
-        DataError: the array is not (N, D) with N >= 1, or a row holds NaN or inf, is zero, or is
-            not of length 1 (to 1 %).
+        DataError: the array is not (N, D) with N >= 1, or a row contains NaN or inf, is zero, or
+            its length is not 1 (within 1 %).
     """
     if np.ndim(features) != 2 or 0 in np.shape(features):
         raise DataError(
-            f"{name} has shape {np.shape(features)}; (N, D) with at least one row is needed: "
-            "give one feature vector for each image."
+            f"{name} has shape {np.shape(features)}. Give an array (N, D), one feature vector for "
+            "each image."
         )
     rows = np.ascontiguousarray(features, dtype=np.float32)
     with np.errstate(all="ignore"):
         length = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-    _refuse(~np.isfinite(length), name, "hold NaN or inf", "look for a diverged training")
-    _refuse(length == 0, name, "are zero and point nowhere", "drop these images")
+    _refuse(~np.isfinite(length), name, "with NaN or inf", "check whether training diverged")
+    _refuse(length == 0, name, "of length 0", "leave these images out")
     bad = np.abs(length - 1) > _UNIT_TOLERANCE
-    _refuse(bad, name, "are not of length 1", "divide each row by its length")
+    _refuse(bad, name, "not of length 1", "divide each row by its length")
     return rows
 
 
@@ -58,31 +58,31 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the k rows of the pool with the largest cosine to each row, exactly.
 
-    A quick product lists the candidates (see `shortlists`); theirs are summed again in float64,
-    which decides. So the result is the same in every precision, on every device and for every
-    block size. Neighbours stand by falling similarity, and where the float64 sums are equal by
-    rising index, at the k-th place too. The rule knows no self: a point that has k or more exact
-    copies at lower indices is missing from its own list.
+    A fast product makes shortlists of candidates (see `shortlists`), whose products are computed
+    again in float64 and decide. So the result is the same in every precision, on every device and
+    for every block size. Neighbours are sorted by descending similarity, and ties of the float64
+    sums by ascending index, also at the k-th place. A row itself has no priority: if at least k
+    exact copies of it have lower indices, it is missing from its own list.
 
     Args:
         features: (N, D) unit rows.
-        k: neighbours to find, at least 1; the pool's size where that is smaller.
-        pool: (M, D) unit rows to search; the features themselves if None, and then a point is
-            its own neighbour.
-        precision: of the quick product on a CPU: float32, bfloat16, or auto, the quicker here. It
-            changes the time alone.
-        devices: where the quick product is computed: ("cpu",), or devices of torch that share the
-            rows ("cuda:0", "cuda:1"), there in bfloat16; None for `all_devices`.
+        k: number of neighbours, at least 1; the pool's size if that is smaller.
+        pool: (M, D) unit rows to search; None for the features themselves, and then a row is its
+            own neighbour.
+        precision: of the fast product on a CPU: float32, bfloat16, or auto for the faster one. It
+            changes only the time.
+        devices: where the fast product is computed: ("cpu",), or devices of torch among which the
+            rows are divided ("cuda:0", "cuda:1"), in bfloat16; None for `all_devices`.
         block_bytes: memory for one block of similarities, in bytes.
 
     Returns:
         indices (N, k) int32 into the pool, and similarities (N, k) float32, rounded from float64.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`), or the pool has another D.
-        SettingsError: k is below 1, or there is no such precision.
+        DataError: the rows are invalid (see `check_rows`), or the pool has another D.
+        SettingsError: k is below 1, or precision is unknown.
 
-    Memory: O(N k + block_bytes), and 2 (N + M) D bytes in bfloat16; N x M is never held.
+    Memory: O(N k + block_bytes), and 2 (N + M) D bytes in bfloat16; never N x M.
     """
     ((indices, similarities),) = _search(features, pool, ((k, 1),), precision, devices, block_bytes)
     return indices, similarities
@@ -97,24 +97,24 @@ def nearest_and_lowest(
     devices: Sequence[str] | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Do as `nearest`, and give each row's smallest similarity to the pool as well.
+    """Do as `nearest`, and also return each row's smallest similarity to the pool.
 
     Args:
         features: (N, D) unit rows.
-        k: neighbours to find, at least 1.
+        k: number of neighbours, at least 1.
         pool: (M, D) unit rows to search, or None for the features themselves.
-        precision: of the quick product on a CPU, see `nearest`.
-        devices: where the quick product is computed.
+        precision: of the fast product on a CPU, see `nearest`.
+        devices: where the fast product is computed.
         block_bytes: memory for one block of similarities, in bytes.
 
     Returns:
         indices (N, k) int32, similarities (N, k) float32, lowest similarity (N,) float32.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`), or the pool has another D.
-        SettingsError: k is below 1, or there is no such precision.
+        DataError: the rows are invalid (see `check_rows`), or the pool has another D.
+        SettingsError: k is below 1, or precision is unknown.
 
-    Memory: as `nearest`.
+    Memory: as for `nearest`.
     """
     wanted = ((k, 1), (1, -1))
     found, low = _search(features, pool, wanted, precision, devices, block_bytes)
@@ -122,13 +122,13 @@ def nearest_and_lowest(
 
 
 def _search(features, pool, wanted, precision, devices, block_bytes):
-    """Give indices and similarities for each pair of k and sign (-1: the least similar)."""
+    """Return indices and similarities for each pair of k and sign (-1: the least similar)."""
     if min(k for k, _ in wanted) < 1:
         raise SettingsError(
-            f"k is {wanted[0][0]}; a row needs at least one neighbour: give k >= 1."
+            f"k is {wanted[0][0]}, but a row needs at least one neighbour. Give k >= 1."
         )
     if precision not in PRECISIONS:
-        raise SettingsError(f"precision is {precision!r}: give one of {', '.join(PRECISIONS)}.")
+        raise SettingsError(f"precision is {precision!r}. Give one of {', '.join(PRECISIONS)}.")
     rows = check_rows(features)
     others = rows if pool is None else check_rows(pool, "pool")
     _check_sizes(rows, others)
@@ -142,7 +142,7 @@ def _search(features, pool, wanted, precision, devices, block_bytes):
 
 
 Pools = Callable[[np.ndarray], Iterable[tuple[np.ndarray, np.ndarray]]]
-"""Parts rows (n,) by what they are compared with: gives rows, and columns, of each part."""
+"""Splits rows (n,) by what they are compared with: yields the rows and columns of each part."""
 
 
 def decide(
@@ -153,18 +153,18 @@ def decide(
     order: np.ndarray | None = None,
     pools: Pools | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take the k best of each shortlist by float64 sums; search rows without a list in full.
+    """Take the k best of each shortlist by float64 sums; rows without a list are searched in full.
 
     Args:
         rows: (N, D) float32.
         others: (M, D) float32.
         found: the `Shortlist` of each row.
         block_bytes: memory for one block of products, in bytes.
-        order: (N,) the row that each list is of; None where they are in the order of the rows.
-        pools: which columns rows are compared with where they are searched in full; None: all.
+        order: (N,) the row that each list belongs to; None if they are in the order of the rows.
+        pools: the columns with which rows are compared in a full search; None for all.
 
     Returns:
-        indices (N, k) int32, -1 where fewer were compared, and products (N, k) float32.
+        indices (N, k) int32, -1 if fewer were compared, and products (N, k) float32.
     """
     indices = np.full((len(rows), found.k), -1, np.int32)
     sums = np.full((len(rows), found.k), -np.inf)
@@ -178,10 +178,10 @@ def decide(
 
 
 def _search_in_full(rows, others, where, columns, found, indices, sums, block_bytes):
-    """Search in float64 for the rows `where`, in blocks; copies are looked up once.
+    """Search in float64 for the rows `where`, in blocks; copies are searched only once.
 
-    Of copies in the pool only the first k can be found, so the others are left out: neither a pool
-    of copies nor one of near copies needs more than the matrix product and a few sums a row.
+    Of copies in the pool only the first k can be found, so the others are left out. A pool of
+    copies or near copies therefore needs only the matrix product and a few sums for each row.
     """
     same = first_copies(rows, where)
     once = np.flatnonzero(same == np.arange(len(where)))
@@ -200,14 +200,14 @@ def _search_in_full(rows, others, where, columns, found, indices, sums, block_by
 
 
 def first_copies(rows: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Find rows that are copies of others, bit for bit.
+    """Find rows that are bit-identical copies of others.
 
     Args:
-        rows: (N, D) float32, in memory order.
-        where: (n,) positions of the rows to look at.
+        rows: (N, D) float32, contiguous.
+        where: (n,) positions of the rows to compare.
 
     Returns:
-        (n,) for each the place in `where` of the first row like it: its own if it is the first.
+        (n,) the position in `where` of the first identical row, which may be the row itself.
 
     Memory: O(n).
     """
@@ -217,7 +217,7 @@ def first_copies(rows: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def _first_k(same: np.ndarray, k: int) -> np.ndarray:
-    """Positions of all but those that have k copies or more before them."""
+    """Return the positions of all rows except those that at least k copies precede."""
     order = np.argsort(same, kind="stable")
     first = np.searchsorted(same[order], same[order])
     return np.sort(order[np.arange(len(same)) - first < k])
@@ -226,16 +226,16 @@ def _first_k(same: np.ndarray, k: int) -> np.ndarray:
 def similarity_blocks(
     rows: np.ndarray, others: np.ndarray, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Walk through rows @ others.T in blocks of whole rows.
+    """Yield rows @ others.T in blocks of whole rows.
 
     Args:
         rows: (N, D) float32.
         others: (M, D) float32.
-        block_bytes: memory for one block, in bytes; one row of M is the least.
+        block_bytes: memory for one block, in bytes; a block has at least one row of M.
 
     Yields:
         start, and (b, M) float32 products of rows start .. start + b. The next block overwrites
-        this one: copy what must stay.
+        this one, so copy what you need.
 
     Raises:
         DataError: the two have different D.
@@ -253,8 +253,8 @@ def similarity_blocks(
 def _check_sizes(rows: np.ndarray, others: np.ndarray) -> None:
     if rows.shape[1] != others.shape[1]:
         raise DataError(
-            f"The rows have {rows.shape[1]} numbers and those they are compared with "
-            f"{others.shape[1]}: extract both with the same encoder."
+            f"The rows have {rows.shape[1]} numbers, and those they are compared with have "
+            f"{others.shape[1]}. Extract both with the same encoder."
         )
 
 
@@ -262,7 +262,7 @@ def _refuse(bad: np.ndarray, name: str, what: str, remedy: str) -> None:
     if bad.any():
         where = np.flatnonzero(bad)
         shown = ", ".join(map(str, where[:5])) + (", ..." if len(where) > 5 else "")
-        raise DataError(f"{len(where)} rows of {name} {what} (rows {shown}): {remedy}.")
+        raise DataError(f"{name} has {counted(len(where), 'row')} {what} (rows {shown}): {remedy}.")
 
 
 @njit(nogil=True, cache=True)
@@ -283,7 +283,7 @@ def _settle_row(row, others, sign, picks, index, sums):
             _insert(sign * totals[n], picks[place + n], index, sums)
 
 
-# The compiler may choose the order of a sum, but then it is that order for every pair of rows.
+# The compiler may choose the order of a sum, but then uses that order for every pair of rows.
 @njit(cache=True, fastmath={"reassoc", "contract"})
 def _four_sums(x, a, b, c, d):
     """Sum x times each of four rows in float64, in which the products are exact."""

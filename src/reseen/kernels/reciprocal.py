@@ -1,4 +1,4 @@
-"""k-reciprocal encoding: each point as a few weights on the points that know it back.
+"""k-reciprocal encoding: each point as a few weights on its reciprocal neighbours.
 
 Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Encoding, CVPR 2017,
 Sections 3.2 to 3.4.
@@ -25,23 +25,23 @@ def encode(
 ) -> sparse.csr_matrix:
     """Encode each point by its expanded k-reciprocal neighbours, averaged over its k2 nearest.
 
-    Published clustering code calls this with k = k1 and k_half = round(k1 / 2) + 1, re-ranking
-    with k = k1 + 1; all three numbers count the point itself. A point always belongs to its own
-    set, even where so many exact copies stand before it that `ranks` has lost it. With k_half = 1
-    no set is expanded.
+    Published clustering code corresponds to k = k1 and k_half = round(k1 / 2) + 1, and re-ranking
+    to k = k1 + 1; all three numbers count the point itself. A point always belongs to its own set,
+    even if so many exact copies precede it that it is missing in `ranks`. With k_half = 1 no set is
+    expanded.
 
     Args:
         features: (N, D) float32 unit rows.
-        ranks: (N, R) int32, the nearest points of each, nearest first (see `nearest`), -1 where
-            there are fewer.
-        k: columns of `ranks` that make R(i, k); R where that is smaller.
-        k_half: columns that make the narrow sets which may join (Eq. 5).
-        k2: columns to average over (local query expansion, Eq. 11); 1 leaves the rows alone.
-        similarities: (N, R) float32 of those points, as `nearest` gives them: saves most of the
-            work. Computed here if None.
-        scale: (N,) float32, what to divide the squared distances of each row by; nothing if None.
-        extra: (M, D) float32 unit rows of points N .. N + M, which then count in N everywhere but
-            in `features` (see `nearest_joined`).
+        ranks: (N, R) int32, the nearest points of each, nearest first (see `nearest`), -1 if there
+            are fewer.
+        k: number of columns of `ranks` for R(i, k); R if that is smaller.
+        k_half: number of columns for the smaller sets that may be added (Eq. 5).
+        k2: number of columns to average over (local query expansion, Eq. 11); 1 for no average.
+        similarities: (N, R) float32 of those points, from `nearest`; saves most of the work.
+            Computed if None.
+        scale: (N,) float32, by which the squared distances of each row are divided; None for 1.
+        extra: (M, D) float32 unit rows of points N .. N + M, which are then counted in N everywhere
+            except in `features` (see `nearest_joined`).
 
     Returns:
         (N, N) sparse, float32, positive entries, sorted indices, rows that sum to 1.
@@ -54,7 +54,7 @@ def encode(
     """
     for name, value in (("k", k), ("k_half", k_half), ("k2", k2)):
         if value < 1:
-            raise SettingsError(f"{name} is {value}; it counts the point itself: give 1 or more.")
+            raise SettingsError(f"{name} is {value}, and counts the point itself: give 1 or more.")
     rows = np.ascontiguousarray(features, np.float32)
     others = rows[:0] if extra is None else np.ascontiguousarray(extra, np.float32)
     ranks, n = np.ascontiguousarray(ranks, np.int32), len(rows) + len(others)
@@ -74,13 +74,13 @@ def encode(
 
 
 def encode_sets(ranks: np.ndarray, k: int) -> sparse.csr_matrix:
-    """Encode each point by its k-reciprocal neighbours alone: a plain set, all its weights 1.
+    """Encode each point by its k-reciprocal neighbours only: a plain set, with all weights 1.
 
-    No expansion, no weights, no average: the Jaccard distance of such rows is that of the sets.
+    There is no expansion and no average: the Jaccard distance of such rows is that of the sets.
 
     Args:
-        ranks: (N, R) int32, the nearest points of each, nearest first, -1 where there are fewer.
-        k: columns of `ranks` to look at; R where that is smaller.
+        ranks: (N, R) int32, the nearest points of each, nearest first, -1 if there are fewer.
+        k: number of columns of `ranks` to use; R if that is smaller.
 
     Returns:
         (N, N) sparse, float32 ones, sorted indices.
@@ -92,14 +92,14 @@ def encode_sets(ranks: np.ndarray, k: int) -> sparse.csr_matrix:
     Memory: O(N k).
     """
     if k < 1:
-        raise SettingsError(f"k is {k}; it counts the point itself: give 1 or more.")
+        raise SettingsError(f"k is {k}, and counts the point itself: give 1 or more.")
     encoding = _sparse(reciprocal_sets(ranks, k), 1)
     encoding.sort_indices()
     return encoding
 
 
 def average(encoding: sparse.csr_matrix, near: np.ndarray) -> sparse.csr_matrix:
-    """Replace each row by the mean of the rows near it: local query expansion.
+    """Replace each row by the mean of its nearest rows: local query expansion.
 
     Args:
         encoding: (N, N) sparse.
@@ -108,7 +108,7 @@ def average(encoding: sparse.csr_matrix, near: np.ndarray) -> sparse.csr_matrix:
     Returns:
         (N, N) sparse; the same object if k2 is 1.
 
-    Source: Zhong et al., CVPR 2017, Eq. 11. Memory: O(k2 entries), fewer where rows share them.
+    Source: Zhong et al., CVPR 2017, Eq. 11. Memory: O(k2 entries), less if rows share them.
     """
     if near.shape[1] == 1:
         return encoding
@@ -117,11 +117,11 @@ def average(encoding: sparse.csr_matrix, near: np.ndarray) -> sparse.csr_matrix:
 
 
 def reciprocal_sets(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Collect R(i, k): the points among i's first k that have i among their own first k.
+    """Compute R(i, k): the points among i's first k that have i among their own first k.
 
     Args:
-        ranks: (N, R) int32, the nearest points of each, nearest first, -1 where there are fewer.
-        k: columns to look at; R where that is smaller.
+        ranks: (N, R) int32, the nearest points of each, nearest first, -1 if there are fewer.
+        k: number of columns to use; R if that is smaller.
 
     Returns:
         (N, k + 1) int32: the point itself, then the others in the order of `ranks`, then -1.
@@ -132,14 +132,14 @@ def reciprocal_sets(ranks: np.ndarray, k: int) -> np.ndarray:
 
 
 def _sparse(lists, weights):
-    """Give lists of columns, -1 for none, as an (N, N) matrix that holds a weight at each."""
+    """Convert lists of columns, -1 for none, to an (N, N) matrix with a weight at each."""
     kept = lists >= 0
     data = np.broadcast_to(np.asarray(weights, np.float32), lists.shape)[kept]
     indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(kept, axis=1))])
     return sparse.csr_matrix((data, lists[kept], indptr), shape=(len(lists), len(lists)))
 
 
-# Not spread over threads, nor are the sizes: they take hundredths of the time.
+# Not spread over threads, nor are the sizes: they take a few hundredths of the time.
 @njit(cache=True)
 def _reciprocal_sets(ranks):
     n, k = ranks.shape
@@ -164,7 +164,7 @@ def _holds(row, wanted):
 
 @njit(cache=True)
 def _expand(i, wide, narrow, mark, members):
-    """Write the expanded set of i into members; give its size. Marks: 2i core, 2i + 1 joined."""
+    """Write the expanded set of i into members; return its size. Marks: 2i core, 2i + 1 joined."""
     core, joined = 2 * i, 2 * i + 1
     size = 0
     for j in wide[i]:
@@ -188,7 +188,7 @@ def _expand(i, wide, narrow, mark, members):
 
 @njit(cache=True)
 def _mostly_inside(candidates, mark, core):
-    """Tell whether more than two thirds of a narrow set lie in the set that carries the mark."""
+    """Return whether more than two thirds of a smaller set are in the set with this mark."""
     size = inside = 0
     for j in candidates:
         if j < 0:

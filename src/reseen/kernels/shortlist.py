@@ -1,17 +1,19 @@
-"""Shortlists: for each row, every column that can be among its k best, by quick scores.
+"""Shortlists: for each row, all columns that can be among its k best, chosen by fast scores.
 
-A quick product (float32, or bfloat16 of which processors and GPUs do several times as many a
-second) gives scores. Each lies within a proven bound of the true product, so a column is left out
-only when its score says that it cannot be among the k best.
+A fast product (float32, or bfloat16, in which processors and GPUs are several times as fast) gives
+scores. The difference of each score from the true product has a proven bound, so a column is left
+out only if its score shows that it cannot be among the k best.
 
-The bound: with x' and y' the rounded rows, |x.y - x'.y'| <= |x| |y - y'| + |x - x'| |y'| by Cauchy
-and Schwarz, with norms as measured; summing D numbers in float32 in any order adds at most
-D 2^-23 |x'| |y'| (twice what Higham, Accuracy and Stability of Numerical Algorithms, 2002,
-Section 3.1 proves for rounding to nearest); a sum stored in bfloat16 moves by 2^-8 of itself.
+The bound: with x' and y' the rounded rows, |x.y - x'.y'| <= |x| |y - y'| + |x - x'| |y'| by the
+Cauchy-Schwarz inequality, with measured norms; summing D numbers in float32 in any order adds at
+most D 2^-23 |x'| |y'| (twice what Higham, Accuracy and Stability of Numerical Algorithms, 2002,
+Section 3.1 proves for rounding to nearest); storing a sum in bfloat16 changes it by at most 2^-8 of
+its size.
 
-Features of one encoder have much in common: their mean m, of which every product has about |m|^2.
-What is stored of a sum in bfloat16 would be that, so it is taken out first: with x = m + x',
-x.y = |m|^2 + m.x' + m.y' + x'.y', and a score is this without |m|^2, which changes no order.
+Features of one encoder have much in common: their mean m, which adds about |m|^2 to every product
+and would take most of the precision of a sum stored in bfloat16. It is therefore subtracted first:
+with x = m + x', x.y = |m|^2 + m.x' + m.y' + x'.y', and a score is this without |m|^2, which does
+not change the order.
 """
 
 import math
@@ -30,54 +32,55 @@ from reseen.kernels.threads import spread
 _SPARE = 64
 _STRIPE = 512
 SIDE = 2048
-"""Rows and columns of a tile of scores, at most."""
+"""Largest number of rows and columns of a tile of scores."""
 _ROUNDED = 256
 _ADDED = 4
-"""Columns beside rounded rows: what is added for the row, in two parts, and a 1 for each."""
+"""Extra columns beside the rounded rows: what is added for the row, in two parts, and a 1 for
+each."""
 _QUICK, _QUICKER_THAN_TORCH = 1e9, 2e10
-"""Products below which bfloat16 saves nothing, and below which it saves less time than torch takes
-to be imported."""
+"""Number of products below which bfloat16 saves no time, and below which it saves less time than
+importing torch takes."""
 _STORED_BFLOAT16 = 2.0**-8
-_TINY = 1e-6  # numbers flushed to zero, and the arithmetic of the bound itself
+_TINY = 1e-6  # for numbers flushed to zero, and for rounding in the bound itself
 
 
 class Blocks(NamedTuple):
-    """Rows in another order, cut into blocks, of which not all are compared with each other."""
+    """Rows in another order, cut into blocks, not all of which are compared with each other."""
 
     order: np.ndarray
-    """(N,) int32, the row at each place."""
+    """(N,) int32, the row at each position."""
     cuts: np.ndarray
     """(B + 1,) int, where each block begins, and N; at most SIDE apart."""
     near: np.ndarray
-    """(L, B, B) bool, symmetric: which blocks each list compares."""
+    """(L, B, B) bool, symmetric: the pairs of blocks that each list compares."""
 
 
 class Shortlist(NamedTuple):
     """For each of N rows, up to C columns that can be among its k best."""
 
     listed: np.ndarray
-    """(N, C) int32, columns in any order; the first `size` count."""
+    """(N, C) int32, columns in any order; only the first `size` are valid."""
     score: np.ndarray
     """(N, C) float32, their scores: products times `sign`."""
     size: np.ndarray
-    """(N,) int32, columns listed."""
+    """(N,) int32, number of columns in the list."""
     bar: np.ndarray
-    """(N,) float32: what scores less cannot be among the k best; inf where C places were too few
+    """(N,) float32: columns with a smaller score cannot be among the k best; inf if C was too small
     and the row has no list."""
     error: np.ndarray
-    """(N,) float64, how far a sum can be from the true product, before it is stored."""
+    """(N,) float64, bound of the difference between a sum, before it is stored, and the product."""
     mark: np.ndarray
-    """(N,) bits of the least score at the bar, in whole numbers as wide as the scores."""
+    """(N,) the bits of the smallest score at the bar, as integers as wide as the scores."""
     flip: np.ndarray
     """(1,) what turns the bits of a product into those of a score: the sign bit or nothing."""
     shift: int
-    """Bits of a float32 that are not in a score."""
+    """Number of bits of a float32 that a score does not have."""
     stored: float
-    """How much of itself a sum can move when it is stored."""
+    """Share of its size by which a sum can change when it is stored."""
     k: int
-    """Columns wanted."""
+    """Number of columns wanted."""
     sign: int
-    """1 to look for the largest products, -1 for the smallest."""
+    """1 to find the largest products, -1 the smallest."""
 
 
 def shortlists(
@@ -94,19 +97,19 @@ def shortlists(
 
     Args:
         rows: (N, D) float32.
-        others: (M, D) float32; the rows themselves if it is the same object, and then each
-            product is computed once for both its rows.
-        wanted: pairs of k and sign, one a list; k at most M.
-        precision: float32, bfloat16 or auto, the quicker here.
-        devices: cpu alone, or devices of torch, among which the rows are shared.
+        others: (M, D) float32; if it is the same object as rows, each product is computed once
+            for both rows.
+        wanted: pairs of k and sign, one for each list; k at most M.
+        precision: float32, bfloat16, or auto for the faster one.
+        devices: cpu only, or devices of torch, among which the rows are divided.
         block_bytes: memory for one block of scores, in bytes.
-        blocks: of the rows, compared with themselves: which are compared. The lists then stand in
-            the order of the blocks.
+        blocks: if rows are compared with themselves, which blocks are compared. The lists are then
+            in the order of the blocks.
 
     Returns:
         A `Shortlist` for each pair.
 
-    Memory: O(N k + block_bytes), and 2 (N + M) D bytes for rounded rows if in bfloat16.
+    Memory: O(N k + block_bytes), and 2 (N + M) D bytes for rounded rows in bfloat16.
     """
     if tuple(devices) != ("cpu",):
         return _on_devices(rows, others, wanted, devices, block_bytes, blocks)
@@ -136,12 +139,12 @@ def shortlists(
 
 
 def all_devices(work: float = math.inf) -> tuple[str, ...]:
-    """Give the devices on which quick products are computed: all GPUs that torch sees, else cpu.
+    """Return the devices on which fast products are computed: all GPUs that torch sees, or cpu.
 
     Set CUDA_VISIBLE_DEVICES to choose among them.
 
     Args:
-        work: multiplications that are to be done; few are not worth a GPU, nor loading torch.
+        work: number of multiplications; small work is not worth a GPU, nor importing torch.
     """
     if work < _QUICK:
         return ("cpu",)
@@ -161,7 +164,7 @@ def _uniform(n: int, side: int) -> np.ndarray:
 
 
 def _tiles(rows: int, columns: int, mirrored: bool) -> Iterator[tuple[int, int]]:
-    """Walk through pairs of blocks; of mirrored ones the diagonal, then one half."""
+    """Yield pairs of blocks; if mirrored, first the diagonal, then one half."""
     if mirrored:
         yield from ((a, a) for a in range(rows))
     for a in range(rows):
@@ -216,25 +219,25 @@ class _Bfloat16:
 
 
 def turned(rows: Any) -> Any:
-    """Give rounded rows as columns: what is added for one side of a pair stands with the other."""
+    """Turn rounded rows into columns: the extra columns of the two sides are exchanged."""
     import torch
 
     return torch.cat([rows[:, :-_ADDED], rows[:, -2:], rows[:, -_ADDED:-2]], dim=1)
 
 
 def _rounded(rows: np.ndarray, mean: np.ndarray | None, beside: np.ndarray, order, device: str):
-    """Round rows to bfloat16, less their mean, with what is added for it beside them.
+    """Round rows to bfloat16, without their mean, and append extra columns.
 
     Args:
         rows: (N, D) float32.
         mean: (D,) to subtract, or None.
-        beside: (D,) whose product with what is left of a row is added to its scores.
-        order: (N,) the row at each place of the result; None for all as they stand.
-        device: of torch, where they go.
+        beside: (D,) whose product with the rest of a row is added to its scores.
+        order: (N,) the row at each position of the result; None for the given order.
+        device: of torch, for the result.
 
     Returns:
-        (N, D + _ADDED) the rounded rows; and of each row the length, that of what is rounded, of
-        what is lost, what is lost of the sum, and the length with all that is added.
+        (N, D + _ADDED) the rounded rows; and for each row its length, the length of what is
+        rounded, of the rounding error, the error of the sum, and the length with all extra columns.
     """
     import torch
 
@@ -259,7 +262,7 @@ def _rounded(rows: np.ndarray, mean: np.ndarray | None, beside: np.ndarray, orde
 
 
 def _lengths(rows: np.ndarray) -> np.ndarray:
-    """Lengths of rows, at most what summing in float32 can lose too long."""
+    """Return lengths of rows, rounded up by at most what a sum in float32 can lose."""
     return (1 + rows.shape[1] * 2.0**-23) * np.sqrt(np.einsum("nd,nd->n", rows, rows))
 
 
@@ -271,7 +274,7 @@ def _fast_bfloat16() -> bool:
 
 
 def _on_devices(rows, others, wanted, devices, block_bytes, blocks) -> list[Shortlist]:
-    """Do as `shortlists` on GPUs, each with its share: whole rows, the best by torch's topk."""
+    """Do as `shortlists` on GPUs, each with its share of whole rows, by torch's topk."""
     order = blocks.order if blocks else None
     scores = [_Bfloat16(rows, others, 0, order, device) for device in devices]
     for score in scores:
@@ -282,17 +285,17 @@ def _on_devices(rows, others, wanted, devices, block_bytes, blocks) -> list[Shor
     with ThreadPoolExecutor(len(devices)) as pool:
         work = partial(_list_share, lists, cuts, blocks, block_bytes)
         list(pool.map(work, scores, shares))
-    last = [found.score[:, :-1].min(1) for found in lists]  # -inf where fewer were compared
+    last = [found.score[:, :-1].min(1) for found in lists]  # -inf if fewer were compared
     _finish(lists, order)
     for found, least in zip(lists, last, strict=True):
-        if found.listed.shape[1] <= len(others):  # what was left out may be as good as the last
+        if found.listed.shape[1] <= len(others):  # a column left out may be as good as the last
             short = (least >= found.bar) & np.isfinite(least)
             found.bar[short], found.size[short] = np.inf, 0
     return lists
 
 
 def _list_share(lists, cuts, blocks, block_bytes, score, share) -> None:
-    """List for every n-th part of the rows, on the device of the scores."""
+    """List every n-th part of the rows, on the device of the scores."""
     import torch
 
     others, device = turned(score.others), score.rows.device
@@ -337,9 +340,9 @@ def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Sh
     )
 
 
-# Positive floats are ordered as their bits are, so whole numbers are compared, twice as many at a
-# time in bfloat16. What is found so is compared again as floats, which settles negative ones too.
-# No function that takes a record is called for each score: handing it over would cost the most.
+# Positive floats are ordered like their bits, so integers are compared, twice as many at a time in
+# bfloat16. What is found is compared again as floats, which also handles negative ones. No function
+# that takes a record is called for each score: passing it would take most of the time.
 @njit(nogil=True, cache=True)
 def _scan_rows(t, threads, tile, start, column, found):
     listed, score, size, bar, flip = found.listed, found.score, found.size, found.bar, found.flip[0]
@@ -382,7 +385,7 @@ def _room(n):
 
 @njit(cache=True)
 def _above(row, marks, flip, seen, places):
-    """Find the scores that are at their marks: all are compared at once, then eight looked at."""
+    """Find the scores that reach their marks: all are compared at once, then eight at a time."""
     for j in range(len(row)):
         seen[j] = (row[j] ^ flip) >= marks[j]
     words = seen[: len(row) // 8 * 8].view(np.int64)
@@ -400,13 +403,13 @@ def _above(row, marks, flip, seen, places):
 
 @njit(cache=True)
 def _float(bits, shift):
-    """The float32 whose upper bits these are."""
+    """Return the float32 whose upper bits these are."""
     return np.int32(np.int32(bits) << np.int32(shift)).view(np.float32)
 
 
 @njit(cache=True)
 def _start_bar(row, found, r):
-    """Start from the k-th best of the maxima of 4 k groups: no more than the k-th best of all."""
+    """Start with the k-th best of the maxima of 4 k groups, at most the k-th best of all."""
     groups, flip = 4 * found.k, found.flip[0]
     if 2 * groups > len(row):
         return
@@ -433,7 +436,7 @@ def _make_room(found, r):
 
 @njit(cache=True)
 def _tighten(found, r):
-    """Raise the bar to what the k-th best score allows, and drop what lies below."""
+    """Raise the bar to what the k-th best score allows, and remove what lies below."""
     size = found.size[r]
     scores = found.score[r, :size]
     bar = _allowed(_kth_best(scores.copy(), found.k), found, r)
@@ -446,10 +449,10 @@ def _tighten(found, r):
     _set_bar(bar, found, r)
 
 
-# numpy's partition does the same, and takes 5 seconds to compile.
+# numpy's partition does the same, but takes 5 seconds to compile.
 @njit(cache=True)
 def _kth_best(scores, k):
-    """Give the k-th largest score by Hoare's selection; the scores change their places."""
+    """Return the k-th largest score by Hoare's selection, which reorders the scores."""
     low, high = 0, len(scores) - 1
     while low < high:
         pivot, i, j = scores[(low + high) // 2], low, high
@@ -473,21 +476,21 @@ def _kth_best(scores, k):
 @njit(cache=True)
 def _set_bar(bar, found, r):
     found.bar[r] = bar
-    if bar > 0:  # else all marks are passed, and the floats decide
+    if bar > 0:  # otherwise everything passes the marks, and the floats decide
         bits = np.int64(np.float32(bar).view(np.int32))
         found.mark[r] = (bits + (1 << found.shift) - 1) >> found.shift
 
 
 @njit(cache=True)
 def _allowed(kth, found, r):
-    """The least score whose product can be as large as one whose score is kth."""
+    """Return the smallest score whose product can be as large as one whose score is kth."""
     lowest = kth - found.stored * abs(kth) - 2 * found.error[r]
     # a score s below this has s + stored * |s| < lowest
     return np.float32(lowest / (1 + math.copysign(found.stored, lowest)) - _TINY)
 
 
 def _finish(lists: list[Shortlist], order: np.ndarray | None) -> None:
-    """Drop what cannot be among the best, and name columns by their rows."""
+    """Remove what cannot be among the best, and replace columns by the rows they stand for."""
     names = np.empty(0, np.int32) if order is None else order
     for found in lists:
         spread(_trim, found, names)

@@ -1,7 +1,7 @@
-"""Loops spread over threads.
+"""Loops over several threads.
 
 Numba's own parallel loops take several times as long to compile, and silently turn `x += y` into
-a sum over the threads.
+a sum over threads.
 """
 
 import os
@@ -13,10 +13,10 @@ from numba.core import config
 
 
 def thread_count() -> int:
-    """Give the number of threads: numba's (NUMBA_NUM_THREADS).
+    """Return the number of threads: numba's (NUMBA_NUM_THREADS).
 
-    `numba.get_num_threads` would start a pool of numba's own, and so set the threads of torch,
-    which shares its OpenMP, to all cores, whatever `torch.set_num_threads` said.
+    `numba.get_num_threads` would start numba's own thread pool, and so set the number of threads of
+    torch, which shares its OpenMP runtime, to all cores, whatever `torch.set_num_threads` said.
     """
     return config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -25,9 +25,9 @@ def spread(work: Callable, *args) -> None:
     """Run work(t, threads, *args) in threads t = 0 .. threads - 1, and wait for all.
 
     Args:
-        work: a function of `njit(nogil=True)` that walks through range(t, n, threads), and writes
-            only what belongs to these.
-        args: what it needs.
+        work: a function of `njit(nogil=True)` that iterates over range(t, n, threads), and writes
+            only to the elements of these.
+        args: passed on.
     """
     threads = thread_count()
     if threads == 1:
@@ -43,4 +43,4 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not live on in a child
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork

@@ -1,12 +1,12 @@
-"""Whitening: directions in which all features vary much count less, without labels.
+"""Whitening: directions in which all features vary much count less; needs no labels.
 
 With m and C the mean and the covariance of the features of many crops, C = V diag(l) V^T,
 
     z = unit((x - m) V diag((l / l_1 + FLOOR)^(-share / 2)) V^T)
 
-where l_1 is the largest eigenvalue. Share 1 makes all directions vary alike, but for those below
-the floor; 0 takes out the mean alone. Directions of large variance are shared by many people
-(pose, light, background), so what tells people apart counts more.
+where l_1 is the largest eigenvalue. With share 1, all directions get the same variance, except
+those below the floor; share 0 only subtracts the mean. Directions of large variance are common to
+many people (pose, light, background), so what distinguishes people counts more.
 
 Source: Jégou and Chum, Negative Evidences and Co-occurrences in Image Retrieval: the Benefit of
 PCA and Whitening, ECCV 2012; with a share below 1: Mukundan et al., Understanding and Improving
@@ -16,18 +16,18 @@ Kernel Local Descriptors, IJCV 2019 (attenuated whitening).
 import numpy as np
 
 FLOOR = 1e-3
-"""What is added to each eigenvalue, as a share of the largest: below it lies noise."""
+"""Added to each eigenvalue, as a share of the largest one, so that noise is not amplified."""
 
 _BLOCK = 1 << 12
-"""Rows that are added up at a time in float64."""
+"""Rows that are summed at a time in float64."""
 
 
 def whitening(features: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Learn the whitening of features.
+    """Compute the whitening of features.
 
     Args:
         features: (N, D) unit rows.
-        share: of whitening, 0 to 1.
+        share: how strongly to whiten, 0 to 1.
 
     Returns:
         (D,) float32 mean, and (D, D) float32 symmetric matrix.
@@ -47,11 +47,11 @@ def whitening(features: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarra
 
 
 def whitened(features: np.ndarray, share: float) -> np.ndarray:
-    """Whiten features by what they say themselves, as for clustering.
+    """Whiten features by their own statistics, as for clustering.
 
     Args:
         features: (N, D) unit rows.
-        share: of whitening; 0 gives the features as they came.
+        share: how strongly to whiten; 0 returns the features unchanged.
 
     Returns:
         (N, D) float32 unit rows.

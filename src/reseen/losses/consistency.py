@@ -1,4 +1,4 @@
-"""Consistency of two views of the same images."""
+"""Consistency between two views of the same images."""
 
 import torch.nn.functional as F
 from torch import Tensor

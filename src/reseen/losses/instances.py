@@ -1,4 +1,4 @@
-"""The many-instance loss: a cluster is as near as its farthest image, a stranger as its nearest."""
+"""Multi-instance loss: the farthest image of the own cluster, and the nearest of each other."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""The inter-camera loss: an image belongs to its cluster as other cameras see it."""
+"""The inter-camera loss: images are pulled to their cluster as other cameras see it."""
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ def inter_camera(
     strangers = scores.masked_fill(own, -torch.inf)
     strangers = strangers.topk(min(negatives, scores.shape[1]), dim=1).values
     among = torch.cat([scores.masked_fill(~wanted, -torch.inf), strangers], 1)
-    has = count > 0  # masks keep all rows: choosing some would wait for a GPU
+    has = count > 0  # all rows are kept and masked: selecting some would wait for a GPU
     among = among.masked_fill(~has[:, None], 0.0).logsumexp(1)
     each = among - scores.masked_fill(~wanted, 0).sum(1) / count.clamp(min=1)
     return each.masked_fill(~has, 0.0).sum() / has.sum().clamp(min=1)

@@ -1,8 +1,8 @@
-"""Labels refined by neighbours: what the nearest of the batch are taken for counts as well.
+"""Labels refined by neighbours: predictions for the nearest images in the batch count as well.
 
-Source of all here: Tai et al., Neighbor Consistency and Global-Local Interaction (NCPLR), TIFS
-2024, and its authors' code (haichuntai/NCPLR-ReID). There a linear layer, which begins each round
-as the centroids, makes the scores; here the memory of the clusters may.
+Source of everything here: Tai et al., Neighbor Consistency and Global-Local Interaction (NCPLR),
+TIFS 2024, and its authors' code (haichuntai/NCPLR-ReID). There the scores come from a linear layer
+that is initialised with the centroids in each round; here the memory of the clusters may be used.
 """
 
 import math
@@ -72,10 +72,10 @@ def neighbour_agreement(scores: Tensor, taught: Tensor, distances: Tensor) -> Te
 
 
 def ramp(done: int, rounds: int) -> float:
-    """Let a weight rise over a run: exp(-5 (1 - done / rounds)^2), from 0.007 to 1.
+    """Return a weight that rises over a run: exp(-5 (1 - done / rounds)^2), from 0.007 to 1.
 
     Args:
-        done: rounds that are done.
-        rounds: of the whole run.
+        done: number of finished rounds.
+        rounds: number of rounds of the run.
     """
     return math.exp(-5 * (1 - done / rounds) ** 2)

@@ -1,4 +1,4 @@
-"""Two prototypes a cluster: one for all, one for the hard."""
+"""Two prototypes per cluster: one for all images, one for hard ones."""
 
 import torch.nn.functional as F
 from torch import Tensor

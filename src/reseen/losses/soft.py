@@ -1,4 +1,4 @@
-"""Cross-entropy with one class an image and a target that is spread over its reliable images."""
+"""Cross-entropy whose target is spread over an image's own class and its reliable images."""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Soft labels: how much an image may belong to each cluster."""
+"""Soft labels: a weight of each cluster for each image."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Triplet losses: nearer to one's own than to others, by a margin."""
+"""Triplet losses."""
 
 import torch
 import torch.nn.functional as F
@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 def hardest(distances: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Find for each vector its farthest match and its nearest stranger in the batch.
+    """Find the farthest positive and the nearest negative of each vector in the batch.
 
     Args:
         distances: (B, B).
-        ids: (B,), who is who; each comes twice or more, and there are two or more of them.
+        ids: (B,) identities; at least two different ones, each at least twice.
 
     Returns:
-        (B,) distances to the farthest of the same id, and (B,) to the nearest of another.
+        (B,) distances to the farthest positive, and (B,) to the nearest negative.
 
     Source: Hermans et al., In Defense of the Triplet Loss, 2017, Eq. 5.
     """
@@ -60,15 +60,15 @@ def softmax_triplet(vectors: Tensor, ids: Tensor) -> Tensor:
 
 
 def soft_triplet(vectors: Tensor, wanted: Tensor, ids: Tensor) -> Tensor:
-    """Demand that triplets are as clear as another network sees them.
+    """Make triplets as well separated as they are for another network.
 
-    How clear a triplet is: T = exp(other) / (exp(other) + exp(own)), of the distances to the
-    farthest match and to the nearest stranger, which `vectors` choose for both.
+    The separation of a triplet is T = exp(other) / (exp(other) + exp(own)), of the distances to the
+    farthest positive and to the nearest negative, which `vectors` select for both networks.
 
     Args:
-        vectors: (B, D), which learn.
-        wanted: (B, D) of the same images from another network; no gradient reaches them.
-        ids: (B,), who is who; two or more of them.
+        vectors: (B, D), which get gradients.
+        wanted: (B, D) of the same images from another network, without gradient.
+        ids: (B,) identities; at least two different ones.
 
     Returns:
         The mean over the batch of the binary cross-entropy of T between both.
@@ -87,7 +87,7 @@ def soft_triplet(vectors: Tensor, wanted: Tensor, ids: Tensor) -> Tensor:
 
 
 def euclidean(vectors: Tensor, *, squared: bool = False) -> Tensor:
-    """Give the Euclidean distances (B, B) between vectors (B, D), or their squares."""
+    """Compute the Euclidean distances (B, B) between vectors (B, D), or their squares."""
     squares = vectors.pow(2).sum(1)
     gaps = (squares[:, None] + squares - 2 * vectors @ vectors.T).clamp(min=1e-12)
     return gaps if squared else gaps.sqrt()

@@ -1,1 +1,1 @@
-"""Memories that training reads from and writes to, explicitly."""
+"""Memories that training explicitly reads and updates."""

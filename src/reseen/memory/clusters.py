@@ -1,4 +1,4 @@
-"""One vector a cluster, started from features and moved by what training sees."""
+"""A memory with one vector per cluster, initialised from features and updated in training."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ def cluster_means(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def start_mean(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Start each cluster (K, D) from the mean of its members' features (N, D)."""
+    """Initialise each cluster (K, D) with the mean of its features (N, D)."""
     return _sums(features, ids).astype(np.float32)
 
 
 def start_random(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Start each cluster (K, D) from one of its members, drawn by `rng`."""
+    """Initialise each cluster (K, D) with one of its features, drawn with `rng`."""
     order = rng.permutation(len(ids))
     _, first = np.unique(ids[order], return_index=True)
     members = order[first]
@@ -41,7 +41,7 @@ def start_random(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator
 
 
 def start_hard(features: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Start each cluster (K, D) from the member least similar to the cluster's mean."""
+    """Initialise each cluster (K, D) with its feature least similar to the mean."""
     centres = start_mean(features, ids, rng)
     kept = np.flatnonzero(ids != NOISE)
     similarity = np.einsum("nd,nd->n", features[kept], centres[ids[kept]])
@@ -79,7 +79,7 @@ class MemorySettings:
         rng: np.random.Generator,
         device: torch.device | str = "cpu",
     ) -> "ClusterMemory":
-        """Make the memory of a round; the arguments are those of `ClusterMemory`."""
+        """Create the memory of a round; the arguments are those of `ClusterMemory`."""
         return ClusterMemory(
             features,
             ids,
@@ -139,7 +139,7 @@ def check_memory(start: str, update: str, momentum: float) -> None:
     """Refuse unknown names and an impossible momentum.
 
     Raises:
-        SettingsError: naming the setting and what it may be.
+        SettingsError: names the setting and the valid values.
     """
     if start not in STARTS:
         raise SettingsError(f"memory_start is {start!r}. Use one of: {', '.join(STARTS)}.")
@@ -162,7 +162,7 @@ def _move(centres: Tensor, clusters: Tensor, vectors: Tensor, momentum: float) -
 
 
 def update_momentum(centres: Tensor, vectors: Tensor, targets: Tensor, momentum: float) -> None:
-    """Move centres (K, D) by each image of a batch in turn, as `ClusterMemory.update` does."""
+    """Update centres (K, D) with each image of a batch in turn, see `ClusterMemory.update`."""
     for clusters, seen in in_turns(vectors, targets):
         _move(centres, clusters, seen, momentum)
 
@@ -191,14 +191,14 @@ UPDATES: dict[str, Callable] = {
 
 
 def in_turns(vectors: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give the n-th image of every cluster at once, no cluster twice, for n = 1, 2 ...
+    """Yield the n-th image of every cluster at once, for n = 1, 2 ..., so no cluster comes twice.
 
     Args:
         vectors: (B, D).
         targets: (B,) int64, their clusters, on the CPU.
 
     Yields:
-        Clusters (b,) and vectors (b, D), both where the vectors are.
+        Clusters (b,) and vectors (b, D), both on the device of the vectors.
     """
     parts = turns(targets)
     order, sizes = torch.cat(parts), [len(part) for part in parts]
@@ -208,7 +208,7 @@ def in_turns(vectors: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]
 
 
 def turns(targets: Tensor) -> list[Tensor]:
-    """Split positions so that the n-th part holds every cluster's n-th image, in order."""
+    """Split positions so that the n-th part contains every cluster's n-th image, in order."""
     order = torch.sort(targets, stable=True).indices
     counts = torch.unique_consecutive(targets[order], return_counts=True)[1]
     starts = torch.repeat_interleave(counts.cumsum(0) - counts, counts)

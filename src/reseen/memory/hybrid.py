@@ -1,4 +1,4 @@
-"""The hybrid memory: classes of a source, and every image of the target, in clusters or alone."""
+"""The hybrid memory: classes of a source, and images of the target, in clusters or alone."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from reseen.records import NOISE
 
 
 class HybridMemory:
-    """One row for each class of a source and one for each of N images, which the classes average.
+    """One row for each class of a source and one for each of N images; classes average their rows.
 
-    Source: Ge et al., SpCL, NeurIPS 2020, Sec. 3.1; that rows stay at length 1, that the images of
-    a batch move them in turn, and that the rows themselves are clustered, as in the authors' code.
+    Source: Ge et al., SpCL, NeurIPS 2020, Sec. 3.1. As in the authors' code, rows are normalised,
+    are updated with the images of a batch in turn, and are what is clustered.
 
     Args:
         sources: classes of the source, S; 0 for none.
@@ -27,7 +27,7 @@ class HybridMemory:
     Attributes:
         rows: (S + N, D) unit rows: centroids of the source's classes (w), then images (v).
         classes: (S + N,) int64, the class of each row: those of the source, then clusters, then
-            images in no cluster, each for itself.
+            images in no cluster, each as its own class.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class HybridMemory:
 
     @property
     def centres(self) -> Tensor:
-        """(K, D) the mean row of each class, not of length 1: w, c and v of Eq. 1."""
+        """(K, D) the mean row of each class, not normalised: w, c and v of Eq. 1."""
         sums = self.rows.new_zeros(len(self._sizes), self.rows.shape[1])
         return sums.index_add_(0, self.classes, self.rows) / self._sizes[:, None]
 
     def start(self, features: np.ndarray, centroids: np.ndarray | None = None) -> None:
-        """Fill the rows.
+        """Set the rows.
 
         Args:
             features: (N, D) unit rows of the images.
@@ -67,7 +67,7 @@ class HybridMemory:
         self.rows = F.normalize(torch.from_numpy(np.concatenate(parts)).to(self.rows.device))
 
     def assign(self, ids: np.ndarray) -> None:
-        """Say which images are one class.
+        """Set the class of each image.
 
         Args:
             ids: (N,) int64, clusters 0..K-1, or NOISE for an image that is a class of its own.
@@ -82,19 +82,19 @@ class HybridMemory:
         )
 
     def update(self, vectors: Tensor, places: Tensor) -> None:
-        """Move the rows of a batch, after the step.
+        """Update the rows of a batch, after the step.
 
         Args:
             vectors: (B, D) unit rows, without gradient.
-            places: (B,) int64, which rows they belong to: a class of the source, or S and more for
+            places: (B,) int64, the rows they belong to: a class of the source, or S and more for
                 images. On the CPU.
         """
         update_momentum(self.rows, vectors, places, self._momentum)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what the next round depends on."""
+        """Return what the next round depends on."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.rows = state["rows"].to(self.rows.device)

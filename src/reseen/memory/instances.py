@@ -1,4 +1,4 @@
-"""The last images of each cluster, as the teacher saw them."""
+"""A memory of the latest images of each cluster."""
 
 import numpy as np
 import torch

@@ -20,7 +20,7 @@ class CameraProxies:
     Args:
         features: (N, D) unit rows of all training images.
         ids: (N,) clusters, 0..K-1 or NOISE.
-        cameras: (N,) int, -1 where unknown.
+        cameras: (N,) int, -1 if unknown.
         momentum: share of a proxy that is kept at each update, 0 to 1; 1 freezes the proxies.
         device: device of the proxies.
 

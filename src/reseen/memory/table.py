@@ -1,4 +1,4 @@
-"""The lookup table: one vector a class, where a class is an image or a few that were merged."""
+"""The lookup table: one vector per class, where a class is an image or several merged ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,11 +31,11 @@ class TableSettings:
         below_one(self, "dropout", "table_momentum")
 
     def begin(self, features: np.ndarray, device: torch.device | str) -> "LookupTable":
-        """Make a table of one row an image from features (N, D)."""
+        """Create a table with one row for each of the images with features (N, D)."""
         return LookupTable(features, momentum=self.table_momentum, device=device)
 
     def vectors(self, pooled: Tensor) -> Tensor:
-        """Turn what the neck gives (B, D) into unit rows, some numbers dropped."""
+        """Turn the output of the neck (B, D) into unit rows, with dropout."""
         return F.normalize(F.dropout(pooled, self.dropout))
 
 
@@ -73,7 +73,7 @@ class LookupTable:
 
         Args:
             features: (N, D) unit rows.
-            classes: (N,) int64, 0..K-1, or None to keep those there are.
+            classes: (N,) int64, 0..K-1, or None to keep the classes.
         """
         if classes is not None:
             self.classes = torch.from_numpy(classes).long()
@@ -91,10 +91,10 @@ class LookupTable:
         update_momentum(self.rows, vectors, self.classes[positions], self.momentum)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give what the next round depends on."""
+        """Return what the next round depends on."""
         return {"rows": self.rows, "classes": self.classes}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.rows = state["rows"].to(self._device)
         self.classes = state["classes"].cpu()

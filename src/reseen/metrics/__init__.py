@@ -1,1 +1,1 @@
-"""How good rankings and pseudo-labels are."""
+"""Metrics of rankings and pseudo-labels."""

@@ -1,4 +1,4 @@
-"""How well pseudo-labels agree with people, and with the round before."""
+"""Agreement of pseudo-labels with the identities, and with those of the round before."""
 
 import math
 
@@ -9,20 +9,19 @@ from reseen.records import NOISE, PseudoLabels
 
 
 def agreement(labels: PseudoLabels, person: np.ndarray) -> dict[str, float]:
-    """Compare clusters with people.
+    """Compare clusters with identities.
 
-    Every noise point counts as a cluster of its own, in all but nmi_labelled: NMI and ARI see it as
-    a singleton, and it is in no predicted pair, so its pairs with its own person are missed.
+    In all metrics except nmi_labelled, each noise point is its own cluster: a singleton for NMI and
+    ARI, and without any predicted pair, so that the pairs with its own person are missed.
 
     Args:
         labels: pseudo-labels of N images.
-        person: (N,) int, who they show.
+        person: (N,) int, the person on each image.
 
     Returns:
-        nmi (arithmetic mean of the entropies below the line), nmi_labelled (geometric mean, over
-        the images in clusters alone; 0 where there are none), ari, pairwise_f, precision and
-        recall (over pairs of images; 0 where there is no pair to count), clusters, and noise
-        (share of images).
+        nmi (normalised by the arithmetic mean of the entropies), nmi_labelled (by the geometric
+        mean, over the images in clusters only; 0 if there are none), ari, pairwise_f, precision and
+        recall (over pairs of images; 0 if there is no pair), clusters, and noise (share of images).
 
     Raises:
         DataError: persons and labels differ in number.
@@ -32,8 +31,8 @@ def agreement(labels: PseudoLabels, person: np.ndarray) -> dict[str, float]:
     """
     if np.shape(person) != labels.ids.shape:
         raise DataError(
-            f"{len(labels.ids)} images have labels and {len(person)} have persons: "
-            "give both for the same images in the same order."
+            f"{len(labels.ids)} images have labels, but {len(person)} have persons. "
+            "Give both for the same images in the same order."
         )
     person, kept = np.asarray(person), labels.ids != NOISE
     table = _Table(_alone(labels.ids), person)
@@ -53,9 +52,9 @@ def agreement(labels: PseudoLabels, person: np.ndarray) -> dict[str, float]:
 
 
 def stability(before: PseudoLabels, after: PseudoLabels) -> float:
-    """Tell how much of the last round's clustering survives: ARI, no truth needed.
+    """Measure the agreement with the clusters of the last round by ARI, without identities.
 
-    Only images that are in clusters both times count.
+    Only images that are in clusters in both rounds count.
 
     Args:
         before: pseudo-labels of N images.
@@ -71,8 +70,8 @@ def stability(before: PseudoLabels, after: PseudoLabels) -> float:
     """
     if before.ids.shape != after.ids.shape:
         raise DataError(
-            f"One round labels {len(before.ids)} images and the other {len(after.ids)}: "
-            "compare rounds over the same images."
+            f"One round labels {len(before.ids)} images, the other {len(after.ids)}. "
+            "Compare rounds with the same images."
         )
     kept = (before.ids != NOISE) & (after.ids != NOISE)
     if kept.sum() < 2:
@@ -81,7 +80,7 @@ def stability(before: PseudoLabels, after: PseudoLabels) -> float:
 
 
 class _Table:
-    """Counts of two labellings against each other: a sparse contingency table, O(N)."""
+    """Sparse contingency table of two labellings, O(N)."""
 
     def __init__(self, left, right):
         _, left = np.unique(left, return_inverse=True)
@@ -114,7 +113,7 @@ class _Table:
 
 
 def _alone(ids: np.ndarray) -> np.ndarray:
-    """Give every noise point a cluster of its own."""
+    """Make each noise point its own cluster."""
     ids = ids.copy()
     noise = ids == NOISE
     ids[noise] = ids.max(initial=NOISE) + 1 + np.arange(noise.sum())

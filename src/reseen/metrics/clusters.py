@@ -1,4 +1,4 @@
-"""What each cluster is like: its size, spread and cameras, its people, its history, its members."""
+"""Properties of each cluster: its size, spread, cameras, people, history and members."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ from reseen.records import JUNK, NOISE, PseudoLabels
 
 @dataclass(frozen=True, slots=True)
 class Centres:
-    """K clusters and how far their members lie from the middle.
+    """K clusters, and the distances of images from their centres.
 
     Args:
         centres: (K, D) float64, the mean of each cluster's features.
         distances: (N,) Euclidean distance of each image to the centre of its cluster, and of a
-            noise point to the nearest centre; 1 where there is no cluster at all.
+            noise point to the nearest centre; 1 if there are no clusters.
         nearest: (N,) the cluster of that centre.
-        sizes: (K,) int64 members.
+        sizes: (K,) int64, number of members.
         spread: (K,) float64, mean distance of the members.
     """
 
@@ -32,14 +32,14 @@ class Centres:
 
 
 def centres(features: np.ndarray, labels: PseudoLabels) -> Centres:
-    """Measure how far the members of each cluster lie from its centre.
+    """Compute the distances of the members of each cluster from its centre.
 
     Args:
         features: (N, D) unit rows.
         labels: pseudo-labels of N images.
 
     Raises:
-        DataError: rows are unusable (see `check_rows`), or sizes do not fit.
+        DataError: the rows are invalid (see `check_rows`), or sizes do not fit.
 
     Memory: O(K D), and K distances for each of 1,024 noise points at a time.
     """
@@ -53,7 +53,7 @@ def centres(features: np.ndarray, labels: PseudoLabels) -> Centres:
     outside = np.flatnonzero(ids == NOISE)
     for start in range(0, len(outside) if count else 0, 1024):
         part = outside[start : start + 1024]
-        gap = (middles**2).sum(1) - 2 * rows[part] @ middles.T  # less what all have in common
+        gap = (middles**2).sum(1) - 2 * rows[part] @ middles.T  # without the common summand
         nearest[part] = gap.argmin(1)
     distances = np.ones(len(ids))
     for start in range(0, len(ids) if count else 0, 1024):
@@ -64,12 +64,12 @@ def centres(features: np.ndarray, labels: PseudoLabels) -> Centres:
 
 
 def mixture(labels: PseudoLabels, cameras: np.ndarray, count: int) -> np.ndarray:
-    """Count the members of each cluster that each camera has seen, (K, count) int64.
+    """Count the members of each cluster by camera, (K, count) int64.
 
     Args:
         labels: pseudo-labels of N images.
-        cameras: (N,) int, 0 to count - 1, or -1 where unknown, which is not counted.
-        count: of the cameras.
+        cameras: (N,) int, 0 to count - 1, or -1 if unknown, which is not counted.
+        count: number of cameras.
 
     Raises:
         DataError: cameras and labels differ in number.
@@ -82,11 +82,11 @@ def mixture(labels: PseudoLabels, cameras: np.ndarray, count: int) -> np.ndarray
 
 
 def majority(labels: PseudoLabels, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give who most of each cluster shows (K,), and the share of members who are (K,).
+    """Return the most frequent person of each cluster (K,), and their share of its members (K,).
 
     Args:
         labels: pseudo-labels of N images.
-        people: (N,) int; below 0 (JUNK, unknown) counts as a person of its own each time.
+        people: (N,) int; each below 0 (JUNK, unknown) counts as a person of its own.
 
     Raises:
         DataError: persons and labels differ in number.
@@ -102,7 +102,7 @@ def majority(labels: PseudoLabels, people: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def members_of(labels: PseudoLabels) -> list[np.ndarray]:
-    """Give the positions of the members of each cluster, rising, K arrays."""
+    """Return the positions of the members of each cluster, ascending, K arrays."""
     order = np.argsort(labels.ids, kind="stable")
     bounds = np.searchsorted(labels.ids[order], np.arange(labels.clusters))
     return np.split(order, bounds)[1:]
@@ -110,12 +110,12 @@ def members_of(labels: PseudoLabels) -> list[np.ndarray]:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A person who is spread over several clusters.
+    """A person who is split over several clusters.
 
     Args:
-        person: who.
-        clusters: their images in each cluster, the largest part first, NOISE left out.
-        noise: their images in no cluster.
+        person: their number.
+        clusters: number of their images in each cluster, the largest first, without noise.
+        noise: number of their images in no cluster.
     """
 
     person: int
@@ -124,17 +124,17 @@ class Split:
 
     @property
     def pairs(self) -> int:
-        """Pairs of images in two different clusters, those in noise not counted."""
+        """Pairs of images in two different clusters, without noise."""
         return _torn(self.clusters)
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """A cluster that holds several people.
+    """A cluster that contains several people.
 
     Args:
-        cluster: which.
-        people: its images of each person, the largest part first, unknown people left out.
+        cluster: its number.
+        people: number of images of each person, the largest first, without unknown people.
     """
 
     cluster: int
@@ -147,10 +147,10 @@ class Merge:
 
 
 def splits(labels: PseudoLabels, people: np.ndarray) -> list[Split]:
-    """Find people who are spread over several clusters, the worst first.
+    """Find people who are split over several clusters, the worst first.
 
-    The worst is the one with the most pairs of images torn apart, pairs in noise not counted; of
-    equals the lower number comes first.
+    The worst is the one with the most pairs of images in different clusters, without noise; ties
+    are sorted by number.
 
     Args:
         labels: pseudo-labels of N images.
@@ -168,10 +168,9 @@ def splits(labels: PseudoLabels, people: np.ndarray) -> list[Split]:
 
 
 def merges(labels: PseudoLabels, people: np.ndarray) -> list[Merge]:
-    """Find clusters that hold several people, the worst first.
+    """Find clusters that contain several people, the worst first.
 
-    The worst is the one with the most pairs of images of two people; of equals the lower number
-    comes first.
+    The worst is the one with the most pairs of images of two people; ties are sorted by number.
 
     Args:
         labels: pseudo-labels of N images.
@@ -189,16 +188,16 @@ def merges(labels: PseudoLabels, people: np.ndarray) -> list[Merge]:
 
 
 def newest(before: PseudoLabels, after: PseudoLabels) -> tuple[np.ndarray, np.ndarray]:
-    """Find clusters that were not there a round before, the newest first.
+    """Find clusters that did not exist a round before, the newest first.
 
     Args:
         before: pseudo-labels of N images.
         after: pseudo-labels of the same images in the same order, a round later.
 
     Returns:
-        (K,) int64 clusters of `after`, and (K,) float64 what each shares at most with any former
-        cluster: images in both by images in either (Jaccard), 0 to 1, rising; of equals the larger
-        cluster comes first, then the lower number.
+        (K,) int64 clusters of `after`, and (K,) float64 the largest Jaccard similarity of each with
+        an earlier cluster (images in both over images in either), 0 to 1, ascending; ties are
+        sorted by size, largest first, then by number.
 
     Raises:
         DataError: the rounds label different numbers of images.
@@ -207,8 +206,8 @@ def newest(before: PseudoLabels, after: PseudoLabels) -> tuple[np.ndarray, np.nd
     """
     if before.ids.shape != after.ids.shape:
         raise DataError(
-            f"One round labels {len(before.ids)} images and the other {len(after.ids)}: "
-            "compare rounds over the same images."
+            f"One round labels {len(before.ids)} images, the other {len(after.ids)}. "
+            "Compare rounds with the same images."
         )
     old_sizes, sizes = (np.bincount(labels.ids[labels.ids != NOISE]) for labels in (before, after))
     both = (before.ids != NOISE) & (after.ids != NOISE)
@@ -224,15 +223,15 @@ def newest(before: PseudoLabels, after: PseudoLabels) -> tuple[np.ndarray, np.nd
 def by_distance(
     features: np.ndarray, labels: PseudoLabels, cluster: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rank the members of a cluster by Euclidean distance to its centre, their mean.
+    """Rank the members of a cluster by Euclidean distance to its centre, which is their mean.
 
     Args:
         features: (N, D) unit rows.
         labels: pseudo-labels of N images.
-        cluster: which, 0 to K - 1.
+        cluster: its number, 0 to K - 1.
 
     Returns:
-        (n,) int64 positions, nearest first, equals by position, and (n,) float64 distances.
+        (n,) int64 positions, nearest first, ties by position, and (n,) float64 distances.
 
     Raises:
         DataError: sizes do not fit.
@@ -250,24 +249,24 @@ def by_jaccard(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rank the members of a cluster by their mean k-reciprocal Jaccard distance to the others.
 
-    The paper ranks by the distance to the centroid, put among the images before they are encoded;
-    the mean over members needs no second encoding and is the distance that DBSCAN saw.
+    The paper ranks by the distance to the centroid, which is encoded together with the images; the
+    mean over members needs no second encoding, and uses the distances of DBSCAN.
 
     Args:
-        encoding: (N, N) sparse, as `cluster.density.encode_images` gives it.
+        encoding: (N, N) sparse, from `cluster.density.encode_images`.
         labels: pseudo-labels of N images.
-        cluster: which, 0 to K - 1.
+        cluster: its number, 0 to K - 1.
 
     Returns:
-        (n,) int64 positions, nearest first, equals by position, and (n,) float64 mean distances, 0
-        to 1; 0 for a cluster of one.
+        (n,) int64 positions, nearest first, ties by position, and (n,) float64 mean distances, 0 to
+        1; 0 for a cluster with one image.
 
     Raises:
         DataError: sizes do not fit.
         SettingsError: there is no such cluster.
 
     Source: distance of Zhong et al., CVPR 2017, Eq. 10; Ji et al., ADTC, ECCV 2020, Fig. 5, lower
-    rows. Memory: the rows of the members and a block; n x n is never held.
+    rows. Memory: the rows of the members and a block; never n x n.
     """
     members = _members(labels, cluster)
     _same_number(len(labels.ids), encoding=len(encoding.indptr) - 1)
@@ -275,11 +274,11 @@ def by_jaccard(
     step = max(1, BLOCK_BYTES // (4 * n))
     parts = np.split(np.arange(n), range(step, n, step))
     sums = np.concatenate([jaccard_rows(index, part).sum(1, dtype=np.float64) for part in parts])
-    return _ranked(members, sums / max(1, n - 1))  # each is at 0 from itself
+    return _ranked(members, sums / max(1, n - 1))  # the distance to itself is 0
 
 
 def _to_centre(rows: np.ndarray) -> np.ndarray:
-    """Give the Euclidean distances (n,) of some rows to their mean."""
+    """Return the Euclidean distances (n,) of some rows to their mean."""
     rows = rows.astype(np.float64)
     return np.sqrt(np.square(rows - rows.mean(0)).sum(1))
 
@@ -292,19 +291,19 @@ def _ranked(members: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.
 def _members(labels: PseudoLabels, cluster: int) -> np.ndarray:
     if not 0 <= cluster < labels.clusters:
         raise SettingsError(
-            f"There is no cluster {cluster}: give one of 0 to {labels.clusters - 1}."
+            f"There is no cluster {cluster}. Give one of 0 to {labels.clusters - 1}."
         )
     return np.flatnonzero(labels.ids == cluster)
 
 
 def _people(labels: PseudoLabels, people: np.ndarray) -> np.ndarray:
-    """Give people as whole numbers, JUNK for all that are unknown."""
+    """Return people as integers, with JUNK for all that are unknown."""
     _same_number(len(labels.ids), people=len(people))
     return np.maximum(np.asarray(people, np.int64), JUNK)
 
 
 def _parts(groups: np.ndarray, others: np.ndarray) -> dict[int, dict[int, int]]:
-    """Count for each group what of it lies in each of the others, the largest part first."""
+    """Count for each group how it is distributed over the others, the largest part first."""
     cells, counts = np.unique(np.stack([groups, others]), axis=1, return_counts=True)
     found: dict[int, dict[int, int]] = {}
     for place in np.lexsort((cells[1], -counts, cells[0])):
@@ -314,7 +313,7 @@ def _parts(groups: np.ndarray, others: np.ndarray) -> dict[int, dict[int, int]]:
 
 
 def _torn(parts: dict[int, int]) -> int:
-    """Count the pairs whose two are in different parts."""
+    """Count the pairs whose members are in different parts."""
     return (sum(parts.values()) ** 2 - sum(size**2 for size in parts.values())) // 2
 
 
@@ -322,6 +321,6 @@ def _same_number(n: int, **sizes: int) -> None:
     for name, size in sizes.items():
         if size != n:
             raise DataError(
-                f"{n} images have labels and {name} has {size} rows: give both for the same images "
-                "in the same order."
+                f"{n} images have labels, but {name} has {size} rows. Give both for the same "
+                "images in the same order."
             )

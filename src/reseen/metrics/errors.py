@@ -1,7 +1,7 @@
-"""Whom an encoder mixes up: wrong first places by camera, and the margins of triplets.
+"""Confusions of an encoder: wrong best matches by camera, and the margins of triplets.
 
 The two analyses of Ji et al., An Attention-driven Two-stage Clustering Method (ADTC), ECCV 2020,
-Sec. 4.4: an encoder that has learnt backgrounds errs within a camera.
+Sec. 4.4: an encoder that has learnt backgrounds makes its errors within a camera.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from reseen.records import Dataset, Ranking, cameras_of
 
 @dataclass(frozen=True, slots=True)
 class FirstErrors:
-    """How many queries find their person first, and by which camera the wrong ones are.
+    """How many queries have a correct best match, and the cameras of wrong ones.
 
     Args:
-        right: queries whose first image shows their person.
-        in_camera: whose first image shows somebody else, by the query's own camera (ICE).
-        cross_camera: somebody else, by another camera (CCE).
-        unknown: somebody else, where one of the two cameras is not known.
-        cameras: (C,) int64, all that are known, rising.
-        asked: (C,) queries of each camera.
-        wrong: (C, C) errors by the query's camera (row) and the camera of what came first (column).
+        right: number of queries whose best match shows their person.
+        in_camera: whose best match shows somebody else, on the query's own camera (ICE).
+        cross_camera: somebody else, on another camera (CCE).
+        unknown: somebody else, and one of the two cameras is unknown.
+        cameras: (C,) int64, all known cameras, ascending.
+        asked: (C,) number of queries of each camera.
+        wrong: (C, C) errors by the query's camera (row) and the best match's camera (column).
     """
 
     right: int
@@ -37,7 +37,7 @@ class FirstErrors:
 
     @property
     def queries(self) -> int:
-        """All queries that were judged."""
+        """Number of all queries that were evaluated."""
         return self.right + self.in_camera + self.cross_camera + self.unknown
 
 
@@ -46,10 +46,10 @@ def first_errors(ranking: Ranking, data: Dataset) -> FirstErrors:
 
     Args:
         ranking: of all queries and the whole gallery of `data`.
-        data: its cameras.
+        data: for its cameras.
 
     Raises:
-        DataError: the ranking is of other data.
+        DataError: the ranking does not belong to the data.
 
     Source: Ji et al., ADTC, ECCV 2020, Sec. 4.4 and Fig. 4. Memory: O(Q + G + C^2).
     """
@@ -58,8 +58,8 @@ def first_errors(ranking: Ranking, data: Dataset) -> FirstErrors:
         data.gallery
     ):
         raise DataError(
-            f"The ranking knows more queries or images than {data.root} has "
-            f"({len(data.query)} and {len(data.gallery)}): give the data that was searched."
+            f"The ranking has more queries or images than {data.root} "
+            f"({len(data.query)} and {len(data.gallery)}). Give the data that was searched."
         )
     asked, shown = cameras_of(data.query), cameras_of(data.gallery)
     cameras = np.unique(np.concatenate([asked, shown]))
@@ -84,33 +84,33 @@ def first_errors(ranking: Ranking, data: Dataset) -> FirstErrors:
 def triplet_margins(
     features: np.ndarray, people: np.ndarray, rng: np.random.Generator, count: int = 10_000
 ) -> np.ndarray:
-    """Draw triplets, and tell how much farther the negative is than the positive.
+    """Draw triplets, and compute how much farther the negative is than the positive.
 
-    The anchor is any image of a person who is seen twice, the positive any other image of theirs,
-    the negative any image of somebody else; a triplet may come twice.
+    The anchor is any image of a person with at least two images, the positive any other image of
+    the same person, the negative any image of somebody else; a triplet can be drawn twice.
 
     Args:
         features: (N, D) unit rows.
         people: (N,) int; below 0 (JUNK, unknown) is left out.
-        rng: draws them.
-        count: triplets. Paper: 10,000.
+        rng: random generator.
+        count: number of triplets. Paper: 10,000.
 
     Returns:
         (count,) float64: squared Euclidean distance of anchor and negative minus that of anchor and
-        positive, -4 to 4; above 0 is right.
+        positive, -4 to 4; above 0 is correct.
 
     Raises:
-        DataError: rows are unusable, people differ in number, nobody is seen twice or there is only
-            one person.
+        DataError: the rows are invalid, people has another length, nobody has two images, or there
+            is only one person.
         SettingsError: count is below 1.
 
     Source: Ji et al., ADTC, ECCV 2020, Sec. 4.4 (delta) and Fig. 3C. Memory: O(N + count D).
     """
     rows, people = check_rows(features), np.asarray(people, np.int64)
     if count < 1:
-        raise SettingsError(f"count is {count}: give 1 triplet or more.")
+        raise SettingsError(f"count is {count}. Give 1 or more triplets.")
     if people.shape != (len(rows),):
-        raise DataError(f"people has shape {people.shape} for {len(rows)} images: give one each.")
+        raise DataError(f"people has shape {people.shape} for {len(rows)} images. Give one each.")
     order = np.argsort(people, kind="stable")
     order = order[people[order] >= 0]
     person = people[order]
@@ -118,14 +118,14 @@ def triplet_margins(
     paired = np.flatnonzero(end - start > 1)
     if len(paired) == 0 or end[0] == len(order):
         raise DataError(
-            f"There are no triplets among {len(order)} images of {len(np.unique(person))} known "
-            "people: two people are needed, and one of them seen twice."
+            f"There are no triplets in {len(order)} images of {len(np.unique(person))} known "
+            "people. At least two people are needed, one of them with two images."
         )
     anchor = rng.choice(paired, count)
     start, end = start[anchor], end[anchor]
     positive = rng.integers(start, end - 1)
-    positive += positive >= anchor  # past the anchor itself
+    positive += positive >= anchor  # skip the anchor itself
     negative = rng.integers(0, len(order) - (end - start))
-    negative += np.where(negative >= start, end - start, 0)  # past the anchor's person
+    negative += np.where(negative >= start, end - start, 0)  # skip the anchor's person
     a, p, n = (rows[order[place]].astype(np.float64) for place in (anchor, positive, negative))
     return np.square(a - n).sum(1) - np.square(a - p).sum(1)

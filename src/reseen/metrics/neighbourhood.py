@@ -1,4 +1,4 @@
-"""How good features are, told from their neighbourhoods alone: no person is known."""
+"""How good features are, measured by their neighbourhoods only, without identities."""
 
 import numpy as np
 
@@ -6,37 +6,38 @@ from reseen.errors import DataError
 from reseen.kernels.approximate import nearest_of_many
 
 _BLOCK = 1 << 22
-"""Comparisons at a time."""
+"""Number of comparisons at a time."""
 
 
 def shared_neighbours(features: np.ndarray, count: int, cameras: np.ndarray | None = None) -> float:
-    """Tell how far the nearest images of an image are nearest to each other as well.
+    """Measure how far the nearest images of an image are also near each other.
 
-    The mean share of an image's `count` nearest that are among the `count` nearest of one of them.
-    Where each image's nearest show its person, and `count` is about as many as there are, it is
-    near 1; among unrelated images it is near 0.
+    It is the mean share of the `count` nearest images of an image that are also among the `count`
+    nearest of one of these. If the nearest images show the same person, and `count` is about the
+    number of images per person, it is near 1; for unrelated images it is near 0.
 
-    It rises with the truth (mAP) from a start to what was learnt from it, and falls where training
-    tears people apart or mixes them; docs/explanation/automatic-settings.md says how often. Compare
-    encoders on the same images and with the same `count` only.
+    It usually rises and falls with mAP: it rises if training improves the features, and falls if
+    training splits or mixes people; docs/explanation/automatic-settings.md says how often. Compare
+    encoders only on the same images and with the same `count`.
 
     Args:
         features: (N, D) unit rows.
-        count: neighbours, the image itself not counted; the expected images of a person suit.
-        cameras: (N,) int, -1 where unknown. Where given and two or more are known, only pairs of
-            an image and a neighbour from another camera count.
+        count: number of neighbours, without the image itself; a good value is the expected number
+            of images per person.
+        cameras: (N,) int, -1 if unknown. If at least two are known, only pairs of an image and a
+            neighbour from another camera count.
 
     Returns:
-        0 to 1; NaN where no pair counts.
+        0 to 1; NaN if no pair counts.
 
     Raises:
-        DataError: features are not finite unit rows, or cameras differ in number.
+        DataError: features are not finite unit rows, or cameras has another length.
 
     Memory: O(N count).
     """
     if cameras is not None and len(cameras) != len(features):
         raise DataError(
-            f"There are {len(features)} features and {len(cameras)} cameras: give one each."
+            f"There are {len(features)} features and {len(cameras)} cameras. Give one each."
         )
     n = len(features)
     count = max(1, min(count, n - 1))
@@ -56,7 +57,7 @@ def shared_neighbours(features: np.ndarray, count: int, cameras: np.ndarray | No
 
 
 def _without_self(ranks: np.ndarray) -> np.ndarray:
-    """Drop each image from its own list, and the last where copies have pushed it out."""
+    """Drop each image from its own list, or the last one if copies have displaced it."""
     own = ranks == np.arange(len(ranks))[:, None]
     own[~own.any(1), -1] = True
     return ranks[~own].reshape(len(ranks), -1)

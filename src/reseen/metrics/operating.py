@@ -1,7 +1,7 @@
-"""What a threshold costs: operating curves, thresholds with their doubt, and pairs to measure them.
+"""Operating curves, thresholds with their uncertainty, and pairs to measure them.
 
-Distances are those of search, 1 - cos, 0 to 2; a pair matches when its distance is at most the
-threshold. Everything here holds for any other distance as well.
+Distances are those of search, 1 - cos, 0 to 2; a pair matches if its distance is at most the
+threshold. Everything here works for any other distance as well.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from reseen.kernels.neighbours import BLOCK_BYTES, check_rows
 
 @dataclass(frozen=True, slots=True)
 class OperatingCurve:
-    """What each threshold costs: false matches against misses.
+    """The error rates of each threshold: false matches and misses.
 
     Args:
-        thresholds: (T,) rising: -inf, where nothing matches, then every distance that occurs.
+        thresholds: (T,) ascending: -inf, where nothing matches, then every distance that occurs.
         false_matches: (T,) share of pairs of different people that match, 0 to 1.
         misses: (T,) share of pairs of the same person that do not match, 1 to 0.
     """
@@ -30,13 +30,13 @@ class OperatingCurve:
 
     @property
     def equal_error(self) -> float:
-        """The rate where both errors are nearest to each other (EER), their mean there."""
+        """The equal error rate (EER): the mean of both rates where they differ least."""
         place = np.argmin(np.abs(self.false_matches - self.misses))
         return float(self.false_matches[place] + self.misses[place]) / 2
 
 
 def operating_curve(same: np.ndarray, different: np.ndarray) -> OperatingCurve:
-    """Tell false matches and misses at every threshold that makes a difference.
+    """Compute false matches and misses at every threshold at which they change.
 
     Args:
         same: (S,) distances of pairs of the same person.
@@ -59,15 +59,15 @@ def operating_curve(same: np.ndarray, different: np.ndarray) -> OperatingCurve:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A distance up to which two crops match, and how often that is wrong.
+    """A distance up to which two crops match, and its error rates.
 
     Args:
         distance: pairs at this distance or below match.
         false_matches: share of pairs of different people that match, on the pairs it was found on.
-        false_matches_range: lowest and highest share that agree with these pairs.
+        false_matches_range: confidence interval of this share.
         misses: share of pairs of the same person that do not match.
-        misses_range: likewise.
-        how: what the ranges come from.
+        misses_range: confidence interval of this share.
+        how: how the intervals were computed.
     """
 
     distance: float
@@ -97,14 +97,14 @@ def suggest_threshold(
     resamples: int = 1000,
     rng: np.random.Generator | None = None,
 ) -> Threshold:
-    """Find the threshold that lets at most a share of the pairs of different people match.
+    """Find the threshold at which at most a given share of the pairs of different people match.
 
-    It stands halfway between the farthest pair that may match and the next one. The rates there are
-    those of the pairs it was chosen on, so they are a little too good; the ranges take the
-    threshold as given. Pairs of one person are not independent, so where groups are given, people
-    are drawn anew with replacement, a pair counting as often as both of its people were drawn
-    together; an end of a range is then the farther one of that and of the exact binomial range,
-    which alone is meant for independent pairs.
+    It is halfway between the farthest pair that may match and the next one. The rates are measured
+    on the pairs that the threshold was chosen on, so they are slightly optimistic; the intervals
+    treat the threshold as fixed. Pairs of one person are not independent, so if groups are given,
+    people are resampled with replacement, and a pair counts as often as both of its people were
+    drawn together. Each end of an interval is then the wider one of this bootstrap and of the exact
+    binomial interval, which on its own is valid for independent pairs only.
 
     Args:
         same: (S,) distances of pairs of the same person.
@@ -112,30 +112,31 @@ def suggest_threshold(
         false_match_rate: the share of the latter that may match, above 0 and below 1.
         same_groups: (S,) the person or cluster of each pair.
         different_groups: (T, 2) the two people or clusters of each pair.
-        confidence: of the ranges, above 0 and below 1.
-        resamples: how often people are drawn anew.
-        rng: draws them; always the same if None.
+        confidence: of the intervals, above 0 and below 1.
+        resamples: number of bootstrap samples.
+        rng: random generator; a fixed seed if None.
 
     Raises:
         DataError: there are no pairs of one kind, a distance is not a finite number, groups do not
-            fit, or the nearest pairs of different people lie at one distance (a collapsed encoder).
-        SettingsError: a setting is out of range, or there are too few pairs to tell such a rate:
-            one in 1,000 takes 1,000 pairs, of which then one matches.
+            fit, or the nearest pairs of different people have the same distance (a collapsed
+            encoder).
+        SettingsError: a setting is out of range, or there are too few pairs for this rate: one in
+            1,000 takes 1,000 pairs, of which one then matches.
 
-    Source: Clopper & Pearson, Biometrika 1934 (exact range); Owen, The Pigeonhole Bootstrap, Annals
-    of Applied Statistics 2007 (pairs of people). Memory: O(S + T).
+    Source: Clopper & Pearson, Biometrika 1934 (exact interval); Owen, The Pigeonhole Bootstrap,
+    Annals of Applied Statistics 2007 (pairs of people). Memory: O(S + T).
     """
     if not 0 < false_match_rate < 1 or not 0 < confidence < 1 or resamples < 1:
         raise SettingsError(
             f"false_match_rate is {false_match_rate}, confidence is {confidence} and resamples is "
-            f"{resamples}: give shares between 0 and 1, and 1 or more."
+            f"{resamples}. Give shares between 0 and 1, and 1 or more resamples."
         )
     far = _distances(different, "different")
     needed = ceil(1 / false_match_rate)
     if len(far) < needed:
         raise SettingsError(
-            f"false_match_rate is {false_match_rate:g}, one pair in {needed:,}, and there are only "
-            f"{len(far):,} pairs of different people: give {needed:,} or more, or ask for a rate of"
+            f"false_match_rate is {false_match_rate:g}, one pair in {needed:,}, but there are only "
+            f"{len(far):,} pairs of different people. Give {needed:,} or more, or use a rate of"
             f" {1 / len(far):.2g} or more."
         )
     distance = _place(far, int(false_match_rate * len(far) + 1e-9))
@@ -162,7 +163,7 @@ def measure_threshold(
     resamples: int = 1000,
     rng: np.random.Generator | None = None,
 ) -> Threshold:
-    """Measure how often a given threshold is wrong; arguments as in `suggest_threshold`.
+    """Measure the error rates of a given threshold; arguments as in `suggest_threshold`.
 
     Raises:
         DataError: there are no pairs of one kind, a distance is not a finite number, or groups do
@@ -188,12 +189,12 @@ def measure_threshold(
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A distance up to which two crops match, and how often that is wrong at most.
+    """A distance up to which two crops match, and an upper bound of its false matches.
 
     Args:
         distance: pairs at this distance or below match.
-        false_matches: no more than this share of the pairs of different people match.
-        confidence: with which this holds.
+        false_matches: at most this share of the pairs of different people match.
+        confidence: of this bound.
     """
 
     distance: float
@@ -212,42 +213,42 @@ def bound_threshold(
 ) -> Bound:
     """Find a threshold at which at most a share of pairs of different people match, without labels.
 
-    A pair of one person matches more often than a pair of two. So of pairs drawn whoever they show,
-    no smaller share matches than of those of different people among them, and the latter share is
-    bounded without knowing who is who. The bound is close where pairs of one person are few against
-    the wanted share: with K people they are about one pair in K. How many pairs of the same person
-    are missed cannot be told from such pairs.
+    A pair of the same person matches more often than a pair of different people. So among random
+    pairs, the share that matches is at least that of the pairs of different people among them,
+    which is therefore bounded without identities. The bound is tight if pairs of the same person
+    are rare compared with the wanted share: with K people they are about one pair in K. How many
+    pairs of the same person are missed cannot be measured on such pairs.
 
     Args:
-        anybody: (P,) distances of pairs drawn at random, as `pairs_of_anybody` gives them.
+        anybody: (P,) distances of pairs drawn at random, from `pairs_of_anybody`.
         false_match_rate: the share of pairs of different people that may match, above 0, below 1.
-        confidence: that no more match among all the pairs that these are drawn from, above 0 and
-            below 1.
+        confidence: that at most this share of all pairs, from which these are drawn, matches; above
+            0 and below 1.
 
     Raises:
-        DataError: there are no pairs, a distance is not a finite number, or the nearest lie at one
-            distance (a collapsed encoder).
-        SettingsError: a setting is out of range, or there are too few pairs to tell such a rate:
-            one in 1,000 takes 4,744 pairs at a confidence of 0.95.
+        DataError: there are no pairs, a distance is not a finite number, or the nearest pairs have
+            the same distance (a collapsed encoder).
+        SettingsError: a setting is out of range, or there are too few pairs for this rate: one in
+            1,000 takes 4,744 pairs at a confidence of 0.95.
 
     Source: Clopper & Pearson, Biometrika 1934 (one-sided).
     """
     if not 0 < false_match_rate < 1 or not 0 < confidence < 1:
         raise SettingsError(
-            f"false_match_rate is {false_match_rate} and confidence is {confidence}: give shares "
+            f"false_match_rate is {false_match_rate} and confidence is {confidence}. Give shares "
             "between 0 and 1."
         )
     near = _distances(anybody, "anybody")
     hits = np.arange(len(near))
-    # the chance to see this many hits or fewer if the rate were as wanted
+    # the probability of this many matches or fewer at the wanted rate
     chance = betainc(len(near) - hits, hits + 1, 1 - false_match_rate)
     allowed = int(np.searchsorted(chance, 1 - confidence, "right")) - 1
     if allowed < 1:
         needed = ceil(gammaincinv(2, confidence) / false_match_rate)  # Poisson, one may match
         raise SettingsError(
-            f"false_match_rate is {false_match_rate:g}, which takes {needed:,} pairs to tell with a"
-            f" confidence of {confidence:g}, and there are only {len(near):,}: give more, or ask "
-            "for a higher rate."
+            f"false_match_rate is {false_match_rate:g}, for which a confidence of {confidence:g}"
+            f" takes {needed:,} pairs, but there are only {len(near):,}. Give more, or use a "
+            "higher rate."
         )
     return Bound(_place(near, allowed), false_match_rate, confidence)
 
@@ -282,18 +283,18 @@ def pairs_with_truth(
     *,
     within: bool = False,
 ) -> Pairs:
-    """Draw pairs of the same person and of two people, both by two cameras or both within one.
+    """Draw pairs of the same person and of two people, all from two cameras or all from one camera.
 
     Args:
         features: (N, D) unit rows.
         people: (N,) int; below 0 (JUNK, unknown) is left out.
-        cameras: (N,) int, -1 where unknown; an unknown camera equals no other. None: all unknown.
-        rng: draws pairs, each at most once.
-        pairs: of each kind; all there are where that is fewer.
-        within: both images of a pair are by one camera, which is known; else by two.
+        cameras: (N,) int, -1 if unknown; an unknown camera equals no other. None: all unknown.
+        rng: random generator; each pair is drawn at most once.
+        pairs: number of pairs of each kind; all pairs if there are fewer.
+        within: whether both images of a pair are from the same known camera, or from two cameras.
 
     Raises:
-        DataError: sizes do not fit, rows are unusable (see `check_rows`), or there are no pairs.
+        DataError: sizes do not fit, the rows are invalid (see `check_rows`), or there are no pairs.
 
     Memory: O(N + pairs) and two blocks of features; never all pairs of N, unless nearly all show
     one person.
@@ -312,8 +313,8 @@ def pairs_with_truth(
         same = order[_draw(ends, person_ends, rng, pairs)]
         different = _unlike(known, people, cameras, rng, pairs)
     by = "by one camera" if within else "by two cameras"
-    _need(same, f"No person is known to be seen {'twice ' * within}{by}")
-    _need(different, f"There are not two people known who are seen {by}")
+    _need(same, f"No known person was seen {'twice ' * within}{by}")
+    _need(different, f"There are no two known people who were seen {by}")
     return Pairs(
         same=_pair_distances(rows, same),
         same_pairs=same,
@@ -330,25 +331,25 @@ def pairs_of_anybody(
     rng: np.random.Generator,
     pairs: int = 100_000,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw pairs by two cameras at random, whoever they show.
+    """Draw random pairs from two cameras, whoever they show.
 
     Args:
         features: (N, D) unit rows.
-        cameras: (N,) int, -1 where unknown; an unknown camera equals no other. None: all unknown.
-        rng: draws pairs, each at most once.
-        pairs: how many; all there are where that is fewer.
+        cameras: (N,) int, -1 if unknown; an unknown camera equals no other. None: all unknown.
+        rng: random generator; each pair is drawn at most once.
+        pairs: number of pairs; all pairs if there are fewer.
 
     Returns:
         (P,) float64 distances, 1 - cos, and (P, 2) int64 positions of the two images.
 
     Raises:
-        DataError: sizes do not fit, rows are unusable (see `check_rows`), or there are no pairs.
+        DataError: sizes do not fit, the rows are invalid (see `check_rows`), or there are no pairs.
 
     Memory: as `pairs_with_truth`.
     """
     rows, n = check_rows(features), len(features)
     found = _between(np.arange(n), _cameras(cameras, n), rng, pairs)
-    _need(found, "All images are by one camera")
+    _need(found, "All images are from one camera")
     return _pair_distances(rows, found), found
 
 
@@ -359,23 +360,23 @@ def pairs_at_once(
     rng: np.random.Generator,
     pairs: int = 100_000,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw pairs of one camera at one time, which show two people.
+    """Draw pairs from one camera at the same time, which show two people.
 
-    They do so as long as times are as fine as frames and a detector does not box somebody twice.
-    They share background and light, so they say nothing of pairs by two cameras.
+    This is true if times are as fine as frames and the detector finds nobody twice. The pairs share
+    background and light, so they say nothing about pairs from two cameras.
 
     Args:
         features: (N, D) unit rows.
-        cameras: (N,) int, -1 where unknown, which leaves an image out.
-        times: (N,) float in any unit, NaN where unknown, which leaves an image out.
-        rng: draws pairs, each at most once.
-        pairs: how many; all there are where that is fewer.
+        cameras: (N,) int; images with -1 (unknown) are left out.
+        times: (N,) float in any unit; images with NaN (unknown) are left out.
+        rng: random generator; each pair is drawn at most once.
+        pairs: number of pairs; all pairs if there are fewer.
 
     Returns:
         (P,) float64 distances, 1 - cos, and (P, 2) int64 positions of the two images.
 
     Raises:
-        DataError: sizes do not fit, rows are unusable (see `check_rows`), or there are no pairs.
+        DataError: sizes do not fit, the rows are invalid (see `check_rows`), or there are no pairs.
 
     Memory: as `pairs_with_truth`.
     """
@@ -385,18 +386,18 @@ def pairs_at_once(
     order = known[np.lexsort((times[known], cameras[known]))]
     ends = _ends(cameras[order], times[order])
     found = order[_draw(np.arange(len(order)) + 1, ends, rng, pairs)]
-    _need(found, "No camera took two images at one time")
+    _need(found, "No camera took two images at the same time")
     return _pair_distances(rows, found), found
 
 
 def _between(known, groups, rng, count):
-    """Draw pairs of two groups: sorted by them, a row's partners are a range."""
+    """Draw pairs from two groups: in sorted order, the partners of a row are a range."""
     order = known[np.argsort(groups[known], kind="stable")]
     return order[_draw(_ends(groups[order]), len(order), rng, count)]
 
 
 def _unlike(known, people, cameras, rng, count):
-    """Draw pairs of two cameras and two people: of pairs of two cameras, few show one person."""
+    """Draw pairs from two cameras and of two people: few pairs from two cameras show one person."""
     asked = 2 * count
     while True:
         drawn = _between(known, cameras, rng, asked)
@@ -407,7 +408,7 @@ def _unlike(known, people, cameras, rng, count):
 
 
 def _ends(*columns: np.ndarray) -> np.ndarray:
-    """Give for each row of some sorted columns where the run of its equals ends."""
+    """Return for each row of sorted columns the end of the run of equal rows."""
     change = np.any([np.diff(column) != 0 for column in columns], axis=0)
     run = np.cumsum(np.concatenate([[0], change]))[: len(columns[0])]
     return np.searchsorted(run, run, "right")
@@ -424,7 +425,7 @@ def _draw(begin, end, rng, count):
 
 
 def _pair_distances(rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Give 1 - cos of pairs (P, 2) of rows, a block of pairs at a time."""
+    """Compute 1 - cos of pairs (P, 2) of rows, a block of pairs at a time."""
     step = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
     cosines = [
         np.einsum("pd,pd->p", *(rows[part[:, side]] for side in (0, 1)), dtype=np.float64)
@@ -434,27 +435,27 @@ def _pair_distances(rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def _place(far: np.ndarray, allowed: int) -> float:
-    """Give the threshold halfway between the farthest of so many sorted distances and the next."""
+    """Return the threshold halfway between the `allowed`-th sorted distance and the next one."""
     barred = far[allowed]
     below = far[: np.searchsorted(far, barred)]
     if len(below) == 0:
         raise DataError(
-            f"The {allowed + 1} nearest of {len(far)} pairs all lie at distance {barred:g}, so no "
-            f"threshold lets {allowed} of them match: look for a collapsed encoder, or for copies "
+            f"The {allowed + 1} nearest of {len(far)} pairs all have distance {barred:g}, so no "
+            f"threshold lets {allowed} of them match. Check for a collapsed encoder, or for copies "
             "of pictures."
         )
     return float((below[-1] + barred) / 2)
 
 
 def _range(hit, groups, confidence, resamples, rng):
-    """Give the lowest and highest share that agree with what was hit (n,)."""
+    """Return the confidence interval of the share of `hit` (n,)."""
     tail, hits, n = (1 - confidence) / 2, int(hit.sum()), len(hit)
     low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0  # Clopper and Pearson
     high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
     if groups is None:
         return low, high
     if len(groups) != n:
-        raise DataError(f"There are groups of {len(groups)} pairs for {n}: give all.")
+        raise DataError(f"There are groups for {len(groups)} pairs of {n}. Give all.")
     found, place = np.unique(groups, return_inverse=True)
     place = place.reshape(n, -1)
     shares = []
@@ -468,24 +469,24 @@ def _range(hit, groups, confidence, resamples, rng):
 
 
 def _distances(values: np.ndarray, name: str) -> np.ndarray:
-    """Give distances in float64, sorted."""
+    """Return distances as float64, sorted."""
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
         raise DataError(
-            f"{name} has shape {values.shape}, or holds what is no finite number: give the "
-            "distances of one pair or more."
+            f"{name} has shape {values.shape}, or contains values that are not finite. Give the "
+            "distances of at least one pair."
         )
     return np.sort(values)
 
 
 def _column(values, n, name, kind: type = np.int64):
     if np.shape(values) != (n,):
-        raise DataError(f"{name} has shape {np.shape(values)} for {n} images; ({n},) is needed.")
+        raise DataError(f"{name} has shape {np.shape(values)} for {n} images. Give ({n},).")
     return np.asarray(values, kind)
 
 
 def _cameras(cameras, n):
-    """Give cameras, each unknown one a number below 0 of its own."""
+    """Return cameras, with a different negative number for each unknown one."""
     cameras = np.full(n, -1) if cameras is None else _column(cameras, n, "cameras")
     return np.where(cameras < 0, -1 - np.arange(n), cameras)
 
@@ -493,6 +494,6 @@ def _cameras(cameras, n):
 def _need(pairs: np.ndarray, lack: str) -> None:
     if len(pairs) == 0:
         raise DataError(
-            f"{lack}, so there are no pairs to measure. Check what is known of people, clusters, "
-            "cameras and times; where cameras are None, pairs of one camera count as the same too."
+            f"{lack}, so there are no pairs to measure. Check the people, clusters, cameras and "
+            "times; if cameras are None, pairs from one camera count as well."
         )

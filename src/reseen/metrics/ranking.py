@@ -1,4 +1,4 @@
-"""CMC, mAP and mINP from blocks of distances: one pass per query, no sort of the gallery.
+"""CMC, mAP and mINP from blocks of distances: one pass per query, without sorting the gallery.
 
 Protocol of Zheng et al., Scalable Person Re-identification: A Benchmark (Market-1501), ICCV 2015.
 """
@@ -17,12 +17,12 @@ from reseen.records import JUNK, Ranking
 def cosine_blocks(
     query: np.ndarray, gallery: np.ndarray, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Walk through the cosine distances of all queries to the gallery, in blocks of queries.
+    """Yield the cosine distances of all queries to the gallery, in blocks of queries.
 
     Args:
         query: (Q, D) unit rows.
         gallery: (G, D) unit rows.
-        block_bytes: memory for one block, in bytes; one query is the least.
+        block_bytes: memory for one block, in bytes; a block has at least one query.
 
     Yields:
         start, and (b, G) float32 distances 1 - cos of queries start .. start + b, which the next
@@ -48,36 +48,35 @@ def rank(
     query_itself: np.ndarray | None = None,
     top: int = 10,
 ) -> Ranking:
-    """Judge each query by where its person stands in the gallery.
+    """Evaluate each query by the ranks of its person in the gallery.
 
-    Three kinds of gallery images are taken out first: those of JUNK, those of the query's person
-    from the query's camera, and the query image itself. A wrong image at the same distance as a
-    right one stands before it, so the order of files cannot help.
+    Three kinds of gallery images are removed first: JUNK, images of the query's person from the
+    query's camera, and the query image itself. At equal distances, wrong images precede correct
+    ones, so that the order of files cannot help.
 
     Args:
         blocks: (start, (b, G) distances) in the order of the queries (see `cosine_blocks`).
-        query_person: (Q,) int, who is on each query.
+        query_person: (Q,) int, the person on each query.
         gallery_person: (G,) int, or JUNK. Give unknown people a number that no query has: they
             count as wrong.
-        query_camera: (Q,) int, -1 where unknown; an unknown camera equals no other. None: all
-            unknown.
+        query_camera: (Q,) int, -1 if unknown; an unknown camera equals no other. None: all unknown.
         gallery_camera: (G,) int, likewise.
         query_itself: (Q,) int, gallery position of the query image itself, -1 for none.
-        top: how many of the nearest images to list for each query.
+        top: number of nearest images to list for each query.
 
     Returns:
-        A `Ranking`; queries without a right image are skipped and counted. AP is the mean over
-        right images of (right images up to it) / (its rank), in float64.
+        A `Ranking`; queries without a correct image are skipped and counted. AP is the mean over
+        correct images of (correct images up to it) / (its rank), in float64.
 
     Raises:
-        DataError: no query can be judged, distances hold NaN, or sizes do not fit.
+        DataError: no query can be evaluated, distances contain NaN, or sizes do not fit.
         SettingsError: top is below 1.
 
     Source: Zheng et al., ICCV 2015, Sec. 4; INP of Ye et al., TPAMI 2021, Sec. 2.4.
     Memory: O(Q top) and one block.
     """
     if top < 1:
-        raise SettingsError(f"top is {top}; at least one image must be listed: give 1 or more.")
+        raise SettingsError(f"top is {top}, but at least one image must be listed. Give 1 or more.")
     queries, images = len(query_person), len(gallery_person)
     asked = _numbers(
         queries, query_person=query_person, query_camera=query_camera, query_itself=query_itself
@@ -91,9 +90,9 @@ def rank(
         part = slice(start, start + len(distances))
         if start != seen or part.stop > queries or distances.shape[1:] != (images,):
             raise DataError(
-                f"A block of distances starts at query {start} with shape {distances.shape}, "
-                f"where query {seen} of {queries} and {images} gallery images come next: give one "
-                "row a query, in order, with one distance for each gallery image."
+                f"A block of distances starts at query {start} with shape {distances.shape}, but "
+                f"query {seen} of {queries} and {images} gallery images are next. Give one row for "
+                "each query, in order, with one distance for each gallery image."
             )
         block = np.ascontiguousarray(distances, np.float32)
         answers = [scores[part], listed[part], right[part]]
@@ -114,10 +113,10 @@ def rank(
 
 
 def _numbers(size: int, **columns: np.ndarray | None) -> list[np.ndarray]:
-    """Give each column as int64, -1 throughout where it is None."""
+    """Return each column as int64, with -1 everywhere if it is None."""
     for name, column in columns.items():
         if column is not None and np.shape(column) != (size,):
-            raise DataError(f"{name} has shape {np.shape(column)}: give one number each, ({size},)")
+            raise DataError(f"{name} has shape {np.shape(column)}. Give one number each: ({size},)")
     return [
         np.full(size, -1, np.int64) if column is None else np.ascontiguousarray(column, np.int64)
         for column in columns.values()
@@ -126,14 +125,14 @@ def _numbers(size: int, **columns: np.ndarray | None) -> list[np.ndarray]:
 
 def _check(seen: int, queries: int, scores: np.ndarray) -> None:
     if seen != queries:
-        raise DataError(f"Distances of {seen} queries came, {queries} are to be judged: give all.")
+        raise DataError(f"There are distances of {seen} of {queries} queries. Give all.")
     if np.isnan(scores).any():
         lost = int(np.isnan(scores).any(1).sum())
-        raise DataError(f"Distances of {lost} queries hold NaN: look for a diverged training.")
+        raise DataError(f"Distances of {lost} queries are NaN. Check whether training diverged.")
     if not scores[:, 1].any():
         raise DataError(
-            f"No query of {queries} has its person in the gallery on another camera: "
-            "check that persons and cameras are read from the right part of the file names."
+            f"No query of {queries} has its person in the gallery on another camera. "
+            "Check that persons and cameras are read from the right part of the file names."
         )
 
 
@@ -146,10 +145,10 @@ def _judge(t, threads, distances, person, camera, itself, persons, cameras, *ans
         _list_nearest(distances[q], kind, listed[q], right[q])
 
 
-# The loops of the next two have no branches, so the compiler runs them many images at a time.
+# The next two loops have no branches, so that the compiler can vectorise them.
 @njit(cache=True)
 def _sort_out(person, camera, itself, persons, cameras):
-    """Tell for each gallery image: 1 right, 0 wrong, -1 taken out."""
+    """Mark each gallery image: 1 correct, 0 wrong, -1 removed."""
     kind = np.empty(len(persons), np.int8)
     known = camera != -1
     for g in range(len(persons)):
@@ -163,7 +162,7 @@ def _sort_out(person, camera, itself, persons, cameras):
 
 @njit(cache=True)
 def _score(row, kind):
-    """Give AP, rank of the first match and INP; zeros without a match, NaN if a distance is."""
+    """Return AP, rank of the first match and INP; zeros without a match, NaN if a distance is."""
     wrong, lost = np.empty_like(row), 0
     for g in range(len(row)):
         lost += row[g] != row[g]
@@ -185,7 +184,7 @@ def _score(row, kind):
 
 @njit(cache=True)
 def _list_nearest(row, kind, listed, right):
-    """Keep the nearest images in order of distance, wrong before right, index."""
+    """Store the nearest images in order of distance, wrong before correct, then index."""
     nearest = np.full(len(listed), np.inf, np.float32)
     size = 0
     for g in range(len(row)):

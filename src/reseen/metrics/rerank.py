@@ -29,22 +29,23 @@ def rerank_blocks(
     lam: float = 0.3,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Walk through the re-ranked distances of all queries to the gallery, in blocks of queries.
+    """Yield the re-ranked distances of all queries to the gallery, in blocks of queries.
 
-    Queries help each other here: the neighbourhoods are those of queries and gallery together.
+    The neighbourhoods are computed on queries and gallery together, so queries help each other.
 
     Args:
         query: (Q, D) unit rows.
         gallery: (G, D) unit rows.
-        k1: neighbours a point is encoded by, itself not counted (paper: 20).
-        k2: nearest points whose encodings are averaged, itself counted (paper: 6).
+        k1: number of neighbours that encode a point, without the point itself (paper: 20).
+        k2: number of nearest points whose encodings are averaged, including the point itself
+            (paper: 6).
         lam: share of the original distance, 0 to 1 (paper: lambda = 0.3).
         block_bytes: memory for one block of similarities, in bytes.
 
     Yields:
         start, and (b, G) float32 distances of queries start .. start + b, which the next block
-        overwrites: (1 - lam) * Jaccard + lam * original, the original being the squared Euclidean
-        distance over the largest one of that query.
+        overwrites: (1 - lam) * Jaccard + lam * original, where the original is the squared
+        Euclidean distance divided by the largest one of that query.
 
     Raises:
         DataError: features are not finite unit rows, or differ in D.
@@ -70,7 +71,7 @@ def rerank_blocks(
 
 @njit(nogil=True, cache=True)
 def _blend(t, threads, block, index, start, queries, farthest, lam):
-    """Turn similarities into re-ranked distances, in place."""
+    """Replace similarities by re-ranked distances, in place."""
     n = len(index.mass)
     own, jaccard = np.float32(lam), np.float32(1 - lam)
     for r in range(t, len(block), threads):
@@ -89,6 +90,6 @@ def _blend(t, threads, block, index, start, queries, farthest, lam):
 def _check(k1: int, k2: int, lam: float) -> None:
     for name, value in (("k1", k1), ("k2", k2)):
         if value < 1:
-            raise SettingsError(f"{name} is {value}; it counts neighbours: give 1 or more.")
+            raise SettingsError(f"{name} is {value}, but it counts neighbours. Give 1 or more.")
     if not 0 <= lam <= 1:
-        raise SettingsError(f"lam is {lam}; it is the share of the original distance: give 0..1.")
+        raise SettingsError(f"lam is {lam}, the share of the original distance. Give 0 to 1.")

@@ -1,4 +1,4 @@
-"""How well people are followed through a film, where it is known who is where."""
+"""Metrics of tracking in videos, given the true identities."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -8,32 +8,32 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 Seen = tuple[np.ndarray, np.ndarray]
-"""One frame: who is there (n,) int64, and their boxes (n, 4): left, top, right, bottom."""
+"""One frame: the people (n,) int64, and their boxes (n, 4): left, top, right, bottom."""
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
-"""Overlaps over which HOTA is averaged."""
+"""IoU thresholds over which HOTA is averaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackScores:
-    """How well tracks agree with the truth; each 0 to 1 where nothing else is said."""
+    """Agreement of tracks with the truth; each is 0 to 1 unless stated otherwise."""
 
     mota: float
-    """1 - (missed + false + switches) / boxes in truth; below 0 where errors outnumber them."""
+    """1 - (missed + false + switches) / true boxes; below 0 if errors outnumber boxes."""
     idf1: float
-    """Share of boxes with the right name, if each track could have one name only."""
+    """Share of boxes with the right identity, if each track has only one."""
     hota: float
-    """Geometric mean of how well boxes are found and how well they are joined."""
+    """Geometric mean of detection accuracy and association accuracy."""
     purity: float
-    """Share of the tracks' right boxes that are of the person whom their track shows most."""
+    """Share of the matched boxes of tracks that belong to the main person of their track."""
     completeness: float
-    """Share of people's boxes that are in the track which shows them most."""
+    """Share of the matched boxes of people that are in their main track."""
     switches: int
-    """How often a person got another track."""
+    """Number of times that a person's track changed."""
     missed: int
-    """Boxes in truth that no track has."""
+    """Number of true boxes without a track."""
     false: int
-    """Boxes of tracks where nobody is."""
+    """Number of boxes of tracks without a true box."""
 
     def __str__(self) -> str:
         named = ("MOTA", self.mota), ("IDF1", self.idf1), ("HOTA", self.hota)
@@ -42,7 +42,7 @@ class TrackScores:
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Give the overlap of boxes, as intersection over union.
+    """Compute the intersection over union of boxes.
 
     Args:
         one: (n, 4) left, top, right, bottom.
@@ -63,14 +63,15 @@ def judge_tracks(truth: Sequence[Seen], found: Sequence[Seen], overlap: float = 
 
     Args:
         truth: T frames.
-        found: the same T frames, as a tracker saw them.
-        overlap: IoU from which on two boxes may be of one person (all but HOTA).
+        found: the same T frames, from a tracker.
+        overlap: IoU from which two boxes can match (for all metrics except HOTA).
 
     Returns:
-        MOTA (Bernardin and Stiefelhagen, 2008, a pair of the frame before stays while it
-        overlaps), IDF1 (Ristani et al., ECCV Workshops 2016), HOTA (Luiten et al., IJCV 2021:
-        the mean over overlaps of sqrt(sum of A(c) over right pairs c / (right + missed + false)),
-        A(c) = TPA / (TPA + FNA + FPA)), and purity and completeness of the tracks by MOTA's pairs.
+        MOTA (Bernardin and Stiefelhagen, 2008: a pair of the previous frame is kept while it
+        overlaps), IDF1 (Ristani et al., ECCV Workshops 2016), HOTA (Luiten et al., IJCV 2021: the
+        mean over IoU thresholds of sqrt(sum of A(c) over matched pairs c / (matched + missed +
+        false)), A(c) = TPA / (TPA + FNA + FPA)), and purity and completeness of the tracks with the
+        pairs of MOTA.
     """
     people, tracks = _numbered(truth), _numbered(found)
     shares = [iou(t[1], f[1]) for t, f in zip(truth, found, strict=True)]
@@ -94,21 +95,21 @@ def judge_tracks(truth: Sequence[Seen], found: Sequence[Seen], overlap: float = 
 
 
 def _numbered(seen: Sequence[Seen]) -> list[np.ndarray]:
-    """Give who is in each frame, numbered from 0."""
+    """Return the people in each frame, numbered from 0."""
     names = np.concatenate([np.asarray(ids, np.int64) for ids, _ in seen]) if seen else np.array([])
     numbers = np.unique(names, return_inverse=True)[1]
     return np.split(numbers, np.cumsum([len(ids) for ids, _ in seen])[:-1]) if seen else []
 
 
 def _match(worth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the pairs of the assignment of most worth; those of worth 0 or less are none."""
+    """Return the pairs of the assignment with the largest total worth, without worth <= 0."""
     rows, columns = linear_sum_assignment(-worth)
     good = worth[rows, columns] > 0
     return rows[good], columns[good]
 
 
 def _clear(frames: Sequence[tuple], overlap: float) -> tuple[Counter, int]:
-    """Pair boxes frame by frame: how often person and track met, and how often tracks changed."""
+    """Match boxes frame by frame: count the pairs of person and track, and changes of track."""
     pairs: Counter[tuple[int, int]] = Counter()
     last: dict[int, int] = {}
     switches = 0
@@ -123,7 +124,7 @@ def _clear(frames: Sequence[tuple], overlap: float) -> tuple[Counter, int]:
 
 
 def _most(pairs: Counter, place: int) -> int:
-    """Add up, over people (0) or tracks (1), the pairs with whom each met most often."""
+    """Sum over people (0) or tracks (1) the number of pairs with their most frequent partner."""
     best: dict[int, int] = defaultdict(int)
     for pair, count in pairs.items():
         best[pair[place]] = max(best[pair[place]], count)
@@ -131,7 +132,7 @@ def _most(pairs: Counter, place: int) -> int:
 
 
 def _met(frames: Sequence[tuple], worth) -> np.ndarray:
-    """Add up over frames, for each person and track, what `worth` says of their overlap."""
+    """Sum over frames, for each person and track, the `worth` of their overlap."""
     sizes = [1 + max((int(f[i].max(initial=-1)) for f in frames), default=-1) for i in (0, 1)]
     met = np.zeros(sizes)
     for people, tracks, share in frames:
@@ -140,17 +141,17 @@ def _met(frames: Sequence[tuple], worth) -> np.ndarray:
 
 
 def _identified(frames: Sequence[tuple], overlap: float) -> float:
-    """Give the boxes rightly named where each person has one track at most (IDTP)."""
+    """Count the boxes with the right identity if each person has at most one track (IDTP)."""
     met = _met(frames, lambda share: share >= overlap)
     rows, columns = _match(met)
     return float(met[rows, columns].sum())
 
 
 def _hota(frames: Sequence[tuple]) -> float:
-    """Give HOTA: sqrt(detection x association accuracy), averaged over overlaps.
+    """Compute HOTA: sqrt(detection accuracy x association accuracy), averaged over thresholds.
 
-    Boxes are paired once for all overlaps, by how well their person and track go together, as
-    TrackEval does, by which HOTA is published.
+    Boxes are matched once for all thresholds, by how well their person and track fit overall, as
+    in TrackEval, the reference implementation.
     """
     met = _met(frames, _likely)
     counts = [
@@ -169,6 +170,6 @@ def _hota(frames: Sequence[tuple]) -> float:
 
 
 def _likely(share: np.ndarray) -> np.ndarray:
-    """Give how likely boxes belong together, by what else overlaps each of them."""
+    """Return how likely boxes belong together, given what else overlaps each of them."""
     others = share.sum(0, keepdims=True) + share.sum(1, keepdims=True) - share
     return share / np.maximum(others, 1e-12)

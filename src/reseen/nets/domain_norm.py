@@ -1,4 +1,4 @@
-"""Batch norm of another domain: the same network, normalised by weights of its own."""
+"""Batch norm for another domain: the same network, with separate batch-norm layers."""
 
 from copy import deepcopy
 
@@ -8,16 +8,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class DomainNorm(nn.Module):
-    """The batch norms of an encoder once more, for a second domain that passes apart.
+    """A copy of the batch norms of an encoder, for batches of a second domain.
 
-    Everything else is shared. The encoder's own statistics and weights never see this domain, so
-    the encoder alone is what is kept, judged and searched with.
+    All other layers are shared. The statistics and weights of the encoder's own batch norms do not
+    depend on this domain, so only the encoder is saved, evaluated and used for search.
 
     Source: Chang et al., Domain-Specific Batch Normalization, CVPR 2019; Ge et al., SpCL, NeurIPS
-    2020, which has it for a source and a target.
+    2020, which uses it for a source and a target.
 
     Args:
-        encoder: its batch norms are copied as they are now.
+        encoder: its batch norms are copied in their current state.
     """
 
     def __init__(self, encoder: nn.Module):
@@ -27,7 +27,7 @@ class DomainNorm(nn.Module):
         self.norms = nn.ModuleList(deepcopy(norm) for norm in found.values())
 
     def forward(self, encoder: nn.Module, pixels: Tensor) -> Tensor:
-        """Give what the encoder gives of pixels (B, 3, H, W), by the batch norms of this domain."""
+        """Return the encoder's output for pixels (B, 3, H, W) in this domain."""
         own = {
             f"{name}.{weight}": value
             for name, norm in zip(self._names, self.norms, strict=True)

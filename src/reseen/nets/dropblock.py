@@ -9,16 +9,16 @@ from reseen.nets.sharing import SeesShare
 
 
 class DropBlock(SeesShare):
-    """Set one rectangle of each map to zero in training, for each image elsewhere.
+    """Set a random rectangle of each map to zero in training, a different one for each image.
 
     Source: Yin et al., Unsupervised Person Re-identification via Simultaneous Clustering and
-    Consistency Learning (ConsLearn), Sec. 3.1. Chance comes from torch's generator. On a small map
-    too something is dropped, one place at least, unless a share is 0.
+    Consistency Learning (ConsLearn), Sec. 3.1. It uses torch's random generator. Also on a small
+    map at least one place is dropped, unless a share is 0.
 
     Args:
         height: share of the map's height that is dropped (alpha); 0 drops nothing.
         width: share of the map's width that is dropped (beta); 0 drops nothing.
-        rescale: multiply what stays, so that the sum is kept on average.
+        rescale: scale the rest, so that the sum is the same on average.
     """
 
     def __init__(self, height: float, width: float, rescale: bool = False):
@@ -28,7 +28,7 @@ class DropBlock(SeesShare):
         self.rescale = rescale
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop from a map (B, C, H, W); the same shape comes out."""
+        """Drop a rectangle of each map (B, C, H, W)."""
         H, W = x.shape[2:]
         if not self.training or not self.height * self.width:
             return x
@@ -44,16 +44,16 @@ class DropBlock(SeesShare):
         return x * (H * W / max(1, H * W - h * w)) if self.rescale else x
 
     def before(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Serve as a hook that drops from the first input of a module."""
+        """Hook that drops a rectangle of the first input of a module."""
         return self(inputs[0]), *inputs[1:]
 
 
 def drop_before(
     backbone: Backbone, stages: tuple[int, ...], height: float, width: float, rescale: bool = False
 ) -> None:
-    """Drop a rectangle before some stages of a backbone, each time the network trains.
+    """Drop a rectangle before some stages of a backbone, whenever the network is in training mode.
 
-    Nothing is added to what is saved: an encoder that is loaded again drops nothing.
+    It is not saved with the encoder: a loaded encoder drops nothing.
 
     Args:
         backbone: changed in place.
@@ -61,7 +61,7 @@ def drop_before(
         height, width, rescale: as in `DropBlock`.
 
     Raises:
-        SettingsError: the backbone has no such stage.
+        SettingsError: the backbone does not have such a stage.
     """
     missing = set(stages) - set(range(len(backbone.stages) + 1))
     if missing:
@@ -76,12 +76,12 @@ def drop_before(
 
 
 def stage_of(backbone: Backbone, stage: int) -> nn.Module:
-    """Give the module with which a stage begins; 0 is the whole backbone, which gets the image."""
+    """Return the first module of a stage; 0 is the whole backbone, whose input is the image."""
     return backbone.net.get_submodule(backbone.stages[stage - 1]) if stage else backbone
 
 
 def dropping(net: nn.Module) -> None:
-    """Let the dropblocks of a network drop, though the network itself may be in evaluation mode."""
+    """Activate the dropblocks of a network even while it is in evaluation mode."""
     for module in net.modules():
         if isinstance(module, DropBlock):
             module.train()

@@ -203,25 +203,25 @@ class Encoder(nn.Module):
         return {name: float(number.detach()) for name, number in found.items()}
 
     def share_batches(self, rank: int, world: int) -> None:
-        """Share each batch with other processes from now on; copies made later do so too.
+        """Share each batch with other processes from now on, also in copies made later.
 
-        All processes call it with the same batches. Of the pixels each looks at its own rows alone
-        (`rows`), and all get the vectors of the whole batch, in its order.
+        All processes must call the encoder with the same batches. Each computes only its own rows
+        of the pixels (`rows`), and all get the vectors of the whole batch, in its order.
 
         Args:
             rank: number of this process.
-            world: number of processes; 1 shares no more.
+            world: number of processes; 1 stops sharing.
         """
         self.processes = rank, world
         for net in (self.backbone, self.attention):
             share_norms(net, self.neck, world, self.settings.ghost_group, self.settings.sync_norm)
 
     def share(self, count: int) -> Share:
-        """Say how a batch of so many images is shared among processes."""
+        """Return how a batch of `count` images is shared among processes."""
         return share(count, *self.processes)
 
     def rows(self, count: int) -> slice:
-        """Give the rows of a batch of so many images that this process looks at."""
+        """Return the rows of a batch of `count` images that this process computes."""
         return self.share(count).rows
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -251,7 +251,7 @@ class Encoder(nn.Module):
         return self.pooled(self.map(pixels), len(pixels))
 
     def pooled(self, maps: Tensor, count: int) -> Tensor:
-        """Give the vectors before the neck (B, D), float32, of the whole batch.
+        """Return the vectors before the neck (B, D), float32, of the whole batch.
 
         Args:
             maps: (B, C, h, w), or those of the rows of this process.
@@ -260,7 +260,7 @@ class Encoder(nn.Module):
         return self.whole(self.pooling(maps).float(), count)
 
     def whole(self, part: Tensor, count: int) -> Tensor:
-        """Give vectors of the whole batch (B, ...), of those of the rows of this process.
+        """Return the vectors of the whole batch (B, ...), given those of the rows of this process.
 
         Args:
             part: (b, ...), one for each of the `rows` of this process.
@@ -331,7 +331,7 @@ class Encoder(nn.Module):
 
 
 def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn.Module, int]:
-    """Put attention into the backbone; give what follows it, and how many channels come out."""
+    """Put attention into the backbone; return what follows it, and the number of channels."""
     names, options = settings.attention, settings.attention_options
     if not names:
         return nn.Identity(), backbone.channels
@@ -357,11 +357,11 @@ def _attend(settings: EncoderSettings, backbone: backbones.Backbone) -> tuple[nn
 
 
 def build(settings: EncoderSettings) -> Encoder:
-    """Make an encoder and load the weights its settings name.
+    """Create an encoder and load the weights that its settings name.
 
     Raises:
-        SettingsError: no such backbone or pooling, or an impossible combination.
-        CheckpointError: the weights cannot be had or do not fit.
+        SettingsError: the backbone or pooling does not exist, or settings contradict each other.
+        CheckpointError: the weights are not available or do not fit.
     """
     if settings.backbone == "auto" and settings.weights == "pip":
         return build(replace(settings, backbone=backbones.PIP))
@@ -384,19 +384,20 @@ def build(settings: EncoderSettings) -> Encoder:
 
 
 def start(settings: EncoderSettings, path: Path) -> Encoder:
-    """Make an encoder that begins with the weights of another one, which `save` wrote.
+    """Create an encoder that starts from the weights of another one, which `save` wrote.
 
-    The backbone is the other's. Attention is taken where both have the same, and begins anew
-    otherwise; the neck and a learnt pooling are taken where the vectors mean the same.
+    The backbone is that of the other encoder. Weights of attention are used if both have the same
+    attention; otherwise it is initialised. The weights of the neck and of a learnt pooling are used
+    if the vectors have the same meaning.
 
     Args:
-        settings: of the new encoder. Where backbone, last_stride, mean, std or options are left
-            as they are by default, the other's are taken.
+        settings: of the new encoder. If backbone, last_stride, mean, std or options have their
+            default values, those of the other encoder are used.
         path: a checkpoint.
 
     Raises:
-        SettingsError: the settings ask for another backbone, or weights of their own.
-        CheckpointError: the file is not one of ours, or its weights do not fit.
+        SettingsError: the settings name another backbone, or other weights.
+        CheckpointError: the file was not written by this package, or its weights do not fit.
     """
     state = read_checkpoint(path)
     before = _settings(state, path)
@@ -405,7 +406,7 @@ def start(settings: EncoderSettings, path: Path) -> Encoder:
     same = all(getattr(settings, part) == getattr(before, part) for part in parts)
     encoder = build(replace(settings, weights="none" if same else str(path)))
     wanted, taken = encoder.state_dict(), {}
-    alike = same or (settings.attention_gate and not before.attention)  # a closed gate changes none
+    alike = same or (settings.attention_gate and not before.attention)  # a closed gate is neutral
     for name, weight in state["encoder"].items():
         if name.startswith(("pooling.", "neck.")):
             use = alike and all(getattr(settings, p) == getattr(before, p) for p in _POOLED)
@@ -444,14 +445,14 @@ def _agree(settings: EncoderSettings, before: EncoderSettings, path: Path) -> En
 
 
 _POOLED = ("pooling", "stripes")
-"""What the neck and a learnt pooling belong to."""
+"""The settings on which the neck and a learnt pooling depend."""
 
 _AGREE = ("backbone", "last_stride", "mean", "std", "options")
-"""What weights of a backbone mean something for."""
+"""The settings on which the weights of a backbone depend."""
 
 
 def save(encoder: Encoder) -> dict:
-    """Give what `load` needs to make this encoder again: settings, weights, camera statistics."""
+    """Return what `load` needs to restore this encoder: settings, weights, camera statistics."""
     state = {"encoder_settings": asdict(encoder.settings), "encoder": encoder.state_dict()}
     if of := encoder.camera_statistics:
         moments = torch.from_numpy(of.moments)
@@ -460,16 +461,16 @@ def save(encoder: Encoder) -> dict:
 
 
 def digest(encoder: Encoder) -> str:
-    """Give the SHA-256 of an encoder's settings and weights, as `pretrained.digest_of`."""
+    """Return the SHA-256 of an encoder's settings and weights, see `pretrained.digest_of`."""
     return pretrained.digest_of(asdict(encoder.settings), encoder.state_dict())
 
 
 @torch.inference_mode()
 def exact(encoder: Encoder, pixels: Tensor) -> Tensor:
-    """Give the vectors (B, D) of an encoder in float32 and evaluation mode, on the CPU.
+    """Compute the vectors (B, D) of an encoder in float32 and evaluation mode, on the CPU.
 
     Args:
-        encoder: left in the mode and precision in which it came.
+        encoder: its mode and precision are restored afterwards.
         pixels: (B, 3, H, W), uint8 or 0 to 255.
     """
     training, precision = encoder.training, encoder.precision
@@ -481,20 +482,20 @@ def exact(encoder: Encoder, pixels: Tensor) -> Tensor:
 
 
 def load(path: Path) -> Encoder:
-    """Make an encoder again from a file that holds what `save` gave, or a pretrained folder.
+    """Load an encoder from a file that contains the result of `save`, or from a pretrained folder.
 
     Raises:
-        CheckpointError: the file is missing, is not one of ours, or does not fit this version.
+        CheckpointError: the file is missing, was not written by this package, or does not fit.
     """
     return revive(read_checkpoint(path), path)
 
 
 def revive(state: dict, path: Path) -> Encoder:
-    """Make an encoder again from what `save` gave.
+    """Restore an encoder from the result of `save`.
 
     Args:
-        state: as `read_checkpoint` gives it.
-        path: where it was read, for errors.
+        state: from `read_checkpoint`.
+        path: of the file, for error messages.
 
     Raises:
         CheckpointError: it does not fit this version.
@@ -537,11 +538,11 @@ def _unfit(path: Path, error: Exception) -> CheckpointError:
 
 
 def damaged(path: Path, why: str) -> str:
-    """Say that a checkpoint is damaged, and what can be done."""
+    """Return a message that a checkpoint is damaged, and what can be done."""
     best = path.with_name("best.pt")
     if path.name == "last.pt" and best.is_file() and backbones.intact(best):
         advice = (
-            f"{best} is sound: use it (--best), begin a new run with it in a new folder (--start "
+            f"{best} is intact: use it (--best), start a new run from it in a new folder (--start "
             f"{best}), or restore {path.name} from a backup."
         )
     else:
@@ -550,7 +551,7 @@ def damaged(path: Path, why: str) -> str:
 
 
 def read_checkpoint(path: Path, *, mapped: bool = False) -> dict:
-    """Read a file that holds what `save` gave, and maybe more; `mapped` as in `read_weights`.
+    """Read a file that contains the result of `save`, and possibly more; see `read_weights`.
 
     Raises:
         CheckpointError: the file is missing, damaged, or was not written by this package.
@@ -564,7 +565,7 @@ def read_checkpoint(path: Path, *, mapped: bool = False) -> dict:
             raise CheckpointError(damaged(path, "torch cannot read it")) from None
         raise
     if not all(isinstance(state.get(part), dict) for part in ("encoder_settings", "encoder")):
-        raise CheckpointError(f"{path} holds no encoder of this package. Give a run's checkpoint.")
+        raise CheckpointError(f"{path} has no encoder of this package. Give a run's checkpoint.")
     number, rows = state.get("round", 1), state.get("metrics")
     known = number if rows is None else max((row["round"] for row in rows), default=0)
     if type(number) is not int or number < 0 or number != known:

@@ -1,4 +1,4 @@
-"""Whose statistics batch norm takes: of groups of a batch, of one process, or of all of them."""
+"""Batch-norm statistics of groups of a batch, of one process, or of all processes."""
 
 import functools
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from reseen.nets.sharing import SeesShare, Share, collected, share
 class _Grouped(SeesShare, _BatchNorm):
     group: int
     world: int = 1
-    """Processes whose shares stay apart, where it sees the whole batch."""
+    """Number of processes whose rows are normalised separately, if it sees the whole batch."""
 
     def groups(self, count: int) -> int:
-        """Give the number of groups of so many images."""
+        """Return the number of groups of `count` images."""
         return max(1, count // self.group) if self.group else 1
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each group by its own statistics (training), or as usual (evaluation)."""
-        # in this order: a graph that is traced in evaluation takes batches of any size
+        # in this order, so that a graph traced in evaluation mode takes batches of any size
         if not self.training:
             return super().forward(input)
         whole = share(len(input), 0, self.world).sizes if self.world > 1 else (len(input),)
@@ -69,7 +69,7 @@ class _Synchronised(SeesShare, _BatchNorm):
 
 
 class _WholeBatch(Function):
-    """Batch norm whose mean and variance are those of the rows of all processes."""
+    """Batch norm with the mean and variance of the rows of all processes."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, counts: list[int], eps: float):
@@ -106,21 +106,23 @@ def _of_kind(how: type, kind: type) -> type:
 
 
 def ghost_batch_norm(net: nn.Module, group: int) -> nn.Module:
-    """Make every batch norm in `net` take its statistics over groups of `group` images.
+    """Make every batch norm in `net` compute its statistics over groups of `group` images.
 
-    Methods published with four GPUs normalised a quarter of the batch at a time; on one GPU the
-    same settings see the whole batch and can lose twenty points of mAP. With `group` set to the
-    images that one GPU held, one device computes what four did. A batch that is no multiple is
-    split into nearly equal groups of at least `group` images. The running statistics move by
-    momentum / groups for each group, about one momentum a batch. Names of weights do not change.
+    Methods that were published with four GPUs normalised each quarter of the batch separately; on
+    one GPU the same settings use the whole batch, and can lose twenty points of mAP. If `group` is
+    the number of images per GPU, one device computes what the four did. If the batch is not a
+    multiple of it, it is split into nearly equal groups of at least `group` images. The running
+    statistics are updated with momentum / groups for each group, about one momentum per batch.
+    Names of weights do not change.
 
     Source: Hoffer et al., Train longer, generalize better, NeurIPS 2017, Algorithm 1.
 
     Args:
         net: changed in place.
-        group: images a group; 0 leaves the net as it is.
+        group: number of images in a group; 0 leaves the net unchanged.
 
     Returns:
+        The same net.
         The same net.
     """
     if group:
@@ -140,11 +142,11 @@ def share_norms(before: nn.Module, behind: nn.Module, world: int, group: int, sy
     """Prepare the batch norms of networks for batches that several processes share.
 
     Args:
-        before: sees the rows of its process, within `in_part`; changed in place.
-        behind: sees the rows of all; changed in place.
-        world: number of processes; 1 alone needs no more than it has.
-        group: images that share statistics within a process; 0 are all of them.
-        sync: take the statistics of the whole batch instead.
+        before: networks that get the rows of this process, within `in_part`; changed in place.
+        behind: networks that get all rows; changed in place.
+        world: number of processes; with 1, nothing changes.
+        group: number of images that share statistics within a process; 0 for all of them.
+        sync: use the statistics of the whole batch instead.
     """
     if sync and world > 1:
         _convert(before, _Synchronised)
@@ -155,10 +157,10 @@ def share_norms(before: nn.Module, behind: nn.Module, world: int, group: int, sy
 
 @contextmanager
 def in_part(net: nn.Module, share: Share) -> Iterator[None]:
-    """Let a network see its share of a batch; afterwards its running statistics are those of all.
+    """Process a share of a batch; afterwards the running statistics are those of the whole batch.
 
-    They are what they would be, but for rounding, if one process had seen all groups of the batch,
-    one after the other in the order of the processes.
+    Up to rounding, they are the same as if one process had processed all groups of the batch, one
+    after another in the order of the processes.
     """
     if not share.shared:
         yield
@@ -182,7 +184,7 @@ def in_part(net: nn.Module, share: Share) -> Iterator[None]:
             now = found + (1 - momentum / sum(groups)) ** count * (now - old)
         parts = now.split([len(kept) for kept in _statistics(norms)])
         for kept, part in zip(_statistics(norms), parts, strict=True):
-            kept.data.copy_(part)  # the graph holds them, and does not look at them
+            kept.data.copy_(part)  # the graph refers to them, but does not use them
         for norm in norms:
             if norm.num_batches_tracked is not None:
                 norm.num_batches_tracked.add_(sum(groups) - groups[share.rank])

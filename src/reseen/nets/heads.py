@@ -1,4 +1,4 @@
-"""Heads: what stands between the vectors of an encoder and the losses, and is dropped after."""
+"""Heads between the vectors of an encoder and the losses, which are dropped after training."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,16 +17,16 @@ class ProjectionHead(nn.Module):
 
     Args:
         dimensions: D of the vectors.
-        size: numbers that come out (Omega).
+        size: size of the output (Omega).
         kind: none, linear or shared.
-        init: of their weights: uniform, as PyTorch starts a linear layer, or normal, with variance
-            2 / size (He et al., ICCV 2015, by the outputs).
+        init: of the weights: uniform, as in PyTorch's linear layer, or normal, with variance 2 /
+            size (He et al., ICCV 2015, by the outputs).
 
     Attributes:
         project: vectors (B, D) to (B, size), for the consistency loss.
 
     Raises:
-        SettingsError: no such kind or init.
+        SettingsError: kind or init is unknown.
     """
 
     def __init__(self, dimensions: int, size: int, kind: str, init: str = "uniform"):
@@ -44,12 +44,12 @@ class ProjectionHead(nn.Module):
                 nn.init.kaiming_normal_(weight, mode="fan_out")
 
     def classify(self, vectors: Tensor) -> Tensor:
-        """Give what the classifier sees of vectors (B, D): (B, size)."""
+        """Return the input of the classifier (B, size) for vectors (B, D)."""
         return (self.project if self._shared else self._own)(vectors)
 
 
 def classifier(centres: Tensor) -> nn.Linear:
-    """Make a linear classifier that starts from one vector a cluster.
+    """Create a linear classifier whose initial weights are one vector per cluster.
 
     Source: authors' code of Ge et al., Mutual Mean-Teaching, ICLR 2020.
 

@@ -1,4 +1,4 @@
-"""Mean network: the average of a network over its own past."""
+"""Mean network: a moving average of the weights of a network."""
 
 from collections import deque
 from copy import deepcopy
@@ -71,6 +71,6 @@ class MeanNetwork(Generic[Net]):
 
     def _remember(self) -> None:
         weights = self._learning
-        if max(self._ages):  # they will change under our hands
+        if max(self._ages):  # copies, because the weights change in place
             weights = {name: value.detach().clone() for name, value in weights.items()}
         self._past.appendleft(weights)

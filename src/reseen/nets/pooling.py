@@ -1,4 +1,4 @@
-"""Pooling: from a map (B, C, H, W) to one vector an image (B, C)."""
+"""Pooling: from a map (B, C, H, W) to one vector (B, C) for each image."""
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +22,14 @@ def average_and_maximum(x: Tensor) -> Tensor:
 
 
 class GeM(nn.Module):
-    """Generalised mean pooling: (mean(x^p))^(1/p), with p learnt, one for all channels.
+    """Generalised mean pooling: (mean(x^p))^(1/p), with one learnt p for all channels.
 
     Source: Radenović et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019,
-    Eq. 4. p = 1 is the mean; a large p comes close to the maximum.
+    Eq. 4. p = 1 is the mean; a large p is close to the maximum.
 
     Args:
-        p: exponent to start from.
-        eps: values below are raised to it, so that the power has a gradient.
+        p: initial exponent.
+        eps: smaller values are raised to it, so that the power has a gradient.
     """
 
     def __init__(self, p: float = 3.0, eps: float = 1e-6):
@@ -64,7 +64,7 @@ POOLINGS = {
 def stripes(x: Tensor, count: int) -> list[Tensor]:
     """Cut a map (B, C, H, W) into horizontal stripes, from top to bottom.
 
-    Where H is no multiple of `count`, or less, neighbouring stripes share rows.
+    If H is less than `count` or not a multiple of it, neighbouring stripes share rows.
     """
     height = x.shape[2]
     ends = [(i * height // count, -(-(i + 1) * height // count)) for i in range(count)]
@@ -72,13 +72,13 @@ def stripes(x: Tensor, count: int) -> list[Tensor]:
 
 
 class Striped(nn.Module):
-    """One pooling of several horizontal stripes, side by side: (B, C, H, W) to (B, count C).
+    """Pooling of several horizontal stripes, concatenated: (B, C, H, W) to (B, count C).
 
     Source: Sun et al., Beyond Part Models (PCB), ECCV 2018, Sec. 3.1.
 
     Args:
         each: the pooling.
-        count: stripes.
+        count: number of stripes.
     """
 
     def __init__(self, each: nn.Module, count: int):
@@ -86,15 +86,15 @@ class Striped(nn.Module):
         self.each, self.count = each, count
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool a map (B, C, H, W) to (B, count C), the vector of the upmost stripe first."""
+        """Pool a map (B, C, H, W) to (B, count C), with the vector of the top stripe first."""
         return torch.cat([self.each(stripe) for stripe in stripes(x, self.count)], 1)
 
 
 def pooling(name: str, count: int = 1) -> nn.Module:
-    """Make the pooling called `name`: mean, max, mean+max or gem; of `count` stripes.
+    """Create the pooling `name`: mean, max, mean+max or gem, of `count` stripes.
 
     Raises:
-        SettingsError: there is no pooling of that name.
+        SettingsError: the name is unknown.
     """
     if name not in POOLINGS:
         raise SettingsError(f"pooling is {name!r}. Use one of: {', '.join(POOLINGS)}.")

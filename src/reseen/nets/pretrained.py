@@ -1,11 +1,11 @@
-"""An encoder as a folder that can be given to others, without the run that it comes from.
+"""An encoder as a folder that can be shared, without the run that it comes from.
 
-    model.safetensors   the weights, and the camera statistics where there are some
+    model.safetensors   the weights, and the camera statistics if there are any
     README.md           the model card
-    config.json         settings, digest, names of the cameras; written last: with it the folder is
-                        an encoder
+    config.json         settings, digest, names of the cameras; written last: a folder that has it
+                        is complete
 
-Functions here turn the state of an encoder (`encoder.save`) into these files and back.
+The functions here convert the state of an encoder (`encoder.save`) to these files and back.
 """
 
 import json
@@ -27,13 +27,13 @@ _MOMENTS = "camera_statistics"
 
 
 def digest_of(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
-    """Give the SHA-256 of what an encoder computes, the same in every process and file format.
+    """Return the SHA-256 of what an encoder computes, the same in every process and file format.
 
-    Where the weights came from (`weights` of the settings) does not count, nor how several
-    processes learnt them (`sync_norm`).
+    It does not depend on where the weights came from (`weights` in the settings), nor on how
+    several processes trained them (`sync_norm`).
 
     Args:
-        settings: those of the encoder, by name.
+        settings: of the encoder, by name.
         weights: its state dict.
 
     Returns:
@@ -51,20 +51,20 @@ def digest_of(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str
 
 
 def without_paths(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of an encoder as others may read them: of a file of weights the name."""
+    """Return settings without the path of the file of weights, of which only the name is kept."""
     return {**settings, "weights": Path(settings["weights"]).name}
 
 
 def is_pretrained(folder: Path) -> bool:
-    """Say whether a folder is an encoder that `save_pretrained` wrote, and not a run."""
+    """Return whether a folder is an encoder that `save_pretrained` wrote, and not a run."""
     return (folder / CONFIG).is_file() and not (folder / "run.json").exists()
 
 
 def contents(state: Mapping[str, Any], card: str) -> dict[str, bytes]:
-    """Give the files of a folder by name, in the order in which they are to be written.
+    """Return the files of a folder by name, in the order in which they must be written.
 
     Args:
-        state: of an encoder, as `encoder.save` gives it.
+        state: of an encoder, from `encoder.save`.
         card: text of the model card.
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in state["encoder"].items()}
@@ -85,19 +85,19 @@ def contents(state: Mapping[str, Any], card: str) -> dict[str, bytes]:
 
 
 def from_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of an encoder that JSON has kept, which knows no tuples."""
+    """Convert settings of an encoder from JSON, which has no tuples."""
     return {n: tuple(v) if isinstance(v, list) else v for n, v in settings.items()}
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Read such a folder as the state of an encoder (`encoder.save`), with its `digest`.
+    """Read such a folder as the state of an encoder (see `encoder.save`), with its `digest`.
 
     Raises:
         CheckpointError: a file is missing, damaged, or of a newer version.
     """
     config, weights = folder / CONFIG, folder / WEIGHTS
     if not weights.is_file():
-        raise CheckpointError(f"{weights} is not there. Restore the folder from a backup.")
+        raise CheckpointError(f"{weights} is missing. Restore the folder from a backup.")
     try:
         told = json.loads(config.read_text(encoding="utf-8"))
         version, settings = told["format"], from_json(told["encoder_settings"])
@@ -121,7 +121,7 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         found = tensors.load(stored)
     except SafetensorError as error:
-        raise CheckpointError(f"{weights} holds no weights ({error}).") from error
+        raise CheckpointError(f"{weights} has no weights ({error}).") from error
     state: dict[str, Any] = {}
     if cameras is not None:
         state["camera_statistics"] = {"names": cameras, "moments": found.pop(_MOMENTS, None)}

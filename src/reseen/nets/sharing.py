@@ -1,4 +1,4 @@
-"""A batch that several processes share: each network sees its rows, all get the vectors of all."""
+"""Batches shared by several processes: each computes its rows, and all get all vectors."""
 
 from dataclasses import dataclass
 
@@ -10,22 +10,22 @@ from torch.autograd import Function
 
 @dataclass(frozen=True)
 class Share:
-    """Which rows of a batch a process sees."""
+    """The rows of a batch that a process computes."""
 
     rank: int
     """Number of the process."""
     sizes: tuple[int, ...]
-    """Rows of each process, in the order of their numbers; one alone where the batch is not shared,
-    and every process sees all of it."""
+    """Number of rows of each process, in the order of their numbers; a single one if the batch is
+    not shared and every process computes all of it."""
 
     @property
     def count(self) -> int:
-        """B, rows of the whole batch."""
+        """B, the number of rows of the whole batch."""
         return sum(self.sizes)
 
     @property
     def shared(self) -> bool:
-        """Whether there are others who see the rest."""
+        """Whether other processes compute the rest."""
         return len(self.sizes) > 1
 
     @property
@@ -38,12 +38,12 @@ class Share:
 
 
 def share(count: int, rank: int, world: int) -> Share:
-    """Share a batch out in equal parts, the first ones a row larger where they cannot be equal.
+    """Divide a batch into equal parts; if that is not possible, the first ones have one more row.
 
-    A batch of fewer than two images a process is not shared, as batch norm needs two.
+    A batch with fewer than two images per process is not shared, because batch norm needs two.
 
     Args:
-        count: B, rows of the batch.
+        count: B, number of rows of the batch.
         rank: number of this process.
         world: number of processes.
     """
@@ -53,30 +53,30 @@ def share(count: int, rank: int, world: int) -> Share:
 
 
 class SeesShare(nn.Module):
-    """A layer that has to know of the whole batch when it sees its share alone."""
+    """A layer that must know about the whole batch when it processes only a share."""
 
     share: Share | None = None
-    """Of the batch that it sees a part of; None when it sees all."""
+    """The share of the batch that it processes; None for a whole batch."""
 
 
 def collected(part: Tensor) -> Tensor:
-    """Give what each process has, (world, ...), of tensors of one shape; without gradient."""
+    """Collect tensors of equal shape from all processes, (world, ...); without gradient."""
     found = [torch.empty_like(part) for _ in range(dist.get_world_size())]
     dist.all_gather(found, part)
     return torch.stack(found)
 
 
 def gathered(part: Tensor, share: Share) -> Tensor:
-    """Give the rows of all processes: (B, D), the same bits on each.
+    """Collect the rows of all processes: (B, D), with identical bits in each.
 
-    The loss is computed from them on every process alike. So the gradient of a process's own rows
-    is whole, and it flows on, times the number of processes: averaged over the processes, the
-    gradients of the weights are those of one process that sees the whole batch, those of weights
-    in front of this as well as those of weights behind it.
+    Every process computes the same loss from them. So the gradient of a process's own rows is
+    complete, and it is passed on times the number of processes: averaged over the processes, the
+    gradients of all weights, before and after this function, are then those of a single process
+    that computes the whole batch.
 
     Args:
         part: (b, D), the rows of this process.
-        share: says whose rows are where.
+        share: the rows of each process.
     """
     return _Gathered.apply(part, share) if share.shared else part  # pyright: ignore[reportReturnType]
 

@@ -1,4 +1,4 @@
-"""Mean teacher: an encoder's average over its own past, which labels, is judged, and results."""
+"""Mean teacher: a moving average of an encoder, for labels, for evaluation and as the result."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from reseen.nets.mean_network import MeanNetwork
 
 
 def warmed_up(step: int, steps: int, momentum: float) -> float:
-    """Give the share of the mean weights that stays at a step: it rises from 0 to its full value.
+    """Return the momentum of the mean weights at a step: it rises from 0 to its full value.
 
     min(1 - b / (s + b - 1), A) with b = steps (1 - A), so that A is reached b - 1 steps before
     the end.
@@ -57,16 +57,16 @@ class TeacherSettings:
 
 
 class Teacher:
-    """What labels, is judged and results: the mean of an encoder's past, or the encoder itself.
+    """The encoder for labels, evaluation and the result: a mean teacher, or the encoder itself.
 
     Args:
-        encoder: which learns.
-        steps: of the whole training run.
-        momentum: share that stays at a step after the warm-up; None for no teacher.
+        encoder: the encoder that is trained.
+        steps: number of steps of the whole run.
+        momentum: of the mean weights after the warm-up; None for no teacher.
 
     Attributes:
-        net: the mean network, or the encoder where there is no teacher.
-        parts: what `Run.rounds` has to keep beside `net`, by name.
+        net: the mean network, or the encoder if there is no teacher.
+        parts: what `Run.rounds` must save beside `net`, by name.
     """
 
     def __init__(self, encoder: Encoder, steps: int, momentum: float | None):
@@ -76,17 +76,17 @@ class Teacher:
         self.parts: dict[str, Any] = {"student": encoder, "teacher": self} if self._mean else {}
 
     def update(self) -> None:
-        """Follow the encoder, after a step of its own."""
+        """Update the teacher after a step of the encoder."""
         if self._mean:
             self._step += 1
             self._mean.update(warmed_up(self._step, self._steps, self._momentum))
 
     def see(self, pixels: Tensor, vectors: Tensor) -> Tensor:
-        """Give what the teacher sees of a batch, without gradient: (B, D) unit rows.
+        """Return the teacher's vectors of a batch, without gradient: (B, D) unit rows.
 
         Args:
             pixels: (B, 3, H, W).
-            vectors: (B, D) unit rows, what the encoder sees of it: the answer without a teacher.
+            vectors: (B, D) unit rows, the encoder's own vectors, returned if there is no teacher.
         """
         if not self._mean:
             return vectors.detach()
@@ -94,9 +94,9 @@ class Teacher:
             return self.net(pixels)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the steps that were followed."""
+        """Return the number of updates."""
         return {"step": self._step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self._step = state["step"]

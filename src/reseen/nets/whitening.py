@@ -1,4 +1,4 @@
-"""Whitening as the last layer of an encoder; what it does is told in `kernels.whitening`."""
+"""Whitening as the last layer of an encoder; see `kernels.whitening`."""
 
 import numpy as np
 import torch
@@ -9,13 +9,13 @@ from reseen.kernels.whitening import whitening
 
 
 class Whitening(nn.Module):
-    """Unit vectors in, whitened unit vectors out; until it has learnt how, the same ones.
+    """Whitens unit vectors; returns them unchanged until `learn` has been called.
 
-    It belongs to the weights in front of it: who changes those makes it forget.
+    It is valid only for the weights before it: call `forget` when these change.
 
     Args:
         channels: D.
-        share: of whitening, above 0, 1 or less.
+        share: strength of the whitening, above 0, at most 1.
     """
 
     mean: Tensor
@@ -28,15 +28,15 @@ class Whitening(nn.Module):
         self.register_buffer("matrix", torch.eye(channels))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Give unit vectors (B, D) of unit vectors (B, D)."""
+        """Return whitened unit vectors (B, D) of unit vectors (B, D)."""
         return F.normalize((vectors - self.mean) @ self.matrix)
 
     def learn(self, features: np.ndarray) -> None:
-        """Learn from unit rows (N, D), which it has not whitened."""
+        """Compute the whitening from unit rows (N, D) that are not whitened."""
         for buffer, values in zip(self.buffers(), whitening(features, self.share), strict=True):
             buffer.copy_(torch.from_numpy(values))
 
     def forget(self) -> None:
-        """Give vectors as they come again."""
+        """Return vectors unchanged from now on."""
         self.mean.zero_()
         self.matrix.copy_(torch.eye(len(self.mean)))

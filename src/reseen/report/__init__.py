@@ -1,1 +1,1 @@
-"""Pictures and pages of what was learnt; they read, and never train."""
+"""Figures and pages about results; nothing here trains."""

@@ -1,4 +1,4 @@
-"""Where encoders look: class activation maps, maps of attention, and what lies on the person.
+"""Where encoders look: class activation maps, attention maps, and their share on the person.
 
 The figures are those of ADTC (Figs. 1 and 3), ConsLearn (Fig. 4), MLA (Fig. 5) and DAAL (Fig. 1).
 """
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAIRS, CROPS, VIEWED = 6, 6, 2
-"""Pairs, crops, and crops with dropped rectangles, on a page."""
+"""Number of pairs, of crops, and of crops with dropped rectangles on a page."""
 
 MEASURED = 200
-"""Crops whose masks are held against the maps."""
+"""Number of crops whose maps are compared with masks."""
 
 SAID = {
     "before": "energy before attention",
@@ -38,25 +38,25 @@ SAID = {
     "left": "energy left over",
     "last": "energy of the last map",
 }
-"""Names of maps of attention, as they stand below a crop."""
+"""Names of attention maps in the captions of crops."""
 
 STAGES = {"before": "before attention", "after": "after attention"}
-"""Names of the last maps where attention follows them; without attention there is one last map."""
+"""Names of the last maps if attention follows them; without attention there is one last map."""
 
 
 class Pair(NamedTuple):
-    """Two crops that an encoder finds alike."""
+    """Two crops that an encoder finds similar."""
 
     asked: Image
     found: Image
     kind: str
-    """right, wrong, or nothing where nobody knows."""
+    """right, wrong, or empty if unknown."""
 
 
 def draw_pairs(run: Evidence) -> list[Pair]:
-    """Draw queries and what is found first for them, half of it wrong where that can be had.
+    """Draw queries and their best matches, half of them wrong if there are enough wrong ones.
 
-    Where nobody is known they are training images and those most like them.
+    If no people are known, they are training images and the images most similar to them.
     """
     if not run.searchable:
         learnt, pairs = run.learnt, []
@@ -80,15 +80,15 @@ def draw_pairs(run: Evidence) -> list[Pair]:
 
 
 def draw_images(images: Sequence[Image], count: int) -> np.ndarray:
-    """Draw positions of images: in whatever order they stand, the same images."""
+    """Draw positions of images: the same images, whatever their order."""
     order = np.argsort([image.path.as_posix() for image in images])
     return np.random.default_rng(0).permutation(order)[:count]
 
 
 def pair_rows(runs: Sequence[Evidence], pairs: Sequence[Pair]) -> list[Row]:
-    """Lay out pairs with the places that make them alike to each run, by Grad-CAM.
+    """Lay out pairs with the places that make them similar for each run, by Grad-CAM.
 
-    Where attention follows the last map, that map before it is shown as well.
+    If attention follows the last map, the map before it is shown as well.
 
     Source: Ji et al., ADTC, ECCV 2020, Figs. 1 and 3.
     """
@@ -115,11 +115,11 @@ def pair_rows(runs: Sequence[Evidence], pairs: Sequence[Pair]) -> list[Row]:
 
 
 def map_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
-    """Lay out crops with the places that speak for their clusters, and with maps of attention.
+    """Lay out crops with the places that speak for their clusters, and attention maps.
 
     Args:
         run: with a finished round.
-        stages: whose Grad-CAM is shown; `main_stages` if none.
+        stages: stages whose Grad-CAM is shown; `main_stages` if empty.
 
     Source: MLA, Fig. 5; Huang et al., DAAL, AAAI 2020, Fig. 1.
     """
@@ -146,14 +146,14 @@ def map_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
 
 
 def drop_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
-    """Lay out two views of crops whose maps lose rectangles, as the method of the run drops them.
+    """Lay out two views of crops with dropped rectangles in their maps, as in the run's method.
 
     Args:
         run: with a finished round.
         stages: as in `map_rows`.
 
     Returns:
-        Nothing where the method drops none.
+        Nothing if the method drops none.
 
     Source: Yin et al., ConsLearn, Fig. 4.
     """
@@ -179,9 +179,9 @@ def drop_rows(run: Evidence, stages: Sequence[str] = ()) -> list[Row]:
 
 
 def shares_on_person(run: Evidence) -> dict[str, tuple[float, float]]:
-    """Tell what share of each map lies on the person, and of the area, on crops drawn by chance.
+    """Compute the share of each map, and of the area, that lies on the person, on random crops.
 
-    As `attention_on_person`; nothing where the data is no town with masks of its people.
+    See `attention_on_person`; empty if the data is not a town with masks of its people.
     """
     if run.data is None:
         return {}
@@ -192,12 +192,12 @@ def shares_on_person(run: Evidence) -> dict[str, tuple[float, float]]:
     chosen = [people[i] for i in draw_images(people, MEASURED)]
     try:
         return attention_on_person(run.encoder, run.crops(chosen), root)
-    except DataError:  # masks, but not of these pictures
+    except DataError:  # there are masks, but not of these pictures
         return {}
 
 
 def plot_shares(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> "Figure":
-    """Draw the share of each map that lies on the person, a colour a run; dashed what area has."""
+    """Plot the share of each map that lies on the person, by run; dashed: share of the area."""
     from matplotlib.ticker import PercentFormatter
 
     maps = list(dict.fromkeys(name for of in found.values() for name in of))
@@ -226,15 +226,15 @@ def plot_shares(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> "Figu
 def show_attention(
     runs: Sequence[Evidence], pictures: Thumbnails, stages: Sequence[str] = ()
 ) -> Section:
-    """Show where the encoders look, and where masks are known, how much of it is on people.
+    """Show where the encoders look and, if there are masks, how much of it is on people.
 
     Args:
-        runs: side by side.
-        pictures: those of the page.
-        stages: parts of the backbones whose class maps are shown; `main_stages` if none.
+        runs: shown together.
+        pictures: of the page.
+        stages: parts of the backbones whose class maps are shown; `main_stages` if empty.
 
     Raises:
-        SettingsError: an encoder has no such stage.
+        SettingsError: an encoder does not have such a stage.
     """
     title = "Attention"
     waiting = unfinished(runs)
@@ -279,7 +279,7 @@ def show_attention(
 
 
 def grid(run: Evidence, named: bool) -> str:
-    """Say how coarse the maps of a run are, which tells how exactly one can look at them."""
+    """Describe the resolution of a run's maps, which limits what they can show."""
     size = run.encoder.settings
     pixels = torch.zeros(1, 3, size.height, size.width, dtype=torch.uint8)
     with torch.inference_mode():
@@ -293,16 +293,16 @@ def grid(run: Evidence, named: bool) -> str:
 
 
 def _stage(run: Evidence, name: str) -> str:
-    """Name a stage as it stands below a crop."""
+    """Return the name of a stage for a caption."""
     last = STAGES if len(last_stages(run.encoder)) > 1 else {"after": "last map"}
     return last.get(name, name)
 
 
 def _classes(run: Evidence, count: int) -> tuple[list[Image], np.ndarray]:
-    """Draw training images, with the row that stands for the class of each.
+    """Draw training images, with the vector that represents the class of each.
 
-    That is the mean vector of its cluster (of noise the nearest), where there are none of its
-    person, and where nobody is known its own.
+    It is the mean vector of its cluster (for noise, of the nearest one); without clusters the mean
+    of its person; and if no people are known, its own vector.
     """
     learnt = run.learnt
     labels = learnt.labels or gapless(people_of(learnt.images))

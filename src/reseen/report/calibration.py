@@ -1,4 +1,4 @@
-"""How alike pairs of crops are, with the thresholds of a gallery."""
+"""The similarities of pairs of crops, with the thresholds of a gallery."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ BARS = 60
 
 
 def plot_cutoffs(kinds: Mapping[str, np.ndarray], same: float, maybe: float) -> "Figure":
-    """Draw how alike pairs are, and from where on they are the same, or maybe the same.
+    """Plot the similarities of pairs, with the thresholds of same and maybe.
 
     Args:
         kinds: name and similarities of each kind of pairs; each kind adds up to 100 %.
@@ -47,7 +47,7 @@ def plot_cutoffs(kinds: Mapping[str, np.ndarray], same: float, maybe: float) -> 
 
 
 def draw_cutoffs(kinds: Mapping[str, np.ndarray], same: float, maybe: float) -> str:
-    """Draw the same as SVG to stand in a page; arguments as in `plot_cutoffs`."""
+    """Return the same plot as SVG for a page; arguments as in `plot_cutoffs`."""
     said = f"Similarity of pairs of crops; same from {same:.3f} on, maybe from {maybe:.3f} on"
     return inline(plot_cutoffs(kinds, same, maybe), said)
 
@@ -61,10 +61,10 @@ def write_calibration(
     *,
     title: str,
 ) -> None:
-    """Write the same as a page, and as figure and table in the folder beside it.
+    """Write the same plot as a page, and as figure and table in the folder beside it.
 
     Args:
-        path: the .html file to write; `check_page` tells whether it may be.
+        path: the .html file to write; `check_page` tells whether it may be replaced.
         kinds, same, maybe: as in `plot_cutoffs`.
         said: sentences about the thresholds.
         title: of the page.

@@ -1,4 +1,4 @@
-"""A closer look at clusters: people torn apart, people mixed, new clusters, two orders."""
+"""A closer look at clusters: split people, mixed people, new clusters, and orders of members."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -17,28 +17,28 @@ from reseen.report.evidence import Learnt
 from reseen.report.sheets import Cell, Row, mark
 
 SHOWN = 4
-"""Splits, merges and new clusters on a sheet."""
+"""Number of splits, merges and new clusters on a sheet."""
 
 HALF = 0.5
-"""Only a person whom more than this share of a cluster shows is the person of the cluster."""
+"""A cluster represents a person only if more than this share of it shows the person."""
 
 PARTS, EACH = 3, 3
-"""Parts of a split or merge on a sheet, and crops of each."""
+"""Number of parts of a split or merge on a sheet, and of crops of each."""
 
 NEAREST, FARTHEST = 7, 3
-"""Members of a cluster in an order: the first, and the last."""
+"""Number of members of a cluster at the beginning and at the end of an order."""
 
 CENTROIDS, TOP = 3, 10
-"""Centroids on a sheet, and images next to each."""
+"""Number of centroids on a sheet, and of images nearest to each."""
 
 
 def split_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list[Row]:
-    """Lay out people who are spread over several clusters, the worst first.
+    """Lay out people who are split over several clusters, the worst first.
 
     Args:
         learnt: N images.
-        labels: of these.
-        people: (N,) who each shows, or JUNK.
+        labels: their pseudo-labels.
+        people: (N,) the person on each, or JUNK.
     """
     rows = []
     for split in splits(labels, people)[:SHOWN]:
@@ -54,7 +54,7 @@ def split_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list
 
 
 def merge_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list[Row]:
-    """Lay out clusters that hold several people, the worst first; arguments of `split_rows`."""
+    """Lay out clusters that contain several people, the worst first; see `split_rows`."""
     rows = []
     for merge in merges(labels, people)[:SHOWN]:
         inside = labels.ids == merge.cluster
@@ -65,14 +65,14 @@ def merge_rows(learnt: Learnt, labels: PseudoLabels, people: np.ndarray) -> list
 
 
 def table_of_splits(labels: PseudoLabels, people: np.ndarray) -> list[list[Any]]:
-    """Lay out all people who are spread over several clusters, the worst first.
+    """List all people who are split over several clusters, the worst first.
 
     Args:
         labels: pseudo-labels of N images.
-        people: (N,) who each shows, or JUNK.
+        people: (N,) the person on each, or JUNK.
 
     Returns:
-        Person, pairs of images torn apart, images in clusters, clusters, images in none, and the
+        Person, separated pairs of images, images in clusters, clusters, images in none, and the
         images in each cluster, the largest part first.
     """
     return [
@@ -85,11 +85,11 @@ def table_of_splits(labels: PseudoLabels, people: np.ndarray) -> list[list[Any]]
 
 
 def table_of_merges(labels: PseudoLabels, people: np.ndarray) -> list[list[Any]]:
-    """Lay out all clusters that hold several people, the worst first.
+    """List all clusters that contain several people, the worst first.
 
     Args:
         labels: pseudo-labels of N images.
-        people: (N,) who each shows, or JUNK.
+        people: (N,) the person on each, or JUNK.
 
     Returns:
         Cluster, pairs of images of two people, images of known people, people, and the images of
@@ -105,11 +105,11 @@ def table_of_merges(labels: PseudoLabels, people: np.ndarray) -> list[list[Any]]
 
 
 def newest_rows(learnt: Learnt, before: PseudoLabels, after: PseudoLabels) -> list[Row]:
-    """Lay out the clusters that share least with those of the round before, the newest first.
+    """Lay out the clusters that share the fewest images with those of the round before.
 
     Args:
         learnt: N images.
-        before, after: of these, a round apart.
+        before, after: their pseudo-labels in two consecutive rounds.
     """
     rows = []
     order, overlap = newest(before, after)
@@ -139,10 +139,10 @@ def order_rows(
 
     Args:
         learnt: N images.
-        labels: of these.
-        encoding: (N, N), as `encode` gives it.
-        cluster: which.
-        people: (N,) who each shows, or JUNK; whom more than half of the members show is right.
+        labels: their pseudo-labels.
+        encoding: (N, N), from `encode`.
+        cluster: its number.
+        people: (N,) the person on each, or JUNK; the person on more than half of them is right.
     """
     rows, most = [], most_of(labels, people)[0][cluster]
     for name, (members, distances) in {
@@ -159,14 +159,14 @@ def order_rows(
 def centroid_rows(learnt: Learnt, settings: Mapping[str, Any], people: np.ndarray) -> list[Row]:
     """Lay out the images nearest to k-means centroids by Euclidean, below by Jaccard distance.
 
-    All images are ranked, in whichever cluster they are. The centroids are some at even steps from
-    the one whose two orders share the fewest images to the one where they share most.
+    All images are ranked, whatever their cluster. The centroids are evenly spaced from the one
+    whose two orders share the fewest images to the one whose orders share the most.
 
     Args:
         learnt: N images.
         settings: of a run of ADTC: its clusters, k1, k2 and weighted are used.
-        people: (N,) who each shows, or JUNK; right is whom more than half of the images next to a
-            centroid show, those that k-means gives to it.
+        people: (N,) the person on each, or JUNK; the person on more than half of the images that
+            k-means assigns to a centroid is right.
 
     Source: Ji et al., ADTC, ECCV 2020, Fig. 5.
     """
@@ -200,13 +200,13 @@ def centroid_rows(learnt: Learnt, settings: Mapping[str, Any], people: np.ndarra
 
 
 def most_of(labels: PseudoLabels, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give whom more than half of each cluster shows (K,), or JUNK, and the largest share (K,)."""
+    """Return the person on more than half of each cluster (K,), or JUNK, and their share (K,)."""
     who, share = majority(labels, people)
     return np.where(share > HALF, who, JUNK), share
 
 
 def encode(features: np.ndarray, settings: Mapping[str, Any]) -> sparse.csr_matrix:
-    """Encode images for Jaccard distances, with k1 and k2 of a run, else 30 and 6."""
+    """Encode images for Jaccard distances, with k1 and k2 of a run, or else 30 and 6."""
     k1 = min(int(settings.get("k1", 30)), len(features) - 1)
     return encode_images(features, k1=k1, k2=min(int(settings.get("k2", 6)), k1))
 
@@ -218,17 +218,17 @@ def _listed(sizes: Iterable[int]) -> str:
 
 
 def _counted(parts: Mapping[int, int]) -> tuple[int, int]:
-    """Count the images of all parts, and the parts."""
+    """Return the number of images in all parts, and the number of parts."""
     return sum(parts.values()), len(parts)
 
 
 def _told(parts: Mapping[int, int]) -> str:
-    """Write parts and their images in one cell: "4:12 7:3"."""
+    """Format parts and their numbers of images for one cell: "4:12 7:3"."""
     return " ".join(f"{part}:{images}" for part, images in parts.items())
 
 
 def _cells(learnt: Learnt, parts: Sequence[tuple[str, np.ndarray]]) -> list[Cell | None]:
-    """Give some crops of each part, with gaps between the parts."""
+    """Return some crops of each part, with gaps between the parts."""
     cells: list[Cell | None] = []
     for text, members in parts[:PARTS]:
         gap = [None] if cells else []
@@ -239,7 +239,7 @@ def _cells(learnt: Learnt, parts: Sequence[tuple[str, np.ndarray]]) -> list[Cell
 def _ends(
     learnt: Learnt, members: np.ndarray, word: Callable[[int], str], kinds: Sequence[str] = ()
 ) -> list[Cell | None]:
-    """Give the first and last members, with a gap where some are left out."""
+    """Return the first and last members, with a gap if some are left out."""
     places = range(len(members))
     cells = [
         Cell(learnt.images[members[place]], word(place), kinds[place] if kinds else "")

@@ -1,4 +1,4 @@
-"""The clusters of the last round: who was put together, how tightly, and by which cameras."""
+"""The clusters of the last round: their members, how tight they are, and their cameras."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = 4
-"""Clusters of each kind on a sheet."""
+"""Number of clusters of each kind on a sheet."""
 
 NEAREST, FARTHEST = 7, 3
-"""Members of a cluster on a sheet: next to the centre, and far from it."""
+"""Number of members of a cluster on a sheet that are nearest to and farthest from its centre."""
 
 LEAST = 4
-"""Members of a cluster that may be called tight or loose: two images are always tight."""
+"""Minimum number of members to call a cluster tight or loose: two images are always tight."""
 
 WIDEST = 40
-"""Clusters in the figure of cameras."""
+"""Number of clusters in the figure of cameras."""
 
 
 def plot_sizes(sizes: np.ndarray) -> "Figure":
-    """Draw how many of K clusters have how many members, on a log scale if some have many.
+    """Plot the number of clusters by number of members, on a log scale if some have many.
 
     Args:
-        sizes: (K,) members, at least one cluster.
+        sizes: (K,) numbers of members, at least one cluster.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -71,12 +71,12 @@ def plot_sizes(sizes: np.ndarray) -> "Figure":
 
 
 def plot_cameras(mix: np.ndarray, names: Sequence[str], sizes: np.ndarray) -> "Figure":
-    """Draw which cameras the largest clusters were seen by.
+    """Plot the cameras of the largest clusters.
 
     Args:
-        mix: (K, cameras) members of each cluster seen by each camera.
+        mix: (K, cameras) number of members of each cluster from each camera.
         names: of the cameras.
-        sizes: (K,) members.
+        sizes: (K,) numbers of members.
     """
     order = np.argsort(-sizes, kind="stable")[:WIDEST]
     shares = mix[order] / sizes[order, None]
@@ -102,11 +102,11 @@ def plot_cameras(mix: np.ndarray, names: Sequence[str], sizes: np.ndarray) -> "F
 def named_cameras(
     images: Sequence[Image], named: Mapping[int, str]
 ) -> tuple[np.ndarray, list[str]]:
-    """Give the camera of each image as a position in a list of names, -1 where unknown.
+    """Return the camera of each image as a position in a list of names, -1 if unknown.
 
     Args:
         images: N records.
-        named: names of the cameras, where the data gives them.
+        named: names of the cameras, if the data has them.
     """
     camera = cameras_of(images)
     known = [int(c) for c in np.unique(camera) if c >= 0]
@@ -117,16 +117,16 @@ def named_cameras(
 def contact_rows(
     learnt: Learnt, found: Centres, named: Mapping[int, str] | None = None
 ) -> dict[str, list[Row]]:
-    """Choose clusters to look at and lay out their members, ranked by distance to the centre.
+    """Select clusters to show, and lay out their members, sorted by distance to the centre.
 
     Args:
         learnt: images, features and clusters.
-        found: of these.
-        named: names of the cameras, where the data gives them.
+        found: the centres of the clusters.
+        named: names of the cameras, if the data has them.
 
     Returns:
-        Rows of typical clusters (at even steps from the tightest to the loosest), of the largest,
-        tightest and loosest, and of the noise points next to a cluster and farthest from all.
+        Rows of typical clusters (evenly spaced from the tightest to the loosest), of the largest,
+        tightest and loosest, and of the noise points nearest to a cluster and farthest from all.
     """
     images, labels = learnt.images, learnt.labels
     assert labels is not None
@@ -176,10 +176,10 @@ def contact_rows(
 
 
 def closer_rows(learnt: Learnt, settings: Mapping[str, Any]) -> dict[str, list[Row]]:
-    """Lay out what went wrong where people are known, what is new, and two orders of a cluster.
+    """Lay out errors if people are known, new clusters, and a cluster in two orders.
 
-    The cluster is the one that mixes people most, else the largest. Runs of ADTC with
-    centroids show two orders of all images around some of these in its place.
+    The cluster is the one that mixes people most, or else the largest. For runs of ADTC with
+    centroids, two orders of all images around some centroids are shown instead.
 
     Args:
         learnt: images, features and clusters.
@@ -207,7 +207,7 @@ def closer_rows(learnt: Learnt, settings: Mapping[str, Any]) -> dict[str, list[R
 def table_of_clusters(
     learnt: Learnt, found: Centres, named: Mapping[int, str] | None = None
 ) -> list[list[Any]]:
-    """Lay out every cluster: size, mean distance, members of each camera, and who they are."""
+    """List every cluster: size, mean distance, members by camera, and its people."""
     labels, images = learnt.labels, learnt.images
     assert labels is not None
     camera, names = named_cameras(images, named or {})
@@ -224,7 +224,7 @@ def table_of_clusters(
 
 
 def show_clusters(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
-    """Show the clusters of each run's last round."""
+    """Show the clusters of the last round of each run."""
     several = len(runs) > 1
     html, figures, tables = [], {}, {}
     for number, run in enumerate(runs, 1):

@@ -1,4 +1,4 @@
-"""The run itself: how it was set, how it went round by round, and where the time went."""
+"""The run itself: its settings, its measurements by round, and where the time went."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Numbers = Sequence[Mapping[str, float]]
-"""The lines of a run's metrics.jsonl, as `engine.folder.read_metrics` gives them."""
+"""The lines of a run's metrics.jsonl, from `engine.folder.read_metrics`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Panel:
 
     title: str
     measures: Mapping[str, str]
-    """Names in metrics.jsonl, and what they are called."""
+    """Names in metrics.jsonl, and their names in the legend."""
     percent: bool = False
     zero: bool = False
-    """Begin the axis at 0, so that a number that hardly moves looks like it."""
+    """Whether the axis starts at 0, so that small changes look small."""
     start: str = ""
-    """All other measures whose names start so are drawn too, called by the rest of their name."""
+    """All other measures whose names start with this are plotted too, named by the rest."""
 
 
 PANELS = {
@@ -77,7 +77,7 @@ FORMS = {
     "stability": "{:.3f}",
     "loss": "{:.3f}",
 }
-"""How numbers are written; all others are shares, in percent."""
+"""Formats of numbers; all others are shares, in percent."""
 
 RESULTS = {
     **dict(mAP="mAP", rank1="rank-1", rank5="rank-5", rank10="rank-10", mINP="mINP"),
@@ -90,23 +90,23 @@ RESULTS = {
 }
 
 BEST = "best on test"
-"""Names the round with the highest mAP."""
+"""Name of the round with the highest mAP."""
 
 WEIGHTS = "encoder.weights"
-"""The setting that may hold the path of a file."""
+"""The setting that may be the path of a file."""
 
 STYLES = ("-", "--", ":", "-.")
 
 
 def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
-    """Draw measures over the rounds: a colour for each of several runs, else for each measure.
+    """Plot measures over the rounds: a colour for each of several runs, else for each measure.
 
     Args:
-        runs: title and numbers of each run.
-        panel: what to draw, such as `PANELS["loss"]`.
+        runs: title and metrics of each run.
+        panel: what to plot, such as `PANELS["loss"]`.
 
     Returns:
-        The figure, or None where no run has measured any of it.
+        The figure, or None if no run has any of these measures.
     """
     measured = dict.fromkeys(name for rows in runs.values() for row in rows for name in row)
     shown = {name: word for name, word in panel.measures.items() if name in measured}
@@ -156,7 +156,7 @@ def plot_rounds(runs: Mapping[str, Numbers], panel: Panel) -> "Figure | None":
 
 
 def plot_stages(runs: Mapping[str, Numbers]) -> "Figure | None":
-    """Draw how long each stage of a round took on average, one bar a run; None without rounds."""
+    """Plot the mean duration of each stage of a round, one bar per run; None without rounds."""
     stages = {title: stage_seconds(rows) for title, rows in runs.items()}
     names = list(dict.fromkeys(name for times in stages.values() for name in times))
     if not names:
@@ -178,9 +178,9 @@ def plot_stages(runs: Mapping[str, Numbers]) -> "Figure | None":
 
 
 def stage_seconds(rows: Numbers) -> dict[str, float]:
-    """Give the mean seconds of each stage of a round; a search counts only where there was one.
+    """Return the mean seconds of each stage of a round; searches count only in rounds with one.
 
-    What a round took beyond its stages, such as clustering, is "the rest".
+    The time of a round outside of its stages, such as for clustering, is "the rest".
     """
     rounds = [row for row in rows if row["round"] > 0 and "round_seconds" in row]
     ends = "_seconds"
@@ -197,14 +197,14 @@ def stage_seconds(rows: Numbers) -> dict[str, float]:
 
 
 def judged(rows: Numbers) -> Numbers:
-    """Give the rounds that searched the gallery after learning, in their order."""
+    """Return the rounds after training that searched the gallery, in their order."""
     return [row for row in rows if row["round"] > 0 and "mAP" in row]
 
 
 def results(runs: Mapping[str, Numbers]) -> Rows:
-    """Lay out each run before it learnt, its last and its best round, as text.
+    """List each run before training, its last and its best round, as text.
 
-    The best round may be the untrained one, round 0.
+    The best round may be round 0, before training.
     """
     lines: list[tuple[str, str, Mapping[str, float]]] = []
     for title, rows in runs.items():
@@ -214,7 +214,7 @@ def results(runs: Mapping[str, Numbers]) -> Rows:
             lines.append((title, "before", rows[0]))
         if done:
             lines.append((title, "last", done[-1]))
-        if searched and searched[-1] is not done[-1]:  # at work, or searched now and then
+        if searched and searched[-1] is not done[-1]:  # training goes on, or searches are rare
             lines.append((title, "last searched", searched[-1]))
         if searched:
             best = max((row for row in rows if "mAP" in row), key=lambda row: row["mAP"])
@@ -229,7 +229,7 @@ def results(runs: Mapping[str, Numbers]) -> Rows:
 
 
 def turned(rows: Rows) -> Rows:
-    """Lay out the results of one run with a column for each of its rounds, which is narrow."""
+    """Transpose the results of one run: a column for each of its rounds, which is narrower."""
     titles, lines = rows[0][3:], rows[1:]
     return [
         ["", *(f"{which}, round {number}" for _, which, number, *_ in lines)],
@@ -238,14 +238,14 @@ def turned(rows: Rows) -> Rows:
 
 
 def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
-    """Lay out the settings in which some run differs from its method's defaults, or from another.
+    """List the settings in which a run differs from its method's defaults, or from another run.
 
     Args:
-        runs: title and facts of each run, as `engine.folder.read_facts` gives them.
+        runs: title and facts of each run, from `engine.folder.read_facts`.
 
     Returns:
-        Setting, default (where all runs are of one method that this package has), and the value of
-        each run.
+        Setting, default (if all runs have the same method, and this package has it), and the
+        value of each run.
     """
     asked = {title: flat(facts["settings"]) for title, facts in runs.items()}
     for title, facts in runs.items():
@@ -275,12 +275,12 @@ def settings(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
 
 
 def passed_on(path: str) -> str:
-    """Give a path as it is if it is relative, else the name alone: a page may be passed on."""
+    """Return a relative path unchanged, and else only the name: the page may be passed on."""
     return PurePath(path).name if PurePath(path).is_absolute() else path
 
 
 def defaults(method: str) -> dict[str, Any]:
-    """Give the settings that a method has by itself, by dotted names; empty if it is not ours."""
+    """Return the defaults of a method by dotted names; empty if this package does not have it."""
     kinds = {kind.__name__: kind for kind in METHODS.values()}
     if method not in kinds:
         return {}
@@ -289,7 +289,7 @@ def defaults(method: str) -> dict[str, Any]:
 
 
 def differ(values: Iterable[Any]) -> bool:
-    """Say whether there are two different ones among values that JSON can hold."""
+    """Return whether values, which JSON can hold, are not all equal."""
     return len({json.dumps(value) for value in values}) > 1
 
 
@@ -303,7 +303,7 @@ def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def about(runs: Mapping[str, Evidence]) -> Rows:
-    """Lay out what each run is: method, data, seed, device, and how long it took."""
+    """List the facts of each run: method, data, seed, device, and duration."""
     lines: dict[str, list[Any]] = {}
     for run in runs.values():
         facts, data = run.facts, run.facts.get("data", {})
@@ -328,14 +328,14 @@ def about(runs: Mapping[str, Evidence]) -> Rows:
 
 
 def environments(runs: Mapping[str, Mapping[str, Any]]) -> Rows:
-    """Lay out what each run was made with: versions, machine, threads."""
+    """List the environment of each run: versions, machine, threads."""
     found = {title: facts.get("environment", {}) for title, facts in runs.items()}
     names = dict.fromkeys(name for told in found.values() for name in told)
     return [["", *runs], *([n, *(told.get(n, "") for told in found.values())] for n in names)]
 
 
 def measured(runs: Mapping[str, Numbers]) -> Rows:
-    """Lay out every number of every round."""
+    """List all metrics of all rounds."""
     names = dict.fromkeys(name for rows in runs.values() for row in rows for name in row)
     lines = (
         [title, *(row.get(n, "") for n in names)] for title, rows in runs.items() for row in rows
@@ -344,7 +344,7 @@ def measured(runs: Mapping[str, Numbers]) -> Rows:
 
 
 def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
-    """Show how the runs were set and how they went."""
+    """Show the settings and metrics of the runs."""
     named = {run.title: run for run in runs}
     rows = {run.title: run.rows for run in runs}
     facts = {run.title: run.facts for run in runs}
@@ -396,7 +396,7 @@ def show_run(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
 
 
 def _columns(rows: Rows) -> str:
-    """Give a table with a column for each run; the name of a single one need not stand above."""
+    """Return a table with a column for each run; a single one has no heading."""
     return table(rows) if len(rows[0]) > 2 else table(rows[1:], titled=False)
 
 
@@ -424,4 +424,4 @@ CAPTIONS = {
     "gem": "1 is mean pooling; a large p is close to max pooling.",
     "stages": "Mean over all rounds; evaluation only counts in rounds that had one.",
 }
-"""What stands below each figure."""
+"""The caption of each figure."""

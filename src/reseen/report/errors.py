@@ -1,4 +1,4 @@
-"""Whom an encoder mixes up: wrong first places by camera, and the margins of triplets.
+"""Confusions of an encoder: wrong best matches by camera, and the margins of triplets.
 
 The figures are those of Ji et al., An Attention-driven Two-stage Clustering Method (ADTC), ECCV
 2020, Figs. 3C and 4.
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BARS = 60
-"""Steps of a histogram."""
+"""Number of bars of a histogram."""
 
 WRITTEN = 12
-"""Cameras up to which the figure of pairs has its numbers written in."""
+"""Number of cameras up to which numbers are written into the figure of camera pairs."""
 
 LEVEL = 3
-"""Letters of a camera's name that have room below a column; longer names are turned."""
+"""Characters of a camera's name that fit below a column; longer names are rotated."""
 
 
 def plot_first_errors(found: Mapping[str, FirstErrors]) -> "Figure":
-    """Draw which share of the queries finds somebody else first, by which camera; a bar a run."""
+    """Plot the share of queries with a wrong best match, by its camera; a bar for each run."""
     from matplotlib.ticker import PercentFormatter
 
     parts = {
@@ -67,11 +67,11 @@ def plot_first_errors(found: Mapping[str, FirstErrors]) -> "Figure":
 
 
 def plot_camera_pairs(found: FirstErrors, names: Sequence[str]) -> "Figure":
-    """Draw how often the queries of each camera find somebody else first in each camera.
+    """Plot how often queries of each camera have a wrong best match on each camera.
 
     Args:
-        found: with C cameras.
-        names: of these, C.
+        found: errors of C cameras.
+        names: of the cameras, C.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -94,7 +94,7 @@ def plot_camera_pairs(found: FirstErrors, names: Sequence[str]) -> "Figure":
             for row in range(count):
                 for column in range(count):
                     number = found.wrong[row, column]
-                    # Not INK: cells are light or dark whatever the page is.
+                    # Not INK: cells are light or dark in both colour schemes.
                     tint = "#ffffff" if share[row, column] > 0.6 * share.max() else "#222222"
                     axes.text(column, row, str(number), ha="center", va="center", color=tint)
         bar = figure.colorbar(shown, ax=axes, format=PercentFormatter(1, decimals=None))
@@ -103,15 +103,15 @@ def plot_camera_pairs(found: FirstErrors, names: Sequence[str]) -> "Figure":
 
 
 def shares(found: FirstErrors) -> np.ndarray:
-    """Give the errors per query of each camera: (C, C), a camera without queries at 0."""
+    """Return the errors per query of each camera: (C, C), 0 for a camera without queries."""
     return found.wrong / np.maximum(found.asked, 1)[:, None]
 
 
 def plot_margins(margins: Mapping[str, np.ndarray]) -> "Figure":
-    """Draw how much farther strangers are than the person, over triplets.
+    """Plot the margins of triplets: how much farther the negative is than the positive.
 
     Args:
-        margins: title and margins (T,) of each run; above 0 is right.
+        margins: title and margins (T,) of each run; above 0 is correct.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -136,7 +136,7 @@ def plot_margins(margins: Mapping[str, np.ndarray]) -> "Figure":
 
 
 def summary(found: Mapping[str, FirstErrors], margins: Mapping[str, np.ndarray]) -> list[list[Any]]:
-    """Lay out the errors of each run, and the share of its triplets that are wrong, as text."""
+    """List the errors of each run, and the share of its triplets that are wrong, as text."""
     head = ["run", "queries", "wrong", "same camera", "another camera", "camera unknown"]
     lines = []
     for title, of in found.items():
@@ -148,7 +148,7 @@ def summary(found: Mapping[str, FirstErrors], margins: Mapping[str, np.ndarray])
 
 
 def table_of_pairs(found: Mapping[str, FirstErrors], names: Sequence[str]) -> list[list[Any]]:
-    """Lay out errors by the query's camera and that of the wrong crop, for each run."""
+    """List errors by the camera of the query and that of the wrong crop, for each run."""
     return [
         ["run", "query_camera", "queries", *(f"wrong_{name}" for name in names)],
         *(
@@ -170,7 +170,7 @@ def show_errors(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
         return Section(title, paragraph(UNKNOWN))
     data = runs[0].tested.data
     found = {run.title: first_errors(run.tested.ranking, run.tested.data) for run in runs}
-    cameras = next(iter(found.values())).cameras  # of the data, so the same for all
+    cameras = next(iter(found.values())).cameras  # of the data, so equal for all
     names = [str(data.cameras.get(int(camera), camera)) for camera in cameras]
     margins: dict[str, np.ndarray] = {}
     for run in runs:
@@ -178,7 +178,7 @@ def show_errors(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
             people = asked_for(run.tested)
             rng = np.random.default_rng(0)
             margins[run.title] = triplet_margins(run.tested.features, people, rng)
-        except DataError:  # one person alone: the search itself can be judged
+        except DataError:  # only one person: the search itself can be evaluated
             continue
     drawn = {"errors-first": (plot_first_errors(found), FIRST)}
     if len(names) > 1:
@@ -219,4 +219,4 @@ MARGINS = (
     "Random triplets of a crop, another crop of the same person and a crop of somebody else. Left "
     "of the line, the crop of somebody else is nearer."
 )
-"""What stands below each figure."""
+"""The caption of each figure."""

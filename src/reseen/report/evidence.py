@@ -1,4 +1,4 @@
-"""What a run left behind, and what its encoder makes of the images."""
+"""The files of a run, and what its encoder makes of the images."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -30,44 +30,43 @@ from reseen.training import is_shipped, load
 
 
 class Learnt(NamedTuple):
-    """The training images of a run, as the encoder of its last round sees them."""
+    """The training images of a run, with the features of the encoder of its last round."""
 
     images: tuple[Image, ...]
-    """N records; with cameras and people where the data tells them."""
+    """N records; with cameras and people if the data has them."""
     features: np.ndarray
     """(N, D) float32 unit rows."""
     labels: PseudoLabels | None = None
-    """Of the last round that made some, or None; numbered without gaps where clusters have lost
-    all their pictures."""
+    """Of the last round with clusters, or None; numbered without gaps if clusters have lost all
+    their pictures."""
     before: PseudoLabels | None = None
-    """Of the round before, if it made any."""
+    """Of the round before, if it has clusters."""
 
 
 class Tested(NamedTuple):
-    """Queries and gallery, each picture once, as the encoder of the last round sees them."""
+    """Queries and gallery, each picture once, with the features of the encoder."""
 
     images: tuple[Image, ...]
     features: np.ndarray
     """(M, D) float32 unit rows."""
     ranking: Ranking
     data: Dataset
-    """Queries and gallery that were searched, which are those that the ranking counts."""
+    """Queries and gallery that were searched, to which the ranking refers."""
 
 
 class Evidence:
-    """A run to report on, at work or done; everything is read when it is first asked for.
+    """A run to report on, finished or not; everything is read when it is first needed.
 
-    Also the encoder that ships, which has no run: what it makes of the data can be shown.
+    It can also be the encoder that comes with reseen, without a run, to show its features of data.
 
     Args:
-        folder: of the run; or `reseen-tiny`, and then there must be data.
-        data: what it learnt from, with its queries and gallery; without it the training images
-            are those that the run names, and nothing is known of their cameras and people.
-        title: names the run; by default its folder does.
-        centring: mean, deviation or off, as in `training.extract`; needs the data, which tells the
-            cameras.
+        folder: of the run; or `reseen-tiny`, which needs data.
+        data: the training data, with its queries and gallery; without it the training images are
+            those in the list of the run, and their cameras and people are unknown.
+        title: name of the run; by default that of its folder.
+        centring: mean, deviation or off, as in `training.extract`; needs data, for the cameras.
         device, loading: as in `training.load` and `training.extract`.
-        screen: where to show progress.
+        screen: shows the progress.
 
     Raises:
         CheckpointError: the folder holds no run.
@@ -108,7 +107,7 @@ class Evidence:
         self._frames: dict[Path, tuple[str, ...]] = {}
 
     def _look(self) -> None:
-        """See how far the run is: what is measured beyond the last checkpoint does not count."""
+        """Read how far the run is: metrics after the last checkpoint do not count."""
         self.round = last_round(self.folder)
         rows = read_metrics(self.folder)
         self.rows = [row for row in rows if row["round"] <= self.round] if self.trained else rows
@@ -116,12 +115,12 @@ class Evidence:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of the run, with the numbers that stood for auto."""
+        """The settings of the run, with the values of automatic ones."""
         return self.facts["settings"] | worked_out(self.facts)
 
     @property
     def trained(self) -> bool:
-        """Whether a round is finished, so that there is an encoder; or one that ships."""
+        """Whether there is an encoder: after a finished round, or without a run."""
         return self.shipped or checkpoint(self.folder, "last").exists()
 
     @property
@@ -132,41 +131,41 @@ class Evidence:
 
     @property
     def left_out(self) -> int:
-        """How many training images could not be read, as far as they were looked at."""
+        """Number of training images that could not be read, among those that were read so far."""
         seen = "learnt" in vars(self)
         return len(self._paths()) - len(self.learnt.images) if seen else 0
 
     @property
     def first_frames(self) -> bool:
-        """Whether tracklets are judged by their first frames alone, for want of data."""
+        """Whether tracklets are represented by their first frames, because there is no data."""
         return self.data is None and "frames" in self.facts.get("data", {})
 
     @cached_property
     def encoder(self) -> Encoder:
         """The encoder of the last round."""
         encoder = load(self.folder, device=self._device)
-        while last_round(self.folder) != self.round:  # it is at work
+        while last_round(self.folder) != self.round:  # it finished another round
             self._look()
             encoder = load(self.folder, device=self._device)
         return encoder
 
     @cached_property
     def labelled(self) -> int:
-        """The last round that made pseudo-labels, up to that of the encoder; 0 if none did."""
+        """The last round with pseudo-labels, up to that of the encoder; 0 if there is none."""
         if not self.trained:
             return 0
-        _ = self.encoder  # from here on the round is settled
+        _ = self.encoder  # from here on the round is fixed
         done = range(self.round, 0, -1)
         return next((number for number in done if read_labels(self.folder, number)), 0)
 
     @cached_property
     def labels(self) -> PseudoLabels | None:
-        """The last pseudo-labels that were made, or None."""
+        """The last pseudo-labels, or None."""
         return read_labels(self.folder, self.labelled)
 
     @cached_property
     def labels_before(self) -> PseudoLabels | None:
-        """The pseudo-labels of the round before, of the same images; None where it made none."""
+        """The pseudo-labels of the round before, of the same images; None if it has none."""
         return read_labels(self.folder, self.labelled - 1)
 
     @cached_property
@@ -174,7 +173,7 @@ class Evidence:
         """The training images, their features and clusters.
 
         Raises:
-            DataError: pictures are not where they were, or the data is another.
+            DataError: pictures are missing, or the data is different.
         """
         paths = self._paths()
         if not paths or any(path == Path() or "\0" in str(path) for path in paths):
@@ -193,7 +192,7 @@ class Evidence:
 
     @cached_property
     def tested(self) -> Tested:
-        """Queries and gallery, their features and how the search went; ask `searchable` first."""
+        """Queries and gallery, their features and the ranking; check `searchable` first."""
         assert self.data is not None
         images = distinct(self.data.query, self.data.gallery)
         kept = self._sound(images[i] for i in self._extract(images))
@@ -223,7 +222,7 @@ class Evidence:
         )
 
     def _extract(self, images: Sequence[Image]) -> list[int]:
-        """Make the features that are not there yet; give the positions of images that have some."""
+        """Compute missing features; return the positions of images that have features."""
         new = [image for image in images if image.path not in self._features]
         if new:
             crops = extraction.load(new, self.encoder, self._loading, self.screen)
@@ -237,7 +236,7 @@ class Evidence:
         return [i for i, image in enumerate(images) if image.path in self._features]
 
     def _sound(self, images: Iterable[Image]) -> tuple[Image, ...]:
-        """Give tracklets without the frames that could not be read."""
+        """Return tracklets without the frames that could not be read."""
         return tuple(replace(image, frames=self._frames[image.path]) for image in images)
 
     def _stack(self, images: Sequence[Image]) -> np.ndarray:
@@ -245,14 +244,14 @@ class Evidence:
 
 
 def found(paths: Sequence[Path], data: Dataset) -> tuple[Image, ...]:
-    """Find the training images of a run in its data, which may lie elsewhere by now.
+    """Find the training images of a run in its data, which may have been moved.
 
     Args:
-        paths: N, as the run wrote them.
-        data: holds them, in the same folders below its root.
+        paths: N, as in the list of the run.
+        data: contains them, in the same folders below its root.
 
     Raises:
-        DataError: some are not there.
+        DataError: some are missing.
     """
     known = {image.path: image for image in data.train}
     below = {_tail(image.path, data.root): image for image in data.train}
@@ -284,17 +283,17 @@ def _demand(paths: Sequence[Path], folder: Path) -> None:
 
 
 def gapless(ids: np.ndarray) -> PseudoLabels:
-    """Number the clusters that are left 0..K-1 in their order, where pictures have gone.
+    """Number the remaining clusters 0..K-1 in their order, if pictures are missing.
 
     Args:
-        ids: (N,) int64, some numbers of 0 or more, or NOISE.
+        ids: (N,) int64, numbers from 0 with gaps, or NOISE.
     """
     _, places = np.unique(np.append(ids, NOISE), return_inverse=True)
     return PseudoLabels(places[:-1] - 1)
 
 
 def titles(folders: Sequence[Path]) -> list[str]:
-    """Name different runs by their folders, with as much of what is above as tells them apart."""
+    """Name runs by their folders, with as many parent folders as are needed to distinguish them."""
     parts = [folder.resolve().parts for folder in folders]
     depth = 1
     while len({part[-depth:] for part in parts}) < len(parts):

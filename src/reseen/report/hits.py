@@ -1,4 +1,4 @@
-"""A page of what was found: pictures that were searched for, and the crops most like each."""
+"""A page of search results: queries, and the crops most similar to each."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -23,14 +23,14 @@ def write_hits(
     """Write hits as a page, and as `hits.csv` in the folder beside it.
 
     Args:
-        path: the .html file to write. Nothing that a report or a search did not make is replaced.
-        hits: as `search` gives them, those of one query together.
-        cameras: names of the cameras, where the data gives them.
+        path: the .html file to write. Only files of a report or a search are replaced.
+        hits: from `search`, those of one query together.
+        cameras: names of the cameras, if the data has them.
         title: of the page.
         blur: blur the upper quarter of every crop.
 
     Raises:
-        SettingsError: something is there that was not made by this package.
+        SettingsError: a file exists that was not written by this package.
         OSError: a picture cannot be read.
     """
     pictures = Thumbnails(blur=blur)

@@ -1,4 +1,4 @@
-"""Features in two dimensions: who lies near whom."""
+"""Maps of features in two dimensions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 KINDS = ("tsne", "pca", "umap")
 
 POINTS = 2000
-"""Images on the maps of a page, all together."""
+"""Number of images on all maps of a page together."""
 
 SLOW = 500
-"""Images whose t-SNE takes more than some seconds."""
+"""Number of images from which t-SNE takes more than a few seconds."""
 
 ITERATIONS = 500
-"""Steps of t-SNE. Of 2,000 images 99.1 % of the neighbours stay together (trustworthiness of 10),
-and 99.2 % after twice as many steps."""
+"""Iterations of t-SNE. With 2,000 images, 99.1 % of the neighbours stay neighbours (trustworthiness
+with 10 neighbours), and 99.2 % with twice as many iterations."""
 
 LEGEND = 12
-"""Groups that a legend names; of more the colours only tell neighbours apart."""
+"""Number of groups that a legend can name; with more, colours only separate neighbouring groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """What the points of a map are coloured by.
+    """The groups by which the points of a map are coloured.
 
     Args:
         ids: (n,) int64, positions in names, or -1 for none.
         names: of the groups.
-        none: what a point without a group is.
+        none: description of points without a group.
     """
 
     ids: np.ndarray
@@ -50,10 +50,10 @@ class Groups:
 
 
 def check_map(kind: str) -> None:
-    """Refuse a map that could not be drawn, before long work.
+    """Refuse a map that cannot be drawn, before long work.
 
     Raises:
-        SettingsError: no such kind, or the extra umap is not installed.
+        SettingsError: the kind is unknown, or the extra umap is not installed.
     """
     if kind not in KINDS:
         raise SettingsError(f"map is {kind!r}. Use one of: {', '.join(KINDS)}.")
@@ -62,13 +62,13 @@ def check_map(kind: str) -> None:
 
 
 def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarray:
-    """Lay features out in a plane.
+    """Project features to two dimensions.
 
     Args:
         features: (n, D) unit rows.
-        kind: tsne (keeps neighbours together; far distances mean nothing), pca (the two widest
-            directions), or umap.
-        seed: of random draws.
+        kind: tsne (keeps neighbours together; large distances have no meaning), pca (the two
+            directions of largest variance), or umap.
+        seed: of the random generator.
 
     Returns:
         (n, 2) float64.
@@ -95,7 +95,7 @@ def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarr
         return np.asarray(made.fit_transform(features), np.float64)
     from sklearn.manifold import TSNE
 
-    # Fifty directions hold nearly all there is, and make the search for neighbours quick.
+    # Fifty directions contain nearly everything, and make the search for neighbours fast.
     fewer = PCA(min(50, count, size), random_state=seed).fit_transform(features)
     near = min(30, (count - 1) / 3)
     made = TSNE(perplexity=near, max_iter=ITERATIONS, init="pca", random_state=seed)
@@ -105,14 +105,14 @@ def project(features: np.ndarray, kind: str = "tsne", seed: int = 0) -> np.ndarr
 def draw_points(ids: np.ndarray | None, count: int, most: int, seed: int = 0) -> np.ndarray:
     """Draw at most `most` of `count` images: whole clusters, and single noise points.
 
-    A cluster is drawn with the same chance as a noise point, so all images have about the same,
-    but those that are drawn come with all their cluster.
+    A cluster is drawn with the same probability as a noise point, so each image has about the same
+    probability, but clusters are drawn as a whole.
 
     Args:
         ids: (N,) clusters or NOISE; None draws single images.
         count: N.
-        most: the last cluster is cut where it does not fit.
-        seed: of the draw.
+        most: maximum number; the last cluster is cut if it does not fit.
+        seed: of the random generator.
 
     Returns:
         Positions, ascending.
@@ -127,7 +127,7 @@ def draw_points(ids: np.ndarray | None, count: int, most: int, seed: int = 0) ->
 def groups_of(
     images: Sequence[Image], ids: np.ndarray | None, named: Mapping[int, str]
 ) -> dict[str, Groups]:
-    """Give all that points can be coloured by: cluster, camera and person, where known."""
+    """Return all groups by which points can be coloured: cluster, camera and person, if known."""
     found = {}
     if ids is not None and (ids != NOISE).any():
         numbers, inverse = np.unique(ids[ids != NOISE], return_inverse=True)
@@ -147,12 +147,12 @@ def groups_of(
 
 
 def plot_map(points: np.ndarray, groups: Groups | None = None, title: str = "") -> "Figure":
-    """Draw a map.
+    """Plot a map.
 
     Args:
-        points: (n, 2), as `project` gives them.
-        groups: their colours; all are one colour without.
-        title: stands above.
+        points: (n, 2), from `project`.
+        groups: their colours; without it all points have one colour.
+        title: of the figure.
     """
     groups = groups or Groups(np.full(len(points), -1), [], "")
     tints = colours(len(groups.names))
@@ -182,14 +182,14 @@ def map_html(
     pictures: Thumbnails,
     about: str = "",
 ) -> str:
-    """Show a map in a page: colours to choose, and the crop below the pointer.
+    """Return a map as HTML, with a choice of colours and the crop below the pointer.
 
     Args:
         points: (n, 2).
-        groups: what they can be coloured by.
+        groups: by which they can be coloured.
         images: n records.
-        pictures: keeps the crops, unless the page has none.
-        about: HTML that stands beside it, above the choice of colours.
+        pictures: of the page; may be turned off.
+        about: HTML beside the map, above the choice of colours.
     """
     low, high = points.min(0), points.max(0)
     scale = 1000 / max(float((high - low).max()), 1e-9)
@@ -222,7 +222,7 @@ def map_html(
 def show_map(
     runs: Sequence[Evidence], pictures: Thumbnails, kind: str = "tsne", most: int = POINTS
 ) -> Section:
-    """Show the training images of each run as its encoder lays them out."""
+    """Show a map of the training images of each run, with the features of its encoder."""
     several = len(runs) > 1
     html, figures, tables = [], {}, {}
     for number, run in enumerate(runs, 1):

@@ -1,4 +1,4 @@
-"""A table as Markdown, kept up to date inside a page."""
+"""Markdown tables that are kept up to date inside a page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,14 @@ from reseen.errors import DataError
 
 
 def around(path: Path, mark: str) -> tuple[str, str]:
-    """Give what stands in a page before and behind the place of a table.
+    """Return the text of a page before and after a table.
 
     Args:
-        path: a Markdown page; where it is not there, the table will be all of it.
-        mark: the place is between the lines `<!-- MARK -->` and `<!-- end of MARK -->`.
+        path: a Markdown page; if it does not exist, the table will be all of it.
+        mark: the table is between the lines `<!-- MARK -->` and `<!-- end of MARK -->`.
 
     Raises:
-        DataError: the page is there without these two lines.
+        DataError: the page exists, but does not have these two lines.
     """
     begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->\n"
     page = path.read_text(encoding="utf-8") if path.exists() else begin + end
@@ -36,7 +36,7 @@ def write_table(
     rows: Sequence[Sequence[str]],
     about: Sequence[str] = (),
 ) -> None:
-    """Write a table into a page, in the place of what was written there before.
+    """Write a table into a page, and replace the one that was there before.
 
     Args:
         path, mark: as in `around`.

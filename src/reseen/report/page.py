@@ -1,4 +1,4 @@
-"""One HTML file that holds everything it shows, and asks no other host for anything."""
+"""A page: one HTML file that contains everything it shows, and contacts no other host."""
 
 import csv
 import re
@@ -18,18 +18,18 @@ from reseen.report.section import Section
 from reseen.report.thumbnails import Thumbnails
 
 LIST = "files.txt"
-"""Names what a report wrote beside its page."""
+"""Name of the list of files that a report wrote beside its page."""
 
 MARK = "reseen report wrote the files named below, and its next report removes them."
-"""The first line of that list, by which a report knows a folder that it made."""
+"""The first line of that list, by which a report recognises its own folder."""
 
 FORMULA = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
-"""Letters with which a formula begins, or what comes before one; also those of full width."""
+"""Characters with which formulas begin, or that may precede them; also full-width ones."""
 
 TOP = '<a href="#top" title="To the top" aria-label="To the top">↑</a>'
 
 MADE_BY = "Made by reseen"
-"""Ends a page, and tells it from other pages."""
+"""The end of a page, by which it is recognised."""
 
 
 def write_page(
@@ -42,11 +42,11 @@ def write_page(
     """Write sections as a page.
 
     Args:
-        path: the file to write; whole, or as it was.
+        path: the file to write, as a whole or not at all.
         title: of the page.
         sections: in their order.
         pictures: the thumbnails that they show.
-        notes: sentences for the top of the page.
+        notes: sentences at the top of the page.
     """
     names = [f"part-{number}" for number in range(1, len(sections) + 1)]
     links = "".join(
@@ -73,7 +73,7 @@ def write_page(
 
 
 def warning(pictures: Thumbnails) -> list[str]:
-    """Say what a page with or without pictures of people is, and what a similarity is not."""
+    """Return notices about privacy, and about what a similarity does not prove."""
     shown = []
     if len(pictures):
         faces = ", with the upper quarter of each blurred" if pictures.blur else ""
@@ -89,15 +89,15 @@ def warning(pictures: Thumbnails) -> list[str]:
 
 
 def figures_folder(page: Path) -> Path:
-    """Give the folder of a page's figures and numbers: no one names a folder so by accident."""
+    """Return the folder of a page's figures and numbers, whose name is unlikely to be in use."""
     return page.with_suffix(".reseen")
 
 
 def check_page(page: Path) -> None:
-    """Refuse a page, or a folder of figures, that is there and was not made by a report.
+    """Refuse a page, or a folder of figures, that exists and was not written by a report.
 
     Raises:
-        SettingsError: it was made by something else.
+        SettingsError: it was not written by a report.
     """
     if page.is_file() and MADE_BY.encode() not in page.read_bytes():
         raise SettingsError(
@@ -107,10 +107,10 @@ def check_page(page: Path) -> None:
 
 
 def former_files(folder: Path) -> list[str]:
-    """Name the figures and tables that an earlier report wrote into a folder.
+    """Return the names of the figures and tables that an earlier report wrote into a folder.
 
     Raises:
-        SettingsError: something is there that a report did not make.
+        SettingsError: a file exists that a report did not write.
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise SettingsError(
@@ -134,16 +134,16 @@ def write_files(folder: Path, sections: Sequence[Section], track: Track = UNTRAC
     """Write the figures of sections as PNG and SVG, their numbers as CSV, and a list of all.
 
     Args:
-        folder: made if it is not there. What the list of an earlier report names is removed: it
-            may show what this one is asked to leave out.
+        folder: created if it does not exist. The files in the list of an earlier report are
+            removed: they may show what this one is told to leave out.
         sections: with figures and tables of different names.
-        track: shows how many of the figures are written.
+        track: shows the progress.
 
     Returns:
-        Whether letters in figures had to be replaced, as `save_figure` says.
+        Whether characters in figures had to be replaced, see `save_figure`.
 
     Raises:
-        SettingsError: something is there that a report did not make.
+        SettingsError: a file exists that a report did not write.
     """
     former = former_files(folder)
     names = [f"{n}.{kind}" for s in sections for n in s.figures for kind in ("png", "svg")]
@@ -160,7 +160,7 @@ def write_files(folder: Path, sections: Sequence[Section], track: Track = UNTRAC
     replaced = False
     figures = [item for section in sections for item in section.figures.items()]
     for name, figure in track(figures, len(figures)):
-        save_figure(figure, folder / f"{name}.svg")  # before letters are replaced for the other
+        save_figure(figure, folder / f"{name}.svg")  # before characters are replaced for PNG
         replaced |= save_figure(figure, folder / f"{name}.png")
     for section in sections:
         for name, rows in section.tables.items():
@@ -172,7 +172,7 @@ def write_files(folder: Path, sections: Sequence[Section], track: Track = UNTRAC
 
 
 def defused(cell: Any) -> Any:
-    """Put a ' before text that a spreadsheet would take for a formula; numbers stay."""
+    """Put a ' before text that a spreadsheet would read as a formula; numbers stay unchanged."""
     if isinstance(cell, (int, float)) or not re.match(FORMULA, str(cell)):
         return cell
     try:

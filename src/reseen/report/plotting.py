@@ -1,4 +1,4 @@
-"""How figures look, and how they come into a page and into files."""
+"""The style of figures, and how they are embedded in a page and written to files."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#0b0c0d"
-"""Lines and letters; in a page they take the colour of its text, light or dark."""
+"""Colour of lines and text; in a page it is replaced by the colour of the page's text."""
 
 GREY = "#8d8d8d"
-"""Noise, and what does not matter; between light and dark."""
+"""Colour of noise and of unimportant things; visible on light and dark."""
 
 PALETTE = (
     *("#3584c9", "#e07b28", "#2f9e5f", "#cf4a5a", "#8d6cc9"),
     *("#a9793f", "#d76ab0", "#6f9a1d", "#23a3ae", "#b59a1a"),
 )
-"""Ten colours that stand out from black and from white."""
+"""Ten colours that are visible on black and on white."""
 
 OWN_FONT = "DejaVu Sans"
-"""Comes with matplotlib."""
+"""The font that comes with matplotlib."""
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
@@ -49,7 +49,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "lines.markersize": 3.5,
-    "svg.fonttype": "none",  # letters stay letters: small, and they can be searched for
+    "svg.fonttype": "none",  # keep text as text: smaller, and searchable
     "svg.hashsalt": "reseen",  # the same figure gives the same file
     "text.color": INK,
     "text.parse_math": False,  # a $ in a name is a $
@@ -61,14 +61,14 @@ STYLE: dict[Any, Any] = {
 
 
 def styled() -> AbstractContextManager:
-    """Draw and save in the style of this package for the length of a `with`."""
+    """Use the style of this package within a `with` block."""
     import matplotlib
 
     return matplotlib.rc_context(STYLE)
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Make an empty figure; it belongs to no window, and a notebook shows it.
+    """Create an empty figure, without a window; a notebook shows it.
 
     Args:
         width, height: in inches.
@@ -82,12 +82,12 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def add_legend(figure: "Figure", most: int, *given: Sequence[Any], **style: Any) -> None:
-    """Put a legend below the axes, in as many columns as its words leave room for.
+    """Put a legend below the axes, in as many columns as fit.
 
     Args:
-        figure: whose axes are drawn.
-        most: columns at most.
-        given: lines and words, where they are not those of the axes.
+        figure: with finished axes.
+        most: largest number of columns.
+        given: handles and labels, if they are not those of the axes.
         style: as in `Figure.legend`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -104,28 +104,28 @@ def add_legend(figure: "Figure", most: int, *given: Sequence[Any], **style: Any)
 
 
 ROOM = 1.15
-"""A page shows a legend in a font of the reader, which may be as much wider than ours."""
+"""Factor by which the font of a page, chosen by the reader, may be wider than ours."""
 
 
 def colours(count: int) -> list[str]:
-    """Give a colour for each of `count` things: the palette, or hues a golden angle apart."""
+    """Return a colour for each of `count` things: the palette, or hues a golden angle apart."""
     if count <= len(PALETTE):
         return list(PALETTE[:count])
     from colorsys import hls_to_rgb
 
     from matplotlib.colors import to_hex
 
-    # Neighbouring numbers get far hues; three depths tell more of them apart.
+    # Consecutive numbers get very different hues; three lightnesses distinguish more of them.
     hues = [(i * 0.381966) % 1 for i in range(count)]
     return [to_hex(hls_to_rgb(h, (0.6, 0.5, 0.42)[i % 3], 0.62)) for i, h in enumerate(hues)]
 
 
 def inline(figure: "Figure", label: str) -> str:
-    """Give a figure as SVG to stand in a page: letters and lines take the colour of its text.
+    """Return a figure as SVG for a page, whose text colour it uses.
 
     Args:
-        figure: drawn under `styled`.
-        label: what it shows, for those who cannot see it.
+        figure: made under `styled`.
+        label: description for screen readers.
     """
     from html import escape
 
@@ -137,20 +137,20 @@ def inline(figure: "Figure", label: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
-    text = re.sub(r'(<g) id="\w+_\d+"', r"\1", text)  # the same in every figure of a page
+    text = re.sub(r'(<g) id="\w+_\d+"', r"\1", text)  # not unique within a page
     text = text.replace("xlink:href", "href").replace(INK, "currentColor")
     text = re.sub(r"\s*\n\s*", "\n", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
 
 
 def save_figure(figure: "Figure", path: Path) -> bool:
-    """Write a figure as .png or .svg, on white; its folder is made.
+    """Write a figure as .png or .svg, on white; its folder is created.
 
-    A letter that no installed font has is replaced by its code point in the figure of a .png. An
-    .svg keeps its letters, for whoever shows it may have them.
+    In a .png, a character that no installed font has is replaced by its code point. An .svg keeps
+    its characters, because the reader may have such a font.
 
     Returns:
-        Whether there were such letters in a .png.
+        Whether there were such characters in a .png.
     """
     kind = path.suffix[1:].lower()
     about = {"Date": None} if kind == "svg" else {"Software": None}
@@ -164,14 +164,14 @@ def save_figure(figure: "Figure", path: Path) -> bool:
 
 @contextmanager
 def _drawn(figure: "Figure") -> Iterator[None]:
-    """Draw in our style, with the installed fonts that the letters of a figure need."""
+    """Draw in our style, with the installed fonts that the characters of a figure need."""
     import matplotlib
 
     letters = _letters(figure)
-    # What stands for bytes of a name that are no letters, and line ends, cannot be drawn at all.
+    # Undecodable bytes in names, and line breaks, cannot be drawn at all.
     _replace(figure, frozenset(letter for letter in letters if category(letter) in ("Cs", "Cc")))
     with styled(), catch_warnings():
-        # Letters that no font has: matplotlib would warn of each, each time.
+        # matplotlib would warn of each character that no font has, each time.
         filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
         if fonts := _fonts(letters):
             matplotlib.rcParams["font.sans-serif"] = [OWN_FONT, *(name for name, _ in fonts)]
@@ -179,7 +179,7 @@ def _drawn(figure: "Figure") -> Iterator[None]:
 
 
 def _replace(figure: "Figure", lost: frozenset[str]) -> None:
-    """Write code points in the place of letters."""
+    """Replace characters by their code points."""
     if not lost:
         return
     codes = {ord(letter): letter.encode("unicode_escape").decode() for letter in lost}
@@ -194,13 +194,13 @@ def _replace(figure: "Figure", lost: frozenset[str]) -> None:
 def _texts(figure: "Figure") -> list[Any]:
     from matplotlib.text import Text
 
-    for axes in figure.axes:  # labels of ticks are made when they are asked for
+    for axes in figure.axes:  # tick labels are created when they are requested
         _ = axes.xaxis.get_ticklabels(), axes.yaxis.get_ticklabels()
     return figure.findobj(Text)
 
 
 def _letters(figure: "Figure") -> frozenset[str]:
-    """Give the letters of a figure that the font which comes with matplotlib has not."""
+    """Return the characters of a figure that the font of matplotlib does not have."""
     text = "".join(text.get_text() for text in _texts(figure))
     letters = frozenset(text.replace("\n", ""))
     return letters - _covered(_path_of(OWN_FONT), letters)
@@ -208,13 +208,13 @@ def _letters(figure: "Figure") -> frozenset[str]:
 
 @lru_cache(64)
 def _fonts(letters: frozenset[str]) -> tuple[tuple[str, frozenset[str]], ...]:
-    """Choose installed fonts for letters: name, and the letters that it alone adds."""
+    """Choose installed fonts for characters: name, and the characters that only it adds."""
     from matplotlib.font_manager import fontManager
 
     chosen = []
     regular = [f for f in fontManager.ttflist if f.style == "normal" and f.weight == 400]
     for font in regular if letters else ():
-        if font.name.startswith(("Last Resort", "cm", "STIX")):  # boxes, and signs for formulas
+        if font.name.startswith(("Last Resort", "cm", "STIX")):  # boxes, and formula symbols
             continue
         if found := letters & _covered(font.fname, letters):
             chosen.append((font.name, found))
@@ -237,11 +237,11 @@ def _path_of(name: str) -> str:
 
 
 def shortened(names: Sequence[str], most: int = 28) -> list[str]:
-    """Cut names that are too long for a legend in the middle."""
+    """Shorten names that are too long for a legend, in the middle."""
     half = (most - 1) // 2
     return [name if len(name) <= most else f"{name[:half]}…{name[-half:]}" for name in names]
 
 
 def wrapped(names: Sequence[str], most: int = 28) -> list[str]:
-    """Break names that are too long for one line of a legend or an axis; nothing is cut off."""
+    """Wrap names that are too long for one line of a legend or an axis; nothing is cut off."""
     return [fill(name, most) or name for name in names]

@@ -1,4 +1,4 @@
-"""Ranked lists: a query, and the crops that an encoder finds most like it."""
+"""Ranked lists: a query, and the crops that are most similar to it for an encoder."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,20 +13,20 @@ from reseen.report.sheets import Cell, Row, plot_sheet, seen_by, sheet_html
 from reseen.report.thumbnails import Thumbnails
 
 WORST = 8
-"""Queries that went worst, on a page."""
+"""Number of queries with the worst results on a page."""
 
 DRAWN = 8
-"""Queries drawn by chance, on a page."""
+"""Number of random queries on a page."""
 
 LISTED = 10
-"""Neighbours of an image of which nobody knows who it shows."""
+"""Number of neighbours of an image that are shown if people are unknown."""
 
 
 def draw_queries(rankings: Mapping[str, Ranking], show: int, seed: int = 0) -> np.ndarray:
-    """Draw rows of rankings by chance, worst first (`worst_first`).
+    """Draw random rows of rankings, worst first (see `worst_first`).
 
     Raises:
-        DataError: the rankings judged different queries.
+        DataError: the rankings are for different queries.
     """
     order = worst_first(rankings)
     drawn = np.random.default_rng(seed).permutation(len(order))[:show]
@@ -34,12 +34,12 @@ def draw_queries(rankings: Mapping[str, Ranking], show: int, seed: int = 0) -> n
 
 
 def worst_first(rankings: Mapping[str, Ranking]) -> np.ndarray:
-    """Give the rows of rankings of V queries in the order of their average precision (V,).
+    """Return the rows of rankings of V queries, sorted by their average precision (V,).
 
-    Of several rankings their mean counts.
+    For several rankings, their mean is used.
 
     Raises:
-        DataError: the rankings judged different queries.
+        DataError: the rankings are for different queries.
     """
     judged = [ranking.queries for ranking in rankings.values()]
     if any(not np.array_equal(judged[0], other) for other in judged[1:]):
@@ -49,12 +49,12 @@ def worst_first(rankings: Mapping[str, Ranking]) -> np.ndarray:
 
 
 def ranked_rows(data: Dataset, rankings: Mapping[str, Ranking], rows: np.ndarray) -> list[Row]:
-    """Lay out queries and what each encoder lists for them, right ones and wrong ones marked.
+    """Lay out queries and the results of each encoder, with marks for right and wrong ones.
 
     Args:
         data: its queries and gallery were searched.
         rankings: title and result of each encoder.
-        rows: (r,) which of the queries that were judged.
+        rows: (r,) positions in the evaluated queries.
     """
     laid = []
     for row in map(int, rows):
@@ -83,7 +83,7 @@ def ranked_rows(data: Dataset, rankings: Mapping[str, Ranking], rows: np.ndarray
 def neighbour_rows(
     learnt: Learnt, show: int, seed: int = 0, named: Mapping[int, str] | None = None
 ) -> list[Row]:
-    """Lay out images drawn by chance and those most similar to each, of which nothing is known.
+    """Lay out random images and the most similar ones to each, if people are unknown.
 
     Memory: O(show N).
     """
@@ -106,14 +106,14 @@ def neighbour_rows(
 
 
 def scores(rankings: Mapping[str, Ranking]) -> list[list[str]]:
-    """Lay out mAP, CMC and mINP of each ranking."""
+    """List mAP, CMC and mINP of each ranking."""
     names = next(iter(rankings.values())).summary()
     lines = [[t, *(f"{v:.1%}" for v in r.summary().values())] for t, r in rankings.items()]
     return [["", *names], *lines]
 
 
 def table_of_queries(data: Dataset, rankings: Mapping[str, Ranking]) -> list[list[Any]]:
-    """Lay out every query that was judged: its average precision, and where the first match is."""
+    """List every evaluated query: its average precision, and the rank of its first match."""
     lines = []
     for title, ranking in rankings.items():
         columns = ranking.queries, ranking.average_precision, ranking.first_match, ranking.top
@@ -127,7 +127,7 @@ def table_of_queries(data: Dataset, rankings: Mapping[str, Ranking]) -> list[lis
 
 
 def show_ranked(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
-    """Show who looks alike: queries and their hits, or neighbours where nobody is known."""
+    """Show who looks alike: queries and their results, or neighbours if people are unknown."""
     title = "Who looks alike"
     waiting = unfinished(runs)
     runs = [run for run in runs if run.trained]

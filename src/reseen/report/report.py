@@ -45,7 +45,7 @@ SECTIONS: dict[str, Callable[[Sequence[Evidence], Thumbnails], Section]] = {
 """The parts of a report, in their order."""
 
 OF_RUNS = ("verdict", "run", "sweep", "clusters")
-"""Parts that say nothing of an encoder without a run."""
+"""Parts that need a run, not only an encoder."""
 
 
 def write_report(
@@ -65,35 +65,36 @@ def write_report(
     loading: Loading | None = None,
     quiet: bool = False,
 ) -> list[Section]:
-    """Write what runs measured, found and look like, as a page and as files beside it.
+    """Write a report about runs, as a page and as files beside it.
 
-    A run may still be at work: the page shows its rounds so far, and its last encoder.
+    A run does not have to be finished: the page shows its rounds so far, and its last encoder.
 
     Args:
-        runs: their folders, or `reseen-tiny`; several stand side by side, each once.
-        path: the .html file to write; PNG, SVG and CSV go into NAME.reseen beside it. Nothing that
-            a report did not make is replaced.
-        data: what they learnt from. Without it there are no queries, and nothing is known of the
-            cameras and people of the training images.
-        only: names of SECTIONS to write; all by default, `sweep` if there are several runs.
-        blur: blur the upper quarter of every crop.
-        pictures: False leaves out every crop.
+        runs: their folders, or `reseen-tiny`; several are compared, each once.
+        path: the .html file to write; PNG, SVG and CSV are written to NAME.reseen beside it. Only
+            files of a report are replaced.
+        data: the training data. Without it there are no queries, and the cameras and people of the
+            training images are unknown.
+        only: names of SECTIONS to write; by default all, and `sweep` if there are several runs.
+        blur: whether to blur the upper quarter of every crop.
+        pictures: whether to include crops.
         map: tsne, pca or umap.
-        points: images on the maps.
-        stages: parts of the backbone whose class activation maps are shown; the main ones if none.
+        points: number of images on the maps.
+        stages: parts of the backbone whose class activation maps are shown; by default the main
+            ones.
         false_match_rate: share of the pairs of different people that may match at the threshold.
         centring: mean, deviation or off, as in `training.extract`.
         device: where to compute.
         loading: how pictures are read.
-        quiet: say nothing.
+        quiet: whether to print nothing.
 
     Returns:
         The sections, whose figures a notebook can show.
 
     Raises:
-        SettingsError: a name or number is not understood, or the page cannot be written there.
+        SettingsError: a name or number is invalid, or the page cannot be written there.
         CheckpointError: a folder holds no run.
-        DataError: pictures are not where they were, or cannot be read.
+        DataError: pictures are missing, or cannot be read.
     """
     path = Path(path)
     screen = Screen(quiet)
@@ -157,7 +158,7 @@ def write_report(
 def page_title(runs: Sequence[Evidence]) -> str:
     """Name a page after the data of its runs, and after the runs.
 
-    Without the data it is the folder that holds all training images.
+    Without data it is named after the folder that contains all training images.
     """
     names = []
     for run in runs:
@@ -170,7 +171,7 @@ def page_title(runs: Sequence[Evidence]) -> str:
 
 
 def notes(runs: Sequence[Evidence], folder: Path) -> list[str]:
-    """Say what a page cannot show for want of data, and where its figures lie."""
+    """Return notes on what a page cannot show without data, and on the files beside it."""
     said = []
     if runs[0].data is None:
         said.append(

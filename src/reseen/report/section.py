@@ -1,4 +1,4 @@
-"""What a part of a report is, and the small pieces of HTML that all parts share."""
+"""Parts of a report, and small pieces of HTML that they share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from reseen.report.evidence import Evidence
 
 Rows = Sequence[Sequence[Any]]
-"""Lines of a table; the first holds the titles of its columns."""
+"""Lines of a table; the first has the titles of its columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a report: what the page shows, and what lies in files beside it."""
+    """A part of a report: its HTML in the page, and its files beside it."""
 
     title: str
     html: str
@@ -29,11 +29,11 @@ class Section:
 
 
 def table(rows: Rows, *, titled: bool = True) -> str:
-    """Give a table; the first column is named, the others are numbers.
+    """Return a table; the first column has names, the others numbers.
 
     Args:
         rows: its lines.
-        titled: whether the first line holds the titles of the columns.
+        titled: whether the first line has the titles of the columns.
     """
     cells = [[escape(str(cell)) for cell in row] for row in rows]
     head = "".join(f"<th>{cell}</th>" for cell in cells[0]) if titled else ""
@@ -45,10 +45,10 @@ def table(rows: Rows, *, titled: bool = True) -> str:
 
 
 def table_of_runs(rows: Rows) -> str:
-    """Give a table with a line for each run, titled by the first column.
+    """Return a table with a line for each run, named by the first column.
 
-    Of one run its values stand below each other, each beside its name: a narrow window has room
-    for them, and the name of the run need not be repeated.
+    For a single run, the values are listed below each other, beside their names: this fits into a
+    narrow window, and the name of the run is not repeated.
     """
     head, *body = rows
     if len(body) != 1:
@@ -57,20 +57,20 @@ def table_of_runs(rows: Rows) -> str:
 
 
 def beside(*parts: str) -> str:
-    """Put pieces of HTML side by side where the window is wide, else below each other."""
+    """Put pieces of HTML side by side if the window is wide, or else below each other."""
     return f"<div class=beside>{''.join(f'<div>{part}</div>' for part in parts if part)}</div>"
 
 
 def paragraph(text: str) -> str:
-    """Give a paragraph."""
+    """Return a paragraph."""
     return f"<p>{escape(text)}</p>"
 
 
 def charts(figures: Mapping[str, tuple["Figure", str]]) -> str:
-    """Give figures side by side, as many as the window is wide.
+    """Return figures side by side, as many as fit into the window.
 
     Args:
-        figures: each with a sentence about it, which stands below.
+        figures: each with a sentence for its caption.
     """
     shown = "".join(
         f"<figure>{inline(figure, about)}<figcaption>{escape(about)}</figcaption></figure>"
@@ -80,7 +80,7 @@ def charts(figures: Mapping[str, tuple["Figure", str]]) -> str:
 
 
 def unfinished(runs: Sequence["Evidence"]) -> str:
-    """Say which runs have no finished round yet, if any."""
+    """Return a note about runs without a finished round, if any."""
     waiting = [run.title for run in runs if not run.trained]
     if not waiting:
         return ""
@@ -89,5 +89,5 @@ def unfinished(runs: Sequence["Evidence"]) -> str:
 
 
 def under(title: str, html: str) -> str:
-    """Put a heading above what belongs to one of several runs, if it has a title."""
+    """Put a heading above the HTML of one of several runs, if it has a title."""
     return f"<h3 class=run>{escape(title)}</h3>{html}" if title else html

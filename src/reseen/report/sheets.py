@@ -1,4 +1,4 @@
-"""Contact sheets: rows of crops with a title, framed as right or wrong where that is known."""
+"""Contact sheets: rows of crops with a title and, if known, marks for right and wrong ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FRAMES = {"right": ("✓", "#1f8f45"), "wrong": ("✗", "#cf3f2c"), "query": ("", "#3584c9")}
-"""How a crop of each kind is marked: a sign, and the colour of its frame."""
+"""The mark of a crop of each kind: a sign, and the colour of its frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class Cell:
 
     image: Image
     text: str = ""
-    """Stands below it, in a few letters."""
+    """A short caption."""
     kind: str = ""
-    """right, wrong, query, or nothing."""
+    """right, wrong, query, or empty."""
     heat: np.ndarray | None = None
-    """(h, w) laid over it, as in `thumbnails.draw`."""
+    """(h, w) heat map over the crop, as in `thumbnails.draw`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,16 @@ class Row:
     note: str
     cells: Sequence[Cell | None]
     mix: Sequence[tuple[str, float, str]] = ()
-    """Parts of a whole to show as a bar: name, share, colour."""
+    """Parts of a bar: name, share, colour."""
 
 
 def mark(person: int, most: int) -> str:
-    """Tell whether a crop shows whom most of its row show; nothing where either is unknown."""
+    """Return whether a crop shows the most frequent person of its row; empty if unknown."""
     return "" if JUNK in (person, most) else "right" if person == most else "wrong"
 
 
 def seen_by(image: Image, named: Mapping[int, str] | None = None) -> str:
-    """Give the camera of an image in a few letters: its name, or c and its number, if known."""
+    """Return the camera of an image as a short text: its name, or c and its number, if known."""
     if image.camera is None:
         return ""
     name = str((named or {}).get(image.camera, image.camera))
@@ -56,7 +56,7 @@ def seen_by(image: Image, named: Mapping[int, str] | None = None) -> str:
 
 
 def sheet_html(rows: Sequence[Row], pictures: Thumbnails) -> str:
-    """Show rows of crops in a page; where it has no pictures, their titles and notes alone."""
+    """Return rows of crops as HTML; if the page has no pictures, only their titles and notes."""
     return f"<div class=sheet>{''.join(_row(row, pictures) for row in rows)}</div>"
 
 
@@ -89,11 +89,11 @@ def _sign(cell: Cell) -> str:
 
 
 def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figure":
-    """Draw rows of crops.
+    """Plot rows of crops.
 
     Args:
-        rows: R of them, each with at least one crop.
-        pictures: how the thumbnails are made; as they are where it is not given.
+        rows: R rows, each with at least one crop.
+        pictures: how thumbnails are made; by default unchanged.
     """
     from matplotlib.patches import Rectangle
 
@@ -103,7 +103,7 @@ def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figu
     lines = [[wrapped([word or ""], LETTERS)[0] for word in row] for row in words]
     high = TITLE + HEIGHT + LINE * (2 + max(line.count("\n") for row in lines for line in row))
     tall = len(rows) * high
-    # One picture of all crops is drawn and written far quicker than one a crop.
+    # One picture of all crops is drawn and written much faster than one for each crop.
     sheet = np.full((tall, wide, 3), 255, np.uint8)
     with styled():
         figure = new_figure(wide / 120, tall / 120)
@@ -134,13 +134,13 @@ def plot_sheet(rows: Sequence[Row], pictures: Thumbnails | None = None) -> "Figu
 
 
 GAP = 4
-"""Left of each crop, in pixels of a thumbnail, as are those below."""
+"""Space left of each crop; like those below, in pixels of a thumbnail."""
 
 TITLE = 28
-"""Above the crops of a row."""
+"""Space above the crops of a row."""
 
 STEP = WIDTH + 2 * GAP
-"""From one crop to the next."""
+"""Distance between two crops."""
 
 LINE, LETTERS = 12, 14
-"""Height of a line of words below a crop, and how many letters have room in it."""
+"""Height of a line of text below a crop, and the number of characters that fit into it."""

@@ -1,4 +1,4 @@
-"""What one setting does: mAP and rank-1 of runs that differ in nothing else."""
+"""The effect of one setting: mAP and rank-1 of runs that differ only in it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Measured = Mapping[str, Sequence[tuple[float, float]]]
-"""The values of a setting, and for each mAP and rank-1 of every run, 0 to 1."""
+"""The values of a setting, and for each value mAP and rank-1 of every run, 0 to 1."""
 
 SAME = ("method", "data", "source", "start")
-"""What runs must have in common beside all other settings; their seeds may differ."""
+"""What must be equal in all runs besides the other settings; their seeds may differ."""
 
 
 class Point(NamedTuple):
-    """What the runs with one value measured: mAP and rank-1, 0 to 1."""
+    """The results of the runs with one value: mAP and rank-1, 0 to 1."""
 
     value: str
     runs: int
     mean: np.ndarray
     """(2,)"""
     deviation: np.ndarray
-    """(2,) standard deviation over the runs; not a number where there is one run."""
+    """(2,) standard deviation over the runs; NaN for a single run."""
 
 
 def points(measured: Measured) -> list[Point]:
-    """Give the mean and standard deviation of each value: numbers rising, words in their order."""
+    """Return mean and standard deviation of each value: numbers ascending, words in their order."""
     numbers = _numbers(measured)
     found = []
     for value in sorted(measured, key=numbers.__getitem__) if numbers else measured:
@@ -45,11 +45,11 @@ def points(measured: Measured) -> list[Point]:
 
 
 def plot_sweep(setting: str, measured: Measured) -> "Figure":
-    """Draw mAP and rank-1 over the values of a setting, with the standard deviation over runs.
+    """Plot mAP and rank-1 over the values of a setting, with the standard deviation over runs.
 
     Args:
-        setting: what was changed.
-        measured: what each value gave; numbers stand at their place, words in their order.
+        setting: its name.
+        measured: results of each value; numbers are placed to scale, words in their order.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -79,7 +79,7 @@ def plot_sweep(setting: str, measured: Measured) -> "Figure":
 
 
 def misfit(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Say why runs are no sweep, by their facts; empty if they differ in one setting alone."""
+    """Return why runs are not a sweep, by their facts; empty if they differ in one setting only."""
     if len(runs) == 1:
         return "This is one run. Several that differ in one setting give a curve over its values."
     others = [name for name in SAME if differ(facts.get(name) for facts in runs)]
@@ -92,7 +92,7 @@ def misfit(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def changed(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name the settings in which runs differ, by their facts."""
+    """Return the settings in which runs differ, by their facts."""
     asked = [flat(facts["settings"]) for facts in runs]
     names = dict.fromkeys(name for told in asked for name in told)
     return [name for name in names if differ(told.get(name) for told in asked)]
@@ -158,7 +158,7 @@ def _text(value: Any) -> str:
 
 
 def _numbers(values: Iterable[str]) -> dict[str, float]:
-    """Give values as numbers, by their text; empty where one is a word."""
+    """Convert values to numbers, by their text; empty if one is a word."""
     try:
         return {value: float(value) for value in values}
     except ValueError:

@@ -1,4 +1,4 @@
-"""How far pairs lie apart, and what a threshold between them costs."""
+"""The distances of pairs, and the error rates of a threshold."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RATE = 0.01
-"""Share of the pairs of different people that may match, where nobody says."""
+"""Default share of the pairs of different people that may match."""
 
 RATES = (0.1, 0.01, 0.001, 0.0001)
-"""Those in the table, beside the wanted one and as far as there are pairs to tell them."""
+"""Rates in the table in addition to the given one, if there are enough pairs for them."""
 
 RESAMPLES = 200
-"""Draws of people for the range of a rate."""
+"""Number of bootstrap samples for the interval of a rate."""
 
 BARS, POINTS = 60, 200
-"""Bars of a histogram, and points of a curve: more of them cannot be told apart."""
+"""Number of bars of a histogram, and of points of a curve: more cannot be distinguished."""
 
 
 def check_rate(rate: float) -> None:
-    """Refuse a rate of false matches that is none.
+    """Refuse an invalid rate of false matches.
 
     Raises:
         SettingsError: it is not above 0 and below 1.
@@ -56,12 +56,12 @@ def check_rate(rate: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Pairs of people who are known.
+    """Pairs of known people.
 
     Args:
-        source: where the pairs come from, in words.
-        across: pairs by two cameras, which is what a search compares.
-        within: pairs within one camera, or None where there are none.
+        source: description of where the pairs come from.
+        across: pairs from two cameras, which a search compares.
+        within: pairs from one camera, or None if there are none.
     """
 
     source: str
@@ -71,12 +71,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Pairs of images of which nobody is known.
+    """Pairs of images of unknown people.
 
     Args:
-        source: where the pairs come from, in words.
-        anybody: (P,) distances of pairs by two cameras, whoever they show.
-        at_once: (T,) distances of pairs of one camera at one time.
+        source: description of where the pairs come from.
+        anybody: (P,) distances of pairs from two cameras, whoever they show.
+        at_once: (T,) distances of pairs from one camera at the same time.
     """
 
     source: str
@@ -85,7 +85,7 @@ class Unknown:
 
 
 def draw_pairs(run: Evidence) -> Known | Unknown:
-    """Draw pairs of queries and gallery, else of training images.
+    """Draw pairs from queries and gallery, or else from the training images.
 
     Args:
         run: with an encoder.
@@ -129,20 +129,20 @@ def _or_none(draw: Callable[..., Any], *given: Any, **settings: Any) -> Any:
 
 
 def asked_for(tested: Tested) -> np.ndarray:
-    """Give who each image shows (M,), JUNK for people of whom there is no query.
+    """Return the person on each image (M,), or JUNK for people without a query.
 
-    Benchmarks give distractors, who are many people, one number.
+    Benchmarks give all distractors, who are many people, the same number.
     """
     people = people_of(tested.images)
     return np.where(np.isin(people, people_of(tested.data.query)), people, JUNK)
 
 
 def plot_distances(kinds: Mapping[str, np.ndarray], distance: float | None = None) -> "Figure":
-    """Draw how far pairs lie apart.
+    """Plot the distances of pairs.
 
     Args:
         kinds: name and distances of each kind of pairs.
-        distance: the threshold, drawn as a line.
+        distance: the threshold, plotted as a line.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -167,11 +167,11 @@ def plot_distances(kinds: Mapping[str, np.ndarray], distance: float | None = Non
 def plot_operating(
     curves: Mapping[str, OperatingCurve], thresholds: Mapping[str, Threshold] | None = None
 ) -> "Figure":
-    """Draw misses over false matches, which are on a log scale.
+    """Plot misses over false matches, which are on a log scale.
 
     Args:
         curves: title and curve of each run.
-        thresholds: of some of these runs, drawn as dots.
+        thresholds: of some of these runs, plotted as dots.
     """
     from matplotlib.ticker import FuncFormatter, PercentFormatter
 
@@ -200,8 +200,8 @@ def plot_operating(
 
 
 def misses_at(curve: OperatingCurve, rates: np.ndarray) -> np.ndarray:
-    """Give the misses (R,) where at most `rates` (R,) of the pairs of different people match."""
-    slack = rates * (1 + 1e-12)  # the last of a geometric series may lie just below its end
+    """Return the misses (R,) at which at most `rates` (R,) of the pairs of two people match."""
+    slack = rates * (1 + 1e-12)  # rounding may put the last of a geometric series below its end
     return curve.misses[np.searchsorted(curve.false_matches, slack, "right") - 1]
 
 
@@ -209,8 +209,8 @@ def suggest(drawn: Known | Unknown, rate: float) -> Threshold | Bound:
     """Suggest a threshold at which at most a share of the pairs of different people match.
 
     Raises:
-        DataError: the nearest pairs all lie at one distance.
-        SettingsError: there are too few pairs to tell such a rate.
+        DataError: the nearest pairs all have the same distance.
+        SettingsError: there are too few pairs for this rate.
     """
     if isinstance(drawn, Unknown):
         return bound_threshold(drawn.anybody, rate, confidence=CONFIDENCE)
@@ -228,7 +228,7 @@ def _groups(pairs: Pairs) -> dict[str, Any]:
 
 
 def advice(found: Threshold | Bound) -> str:
-    """Say what a threshold means to somebody who uses it."""
+    """Explain a threshold to a user."""
     at = f"At a distance of {found.distance:.3f} (similarity {1 - found.distance:.3f})"
     if isinstance(found, Bound):
         return (
@@ -239,7 +239,7 @@ def advice(found: Threshold | Bound) -> str:
 
 
 def apart(drawn: Known | Unknown, distance: float) -> str:
-    """Say what the threshold costs within one camera, where that can be told."""
+    """Describe the errors of the threshold within one camera, if they can be measured."""
     if isinstance(drawn, Known) and (of := drawn.within):
         found = measure_threshold(distance, of.same, of.different, **_groups(of))
         return f"Within one camera, at the same distance, {_errors(found)}"
@@ -267,9 +267,9 @@ def _of(share: float, among: int = 10_000) -> str:
 def table_of_thresholds(
     drawn: Mapping[str, Known | Unknown], rates: Sequence[float]
 ) -> list[list[Any]]:
-    """Lay out the threshold of each run for each rate that its pairs can tell.
+    """List the threshold of each run for each rate for which it has enough pairs.
 
-    What cannot be told without labels is empty.
+    Cells that cannot be computed without labels are empty.
     """
     lines = []
     for title, of in drawn.items():
@@ -291,7 +291,7 @@ def table_of_thresholds(
 def show_threshold(
     runs: Sequence[Evidence], pictures: Thumbnails, *, rate: float = RATE
 ) -> Section:
-    """Show how far pairs lie apart, and the threshold that a rate of false matches asks for."""
+    """Show the distances of pairs, and the threshold for a rate of false matches."""
     title = "Distances and the threshold"
     waiting = unfinished(runs)
     runs = [run for run in runs if run.trained]
@@ -330,7 +330,7 @@ def show_threshold(
 
 
 def shown(drawn: Known | Unknown) -> tuple[dict[str, np.ndarray], str]:
-    """Give the kinds of pairs whose distances are drawn, and a sentence about them."""
+    """Return the kinds of pairs whose distances are plotted, and a sentence about them."""
     if isinstance(drawn, Unknown):
         about = "Random pairs: nearly all of them show different people, a few the same person."
         return {"any two images": drawn.anybody}, about
@@ -347,7 +347,7 @@ ABOUT = (
 CONFIDENCE = 0.95
 
 FEW = 1000
-"""Fewer pairs of one camera at one time than this tell too little."""
+"""Minimum number of pairs from one camera at the same time for a measurement."""
 
 LEARNT = (
     "training images of this encoder (for people that it has not seen, more pairs may match "
@@ -362,7 +362,7 @@ MIXED = (
 )
 
 LABEL = 100
-"""People to label before misses can be told."""
+"""Number of people to label in order to measure misses."""
 
 NOT_TOLD = (
     "How many pairs of the same person are missed cannot be measured without labels; it may be "

@@ -1,4 +1,4 @@
-"""The small pictures of a page: each is kept once, however often it is shown."""
+"""The thumbnails of a page: each is stored once, however often it is shown."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ from reseen.data.pictures import blur_top, open_picture
 from reseen.records import Image
 
 WIDTH, HEIGHT = 64, 128
-"""Size of a thumbnail, in pixels; whole blocks of JPEG, so neighbours do not run together."""
+"""Size of a thumbnail in pixels; whole JPEG blocks, so that neighbours do not blend."""
 
 ACROSS, DOWN = 16, 16
-"""Thumbnails of one sheet; one JPEG of many is smaller than many, and is decoded once."""
+"""Thumbnails in one sheet; one large JPEG is smaller than many, and is decoded once."""
 
 
 class Thumbnails:
-    """Thumbnails of the images that the sections of a page show, collected as they ask.
+    """Thumbnails of the images in the sections of a page, collected as they are used.
 
     Args:
-        blur: make the upper quarter of each unrecognisable, where the face of a whole person is.
-        pictures: False leaves all of them out.
+        blur: whether to blur the upper quarter of each, where the face of a person is.
+        pictures: whether to include pictures at all.
     """
 
     def __init__(self, *, blur: bool = False, pictures: bool = True):
@@ -37,11 +37,11 @@ class Thumbnails:
         return len(self._drawn)
 
     def place(self, image: Image, heat: np.ndarray | None = None) -> int:
-        """Give the number of an image's thumbnail, which is made when it is first asked for.
+        """Return the number of an image's thumbnail, which is created when it is first used.
 
         Args:
-            image: whose.
-            heat: laid over it, as in `draw`.
+            image: the image.
+            heat: heat map over it, as in `draw`.
 
         Raises:
             OSError: the picture cannot be read.
@@ -53,16 +53,16 @@ class Thumbnails:
         return self._places[name]
 
     def pixels(self, image: Image, heat: np.ndarray | None = None) -> np.ndarray:
-        """Give the thumbnail of an image for a figure: (HEIGHT, WIDTH, 3) uint8."""
+        """Return the thumbnail of an image for a figure: (HEIGHT, WIDTH, 3) uint8."""
         return np.asarray(self._drawn[self.place(image, heat)])
 
     def html(self, image: Image, label: str, heat: np.ndarray | None = None) -> str:
-        """Show an image in a page that has the `css` of all.
+        """Return the HTML of an image for a page with the style `css`.
 
         Args:
-            image: whose thumbnail.
-            label: what it shows, for those who cannot see it, and for whoever rests on it.
-            heat: laid over it, as in `draw`.
+            image: the image.
+            label: description, for screen readers and as a tooltip.
+            heat: heat map over it, as in `draw`.
         """
         sheet, x, y = where(self.place(image, heat))
         label = escape(label)
@@ -72,7 +72,7 @@ class Thumbnails:
         )
 
     def css(self) -> str:
-        """Give the style of all thumbnails, with the sheets in it."""
+        """Return the style of all thumbnails, which contains the sheets."""
         rules = (
             f".s{number}{{background-image:url(data:image/jpeg;base64,{sheet})}}"
             for number, sheet in enumerate(self._sheets())
@@ -99,18 +99,18 @@ class Thumbnails:
 
 
 def where(place: int) -> tuple[int, int, int]:
-    """Give the sheet of a thumbnail, and its column and row there."""
+    """Return the sheet of a thumbnail, and its column and row there."""
     sheet, inside = divmod(place, ACROSS * DOWN)
     return sheet, inside % ACROSS, inside // ACROSS
 
 
 def draw(image: Image, *, blur: bool = False, heat: np.ndarray | None = None) -> PIL.Image.Image:
-    """Make the thumbnail of an image, of a tracklet that of its first frame.
+    """Draw the thumbnail of an image, or of the first frame of a tracklet.
 
     Args:
-        image: what to read.
-        blur: blur the upper quarter.
-        heat: (h, w) 0 to 1, colours to lay over it, the warmer the more; black where it is NaN.
+        image: the image.
+        blur: whether to blur the upper quarter.
+        heat: (h, w) 0 to 1, a heat map over it, the warmer the larger; black if NaN.
 
     Raises:
         OSError: the picture cannot be read.

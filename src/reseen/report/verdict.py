@@ -1,6 +1,6 @@
-"""The verdict on a run in words: whether training helped, whether to trust its clusters, what next.
+"""The verdict on a run: whether training helped, whether to trust its clusters, what to try next.
 
-It says what was measured and what a number means by itself. Without labels it reports the signs of
+It describes the measurements and their meaning. Without labels it reports the signs of
 `engine.signs`, which may miss a failure: nothing here is a proof.
 """
 
@@ -21,19 +21,19 @@ from reseen.report.section import Section
 from reseen.report.thumbnails import Thumbnails
 
 NOTABLE = 0.01
-"""A difference of mAP from which on a run counts as better or worse."""
+"""Difference of mAP from which a run counts as better or worse."""
 
 CROWDED = 0.2
-"""A share of all images from which on one cluster is worth a warning."""
+"""Share of all images in one cluster from which a warning is given."""
 
 LOW = 128
-"""Pixels of height below which a larger encoder input is suggested."""
+"""Height in pixels below which a larger input of the encoder is suggested."""
 
 ABOUT_TRAINING = ("start", "loss")
 """The kinds of signs that are about training; the others are about clusters."""
 
 ADVICE = 2
-"""Changes that are suggested at most."""
+"""Maximum number of changes that are suggested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Verdict:
 
 
 def judge(run: Evidence) -> Verdict:
-    """Judge a run by its numbers so far; no features are made."""
+    """Judge a run by its metrics so far; no features are computed."""
     if not run.trained:
         return Verdict(["No round is finished yet."], [], [])
     images = run.facts.get("data", {}).get("images", 0)
@@ -69,13 +69,13 @@ def judge(run: Evidence) -> Verdict:
 
 
 def expected(run: Evidence) -> tuple[float, float] | None:
-    """Give the fewest and the most clusters that the features of the start suggest, if noted."""
+    """Return the expected smallest and largest number of clusters, if run.json has them."""
     bounds = run.facts.get("automatic", {}).get("survey", {}).get("clusters")
     return (bounds[0], bounds[1]) if bounds else None
 
 
 def largest_cluster(run: Evidence) -> tuple[int, float]:
-    """Give the images of the largest cluster of the last round that made some, and their share."""
+    """Return the size of the largest cluster of the last round with clusters, and its share."""
     for number in range(run.round, 0, -1):
         if labels := read_labels(run.folder, number):
             sizes = np.bincount(labels.ids[labels.ids != NOISE], minlength=1)
@@ -84,7 +84,7 @@ def largest_cluster(run: Evidence) -> tuple[int, float]:
 
 
 def helped(rows: Numbers, found: Sequence[Sign]) -> list[str]:
-    """Say whether the search became better, by labels, else by the signs that need none."""
+    """Say whether the search improved: by labels, or else by the signs without labels."""
     searched = [row for row in rows if "mAP" in row]
     after = searched[-1] if judged(rows) else None
     if after and searched[0]["round"] == 0:
@@ -128,7 +128,7 @@ def helped(rows: Numbers, found: Sequence[Sign]) -> list[str]:
 def trusted(
     rows: Numbers, images: int, largest: tuple[int, float], found: Sequence[Sign]
 ) -> list[str]:
-    """Say what the last clusters are like: by people where they are known, and by themselves."""
+    """Describe the last clusters: by people if they are known, and by themselves."""
     last = next((row for row in reversed(rows) if "clusters" in row), None)
     if last is None:
         return ["This run made no clusters."]
@@ -169,7 +169,7 @@ def trusted(
 
 
 def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> list[str]:
-    """Suggest one or two changes: first what mends harm, then the cures of the signs, then more."""
+    """Suggest one or two changes: first against harm, then against the signs, then others."""
     rows = run.rows
     last: dict[str, float] = {name: value for row in rows for name, value in row.items()}
     eps, rate = number(run, "eps"), number(run, "rate")
@@ -211,7 +211,7 @@ def advice(run: Evidence, found: Sequence[Sign], largest: tuple[int, float]) -> 
 
 
 def number(run: Evidence, name: str) -> float | None:
-    """Give a setting of a run, in whatever part it stands, if it is a number or worked out."""
+    """Return a setting of a run, in any of its parts, if it is a number or was computed."""
     found = (value for key, value in flat(run.settings).items() if key.split(".")[-1] == name)
     return next((value for value in found if type(value) in (int, float)), None)
 
@@ -221,12 +221,12 @@ def _eps(eps: float, change: float) -> str:
 
 
 def _marked(text: str) -> str:
-    """Give text as HTML in which options stay whole at the end of a line."""
+    """Return text as HTML in which options are not broken at the end of a line."""
     return re.sub(r"--[\w.-]*\w", r"<code>\g<0></code>", escape(text))
 
 
 def show_verdict(runs: Sequence[Evidence], pictures: Thumbnails) -> Section:
-    """Show the verdict on each run; of several only the first sentence, until it is opened."""
+    """Show the verdict on each run; for several runs only the first sentence, until opened."""
     html = ""
     for run in runs:
         found = judge(run)

@@ -1,4 +1,4 @@
-"""Video in: a camera's films become tracklets of people, which every other command reads."""
+"""Video input: recordings of cameras become tracklets of people, for every other command."""
 
 from reseen.video.detect import Detector, load_detector
 from reseen.video.films import Film, find_films

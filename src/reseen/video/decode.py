@@ -1,4 +1,4 @@
-"""Frames of a film or a live stream, decoded one after the other by PyAV."""
+"""Frames of a video file or a live stream, decoded one after the other by PyAV."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,41 +11,41 @@ import numpy as np
 from reseen.errors import DataError, needs
 
 PATIENCE = 10.0
-"""Seconds without an answer after which a live stream counts as gone."""
+"""Seconds without an answer after which a live stream counts as interrupted."""
 
 
 class Frame(NamedTuple):
     """One decoded frame."""
 
     pixels: np.ndarray
-    """(H, W, 3) uint8, RGB, turned upright as the film says."""
+    """(H, W, 3) uint8, RGB, rotated upright by the video's metadata."""
     number: int
-    """Its place in the film, from 0; frames that are broken count too."""
+    """Its position in the video, from 0, counting broken frames."""
     time: float
-    """Seconds since the first frame of the film."""
+    """Seconds since the first frame of the video."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a film says of itself, without being decoded."""
+    """The metadata of a video, read without decoding it."""
 
     seconds: float
-    """Its length; 0 where nobody knows, as of a live stream."""
+    """Duration; 0 if unknown, as for a live stream."""
     rate: float
-    """Frames a second, on average."""
+    """Frames per second, on average."""
     created: float | None
-    """When it was recorded, in seconds since 1970 (UTC), where its metadata have that."""
+    """When it was recorded, in seconds since 1970 (UTC), if its metadata say so."""
 
 
 class Decoder:
-    """Reads a film or a live stream frame by frame.
+    """Reads a video file or a live stream frame by frame.
 
     Args:
         source: path of a file, or the address of a stream, such as rtsp://camera/stream.
 
     Attributes:
-        decoded: frames decoded so far.
-        broken: frames that were left out because they could not be decoded.
+        decoded: number of frames decoded so far.
+        broken: number of frames that were skipped because they could not be decoded.
     """
 
     def __init__(self, source: str):
@@ -53,7 +53,7 @@ class Decoder:
         self.decoded = self.broken = 0
 
     def facts(self) -> Facts:
-        """Read what the film says of itself.
+        """Read the metadata of the video.
 
         Raises:
             DataError: it cannot be opened, or has no pictures.
@@ -62,12 +62,12 @@ class Decoder:
             return _facts(stream)
 
     def frames(self, rate: float = 0.0, after: float = -1.0) -> Iterator[Frame]:
-        """Decode the film and give the frames to look at.
+        """Decode the video and yield frames.
 
         Args:
-            rate: frames to look at a second: the first of each 1/rate seconds of the film's own
-                time; 0 gives all.
-            after: seconds of the film; frames until there are passed over.
+            rate: number of frames per second: the first in each 1/rate seconds of the video's own
+                time; 0 yields all.
+            after: seconds of the video; earlier frames are skipped.
 
         Raises:
             DataError: it cannot be opened, or has no pictures.
@@ -87,9 +87,9 @@ class Decoder:
                 said = None if frame.pts is None else frame.pts * tick
                 zero = said if zero is None else zero
                 now = number * step if said is None or zero is None else said - zero
-                if stamps is not None:  # the first frame behind the seek
+                if stamps is not None:  # the first frame after the seek
                     number, stamps = int(np.searchsorted(stamps, now - step / 2)), None
-                time = now if now > time else time + step  # clocks of recorders jump back
+                time = now if now > time else time + step  # clocks of recorders may jump back
                 if after >= 0 and time <= after + 2e-3:
                     continue
                 last, slot = slot, int(time * rate + 1e-3)
@@ -99,7 +99,7 @@ class Decoder:
                 yield Frame(_upright(pixels, frame.rotation), number, time)
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Give every frame, None in the place of a broken one."""
+        """Yield every frame, or None for a broken one."""
         from av import error
 
         packets = container.demux(stream)
@@ -109,7 +109,7 @@ class Decoder:
                 found = packet.decode() if packet is not None else []
             except (error.InvalidDataError, error.EOFError):
                 packet, found = "", [None]
-            except (OSError, error.FFmpegError):  # a stream that is gone, a disk that is pulled out
+            except (OSError, error.FFmpegError):  # an interrupted stream, or a removed disk
                 return
             if packet is None:
                 return
@@ -122,7 +122,7 @@ class Decoder:
 
 @contextmanager
 def _opened(source: str) -> Iterator[tuple[Any, Any]]:
-    """Open a film; gives its container and its first stream of pictures."""
+    """Open a video; yields its container and its first video stream."""
     needs("av", extra="video")
     import av
     from av.error import FFmpegError
@@ -144,7 +144,7 @@ def _opened(source: str) -> Iterator[tuple[Any, Any]]:
 
 
 def _hidden(source: str) -> str:
-    """Leave out the name and password that an address may hold."""
+    """Remove the user name and password from an address."""
     scheme, found, rest = source.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if found else source
 
@@ -160,13 +160,13 @@ def _facts(stream: Any) -> Facts:
     created = None
     with suppress(ValueError):
         created = datetime.fromisoformat(said).timestamp() if said else None
-    if created is not None and created <= 0:  # a recorder whose clock was never set
+    if created is not None and created <= 0:  # from a recorder whose clock was never set
         created = None
     return Facts(seconds, float(stream.average_rate or stream.guessed_rate or 25), created)
 
 
 def _stamps(source: str) -> tuple[np.ndarray, float]:
-    """Give the seconds of all frames since the first, in order, and those of the first itself."""
+    """Return the seconds of all frames since the first, in order, and the time of the first."""
     with _opened(source) as (container, stream):
         tick = float(stream.time_base)
         found = [p.pts * tick for p in container.demux(stream) if p.pts is not None]
@@ -175,6 +175,6 @@ def _stamps(source: str) -> tuple[np.ndarray, float]:
 
 
 def _upright(pixels: np.ndarray, degrees: int) -> np.ndarray:
-    """Turn a frame as its display matrix says, by `degrees` against the clock."""
+    """Rotate a frame by its display matrix, by `degrees` counter-clockwise."""
     turned = np.rot90(pixels, round(degrees / 90) % 4)
     return np.ascontiguousarray(turned)

@@ -1,4 +1,4 @@
-"""Who is in a frame: detectors of people, as models in files, behind one small protocol."""
+"""Person detectors: models in files, behind one small protocol."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,20 +11,20 @@ from reseen.errors import SettingsError, needs
 from reseen.metrics.tracking import iou
 
 DEFAULT = Path(__file__).with_name("person-detection-retail-0013.xml")
-"""The detector that ships; its licence and origin lie beside it."""
+"""The detector that comes with reseen; its licence and origin are beside it."""
 
 WORTH = 0.1
-"""Score below which a box is never given."""
+"""Score below which boxes are dropped."""
 
 OVERLAP = 0.65
-"""IoU above which two boxes of a model that leaves this to others are one person's."""
+"""IoU above which two boxes are of one person, for models without non-maximum suppression."""
 
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 _STD = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 class Detector(Protocol):
-    """Anything that finds people in a frame: a function, or an object that is called."""
+    """Anything that finds people in a frame: a function, or a callable object."""
 
     def __call__(self, pixels: np.ndarray, /) -> np.ndarray:
         """Find people.
@@ -33,7 +33,7 @@ class Detector(Protocol):
             pixels: (H, W, 3) uint8, RGB.
 
         Returns:
-            (n, 5) float: left, top, right and bottom of each in pixels, and a score, 0 to 1.
+            (n, 5) float: left, top, right and bottom of each person in pixels, and a score, 0 to 1.
         """
         ...
 
@@ -42,14 +42,14 @@ def load_detector(name: Path | str | None = None, weights: Path | None = None) -
     """Load a detector.
 
     Args:
-        name: an OpenVINO model (.xml), an ONNX model (.onnx), or one of torchvision's detectors by
-            its name, such as ssdlite320_mobilenet_v3_large; None is the one that ships.
-        weights: of a torchvision detector; by default those that torchvision keeps on this
-            machine. Nothing is fetched.
+        name: an OpenVINO model (.xml), an ONNX model (.onnx), or the name of one of torchvision's
+            detectors, such as ssdlite320_mobilenet_v3_large; None for the one of this package.
+        weights: of a torchvision detector; by default those that torchvision has cached on this
+            machine. Nothing is downloaded.
 
     Raises:
-        SettingsError: there is no such file, its answers are not understood, or what runs it is
-            not installed.
+        SettingsError: there is no such file, its outputs are not supported, or its runtime is not
+            installed.
     """
     path = DEFAULT if name is None else Path(name)
     if path.suffix not in (".xml", ".onnx"):
@@ -61,7 +61,7 @@ def load_detector(name: Path | str | None = None, weights: Path | None = None) -
 
 
 class _Model:
-    """A model in a file; how to ask it and to read its answer follows from its outputs."""
+    """A model in a file; its outputs determine how its input is prepared and its output is read."""
 
     def __init__(self, path: Path, run: Callable, shape: tuple, outputs: Mapping[str, tuple]):
         self.run = run
@@ -107,7 +107,7 @@ def _onnx(path: Path) -> tuple[Callable, tuple, dict[str, tuple]]:
 
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # its own classes, without a common one
+    except Exception as error:  # its own classes, without a common base class
         raise SettingsError(f"{path} cannot be read by ONNX Runtime: {_line(error)}.") from error
     first, outputs = session.get_inputs()[0], session.get_outputs()
     names = [output.name for output in outputs]
@@ -123,7 +123,7 @@ def _line(error: BaseException) -> str:
 
 
 def _understand(path: Path, outputs: Mapping[str, tuple]) -> tuple[Callable, Callable]:
-    """Choose how pixels are put to a model, and how its boxes are read, by its outputs."""
+    """Choose by its outputs how pixels are prepared for a model, and how its boxes are read."""
     shapes = list(outputs.values())
     last = shapes[0][-1] if shapes and shapes[0] else None
     if {"dets", "labels"} <= outputs.keys():
@@ -147,7 +147,7 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _stretched(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Blue, green, red, 0 to 255, whatever the shape: Open Model Zoo."""
+    """Blue, green, red, 0 to 255, stretched to the size: Open Model Zoo."""
     small = _resize(pixels, height, width)[..., ::-1]
     return np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)
 
@@ -158,7 +158,7 @@ def _normalised(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _boxed(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Red, green, blue, 0 to 1, with its own shape, grey where nothing is left."""
+    """Red, green, blue, 0 to 1, with the aspect ratio kept and grey margins."""
     share, left, top = _letterbox(pixels.shape[:2], (height, width))
     size = round(pixels.shape[0] * share), round(pixels.shape[1] * share)
     whole = np.full((height, width, 3), 114, np.uint8)
@@ -167,7 +167,7 @@ def _boxed(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _letterbox(size: tuple[int, int], into: tuple[int, int]) -> tuple[float, int, int]:
-    """Give the scale, and the columns and rows that are left free before."""
+    """Return the scale, and the left and top margins."""
     share = min(into[0] / size[0], into[1] / size[1])
     left, top = ((n - round(m * share)) // 2 for n, m in zip(into[::-1], size[::-1], strict=True))
     return share, left, top
@@ -179,7 +179,7 @@ def _unboxed(boxes: np.ndarray, asked: tuple[int, int], size: tuple[int, int]) -
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:
-    """Turn middles and sizes into corners."""
+    """Convert centres and sizes to corners."""
     middle, half = boxes[:, :2], boxes[:, 2:4] / 2
     return np.concatenate([middle - half, middle + half], 1)
 
@@ -193,7 +193,7 @@ def _read_ssd(answer: dict, asked: tuple, size: tuple) -> np.ndarray:
 
 def _read_whole(answer: dict, asked: tuple, size: tuple) -> np.ndarray:
     rows = next(iter(answer.values())).reshape(-1, 6)
-    rows = rows[rows[:, 5] == 0]  # people are the first of COCO's things
+    rows = rows[rows[:, 5] == 0]  # person is the first of COCO's classes
     return np.column_stack([_unboxed(rows[:, :4], asked, size), rows[:, 4]])
 
 
@@ -218,14 +218,14 @@ def _read_transformer(answer: dict, asked: tuple, size: tuple) -> np.ndarray:
 
 
 def suppress(boxes: np.ndarray, overlap: float) -> np.ndarray:
-    """Leave out boxes that overlap one of a higher score (non-maximum suppression).
+    """Drop boxes that overlap one with a higher score (non-maximum suppression).
 
     Args:
-        boxes: (n, 5), the last column a score.
-        overlap: IoU from which on a box is left out.
+        boxes: (n, 5), the last column is a score.
+        overlap: IoU from which a box is dropped.
 
     Returns:
-        Those that stay, the highest score first.
+        The remaining boxes, the highest score first.
     """
     boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
     stay = np.ones(len(boxes), bool)
@@ -258,7 +258,7 @@ def _torchvision(name: str, weights: Path | None) -> Detector:
         weights = Path(torch.hub.get_dir(), "checkpoints", file)
     if not weights.is_file():
         raise SettingsError(
-            f"{name} needs its weights, but {weights} is not there, and nothing is downloaded. "
+            f"{name} needs its weights, but {weights} does not exist, and nothing is downloaded. "
             "Give the file with --detector-weights."
         )
     model = get_model(name, weights=None, weights_backbone=None)

@@ -1,4 +1,4 @@
-"""New tracklets on their way to a gallery, each of them once."""
+"""Adds new tracklets to a gallery, each of them once."""
 
 import time as clock
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from reseen.records import Image
 from reseen.video.folder import CropFolder
 
 EVERY = 5.0
-"""Seconds for which tracklets are gathered, as adding many at a time is quicker."""
+"""Seconds for which tracklets are collected, because adding many at a time is faster."""
 
 
 class Feed:
-    """Gives every tracklet of a folder to something that keeps it.
+    """Passes every tracklet of a folder on, once.
 
     Args:
-        folder: where the tracklets lie; it remembers how many were given.
-        name: of who gets them, such as the path of a gallery.
-        add: takes records of tracklets; what it has taken it keeps, and knows when it comes again.
+        folder: of the tracklets; it records how many were passed on.
+        name: of the receiver, such as the path of a gallery.
+        add: takes records of tracklets; it must recognise tracklets that it already has.
     """
 
     def __init__(self, folder: CropFolder, name: str, add: Callable[[list[Image]], Any]):
@@ -28,11 +28,11 @@ class Feed:
         self._waiting = [_image(folder.root, rows) for rows in before]
 
     def offer(self, tracklet: Image) -> None:
-        """Take a tracklet that was written."""
+        """Add a tracklet that was written."""
         self._waiting.append(tracklet)
 
     def give(self, now: bool = True) -> None:
-        """Give what waits: at once, or if it has waited for long enough."""
+        """Pass the waiting tracklets on: at once, or if they have waited long enough."""
         if self._waiting and (now or clock.monotonic() - self._last > EVERY):
             self.add(self._waiting)
             self._given += len(self._waiting)

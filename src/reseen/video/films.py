@@ -1,4 +1,4 @@
-"""Which films there are, of which cameras, and when they begin."""
+"""Find videos, their cameras, and when they begin."""
 
 import re
 from collections.abc import Sequence
@@ -26,22 +26,22 @@ _MOMENT = re.compile(
 """A date and a time of day in a name, such as 20261128_100500 or 2026-11-28T10.05.00."""
 
 Areas = tuple[np.ndarray, ...]
-"""Polygons (n, 2) of x and y: shares of width and height, or pixels where one exceeds 1."""
+"""Polygons (n, 2) of x and y: shares of width and height, or pixels if a value is above 1."""
 
 
 @dataclass(frozen=True)
 class Film:
-    """A film, or a live stream."""
+    """A video, or a live stream."""
 
     source: str
     """Path or address."""
     name: str
-    """Path below the folder that was given."""
+    """Path below the given folder."""
     camera: str
     start: float | None = None
-    """Seconds since 1970 (UTC) where names or settings say so."""
+    """Seconds since 1970 (UTC), if the name or the settings say so."""
     areas: Areas = field(default=(), compare=False)
-    """Where nobody counts."""
+    """Areas in which nobody is detected."""
 
     @property
     def live(self) -> bool:
@@ -58,25 +58,25 @@ def find_films(
     cameras: Path | None = None,
     areas: Areas = (),
 ) -> list[Film]:
-    """Find films, in the order of their cameras and, within one, of their time.
+    """Find videos, sorted by camera and then by time.
 
-    The camera of a film is, in this order: `camera`; what `pattern` says; that of `cameras` whose
-    films it is among; a folder below the given one that it lies in, and that has letters; its name,
-    without a date and time. Its start is what `pattern` or its name say.
+    The camera of a video is, in this order: `camera`; the field of `pattern`; the camera in
+    `cameras` whose videos include it; a sub-folder that it is in and whose name has letters; its
+    name without a date and time. Its start is given by `pattern` or its name.
 
     Args:
-        sources: films, folders of films, and addresses of streams.
+        sources: videos, folders of videos, and addresses of streams.
         camera: of all of them.
-        start: of the first film of each camera, where names say nothing.
-        pattern: how paths below the folders are made, such as `{camera}/{time}.mp4` or
-            `{year}-{month}-{day}/{hour}/{camera}/{minute}.{second}.mp4`; `{_}` is anything.
-        cameras: a .yaml or .toml file: under the name of each camera `films` (a path below the
-            folder, with * for anything), `start`, and `ignore` (polygons).
-        areas: where nobody counts, at every camera.
+        start: of the first video of each camera, if names say nothing.
+        pattern: of the paths below the folders, such as `{camera}/{time}.mp4` or
+            `{year}-{month}-{day}/{hour}/{camera}/{minute}.{second}.mp4`; `{_}` is any text.
+        cameras: a .yaml or .toml file: for the name of each camera `films` (a path below the
+            folder, with * for any text), `start`, and `ignore` (polygons).
+        areas: in which nobody is detected, for every camera.
 
     Raises:
-        DataError: a film or folder is not there, or holds none, or a name does not fit.
-        SettingsError: the pattern or the settings file is not understood.
+        DataError: a video or folder does not exist, or has no videos, or a name does not match.
+        SettingsError: the pattern or the settings file cannot be parsed.
     """
     told = read_cameras(cameras) if cameras else {}
     expression = _compile(pattern) if pattern else None
@@ -104,7 +104,7 @@ def find_films(
 
 
 def _refuse_twins(films: Sequence[Film]) -> None:
-    """What is read already is known by camera and name."""
+    """Refuse two videos with the same camera and name, by which finished videos are recorded."""
     known: dict[tuple[str, str], str] = {}
     for film in films:
         other = known.setdefault((film.camera, film.name), film.source)
@@ -116,7 +116,7 @@ def _refuse_twins(films: Sequence[Film]) -> None:
 
 
 def _paths(source: Path) -> list[tuple[Path, str]]:
-    """Give films and their names below a folder."""
+    """Return the videos in a folder, and their names."""
     if source.is_file():
         return [(source, source.name)]
     if not source.is_dir():
@@ -131,9 +131,9 @@ def _paths(source: Path) -> list[tuple[Path, str]]:
 
 
 def _camera(name: str) -> str:
-    """Take the camera from a folder that a film lies in, or else from its name without a time."""
+    """Return the camera from the folder of a video, or else from its name without a time."""
     *folders, stem = Path(name).with_suffix("").parts
-    named = (part for part in folders if re.search(r"[^\W\d_]", part))  # others are dates
+    named = (part for part in folders if re.search(r"[^\W\d_]", part))  # other ones are dates
     return next(named, None) or _MOMENT.sub("", stem).strip(" -_.") or "camera"
 
 
@@ -147,8 +147,8 @@ def _compile(pattern: str) -> re.Pattern[str]:
     if not fields or not set(fields) <= set(FIELDS) or len(fields) != len(set(fields)):
         raise SettingsError(
             f"The pattern {pattern!r} has the fields {fields}. Use {{camera}}, {{time}} or "
-            "{year}, {month}, {day}, {hour}, {minute} and {second}, each once at most, and {_} "
-            "for anything."
+            "{year}, {month}, {day}, {hour}, {minute} and {second}, each at most once, and {_} "
+            "for any text."
         )
     shapes = {field: rf"(?P<{field}>\d+)" for field in FIELDS[2:8]}
     shapes |= {"camera": "(?P<camera>[^/]+?)", "time": "(?P<time>[^/]+?)", "_": ".*?"}
@@ -161,14 +161,14 @@ def _fields(expression: re.Pattern[str] | None, pattern: str | None, name: str) 
     match = expression.fullmatch(name)
     if not match:
         raise DataError(
-            f"{name} does not fit the pattern {pattern!r}. Write the pattern for the whole path "
-            "below the folder, with {_} for parts that mean nothing."
+            f"{name} does not match the pattern {pattern!r}. Write the pattern for the whole path "
+            "below the folder, with {_} for parts that have no meaning."
         )
     return match.groupdict()
 
 
 def _moment(fields: dict[str, str], name: str) -> float | None:
-    """Give when a film begins, by the fields of a pattern, or by its name."""
+    """Return when a video begins, by the fields of a pattern, or by its name."""
     if "time" in fields:
         return moment_of(fields["time"], name)
     parts = [fields.get(field) for field in FIELDS[2:8]]
@@ -178,7 +178,7 @@ def _moment(fields: dict[str, str], name: str) -> float | None:
     try:
         return _local(parts) if any(parts) else None
     except ValueError as error:
-        if not fields:  # a number that looks like a date
+        if not fields:  # a number that only looks like a date
             return None
         raise DataError(f"{name} contains an invalid date or time: {error}.") from error
 
@@ -190,10 +190,10 @@ def _local(parts: Sequence[str | None]) -> float:
 
 
 def moment_of(text: Any, where: str) -> float:
-    """Read a moment: ISO 8601, in local time unless it names a zone, or seconds since 1970.
+    """Parse a time: ISO 8601, in local time unless it names a zone, or seconds since 1970.
 
     Raises:
-        DataError: it is neither.
+        DataError: the text is not a time.
     """
     if isinstance(text, datetime):
         return text.timestamp()
@@ -213,10 +213,10 @@ def moment_of(text: Any, where: str) -> float:
 
 
 def read_cameras(path: Path) -> dict[str, dict[str, Any]]:
-    """Read what a settings file says of cameras.
+    """Read the settings of cameras from a file.
 
     Raises:
-        SettingsError: it cannot be read, or holds something else.
+        SettingsError: it cannot be read, or has other content.
     """
     import tomllib
 
@@ -231,7 +231,7 @@ def read_cameras(path: Path) -> dict[str, dict[str, Any]]:
     for camera, own in told.items():
         if wrong := own.keys() - {"films", "start", "ignore"}:
             raise SettingsError(
-                f"{path}: {min(wrong)} of {camera} is not known. Use films, start and ignore."
+                f"{path}: {min(wrong)} of {camera} is unknown. Use films, start and ignore."
             )
         where = f"{path}, {camera}"
         read: dict[str, Any] = {"films": str(own.get("films", ""))}
@@ -243,10 +243,10 @@ def read_cameras(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_area(text: str) -> np.ndarray:
-    """Read a polygon such as `0,0 0.3,0 0.3,1 0,1`.
+    """Parse a polygon such as `0,0 0.3,0 0.3,1 0,1`.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: the text is not a polygon.
     """
     return _polygon([pair.split(",") for pair in text.split()], f"The area {text!r}")
 
@@ -258,14 +258,14 @@ def _polygon(points: Any, where: str) -> np.ndarray:
         polygon = np.zeros((0, 2))
     if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not (polygon >= 0).all():
         raise SettingsError(
-            f"{where} is not a polygon. Write three or more corners, x and y each, as shares of "
+            f"{where} is not a polygon. Write at least three corners, x and y each, as shares of "
             "width and height (0,0 0.3,0 0.3,1 0,1) or in pixels."
         )
     return polygon
 
 
 def inside(points: np.ndarray, areas: Areas, size: tuple[int, int]) -> np.ndarray:
-    """Say which points lie in one of several polygons (even-odd rule).
+    """Return which points are in one of several polygons (even-odd rule).
 
     Args:
         points: (n, 2) x and y in pixels.

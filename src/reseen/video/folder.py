@@ -1,4 +1,4 @@
-"""The folder that tracklets are written to: whole tracklets, each once, whenever it is stopped."""
+"""The folder of tracklets: complete tracklets, each once, whenever writing is interrupted."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Done:
-    """What is known of a film that was read to its end."""
+    """The record of a video that was read to its end."""
 
     size: int
     begin: float
@@ -35,20 +35,20 @@ class Done:
 
 
 class CropFolder:
-    """Tracklets as CAMERA/TRACKLET/FRAME.jpg, and what was read already.
+    """Tracklets as CAMERA/TRACKLET/FRAME.jpg, and records of what was read already.
 
     A tracklet is written in four steps: its pictures into a hidden folder; its lines into
-    `pending.csv`; the folder gets its name and the lines go to `manifest.csv`; `pending.csv` is
-    removed. Opening a folder again finishes what was begun, so that a tracklet is there once or not
-    at all. `films.csv` lists films that are done; `video.json` holds settings and how far the film
-    at work is read.
+    `pending.csv`; the folder is renamed and the lines are appended to `manifest.csv`; `pending.csv`
+    is removed. Opening a folder again finishes interrupted steps, so that a tracklet exists once or
+    not at all. `films.csv` lists finished videos; `video.json` holds the settings, and how far the
+    current video was read.
 
     Args:
-        root: the folder, which nobody else may be at work in (`engine.files.alone`).
-        settings: what makes the tracklets what they are.
+        root: the folder, which must be locked (`engine.files.alone`).
+        settings: everything that determines the tracklets.
 
     Raises:
-        SettingsError: it was made with other settings, or holds something else.
+        SettingsError: it was made with other settings, or has other content.
         DataError: its lists are damaged.
     """
 
@@ -93,7 +93,7 @@ class CropFolder:
         return state
 
     def _recover(self) -> None:
-        """Finish the tracklet that was being written, and remove what no list knows."""
+        """Finish the tracklet that was being written, and remove files that no list contains."""
         for name in (MANIFEST, FILMS):
             _cut_line(self.root / name)
         pending = self.root / PENDING
@@ -109,12 +109,12 @@ class CropFolder:
             shutil.rmtree(left)
 
     def write(self, tracklet: Tracklet, camera: str) -> Image:
-        """Write a tracklet, whole or not at all.
+        """Write a tracklet, as a whole or not at all.
 
         Returns:
             Its record.
         """
-        if (self.root / PENDING).exists():  # Ctrl-C came while another one was written
+        if (self.root / PENDING).exists():  # Ctrl-C interrupted the writing of another one
             self._recover()
         name, kept = tracklet.name, tracklet.chosen
         place = f"{safe_name(camera)}/{name}"
@@ -151,13 +151,13 @@ class CropFolder:
         if not written:
             self._append(MANIFEST, COLUMNS, rows)
         place = self.state["position"].get(rows[0]["camera"])
-        if place:  # what is in a tracklet is never looked at again
+        if place:  # pictures of a written tracklet are never needed again
             place[2] = max(place[2], float(rows[0]["end"]))
             self._keep()
         (self.root / PENDING).unlink()
 
     def unique(self, camera: str, name: str) -> str:
-        """Give a name that no tracklet of the camera has yet."""
+        """Return a name that no tracklet of the camera has yet."""
         found, number = name, 1
         while (camera, found) in self.names:
             number += 1
@@ -168,7 +168,7 @@ class CropFolder:
     def finish(
         self, film: Film, size: int, begin: float, end: float, frames: int, broken: int
     ) -> None:
-        """Note that a film, which had `size` bytes when it was opened, is read to its end."""
+        """Record that a video, which had `size` bytes when it was opened, was read to its end."""
         row = dict(film=film.name, bytes=size, camera=film.camera, begin=f"{begin:.3f}")
         row |= dict(end=f"{end:.3f}", frames=frames, broken=broken)
         self._append(FILMS, FILM_COLUMNS, [row])
@@ -177,29 +177,29 @@ class CropFolder:
         self._keep()
 
     def done(self, film: Film) -> Done | None:
-        """Give what is known of a film that was read to its end already."""
+        """Return the record of a video that was read to its end already."""
         done = self.films.get((film.camera, film.name))
         return done if done and done.size == Path(film.source).stat().st_size else None
 
     def mark(self, film: Film, begin: float, time: float) -> None:
-        """Note how far a film is read; tracks that are open there are lost in a crash."""
+        """Record how far a video was read; tracks that are open there are lost in a crash."""
         self.state["position"][film.camera] = [film.name, begin, time]
         self._keep()
 
     def position(self, film: Film) -> tuple[float, float] | None:
-        """Give when a film begins, and until when it was read; None if it was not begun.
+        """Return when a video begins, and until when it was read; None if it was not started.
 
-        A film that has grown since it was read, as a recorder was still at it, goes on there.
+        A video that has grown since then, because it was still being recorded, is continued there.
         """
         name, begin, time = self.state["position"].get(film.camera, ("", 0.0, 0.0))
         if film.live or name == film.name:
             return None if film.live else (begin, time)
         done = self.films.get((film.camera, film.name))
         grown = done and done.size < Path(film.source).stat().st_size
-        return (done.begin, done.end - 5e-3) if done and grown else None  # the next frame is new
+        return (done.begin, done.end - 5e-3) if done and grown else None  # from the next frame
 
     def tracklets(self) -> Iterator[Rows]:
-        """Give the lines of every tracklet, in the order in which they were written."""
+        """Yield the lines of every tracklet, in the order in which they were written."""
         rows: Rows = []
         for row in self._read(MANIFEST, COLUMNS):
             if rows and any(rows[0][key] != row[key] for key in ("camera", "tracklet")):
@@ -210,11 +210,11 @@ class CropFolder:
             yield rows
 
     def added(self, gallery: str) -> int:
-        """Say how many tracklets a gallery has got already."""
+        """Return how many tracklets a gallery has got already."""
         return self.state["added"].get(gallery, 0)
 
     def note_added(self, gallery: str, count: int) -> None:
-        """Note how many tracklets a gallery has got."""
+        """Record how many tracklets a gallery has got."""
         self.state["added"][gallery] = count
         self._keep()
 
@@ -253,7 +253,7 @@ def _table(columns: tuple[str, ...], rows: Iterable[dict[str, Any]], head: bool)
 
 
 def _cut_line(path: Path) -> None:
-    """Take away a last line that was never finished."""
+    """Remove an incomplete last line."""
     if path.exists():
         text = path.read_bytes()
         whole = text[: text.rfind(b"\n") + 1]

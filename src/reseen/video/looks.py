@@ -1,4 +1,4 @@
-"""How people in a frame look, to an encoder."""
+"""Features of people in a frame, computed by an encoder."""
 
 import numpy as np
 import PIL.Image
@@ -10,7 +10,7 @@ from reseen.video.pipeline import Look
 
 
 def looks(encoder: Encoder) -> Look:
-    """Make the function that gives a tracker the features of boxes.
+    """Return the function that gives a tracker the features of boxes.
 
     Args:
         encoder: used in evaluation mode.

@@ -1,4 +1,4 @@
-"""From films to tracklets: decode, detect, track, choose, write."""
+"""From videos to tracklets: decode, detect, track, select, write."""
 
 import time as clock
 from collections import deque
@@ -27,36 +27,36 @@ from reseen.video.track import OverlapTracker, Tracker, TrackSettings
 STAGES = ("decode", "detect", "track", "crop")
 
 MARK = 10.0
-"""Seconds of a film after which it is noted how far it is read."""
+"""Seconds of a video after which the position is recorded."""
 
 AGAIN = 5.0
-"""Seconds until a live stream that broke off is opened again, or a folder is looked into again."""
+"""Seconds until an interrupted live stream is opened again, or a folder is checked again."""
 
 Look = Callable[[np.ndarray, list[tuple[int, int, int, int]]], np.ndarray]
-"""Gives the features (n, D), unit rows, of n boxes in a frame."""
+"""Returns the features (n, D), unit rows, of n boxes in a frame."""
 
 
 @dataclass
 class Summary:
-    """What was done."""
+    """Statistics of the work."""
 
     films: int = 0
     decoded: int = 0
-    """Frames that were decoded."""
+    """Number of decoded frames."""
     looked: int = 0
-    """Frames in which people were looked for."""
+    """Number of frames in which people were detected."""
     broken: int = 0
-    """Frames that could not be decoded."""
+    """Number of frames that could not be decoded."""
     late: int = 0
-    """Frames of a live stream that were passed over, because others took too long."""
+    """Number of frames of a live stream that were skipped to keep up."""
     tracklets: int = 0
     crops: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    """Tracks that were left out: `still` things, and `short` ones."""
+    """Number of tracks that were dropped: `still` objects, and `short` ones."""
     ignored: int = 0
-    """Boxes in areas where nobody counts, or too small."""
+    """Number of boxes in ignored areas, or too small."""
     seconds: float = 0.0
-    """Of film."""
+    """Duration of the videos."""
     took: float = 0.0
     """Seconds of work."""
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
@@ -64,7 +64,7 @@ class Summary:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Count the time of a piece of work."""
+        """Measure the time of a stage."""
         before = clock.perf_counter()
         try:
             yield
@@ -90,29 +90,29 @@ class Summary:
 
 @dataclass
 class _Camera:
-    """One camera at work."""
+    """The state of one camera."""
 
     tracker: Tracker
     clock: float | None = None
-    """When the film before ended."""
+    """When the previous video ended."""
     time: float = -np.inf
-    """When it was last looked at."""
+    """Time of the last frame."""
     open: dict[int, Tracklet] = field(default_factory=dict)
 
 
 class Cropper:
-    """Makes tracklets of films; holds the tracks that are open between the films of a camera.
+    """Makes tracklets of videos; keeps open tracks between the videos of a camera.
 
     Args:
-        folder: where they go.
-        rate: frames to look at a second, 0 for all.
-        crops: what is kept of people.
-        tracks: how they are followed.
-        detector: finds people; the one that ships by default.
-        tracker: makes a tracker, one a camera.
-        look: gives features of boxes, for a tracker that uses them.
+        folder: for the tracklets.
+        rate: number of frames per second in which people are detected, 0 for all.
+        crops: settings of the crops.
+        tracks: settings of the tracks.
+        detector: finds people; by default the one that comes with reseen.
+        tracker: creates a tracker, one for each camera.
+        look: computes features of boxes, for a tracker that uses them.
         feed: gets each tracklet that is written.
-        screen: says what is done.
+        screen: prints messages.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Cropper:
         self.unreadable: dict[Film, DataError] = {}
 
     def run(self, films: Sequence[Film]) -> None:
-        """Read films that are not read yet; tracks stay open at the end of each."""
+        """Read videos that were not read yet; tracks stay open at the end of each."""
         before = clock.perf_counter()
         todo = [f for f in films if f not in self.unreadable and not self._past(f)]
         facts = {film: Facts(0, 25, None) if film.live else self._facts(film) for film in todo}
@@ -155,7 +155,7 @@ class Cropper:
             self.summary.took += clock.perf_counter() - before
 
     def close(self, camera: str | None = None) -> None:
-        """End the tracks that are open."""
+        """Close open tracks."""
         for name in [camera] if camera else list(self.cameras):
             own = self.cameras[name]
             for number in list(own.open):
@@ -164,7 +164,7 @@ class Cropper:
             self.feed.give()
 
     def _past(self, film: Film) -> bool:
-        """Say whether a film is read already; the next one of its camera then follows it."""
+        """Return whether a video was read already; the next one of its camera then follows it."""
         done = self.folder.done(film)
         if done:
             own = self._camera(film.camera)
@@ -193,16 +193,16 @@ class Cropper:
             yield from self._film(film, facts[film])
 
     def _film(self, film: Film, facts: Facts) -> Iterator[None]:
-        """Look at the frames of one film."""
+        """Process the frames of one video."""
         own = self._camera(film.camera)
         begin, after = self._begin(film, own, facts), -1.0
         if found := self.folder.position(film):
             begin, after = found[0], found[1] - found[0]
             self.screen.say(f"resuming {film.name} at {duration(after)}")
-        if not -1 < begin - own.time <= self.tracks.patience:  # it does not go on from the last
+        if not -1 < begin - own.time <= self.tracks.patience:  # it does not continue the last one
             self.close(film.camera)
             own.tracker, own.time = self.tracker(), -np.inf
-        begin = max(begin, own.time + 1e-3)  # the clock of a tracker never goes back
+        begin = max(begin, own.time + 1e-3)  # the time of a tracker must not go back
         decoder, size = Decoder(film.source), 0 if film.live else Path(film.source).stat().st_size
         frames = decoder.frames(self.rate, after)
         frames = _newest(frames, self.summary) if film.live else frames
@@ -228,7 +228,7 @@ class Cropper:
             self.folder.finish(film, size, begin, own.clock, decoder.decoded, decoder.broken)
 
     def _begin(self, film: Film, own: _Camera, facts: Facts) -> float:
-        """Say when a film begins: by its name, after the one before, or by its metadata."""
+        """Return when a video begins: by its name, after the previous one, or by its metadata."""
         if film.live:
             return clock.time()
         if film.start is not None:
@@ -248,7 +248,7 @@ class Cropper:
         self.summary.seconds += max(facts.seconds, until) - after
 
     def _take(self, film: Film, own: _Camera, frame: Frame, time: float, prefix: str) -> None:
-        """Look at a frame."""
+        """Process a frame."""
         self.summary.looked += 1
         with self.summary.timed("detect"):
             boxes = self.detector(frame.pixels)
@@ -266,7 +266,7 @@ class Cropper:
         own.time = time
 
     def _counting(self, boxes: np.ndarray, frame: Frame, film: Film) -> np.ndarray:
-        """Leave out boxes that are too small, too weak, or where nobody counts."""
+        """Drop boxes that are too small, have a low score, or are in ignored areas."""
         boxes = boxes[boxes[:, 4] >= self.tracks.weak_score]
         wide, tall = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
         feet = np.column_stack([boxes[:, [0, 2]].mean(1), boxes[:, 3] - 0.02 * tall])
@@ -317,7 +317,7 @@ class Cropper:
 
 
 def _newest(frames: Iterator[Frame], summary: Summary, most: int = 4) -> Iterator[Frame]:
-    """Read a live stream in a thread, and pass over frames that nobody has time to look at."""
+    """Read a live stream in a thread, and skip frames if processing cannot keep up."""
     waiting: deque[Frame | BaseException | None] = deque()
     news = Condition()
 
@@ -331,7 +331,7 @@ def _newest(frames: Iterator[Frame], summary: Summary, most: int = 4) -> Iterato
                         summary.late += 1
                     waiting.append(frame)
                     news.notify()
-        except BaseException as error:  # told where the frames are taken
+        except BaseException as error:  # raised again where the frames are used
             end = error
         with news:
             waiting.append(end)
@@ -341,7 +341,7 @@ def _newest(frames: Iterator[Frame], summary: Summary, most: int = 4) -> Iterato
     while True:
         with news:
             while not waiting:
-                news.wait(0.5)  # in pieces, so that Ctrl-C is heard
+                news.wait(0.5)  # with a timeout, so that Ctrl-C works
             found = waiting.popleft()
         if isinstance(found, BaseException):
             raise found
@@ -366,26 +366,26 @@ def make_tracklets(
     settle: float = 10.0,
     screen: Screen = QUIET,
 ) -> Summary:
-    """Make tracklets of all films that are not read yet.
+    """Make tracklets of all videos that were not read yet.
 
-    Stopped at any time, also by kill -9, the same call goes on; tracks that were open then are
-    lost up to there in a crash, and written as they are after Ctrl-C.
+    After an interruption, also by kill -9, the same call continues. Tracks that were open then are
+    lost up to that point after a crash, and written as they are after Ctrl-C.
 
     Args:
-        find: gives the films; asked again and again where `watch`.
+        find: returns the videos; called again and again if `watch`.
         out: folder to write to; see `CropFolder`.
-        rate: frames to look at a second, 0 for all.
+        rate: number of frames per second in which people are detected, 0 for all.
         crops, tracks: settings.
         detector, tracker, look: see `Cropper`.
-        facts: what else makes the tracklets what they are, to refuse a folder made otherwise.
-        gallery: name of what gets each tracklet that is written, and how; see `Feed`.
-        watch: go on with films that come later, until Ctrl-C.
-        settle: seconds for which a film must not have changed before it is read, where `watch`.
-        screen: says what is done.
+        facts: everything else that determines the tracklets, to refuse a folder with other facts.
+        gallery: name of the receiver of each written tracklet, and a function; see `Feed`.
+        watch: continue with videos that are added later, until Ctrl-C.
+        settle: seconds for which a video must be unchanged before it is read, if `watch`.
+        screen: prints messages.
 
     Raises:
-        DataError: there is no film, or none can be opened.
-        SettingsError: `out` was made with other settings, or holds something else.
+        DataError: there is no video, or none can be opened.
+        SettingsError: `out` was made with other settings, or has other content.
     """
     crops, tracks = crops or CropSettings(), tracks or TrackSettings()
     settings = {"rate": rate, **vars(crops), **vars(tracks), **(facts or {})}
@@ -408,7 +408,7 @@ def make_tracklets(
             else:
                 films = find()
                 if not films:
-                    raise DataError("There is no video. Give videos, or a folder that holds some.")
+                    raise DataError("There is no video. Give videos, or a folder with videos.")
                 cropper.run(films)
                 if cropper.unreadable and not cropper.summary.films:
                     raise next(iter(cropper.unreadable.values()))
@@ -417,13 +417,13 @@ def make_tracklets(
         except KeyboardInterrupt:
             cropper.close()
             told = f"stopped, {counted(cropper.summary.tracklets, 'tracklet')} written"
-            raise KeyboardInterrupt(f"{told}. Run the same command again to continue.") from None
+            raise KeyboardInterrupt(f"{told}. Run the same command again to resume.") from None
         cropper.close()
         return cropper.summary
 
 
 def _again(cropper: Cropper, films: Sequence[Film]) -> None:
-    """Open live streams again that broke off."""
+    """Open interrupted live streams again."""
     cropper.screen.say(f"the stream was interrupted; retrying in {AGAIN:.0f} s")
     clock.sleep(AGAIN)
     try:
@@ -433,7 +433,7 @@ def _again(cropper: Cropper, films: Sequence[Film]) -> None:
 
 
 def _watch(cropper: Cropper, find: Callable[[], Sequence[Film]], settle: float) -> None:
-    """Read films as they come; tracks stay open for the next film, but not for long."""
+    """Read videos as they are added; tracks stay open for the next video, but not for long."""
     idle = clock.monotonic()
     while True:
         before = cropper.summary.films

@@ -1,4 +1,4 @@
-"""One tracklet in the making: which of its frames are worth keeping, and whether it is anybody."""
+"""Selection of crops of a tracklet, and of tracklets that show a person."""
 
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -11,11 +11,11 @@ from reseen.data.pictures import blur_top
 from reseen.errors import SettingsError
 
 _SMALL = 32, 64
-"""Size at which sharpness and likeness are measured, so that they compare."""
+"""Size at which sharpness and differences are measured, so that they are comparable."""
 
 _CUT, _POOR = 0.25, 0.4
-"""What a box at the border of the frame is worth, and below which share of the median quality a
-frame is left out in the end: of people who come in, the whole figure stays, and not the head."""
+"""Quality factor of a box at the border of the frame, and the share of the median quality below
+which a frame is dropped at the end: of people who walk in, whole figures are kept, not heads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class CropSettings:
 
 
 class Kept(NamedTuple):
-    """A frame of a tracklet that is worth keeping."""
+    """A candidate frame of a tracklet."""
 
     jpeg: bytes
     film: str
@@ -71,7 +71,7 @@ class Kept(NamedTuple):
 
 @dataclass
 class Tracklet:
-    """What one camera sees of one person; at most `keep` crops of it are in memory, as JPEG."""
+    """One person seen by one camera; at most `keep` crops are in memory, as JPEG."""
 
     name: str
     settings: CropSettings
@@ -89,13 +89,13 @@ class Tracklet:
         number: int,
         time: float,
     ) -> None:
-        """Take a frame.
+        """Add a frame.
 
         Args:
             pixels: (H, W, 3) uint8, the whole frame.
             box: (5,) left, top, right, bottom, score.
             hidden: share of the box that others cover, 0 to 1.
-            film, number, time: which frame it is.
+            film, number, time: identify the frame.
         """
         own = self.settings
         self.times.append(time)
@@ -137,7 +137,7 @@ class Tracklet:
 
     @property
     def fault(self) -> str | None:
-        """Say why this is nobody: `short`, `still`, or None."""
+        """Return why it is dropped: `short`, `still`, or None."""
         own = self.settings
         if self.times[-1] - self.times[0] < own.shortest - 1e-6 or len(self.times) < 3:
             return "short"
@@ -149,11 +149,11 @@ class Tracklet:
 
 
 def padded(box: np.ndarray, pad: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Enlarge a box by `pad` of its sides on each side, and cut it at the border of the frame.
+    """Enlarge a box by `pad` of its sides on each side, and clip it to the frame.
 
     Args:
         box: left, top, right, bottom.
-        pad: share.
+        pad: share of the sides.
         size: height and width of the frame.
     """
     x0, y0, x1, y1 = box[:4]
@@ -164,14 +164,14 @@ def padded(box: np.ndarray, pad: float, size: tuple[int, int]) -> tuple[int, int
 
 
 def sharpness(grey: np.ndarray) -> float:
-    """Give the mean size of the Laplacian of a grey picture (H, W)."""
+    """Return the mean absolute Laplacian of a grey picture (H, W)."""
     inner = grey[1:-1, 1:-1]
     around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
     return float(np.abs(around - 4 * inner).mean())
 
 
 def hidden_shares(boxes: np.ndarray) -> np.ndarray:
-    """Say of each box which share the one that covers it most takes; lower boxes are in front.
+    """Return for each box the largest share that another one covers; lower boxes are in front.
 
     Args:
         boxes: (n, 4 or more).
@@ -188,5 +188,5 @@ def hidden_shares(boxes: np.ndarray) -> np.ndarray:
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> float:
-    """Say how far two small crops are apart, in standard deviations of their grey values."""
+    """Return how much two small crops differ, in standard deviations of their grey values."""
     return float(np.abs(one - other).mean() / max(one.std(), other.std(), 1.0))

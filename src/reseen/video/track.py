@@ -1,4 +1,4 @@
-"""Who in this frame is who was in the frames before: boxes are joined to tracks."""
+"""Trackers, which join the boxes of consecutive frames to tracks."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,21 +11,21 @@ from reseen.metrics.tracking import iou
 
 
 class Tracker(Protocol):
-    """Anything that joins boxes to tracks; one follows one camera."""
+    """Anything that joins boxes to tracks; one tracker for each camera."""
 
     def update(
         self, boxes: np.ndarray, time: float, features: np.ndarray | None = None
     ) -> np.ndarray:
-        """Take the next frame.
+        """Process the next frame.
 
         Args:
             boxes: (n, 5) left, top, right, bottom in pixels, and a score; n may be 0.
-            time: seconds, rising from call to call.
-            features: (n, D) unit rows of how each looks, where an encoder is given.
+            time: seconds, larger in each call.
+            features: (n, D) unit rows, the features of the boxes, if an encoder is given.
 
         Returns:
-            (n,) int64, the track of each box, -1 where it belongs to none. A number that was not
-            seen for a while may come again, and begins a new tracklet then.
+            (n,) int64, the track of each box, -1 if it belongs to none. A number that has not
+            occurred for a while may be reused, and then begins a new tracklet.
         """
         ...
 
@@ -55,17 +55,17 @@ class TrackSettings:
 
 
 _TRUST = np.array((0.6, 0.6, 0.3, 0.3))
-"""How far a box that was found corrects the expected middle, width and height: legs that swing
-change the width, and half a body that is hidden the height."""
+"""How strongly a detected box corrects the predicted centre, width and height: swinging legs change
+the width, and partial occlusion changes the height."""
 
 
 _FEW = 20
-"""Boxes from which on the mean of how they look says something of the camera."""
+"""Number of boxes from which their mean feature is useful for the camera."""
 
 
 @dataclass
 class _Track:
-    """Somebody who is followed: middle, width and height, and how fast they change."""
+    """A tracked person: centre, width and height, and their rates of change."""
 
     number: int
     state: np.ndarray
@@ -75,11 +75,11 @@ class _Track:
     look: np.ndarray | None = None
 
     def at(self, time: float) -> np.ndarray:
-        """Predict the middle, width and height."""
+        """Predict the centre, width and height."""
         return self.state + self.speed * (time - self.time)
 
     def take(self, found: np.ndarray, time: float, look: np.ndarray | None) -> None:
-        """Take a box that was found (alpha-beta filter, with a quick start)."""
+        """Update with a detected box (alpha-beta filter, with a fast start)."""
         gap, expected = time - self.time, self.at(time)
         off = found - expected
         self.state = expected + _TRUST * off
@@ -91,15 +91,15 @@ class _Track:
 
 
 class OverlapTracker:
-    """Joins boxes to where tracks are expected: predicted boxes, IoU, and the best assignment.
+    """Joins boxes to predicted boxes of tracks by IoU and optimal assignment.
 
-    Boxes of a high score are assigned first, then those of a low score to the tracks that are left
+    Boxes with a high score are assigned first, then those with a low score to the remaining tracks
     (as in ByteTrack, Zhang et al., ECCV 2022); boxes are enlarged the longer a track was not seen
-    (as in C-BIoU, Yang et al., WACV 2023). Where features are given, overlap and looks count
-    together, and people who were hidden are found again by looks within the way they can have gone.
+    (as in C-BIoU, Yang et al., WACV 2023). If features are given, overlap and similarity are
+    combined, and people who were hidden are recognised by similarity within walking distance.
 
     Args:
-        settings: how boxes are joined.
+        settings: of the tracks.
     """
 
     def __init__(self, settings: TrackSettings | None = None):
@@ -111,7 +111,7 @@ class OverlapTracker:
     def update(
         self, boxes: np.ndarray, time: float, features: np.ndarray | None = None
     ) -> np.ndarray:
-        """Take the next frame; see `Tracker`."""
+        """Process the next frame; see `Tracker`."""
         own = self.settings
         if features is not None and len(features):
             self._looked += len(features)
@@ -159,7 +159,7 @@ class OverlapTracker:
         features: np.ndarray | None,
         least: float | None = None,
     ) -> np.ndarray:
-        """Say how well tracks fit boxes: overlap, and looks where known; 0 is not at all."""
+        """Return how well tracks fit boxes: overlap, and similarity if known; 0 is not at all."""
         if not tracks or not len(places):
             return np.zeros((len(tracks), len(places)))
         least = self.settings.min_overlap if least is None else least
@@ -176,20 +176,20 @@ class OverlapTracker:
     def _likeness(
         self, tracks: list[_Track], found: np.ndarray, features: np.ndarray, time: float
     ) -> np.ndarray:
-        """Say how much tracks look like boxes that they can have reached; 0 is not at all."""
+        """Return the similarity of tracks to boxes that they can have reached; 0 is not at all."""
         if not tracks or not len(found):
             return np.zeros((len(tracks), len(found)))
         state = np.array([t.state for t in tracks])
         gap = np.array([time - t.time for t in tracks])
         way = np.linalg.norm(state[:, None, :2] - found[None, :, :2], axis=-1) / state[:, 3:4]
         alike = self._alike(tracks, features)
-        near = way <= 0.5 + 1.5 * gap[:, None]  # in heights: nobody walks faster
+        near = way <= 0.5 + 1.5 * gap[:, None]  # in heights, a limit of the walking speed
         return np.where(near & (alike >= self.settings.min_likeness), alike, 0)
 
     def _alike(self, tracks: list[_Track], features: np.ndarray) -> np.ndarray:
-        """Give the cosines of how tracks and boxes look, without what all at this camera share.
+        """Return the cosines between tracks and boxes, after subtracting the mean of the camera.
 
-        The mean that is taken out counts the more, the more boxes it was taken of.
+        The mean has more weight the more boxes it was computed from.
         """
         mean = self._looked / (self._looked + _FEW) * self._mean
         looks = [x - mean for x in (np.array([t.look for t in tracks]), features)]
@@ -198,6 +198,6 @@ class OverlapTracker:
 
 
 def _corners(state: np.ndarray, larger: float) -> np.ndarray:
-    """Turn middles, widths and heights (n, 4) into corners of boxes `larger` times as large."""
+    """Convert centres, widths and heights (n, 4) to corners of boxes `larger` times as large."""
     half = larger * state[:, 2:4].clip(1) / 2
     return np.concatenate([state[:, :2] - half, state[:, :2] + half], 1)

@@ -1,7 +1,7 @@
 """`reseen serve`: a gallery as a page and as a REST service, for one site and no outside host.
 
 Raises:
-    SettingsError: what the extra `web` brings is not installed.
+    SettingsError: a package of the extra `web` is not installed.
 """
 
 from reseen.errors import needs

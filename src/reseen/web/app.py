@@ -1,4 +1,4 @@
-"""The service: everything that answers requests, behind its guard."""
+"""The application: all routes, behind their guard."""
 
 from collections.abc import Iterable
 from importlib.resources import files
@@ -18,7 +18,7 @@ from reseen.web.site import Site
 from reseen.web.uploads import Limits
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Names of this machine on itself."""
+"""Names of this machine for itself."""
 
 STATIC: dict[str, tuple[str, str, str]] = {
     "page.css": ("reseen.report", "page.css", "text/css"),
@@ -27,7 +27,7 @@ STATIC: dict[str, tuple[str, str, str]] = {
     "htmx.min.js": ("reseen.web", "static/htmx.min.js", "text/javascript"),
     "icon.svg": ("reseen.web", "static/icon.svg", "image/svg+xml"),
 }
-"""Files that the page asks for: package, place in it, kind. No other file can be asked for."""
+"""Files of the page: package, path in it, content type. No other files can be requested."""
 
 
 def create_app(
@@ -39,15 +39,14 @@ def create_app(
     audit: bool = True,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
 ) -> Guard:
-    """Make the ASGI application that serves a gallery, as a page and as a REST service.
+    """Create the ASGI application that serves a gallery, as a page and as a REST service.
 
     Args:
-        gallery: open; whoever opened it closes it.
-        token: which everybody must give; None lets everybody in.
-        hosts: names by which it may be called; None allows every one, which is right only with a
-            token.
-        blur: blur the upper quarter of every crop that leaves the service.
-        audit: write who looked for whom into audit.jsonl in the folder of the gallery.
+        gallery: open; the caller closes it.
+        token: which every client must send; None allows everybody.
+        hosts: host names that are accepted; None accepts all, which is only safe with a token.
+        blur: whether to blur the upper quarter of every crop that is sent.
+        audit: whether to record searches in audit.jsonl in the folder of the gallery.
         limits: of a request.
 
     Raises:
@@ -76,7 +75,7 @@ def create_app(
 
 
 def static(name: str) -> Response:
-    """Give one of STATIC."""
+    """Return a file of STATIC."""
     if name not in STATIC:
         raise HTTPException(404, "There is no such file.")
     package, place, kind = STATIC[name]

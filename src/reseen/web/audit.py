@@ -1,4 +1,4 @@
-"""Who looked for whom: a file of lines of JSON in the folder of a gallery."""
+"""The record of who searched for whom: a file of JSON lines in the folder of a gallery."""
 
 import json
 import os
@@ -12,11 +12,12 @@ FILE = "audit.jsonl"
 
 
 class Audit:
-    """Appends a line for every search, every look at people, and every decision.
+    """Appends a line for every search, every view of people, and every decision.
 
-    Vectors and pictures are not written. A request whose line cannot be written fails.
+    Features and pictures are not recorded. A request whose line cannot be written fails.
 
     Args:
+        path: of the file; None records nothing.
         path: of the file; None writes nothing.
     """
 
@@ -28,10 +29,10 @@ class Audit:
         """Append a line.
 
         Args:
-            client: address that asked.
+            client: address of the client.
             who: the name given at the login, or "".
-            action: what was done, as "search".
-            what: ids and names; what is None or empty is left out.
+            action: such as "search".
+            what: ids and names; None and empty values are left out.
 
         Raises:
             OSError: it cannot be written.
@@ -46,7 +47,7 @@ class Audit:
             **{name: value for name, value in what.items() if value not in (None, "", [], ())},
         }
         text = json.dumps(line, ensure_ascii=False) + "\n"
-        with self._lock:  # one write a line: several services may share the file
+        with self._lock:  # one write per line, because several services may share the file
             file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 os.write(file, text.encode(errors="surrogateescape"))

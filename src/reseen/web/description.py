@@ -1,11 +1,11 @@
-"""The description of the REST interface, for people: made of the one for programs (OpenAPI)."""
+"""A readable description of the REST interface, made from the OpenAPI schema."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 
 def calls(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give every call with its fields and an example.
+    """Yield every call with its fields and an example.
 
     Args:
         schema: OpenAPI 3.1.
@@ -24,7 +24,7 @@ def calls(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def records(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the records that answers are made of."""
+    """Yield the records in responses."""
     for name, record in sorted(schema["components"]["schemas"].items()):
         if name.startswith(("Body_", "HTTPValidationError", "ValidationError")):
             continue
@@ -75,7 +75,7 @@ def _answer(call: Mapping[str, Any]) -> str:
 
 
 def _example(verb: str, path: str, fields: list[dict[str, Any]]) -> str:
-    """Give a line for a shell."""
+    """Return an example for a shell."""
     place = path.replace("{name}", "Anna").replace("{id}", "0123456789abcdef0123456789abcdef")
     files = [f" -F {field['name']}=@a.jpg" for field in fields if field["kind"].endswith("file")]
     how = "" if verb == "GET" or files else f" -X {verb}"

@@ -1,4 +1,4 @@
-"""What stands before every request: hosts, tokens, other sites' forms, sizes, and headers."""
+"""Checks of every request: hosts, tokens, forms of other sites, sizes, and headers."""
 
 import secrets
 import time
@@ -18,24 +18,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reseen.errors import SettingsError
 
 COOKIE = "reseen"
-"""Holds the session of somebody who has given the token."""
+"""Cookie with the session of a browser that has logged in."""
 
 SHORTEST = 16
-"""Characters that a token must have at least."""
+"""Minimum number of characters of a token."""
 
 SESSIONS = 1000
-"""People logged in at one time; the one who came first is logged out."""
+"""Maximum number of sessions; the oldest one is logged out."""
 
 SESSION = 12 * 3600
 """Seconds after which a browser must log in again."""
 
 FREE, LONGEST, FORGOTTEN = 5, 900, 3600
-"""Wrong tokens that an address may give without waiting; seconds that it waits at most, of which
-there is 1 after these and twice as many after each that follows; and seconds without another after
+"""Number of wrong tokens that an address may send without waiting; maximum number of seconds to
+wait (1 second at first, then doubled for each wrong token); and seconds without a wrong token after
 which they are forgotten."""
 
 ADDRESSES = 10_000
-"""Addresses that gave a wrong token and are remembered; the one that did so first is forgotten."""
+"""Maximum number of addresses whose wrong tokens are counted; the oldest one is forgotten."""
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -49,20 +49,20 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
-"""Of every response. Nothing is kept by browsers: a person who is forgotten is forgotten there."""
+"""Headers of every response. Browsers store nothing, so that deleted people are not kept there."""
 
 OPEN = ("/login", "/static/")
-"""What may be seen without a token."""
+"""Paths that need no token."""
 
 
 class Door:
-    """Knows the token, and who has given it.
+    """Checks tokens, and keeps sessions.
 
     Args:
-        token: at least SHORTEST characters; None lets everybody in.
+        token: at least SHORTEST characters; None allows everybody.
 
     Raises:
-        SettingsError: it is too short.
+        SettingsError: the token is too short.
     """
 
     def __init__(self, token: str | None):
@@ -77,20 +77,20 @@ class Door:
         self._lock = Lock()
 
     def right(self, token: str, address: str) -> bool:
-        """Say whether a token is the right one, in a time that does not tell how near it was.
+        """Return whether a token is correct, in constant time.
 
         Args:
-            token: that somebody gives.
-            address: from which it comes; who gave FREE wrong ones must wait before the next.
+            token: to check.
+            address: of the client; after FREE wrong tokens it must wait before the next.
 
         Raises:
-            HTTPException: it comes too soon (429), and was not looked at.
+            HTTPException: it did not wait (429), and the token was not checked.
         """
         if self.token is None:
             return True
         address = _whose(address)
         with self._lock:
-            self._count(address)  # before it is known: many may be tried at one time
+            self._count(address)  # before the check: requests may be parallel
         right = secrets.compare_digest(token.encode(), self.token.encode())
         if right:
             with self._lock:
@@ -112,7 +112,7 @@ class Door:
             self._tries.popitem(last=False)
 
     def enter(self, who: str) -> str:
-        """Give the session of somebody who has given the token."""
+        """Create a session for a client that has sent the token."""
         session = secrets.token_urlsafe(32)
         with self._lock:
             self._sessions[session] = who
@@ -126,9 +126,10 @@ class Door:
             self._sessions.pop(session, None)
 
     def who(self, headers: Headers, address: str) -> str | None:
-        """Give who sends a request: a name given at the login, "" for a program, None if nobody.
+        """Return who sends a request: a name given at the login, "" for a program, or None.
 
         Raises:
+            HTTPException: as `right`.
             HTTPException: as `right`.
         """
         if self.token is None:
@@ -141,7 +142,7 @@ class Door:
 
 
 def _whose(address: str) -> str:
-    """Give the part of an address that belongs to one site: of IPv6 the first half."""
+    """Return the part of an address that belongs to one site: of IPv6 the first half."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
@@ -152,12 +153,12 @@ def _whose(address: str) -> str:
 
 
 def address_of(scope: Scope) -> str:
-    """Give the address that sends a request; empty where it is unknown."""
+    """Return the address of a client; empty if unknown."""
     return (scope.get("client") or [""])[0]
 
 
 def session_of(headers: Headers) -> str:
-    """Give what stands in the cookie of a request."""
+    """Return the session in the cookie of a request."""
     try:
         cookies = SimpleCookie(headers.get("cookie", ""))
     except CookieError:
@@ -166,21 +167,21 @@ def session_of(headers: Headers) -> str:
 
 
 class Guard:
-    """Refuses what no request of this page or of a program would be, and adds HEADERS.
+    """Refuses requests that neither the page nor a program would send, and adds HEADERS.
 
     Args:
-        app: what is guarded.
-        door: knows the token.
-        hosts: names by which the service is called, without ports; None allows every one. On the
-            loopback this keeps out pages of other sites whose name was made to point here.
-        most: bytes of a request.
+        app: the application.
+        door: checks tokens.
+        hosts: host names that are accepted, without ports; None accepts all. On the loopback
+            interface this stops pages of other sites whose host name resolves to this machine.
+        most: maximum size of a request in bytes.
     """
 
     def __init__(self, app: ASGIApp, door: Door, hosts: frozenset[str] | None, most: int):
         self.app, self.door, self.hosts, self.most = app, door, hosts, most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
@@ -242,7 +243,7 @@ class Guard:
 def answer(
     scope: Scope, status: int, said: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Give a sentence as JSON for the API, or as plain text."""
+    """Return a message as JSON for the API, or as plain text."""
     given = dict(headers or {})
     if scope["path"].startswith("/v1/"):
         return JSONResponse({"error": said}, status, given)
@@ -250,7 +251,7 @@ def answer(
 
 
 def _name(host: str) -> str:
-    """Give a host's name without its port."""
+    """Return a host name without its port."""
     return (urlsplit(f"//{host}").hostname or "") if _plain(host) else ""
 
 
@@ -262,7 +263,7 @@ def _plain(host: str) -> bool:
 
 
 def _foreign(headers: Headers, host: str) -> bool:
-    """Say whether a page of another site sends this; programs send neither header."""
+    """Return whether a page of another site sent this; programs send neither header."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
@@ -271,7 +272,7 @@ def _foreign(headers: Headers, host: str) -> bool:
 
 
 def local(path: str) -> str:
-    """Give a path of this service, or the first page where it leads elsewhere."""
+    """Return a path of this service, or the first page if it leads elsewhere."""
     parts = urlsplit(path)
     elsewhere = parts.scheme or parts.netloc or not path.startswith("/") or "\\" in path
     return "/" if elsewhere or path.startswith("//") or any(c < " " for c in path) else path

@@ -1,4 +1,4 @@
-"""The page: plain forms that need no script, which htmx makes quicker."""
+"""The page: plain forms that work without scripts, which htmx makes faster."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ from reseen.web.site import TOP, Site, TheSite, ids_of, moment_asked
 from reseen.web.uploads import read_all, read_uploads
 
 BROWSED = 60
-"""Crops on a page of all."""
+"""Number of crops on a page of all crops."""
 
 PROPOSED, OF_EACH = 20, 24
-"""Unknown people on their page, and crops of each."""
+"""Number of unknown people on their page, and of crops of each."""
 
 router = APIRouter()
 
@@ -58,7 +58,7 @@ def _attribute(name: str, value: str) -> Markup:
 
 
 def render(request: Request, template: str, status: int = 200, **what: Any) -> Response:
-    """Give a page."""
+    """Return a page."""
     site: Site = request.app.state.site
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     text = PAGES.get_template(template).render(
@@ -73,7 +73,7 @@ def render(request: Request, template: str, status: int = 200, **what: Any) -> R
 
 
 def error(request: Request, status: int, why: str) -> Response:
-    """Give a page that says what went wrong."""
+    """Return a page with an error message."""
     titles = {
         401: "Please log in",
         404: "Not found",
@@ -89,14 +89,14 @@ def error(request: Request, status: int, why: str) -> Response:
 
 
 def _unsaid(path: str) -> str:
-    """Take what was said once out of an address."""
+    """Remove a message from an address."""
     parts = urlsplit(path)
     kept = [(name, value) for name, value in parse_qsl(parts.query) if name != "said"]
     return parts.path + (f"?{urlencode(kept)}" if kept else "")
 
 
 def _go(request: Request, said: str | None, to: str) -> Response:
-    """Go to a page, which says something once."""
+    """Redirect to a page that shows a message once."""
     to = _unsaid(local(to))
     if said:
         to += ("&" if "?" in to else "?") + urlencode(
@@ -106,18 +106,18 @@ def _go(request: Request, said: str | None, to: str) -> Response:
 
 
 def _stay(request: Request, said: str | None, back: str) -> Response:
-    """Go back to where a form stood; htmx knows the address better, which filters change."""
+    """Return to the page of a form; htmx knows its address better, because filters change it."""
     current = urlsplit(request.headers.get("hx-current-url", ""))
     here = current.path + (f"?{current.query}" if current.query else "")
     return _go(request, said, here or back)
 
 
-# Logging in.
+# Login.
 
 
 @router.get("/login")
 def login_form(request: Request, back: str = "/") -> Response:
-    """Ask for the token."""
+    """Show the login form."""
     return render(request, "login.html", inside=False, wanted=local(back))
 
 
@@ -125,7 +125,7 @@ def login_form(request: Request, back: str = "/") -> Response:
 def login(
     request: Request, site: TheSite, token: Text, who: Text = "", back: Text = "/"
 ) -> Response:
-    """Let somebody in who gives the token."""
+    """Log a client in that sends the token."""
     who = " ".join(who.split())[:100]
     client = address_of(request.scope)
     if not site.door.right(token.strip(), client):
@@ -151,7 +151,7 @@ def logout(request: Request, site: TheSite) -> Response:
     return answer
 
 
-# Looking.
+# Reading.
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Group:
 
     @property
     def label(self) -> str:
-        """How many there are, and the best."""
+        """Number of matches, and the best similarity."""
         best = max(match.similarity for match in self.matches)
         return f"{counted(len(self.matches), 'crop')}, best {best:.2f}"
 
@@ -253,7 +253,7 @@ def _pages(here: Mapping[str, str], offset: int, more: bool) -> dict[str, Any]:
 
 
 def answer(crop: Crop | None, matches: Sequence[Match]) -> str:
-    """Say in a sentence or two who this is and how often it was found."""
+    """Say in a sentence or two who this is, and how often the person was found."""
     if not matches:
         return "There are no crops to compare it with."
     verdicts = Counter(match.verdict for match in matches)
@@ -279,7 +279,7 @@ def answer(crop: Crop | None, matches: Sequence[Match]) -> str:
 
 @router.post("/search")
 def search(request: Request, site: TheSite, picture: Files) -> Response:
-    """Take a picture to search by; it is held in memory only."""
+    """Accept a picture to search for; it is kept in memory only."""
     upload = read_all(picture[:1], site.limits)[0]
     if site.gallery.store.known([upload.id]):
         return RedirectResponse(f"/?{urlencode({'crop': upload.id})}", 303)
@@ -289,14 +289,14 @@ def search(request: Request, site: TheSite, picture: Files) -> Response:
 
 @router.get("/pictures/{id}")
 def stored_picture(site: TheSite, id: str) -> Response:
-    """Give the picture of a crop, as it is shown on the page."""
+    """Return the picture of a crop, as it is shown on the page."""
     site.crop(id)
     return Response(shown.drawn(site.gallery.picture(id), blur=site.blur), media_type="image/jpeg")
 
 
 @router.get("/held/{name}")
 def held_picture(site: TheSite, name: str) -> Response:
-    """Give a picture that was searched for."""
+    """Return a picture that was searched for."""
     held = site.held.get(name)
     if held is None:
         raise HTTPException(404, "This picture is no longer in memory. Upload it again.")
@@ -305,7 +305,7 @@ def held_picture(site: TheSite, name: str) -> Response:
 
 @router.get("/people")
 def people_page(request: Request, site: TheSite) -> Response:
-    """List who has a name."""
+    """List people with a name."""
     people = sorted(site.gallery.people(), key=lambda person: person.ignored)
     faces = {p.name: [c.id for c in site.gallery.crops(person=p.name, limit=1)] for p in people}
     site.log(request, "people")
@@ -326,7 +326,7 @@ class Stay:
 def person_page(
     request: Request, site: TheSite, name: str, since: str = "", until: str = ""
 ) -> Response:
-    """Tell where a person was seen."""
+    """Show where a person was seen."""
     person = site.person(name)
     when: dict[str, Any] = dict(since=moment_asked(since, "From"), until=moment_asked(until, "To"))
     found = site.gallery.seen(name, **when)
@@ -359,7 +359,7 @@ def person_page(
 
 @router.get("/unknown")
 def unknown_page(request: Request, site: TheSite, now: str = "") -> Response:
-    """Review unknown people; their list, which takes a while in a large gallery, comes after."""
+    """Show unknown people; their list, which can take long, is loaded separately."""
     proposals, more = _proposals(request, site) if now else (None, 0)
     people = site.gallery.people()
     return render(request, "unknown.html", people=people, proposals=proposals, more=more)
@@ -367,7 +367,7 @@ def unknown_page(request: Request, site: TheSite, now: str = "") -> Response:
 
 @router.get("/unknown/list")
 def unknown_list(request: Request, site: TheSite) -> Response:
-    """List unknown people, to stand in their page."""
+    """Return the list of unknown people, for their page."""
     proposals, more = _proposals(request, site)
     return render(request, "proposals.html", proposals=proposals, more=more)
 
@@ -400,7 +400,7 @@ def _proposal_said(proposal: Any) -> str:
 
 @router.get("/cutoffs")
 def cutoffs_page(request: Request, site: TheSite) -> Response:
-    """Say when to believe a similarity."""
+    """Show the thresholds, and what they mean."""
     return render(
         request,
         "cutoffs.html",
@@ -412,7 +412,7 @@ def cutoffs_page(request: Request, site: TheSite) -> Response:
 
 @router.get("/cutoffs/picture")
 def cutoffs_picture(site: TheSite) -> Response:
-    """Draw how alike pairs of crops are, with the thresholds."""
+    """Return a plot of the similarities of pairs of crops, with the thresholds."""
     from reseen.report.calibration import draw_cutoffs  # slow to import
 
     cutoffs = site.gallery.cutoffs
@@ -438,18 +438,18 @@ def calibrate(
 
 @router.get("/api")
 def api_page(request: Request) -> Response:
-    """Describe the REST interface, from what describes it to programs."""
+    """Show the description of the REST interface, made from its OpenAPI schema."""
     schema = request.app.openapi()
     about = schema["info"]["description"]
     return render(request, "api.html", about=about, calls=calls(schema), records=records(schema))
 
 
-# Adding and deciding.
+# Adding and decisions.
 
 
 @router.get("/add")
 def add_page(request: Request, site: TheSite) -> Response:
-    """Ask for pictures."""
+    """Show the form for adding pictures."""
     cameras = sorted(c for c in site.gallery.cameras() if c is not None)
     people = site.gallery.people()
     return render(request, "add.html", cameras=cameras, people=people)
@@ -504,7 +504,7 @@ def name_crops(
     person: Text = "",
     back: Text = "/",
 ) -> Response:
-    """Say who is on the ticked crops, and on what was searched for where nobody said it yet."""
+    """Name the person in the ticked crops, and in the query if it has no name yet."""
     who = _named(name or person)
     ids = ids_of(site, crop)
     if query and site.crop(query).person is None:
@@ -529,7 +529,7 @@ def accept(
     name: Text = "",
     back: Text = "/",
 ) -> Response:
-    """Say who an unknown person is."""
+    """Name an unknown person."""
     who, ids = _named(name), _ticked(site, crop)
     site.gallery.accept(ids, who)
     site.log(request, "accept", names=[who], ids=ids)
@@ -545,7 +545,7 @@ def deny(
     person: Text = "",
     back: Text = "/",
 ) -> Response:
-    """Say that the ticked crops do not show somebody."""
+    """Record that the ticked crops do not show a person."""
     who, ids = _named(name or person), _ticked(site, crop)
     site.gallery.deny(who, ids)
     site.log(request, "deny", names=[who], ids=ids)
@@ -555,7 +555,7 @@ def deny(
 
 @router.post("/unname")
 def unname(request: Request, site: TheSite, crop: Ids, back: Text = "/") -> Response:
-    """Take the names of the ticked crops back."""
+    """Remove the names of the ticked crops."""
     ids = _ticked(site, crop)
     site.gallery.unname(ids)
     site.log(request, "unname", ids=ids)
@@ -570,7 +570,7 @@ def ignore(
     whole: Text = "",
     back: Text = "/",
 ) -> Response:
-    """Leave the ticked crops, or a whole person, out of searches."""
+    """Exclude the ticked crops, or a whole person, from searches."""
     what = site.person(whole).name if whole else _ticked(site, crop)
     number = site.gallery.ignore(what)
     site.log(request, "ignore", **({"names": [whole]} if whole else {"ids": what}))
@@ -580,7 +580,7 @@ def ignore(
 
 @router.post("/unignore")
 def unignore(request: Request, site: TheSite, whole: Text, back: Text = "/") -> Response:
-    """Take that back for a person."""
+    """Include a person in searches again."""
     number = site.gallery.unignore(site.person(whole).name)
     site.log(request, "unignore", names=[whole])
     said = f"{counted(number, 'crop is', 'crops are')} included in searches again."
@@ -596,7 +596,7 @@ def split(
     other: Text = "",
     back: Text = "/",
 ) -> Response:
-    """Say that the ticked crops of a person show somebody else."""
+    """Move the ticked crops of a person to another person."""
     who, ids = _named(other), _ticked(site, crop)
     if any(known.name == who for known in site.gallery.people()):
         site.gallery.name(ids, who)
@@ -608,7 +608,7 @@ def split(
 
 @router.post("/rename")
 def rename(request: Request, site: TheSite, person: Text, name: Text) -> Response:
-    """Give a person another name."""
+    """Rename a person."""
     who = _named(name)
     site.gallery.rename(person, who)
     site.log(request, "rename", names=[person, who])
@@ -617,7 +617,7 @@ def rename(request: Request, site: TheSite, person: Text, name: Text) -> Respons
 
 @router.post("/merge")
 def merge(request: Request, site: TheSite, person: Text, into: Text) -> Response:
-    """Say that two people are one."""
+    """Merge two people."""
     site.gallery.merge(person, into)
     site.log(request, "merge", names=[person, into])
     said = f"{person} was merged into {into}."
@@ -626,7 +626,7 @@ def merge(request: Request, site: TheSite, person: Text, into: Text) -> Response
 
 @router.post("/forget")
 def forget(request: Request, site: TheSite, person: Text, sure: Text = "") -> Response:
-    """Delete a person for good."""
+    """Delete a person permanently."""
     site.person(person)
     if sure != "yes":
         raise HTTPException(422, "Nothing was deleted. To delete the person, tick the box first.")
@@ -637,7 +637,7 @@ def forget(request: Request, site: TheSite, person: Text, sure: Text = "") -> Re
 
 @router.post("/undo")
 def undo(request: Request, site: TheSite, back: Text = "/") -> Response:
-    """Take the last decision back."""
+    """Undo the last decision."""
     last = site.gallery.undo()
     site.log(request, "undo", said=last)
     said = f"Undone: {last}." if last else "There is nothing to undo."

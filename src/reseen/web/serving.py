@@ -1,4 +1,4 @@
-"""Running the service: the port, and a server that stops cleanly."""
+"""Run the service: the port, and a server that stops cleanly."""
 
 import secrets
 import socket
@@ -11,14 +11,14 @@ from reseen.errors import SettingsError
 from reseen.web.guard import Guard
 
 PATIENCE = 5
-"""Seconds that requests have to end when the service stops."""
+"""Seconds that requests have to finish when the service stops."""
 
 BUSY = 100
-"""Requests at a time; those beyond are told to come again."""
+"""Maximum number of parallel requests; further ones are told to try again."""
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether nobody but this machine itself can reach an address."""
+    """Return whether only this machine can reach an address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -30,7 +30,7 @@ def listen(host: str, port: int) -> socket.socket:
 
     Args:
         host: name or address.
-        port: 0 takes one that is free.
+        port: 0 for any free one.
 
     Raises:
         SettingsError: it cannot be opened.
@@ -48,7 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(place: socket.socket, certificate: Path | None) -> str:
-    """Give what to write into a browser."""
+    """Return the address to open in a browser."""
     host, port = place.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     return f"http{'s' if certificate else ''}://{host}:{port}/"
@@ -57,24 +57,24 @@ def address(place: socket.socket, certificate: Path | None) -> str:
 def run(
     app: Guard, place: socket.socket, certificate: Path | None = None, key: Path | None = None
 ) -> None:
-    """Answer requests until Ctrl-C or SIGTERM.
+    """Serve requests until Ctrl-C or SIGTERM.
 
     Args:
-        app: as `create_app` makes it.
+        app: from `create_app`.
         place: an open port.
         certificate: PEM file for https.
-        key: PEM file of its private key, unless the certificate holds it.
+        key: PEM file of its private key, unless the certificate file contains it.
 
     Raises:
         SettingsError: certificate or key cannot be read.
-        KeyboardInterrupt: it was stopped; requests at work were given PATIENCE seconds.
+        KeyboardInterrupt: it was stopped; running requests had PATIENCE seconds to finish.
     """
     config = uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # anybody could claim to be somebody else in the log
+        proxy_headers=False,  # otherwise clients could log a false address
         limit_concurrency=BUSY,
         timeout_graceful_shutdown=PATIENCE,
         ssl_certfile=certificate,
@@ -91,5 +91,5 @@ def run(
 
 
 def draw_token() -> str:
-    """Draw a token that nobody guesses."""
+    """Return a random token."""
     return secrets.token_urlsafe(24)

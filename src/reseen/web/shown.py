@@ -1,4 +1,4 @@
-"""How times, sightings and pictures look on the page."""
+"""How times, sightings and pictures are shown on the page."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,13 @@ from reseen.data.pictures import blur_top, scaled
 from reseen.errors import DataError, counted
 
 SYMBOLS = {"same": "✓", "maybe": "?", "unknown": "○"}
-"""What a verdict shows beside its word, for those who see no colours."""
+"""The symbol of a verdict beside its word, for people who do not see colours."""
 
 CLOCK = 10 * 365 * 86400
-"""Times before 1980 are no dates: seconds since a video or a data set began."""
+"""Times before 1980 are not dates, but seconds since the start of a video or a data set."""
 
 SIZE = 240, 480
-"""Most pixels of a picture on the page; as sharp as a screen with two pixels in each needs."""
+"""Maximum size of a picture on the page, enough for a screen with a pixel ratio of 2."""
 
 STEPS = (
     *(1, 2, 5, 10, 15, 30),
@@ -28,31 +28,31 @@ STEPS = (
     *(3600, 7200, 10800, 21600, 43200),
     *(86400, 2 * 86400, 7 * 86400, 14 * 86400, 30 * 86400, 91 * 86400, 365 * 86400),
 )
-"""Seconds that may lie between two marks of a time axis."""
+"""Possible seconds between two marks of a time axis."""
 
 MARKS = 5
-"""Most marks of a time axis: there is room for so many on a narrow window."""
+"""Maximum number of marks of a time axis, which fit into a narrow window."""
 
 
 def moment(time: float) -> str:
-    """Write a time as people read it, in the time zone of this machine."""
+    """Format a time for people, in the time zone of this machine."""
     if time < CLOCK:
         return str(timedelta(seconds=round(time)))
     return f"{datetime.fromtimestamp(time):%-d %b %Y %H:%M:%S}"
 
 
 def stamp(time: float) -> str:
-    """Write a time for machines, as it stands in an attribute; "" where it is no date."""
+    """Format a time for machines, as an attribute; "" if it is not a date."""
     return "" if time < CLOCK else datetime.fromtimestamp(time).astimezone().isoformat()
 
 
 def field(time: float | None) -> str:
-    """Write a time as a field of a form holds it, in the time zone of this machine."""
+    """Format a time for a form field, in the time zone of this machine."""
     return "" if time is None else datetime.fromtimestamp(time).isoformat(timespec="seconds")
 
 
 def span(begin: float | None, end: float | None) -> str:
-    """Write from when to when, the day once."""
+    """Format a period, with the day only once."""
     if begin is None or end is None:
         return "Time unknown"
     first, last = moment(begin), moment(end)
@@ -63,14 +63,14 @@ def span(begin: float | None, end: float | None) -> str:
 
 
 def at(camera: str | None) -> str:
-    """Name a camera in a heading."""
+    """Return the name of a camera for a heading."""
     if camera is None:
         return "Camera unknown"
     return f"Camera {camera}" if camera[:1].isdecimal() else camera
 
 
 def cameras_said(cameras: Sequence[str]) -> str:
-    """Name the cameras that saw somebody."""
+    """Return the names of cameras for a sentence."""
     if not cameras:
         return "camera unknown"
     numbers = all(camera[:1].isdecimal() for camera in cameras)
@@ -80,7 +80,7 @@ def cameras_said(cameras: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A stay before a camera: where it lies on the axis in percent, and where its crops are."""
+    """A sighting at a camera: its position on the axis in percent, and a link to its crops."""
 
     camera: str | None
     begin: float
@@ -92,20 +92,20 @@ class Bar:
 
     @property
     def label(self) -> str:
-        """What it shows, in words."""
+        """Its description."""
         return f"{span(self.begin, self.end)}: {self.verdict}"
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """All stays before one camera."""
+    """All sightings at one camera."""
 
     camera: str | None
     bars: Sequence[Bar]
 
     @property
     def label(self) -> str:
-        """What it shows, in words."""
+        """Its description."""
         return f"{counted(len(self.bars), 'sighting')}; " + "; ".join(b.label for b in self.bars)
 
 
@@ -115,13 +115,13 @@ class Timeline:
 
     lanes: Sequence[Lane]
     ticks: Sequence[tuple[float, str, str]]
-    """Place in percent, day, and time of day."""
+    """Position in percent, day, and time of day."""
     undated: str
-    """How many sightings have no time, in words; "" where none."""
+    """The number of sightings without a time, in words; "" if none."""
 
 
 def timeline(bars: Iterable[Bar], undated: int = 0) -> Timeline | None:
-    """Lay stays out, a lane a camera; None where there is nothing with a time."""
+    """Lay out sightings, a lane for each camera; None if nothing has a time."""
     every = list(bars)
     if not every:
         return None
@@ -152,7 +152,7 @@ def timeline(bars: Iterable[Bar], undated: int = 0) -> Timeline | None:
 
 
 def marks(first: float, last: float) -> list[float]:
-    """Give up to MARKS round times between two, by the clock of this machine."""
+    """Return up to MARKS round times between two times, in the time zone of this machine."""
     zone = 0.0
     if first >= CLOCK:
         zone = (datetime.fromtimestamp(first).astimezone().utcoffset() or timedelta()).seconds
@@ -162,13 +162,13 @@ def marks(first: float, last: float) -> list[float]:
 
 
 def without_style(svg: str) -> Markup:
-    """Make a figure for a page whose policy allows no style within it: attributes say the same."""
+    """Convert styles of a figure to attributes, because the page's policy forbids inline styles."""
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.S)
 
     def attributes(found: re.Match[str]) -> str:
         rules = (rule.split(":", 1) for rule in unescape(found[1]).split(";") if ":" in rule)
         told = {name.strip(): value.strip() for name, value in rules}
-        if "font" in told:  # the family is that of the page
+        if "font" in told:  # the font family of the page is used
             told["font-size"] = told.pop("font").split()[0]
         return " ".join(f'{name}="{escape(value)}"' for name, value in told.items())
 
@@ -176,12 +176,12 @@ def without_style(svg: str) -> Markup:
 
 
 def drawn(content: bytes, *, blur: bool, size: tuple[int, int] | None = SIZE) -> bytes:
-    """Make a JPEG of a stored picture, which holds nothing but its pixels.
+    """Convert a stored picture to a JPEG without metadata.
 
     Args:
         content: the stored file.
-        blur: blur the upper quarter.
-        size: width and height at most, in pixels; None keeps all.
+        blur: whether to blur the upper quarter.
+        size: maximum width and height in pixels; None for the full size.
 
     Raises:
         DataError: it cannot be read.

@@ -1,4 +1,4 @@
-"""What all requests share: the gallery, and how several use it at a time."""
+"""What all requests share: the gallery, and locks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,15 +18,15 @@ from reseen.web.guard import Door, address_of
 from reseen.web.uploads import Held, Limits, Upload
 
 HELD = 64
-"""Pictures that were searched for and are kept in memory, so that filters can be changed."""
+"""Number of query pictures that are kept in memory, so that filters can be changed."""
 
 TOP = 200
-"""Most crops that one search gives."""
+"""Maximum number of matches of a search."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One gallery that is served."""
+    """A gallery that is served."""
 
     gallery: Gallery
     name: str
@@ -36,32 +36,32 @@ class Site:
     limits: Limits = field(default_factory=Limits)
     held: Held[Upload] = field(default_factory=lambda: Held(HELD))
     notes: Held[str] = field(default_factory=lambda: Held(HELD))
-    """What the page says once, after something was done."""
+    """Messages that the page shows once after an action."""
     encoding: Any = field(default_factory=Lock)
-    """Held by the one request that computes with the encoder."""
+    """Lock for computing with the encoder."""
     surveying: Any = field(default_factory=Lock)
-    """Held by the one request that looks at the whole gallery: clusters it, or calibrates."""
+    """Lock for work on the whole gallery: clustering and calibration."""
     version: str = version("reseen")
 
     def log(self, request: Request, action: str, **what: Any) -> None:
-        """Write who did what."""
+        """Record who did what."""
         self.audit.write(address_of(request.scope), request.scope["state"]["who"], action, **what)
 
     def log_search(
         self, request: Request, query: str, matches: Sequence[Match], how: Mapping[str, Any]
     ) -> None:
-        """Write who was looked for, and who was found."""
+        """Record who was searched for, and who was found."""
         asked = {name: how[name] for name in ("camera", "since", "until")}
         names = {m.crop.person for m in matches if m.crop.person and m.verdict != "unknown"}
         ids = [match.crop.id for match in matches]
         self.log(request, "search", query=query, **asked, found=ids, names=sorted(names))
 
     def sizes(self) -> tuple[int, int]:
-        """Count crops and people."""
+        """Return the numbers of crops and people."""
         return sum(self.gallery.cameras().values()), len(self.gallery.people())
 
     def counts(self) -> str:
-        """Say how much the gallery holds."""
+        """Describe the size of the gallery."""
         crops, people = self.sizes()
         cameras = sum(camera is not None for camera in self.gallery.cameras())
         return (
@@ -70,7 +70,7 @@ class Site:
         )
 
     def person(self, name: str) -> Person:
-        """Give a person.
+        """Return a person.
 
         Raises:
             HTTPException: nobody has this name (404).
@@ -81,10 +81,10 @@ class Site:
         raise HTTPException(404, f"Nobody in the gallery is called {name[:100]}.")
 
     def crop(self, id: str) -> Crop:
-        """Give a crop.
+        """Return a crop.
 
         Raises:
-            HTTPException: it is not there (404).
+            HTTPException: it does not exist (404).
         """
         try:
             return self.gallery.crop(id)
@@ -98,7 +98,7 @@ class Site:
         camera: str | None,
         time: float | None,
     ) -> Added:
-        """Add pictures that were sent."""
+        """Add uploaded pictures."""
         added = Added()
         if uploads:
             files = [(upload.name, upload.content) for upload in uploads]
@@ -108,21 +108,21 @@ class Site:
         return replace(added, broken=len(lines), lines=lines)
 
     def unknown(self, min_crops: int = 2) -> list[Proposal]:
-        """Propose unknown people, for one request at a time."""
+        """Propose unknown people, in one request at a time."""
         with self.surveying:
             return self.gallery.unknown(min_crops)
 
     def forget(self, name: str) -> int:
-        """Delete a person, and every picture that is held in memory: it may show the person."""
+        """Delete a person, and every picture in memory: it may show the person."""
         self.held.clear()
         return self.gallery.forget(name)
 
 
 def moment_asked(text: str | None, what: str) -> float | None:
-    """Read a time as the command line does (`moments.moment`); None where it is empty.
+    """Parse a time like the command line (`moments.moment`); None if it is empty.
 
     Raises:
-        HTTPException: it is none (422).
+        HTTPException: it is not a time (422).
     """
     try:
         return moment((text or "").strip() or None, what)
@@ -131,10 +131,10 @@ def moment_asked(text: str | None, what: str) -> float | None:
 
 
 def ids_of(site: Site, ids: Iterable[str]) -> list[str]:
-    """Give the ids of crops that are there, each once.
+    """Return the ids of crops that exist, each once.
 
     Raises:
-        HTTPException: one is not there (404).
+        HTTPException: one does not exist (404).
     """
     return [site.crop(id).id for id in dict.fromkeys(ids)]
 

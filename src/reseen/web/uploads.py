@@ -1,4 +1,4 @@
-"""Pictures that are sent: how many, how large, and whether they are pictures at all."""
+"""Uploaded pictures: limits of their number and size, and whether they are pictures."""
 
 import secrets
 from collections import OrderedDict
@@ -17,22 +17,22 @@ from starlette.exceptions import HTTPException
 from reseen.data.pictures import BrokenPictureError, as_bytes, broken_said, scaled
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
-"""Kinds of pictures that are read; the fewer, the less code sees what strangers send."""
+"""Formats that are read; the fewer, the less code processes untrusted files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may hold."""
+    """Limits of one request."""
 
     bytes: int = 64 << 20
     pictures: int = 100
     pixels: int = 50_000_000
-    """Of all pictures together. Few bytes can unpack into many pixels."""
+    """Of all pictures together. Few bytes can decode to many pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A picture that was sent."""
+    """An uploaded picture."""
 
     name: str
     """Of its file, without folders."""
@@ -40,16 +40,16 @@ class Upload:
 
     @property
     def id(self) -> str:
-        """The id that its crop has or would have in a gallery."""
+        """The id that its crop has, or would have, in a gallery."""
         return sha256(self.content).hexdigest()[:32]
 
     def picture(self) -> PIL.Image.Image:
-        """Unpack it: RGB, upright."""
+        """Decode it: RGB, upright."""
         return scaled(BytesIO(self.content))[0]
 
 
 def read_uploads(files: Sequence[UploadFile], limits: Limits) -> tuple[list[Upload], list[str]]:
-    """Read pictures that were sent, and say in a line each which are none.
+    """Read uploaded pictures, and return a line for each file that is not a picture.
 
     Raises:
         HTTPException: there are none, or too many (422, 413).
@@ -76,10 +76,10 @@ def read_uploads(files: Sequence[UploadFile], limits: Limits) -> tuple[list[Uplo
 
 
 def read_all(files: Sequence[UploadFile], limits: Limits) -> list[Upload]:
-    """Read pictures that were sent, all of them.
+    """Read uploaded pictures, all of which must be pictures.
 
     Raises:
-        HTTPException: as `read_uploads`, or one is no picture (422).
+        HTTPException: as `read_uploads`, or one is not a picture (422).
     """
     read, broken = read_uploads(files, limits)
     if broken:
@@ -88,10 +88,10 @@ def read_all(files: Sequence[UploadFile], limits: Limits) -> list[Upload]:
 
 
 def unpacked(content: bytes, room: int) -> int:
-    """Unpack a picture after a look at its size, and give the number of its pixels.
+    """Decode a picture after checking its size, and return the number of its pixels.
 
     Raises:
-        BrokenPictureError: it is none, is spoilt, or has more pixels than there is room for.
+        BrokenPictureError: it is not a picture, is damaged, or has more pixels than allowed.
     """
     with broken_said():
         try:
@@ -110,7 +110,7 @@ def unpacked(content: bytes, room: int) -> int:
 
 
 def file_name(given: str | None, place: int) -> str:
-    """Give the name of a file without folders or what no name holds."""
+    """Return the name of a file without folders and invalid characters."""
     name = PurePosixPath((given or "").replace("\\", "/")).name
     name = "".join(letter for letter in name if letter.isprintable())[-100:]
     return name if name.strip(". ") else f"picture-{place}"
@@ -120,11 +120,11 @@ Thing = TypeVar("Thing")
 
 
 class Held(Generic[Thing]):
-    """Keeps the last things in memory under names that nobody guesses.
+    """Keeps the latest values in memory, by names that cannot be guessed.
 
     Args:
-        most: things that are kept.
-        room: bytes that they may take together.
+        most: maximum number of values.
+        room: maximum size of all of them in bytes.
     """
 
     def __init__(self, most: int, room: int = 1 << 28):
@@ -134,7 +134,7 @@ class Held(Generic[Thing]):
         self._lock = Lock()
 
     def keep(self, thing: Thing, size: int = 0) -> str:
-        """Keep a thing of so many bytes, and give its name."""
+        """Keep a value with this size in bytes, and return its name."""
         name = secrets.token_urlsafe(12)
         with self._lock:
             self._things[name], self._sizes[name] = thing, size
@@ -143,12 +143,12 @@ class Held(Generic[Thing]):
         return name
 
     def get(self, name: str) -> Thing | None:
-        """Give a thing, if it is still here."""
+        """Return a value, if it is still kept."""
         with self._lock:
             return self._things.get(name)
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Remove all values."""
         with self._lock:
             self._things.clear()
             self._sizes.clear()

@@ -1,4 +1,4 @@
-"""Invented people in invented towns: a benchmark without anybody's picture."""
+"""Invented people in invented towns: a benchmark without pictures of real people."""
 
 from reseen.data.invented.film import FilmFrame, film
 from reseen.data.invented.presets import TOWNS, Difficulty, Town, find_town

@@ -1,7 +1,7 @@
-"""A body in one moment of a step: a person's measures and a gait phase in, solids out.
+"""The body of a walking person as solids, given their measures and the phase of the step.
 
-The frame is the person's own: x to their right, y up from the ground, z to their front. Lengths
-are shares of the stature until the very end.
+Coordinates are the person's own: x to their right, y up from the ground, z to their front. Lengths
+are shares of the height of the person until the end.
 """
 
 from math import cos, pi, sin
@@ -14,15 +14,15 @@ HIP, KNEE, ANKLE = 0.52, 0.245, 0.235
 
 
 def pose(who: Person, phase: float, swing: float = 1.0) -> list[Solid]:
-    """Give the solids of a person who walks.
+    """Return the solids of a walking person.
 
     Args:
         who: the person.
         phase: of the step, in radians; at 0 the legs pass each other.
-        swing: 1 walks, 0 stands.
+        swing: 1 for walking, 0 for standing.
 
     Returns:
-        Solids in metres, feet on the ground; cloths are positions in `who.cloths`.
+        Solids in metres, with the feet on the ground; cloths are positions in `who.cloths`.
     """
     legs = [_leg(who, side, phase + (pi if side > 0 else 0), swing) for side in (-1, 1)]
     ground = min(low for _, low in legs)
@@ -57,7 +57,7 @@ def _scaled(solid: Solid, stature: float, ground: float) -> Solid:
 
 
 def _along(start: Point, angle: float, length: float, out: float = 0.0) -> Point:
-    """Walk down from a joint: `angle` swings to the front, `out` to the right."""
+    """Return the point at a distance below a joint: `angle` forward, `out` to the right."""
     x, y, z = start
     return x + length * sin(out), y - length * cos(angle) * cos(out), z + length * sin(angle)
 
@@ -65,7 +65,7 @@ def _along(start: Point, angle: float, length: float, out: float = 0.0) -> Point
 def _limb(
     a: Point, b: Point, thick: float, thin: float, cloth: int, end: float = 2.0, bare: int = SKIN
 ) -> Solid:
-    """A limb from joint a to joint b, clothed down to the share `end` of it."""
+    """A limb from joint a to joint b, clothed as far as the share `end` of it."""
     return Solid(CONE, b, a, thin, thin, cloth, thick / thin, bare, 1 - 2 * end)
 
 

@@ -1,4 +1,4 @@
-"""Where cameras hang, the light before them, and what they do to a picture."""
+"""Cameras, their light, and how they change a picture."""
 
 from dataclasses import dataclass
 from math import atan2, cos, pi, sin
@@ -16,14 +16,14 @@ OPENS, CLOSES = 8 * 3600, 18 * 3600
 """The day of a town, in seconds."""
 
 HOURS = np.linspace(OPENS, CLOSES, 3)
-"""When the scene behind everybody is painted; between them it is mixed."""
+"""Times at which the background is painted; at other times it is interpolated."""
 
 _PLATE = 4  # rows of that painting for each row of a crop
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Camera:
-    """One camera: metres and its own axes (right, up, forward); see `make_camera`."""
+    """A camera, in metres and its own axes (right, up, forward); see `make_camera`."""
 
     number: int
     height: float
@@ -47,18 +47,18 @@ class Camera:
 
     @property
     def origin(self) -> np.ndarray:
-        """Where the town's zero, on the ground below the camera, lies in the camera's frame."""
+        """The town's origin, on the ground below the camera, in the camera's coordinates."""
         return self.turn @ np.array((0.0, -self.height, 0.0))
 
 
 def make_camera(keys: Keys, number: int, site: Site, gap: float, rows: int = 128) -> Camera:
-    """Put up a camera and paint what stands before it.
+    """Create a camera and paint its background.
 
     Args:
-        keys, number: which camera; the same ones give the same camera.
+        keys, number: the camera; the same ones give the same camera.
         site: the ranges to draw from.
-        gap: how far cameras differ in colour, light and sharpness, 0 to 1.
-        rows: height of the crops it will give, in pixels.
+        gap: how much cameras differ in colour, light and sharpness, 0 to 1.
+        rows: height of its crops, in pixels.
     """
     rng = default_rng([*keys, 3, number])
     height, middle = rng.uniform(*site.heights), rng.uniform(*site.distances)
@@ -96,7 +96,7 @@ def make_camera(keys: Keys, number: int, site: Site, gap: float, rows: int = 128
 
 
 def light_at(eye: Camera, time: float) -> Light:
-    """Give the light before a camera at a time of day, in seconds."""
+    """Return the light in front of a camera at a time of day, in seconds."""
     day = (time - OPENS) / (CLOSES - OPENS)
     strong = 0.75 + 0.25 * sin(pi * day)
     evening = np.array((1 + 0.1 * day, 1.0, 1 - 0.12 * day))
@@ -106,10 +106,10 @@ def light_at(eye: Camera, time: float) -> Light:
 
 
 def scene_at(eye: Camera, time: float, light: Light, us: np.ndarray, vs: np.ndarray) -> np.ndarray:
-    """Give what the camera sees where nobody stands, (h, w, 3), linear light.
+    """Return the background that the camera sees, (h, w, 3), linear light.
 
     Args:
-        eye, time, light: the camera, seconds of the day and `light_at` them.
+        eye, time, light: the camera, the seconds of the day, and `light_at` of them.
         us, vs: (w,) and (h,), the rays.
     """
     hour = np.clip(np.interp(time, HOURS, np.arange(len(HOURS))), 0, len(HOURS) - 1.001)
@@ -121,13 +121,13 @@ def scene_at(eye: Camera, time: float, light: Light, us: np.ndarray, vs: np.ndar
 
 
 def expose(eye: Camera, picture: np.ndarray, rng: Generator, size: tuple[int, int]) -> Image.Image:
-    """Turn light into the picture that the camera delivers, before it is packed as JPEG.
+    """Convert light to the picture that the camera outputs, before JPEG compression.
 
     Args:
         eye: the camera.
-        picture: (h, w, 3), linear light, one pixel a pixel of the sensor.
-        rng: draws the noise.
-        size: width and height of the crop to give.
+        picture: (h, w, 3), linear light, for each pixel of the sensor.
+        rng: random generator for the noise.
+        size: width and height of the crop.
     """
     light = picture * (eye.gain * rng.normal(1, 0.03))
     light = light / (1 + 0.18 * light)  # bright parts saturate softly
@@ -144,7 +144,7 @@ def expose(eye: Camera, picture: np.ndarray, rng: Generator, size: tuple[int, in
 
 
 def _within(rng: Generator, ends: tuple[float, float], gap: float) -> float:
-    """Draw between two ends; a smaller gap between cameras stays nearer to the middle."""
+    """Draw between two ends; for a smaller gap between cameras, nearer to the middle."""
     return (ends[0] + ends[1]) / 2 + gap * rng.uniform(-0.5, 0.5) * (ends[1] - ends[0])
 
 
@@ -170,7 +170,7 @@ def _light(
 def _paint(
     scene: Scene, lights: list[Light], spread: float, tall: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Paint the scene under a sky of power 1, and under each sun alone: (T, W, 3), (hours, ...)."""
+    """Paint the scene under a sky of power 1, and under each sun only: (T, W, 3), (hours, ...)."""
     wide = tall * 4 // 3
     us = np.linspace(-spread, spread, wide)
     vs = np.linspace(spread, -spread, tall) * 3 / 4
@@ -186,7 +186,7 @@ def _paint(
 
 @njit(cache=True, nogil=True)
 def _sample(shady, sunny, sky, sun, later_sun, us, vs, spread):
-    """Mix three paintings and look at them between their pixels."""
+    """Interpolate three paintings, in time and between their pixels."""
     tall, wide = shady.shape[:2]
     out = np.empty((len(vs), len(us), 3))
     for i in range(len(vs)):

@@ -1,4 +1,4 @@
-"""One crop: somebody passes a camera, others are in the way, a detector boxes what it sees."""
+"""One crop: a person passes a camera, others occlude them, and a detector draws a box."""
 
 from math import atan2, cos, pi, sin
 from typing import NamedTuple
@@ -29,7 +29,7 @@ SIDES = ("back", "right", "front", "left")
 
 
 class Shot(NamedTuple):
-    """One crop to take: its file, below the folder, and the keys of everything drawn for it."""
+    """A crop to draw: its file in the folder, and the keys of everything drawn for it."""
 
     path: str
     split: str
@@ -41,7 +41,7 @@ class Shot(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """What came out: picture and mask (PIL), seconds of the day, viewpoint and occlusion."""
+    """A crop: picture and mask (PIL), seconds of the day, viewpoint and occlusion."""
 
     picture: Image.Image
     mask: Image.Image
@@ -51,7 +51,7 @@ class Crop(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """Somebody's way past a camera: its middle and a frame's step (x, z) in metres, and gait."""
+    """A person's path past a camera: its middle, the step per frame (x, z) in metres, and gait."""
 
     middle: np.ndarray
     pace: np.ndarray
@@ -83,13 +83,13 @@ def _between(value: float, low: float, high: float) -> float:
 
 
 def take(town: Town, eye: Camera, shot: Shot, seed: int, size: tuple[int, int]) -> Crop:
-    """Take one crop, with everything an imperfect detector does to it.
+    """Draw a crop, with the errors of an imperfect detector.
 
     Args:
         town: the town.
         eye: the camera.
-        shot: who, and which frame of their passage.
-        seed: the town's seed.
+        shot: the person, and the frame of their passage.
+        seed: of the town.
         size: width and height of the crop.
     """
     knobs, keys = town.difficulty, (seed, town.key)
@@ -123,17 +123,17 @@ def draw(
     box: tuple[float, float, float, float],
     size: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Draw a box of what a camera sees.
+    """Draw the part of a camera's view in a box.
 
     Args:
         eye, time: the camera, and the seconds of the day.
-        actors: everybody and everything that stands before the background.
+        actors: all people and things in front of the background.
         box: left, bottom, right and top on the image plane.
         size: width and height, in pixels.
 
     Returns:
-        picture (h, w, 3), linear light; mask (h, w) uint8, 255 where the TARGET is seen; and which
-        share of the TARGET within the box is hidden.
+        picture (h, w, 3), linear light; mask (h, w) uint8, 255 where the TARGET is visible; and the
+        share of the TARGET in the box that is occluded.
     """
     light = light_at(eye, time)
     us, vs = _rays(box[0], box[2], size[0]), _rays(box[3], box[1], size[1])
@@ -159,7 +159,7 @@ def _rays(first: float, last: float, n: int) -> np.ndarray:
 
 
 def stand(eye: Camera, solids, cloths, where, heading: float, owner: int) -> Scene:
-    """Put somebody on the ground of the town, x and z from below the camera."""
+    """Place a person on the ground of the town, at x and z from below the camera."""
     shift = eye.origin + eye.turn @ np.array((where[0], 0.0, where[1]))
     return place(solids, cloths, eye.turn @ yaw(heading), shift, owner)
 
@@ -167,7 +167,7 @@ def stand(eye: Camera, solids, cloths, where, heading: float, owner: int) -> Sce
 def _ground_shadow(
     eye: Camera, actors: list[Scene], light: Light, us: np.ndarray, vs: np.ndarray
 ) -> np.ndarray:
-    """Give how much light is left (h, w) around everybody's feet and where the sun casts them."""
+    """Return the remaining light (h, w) around everybody's feet and in their shadows."""
     sun = light.sun @ eye.turn
     power = light.sun_power.sum() / (light.sun_power.sum() + light.sky_power.sum())
     spots = []
@@ -202,7 +202,7 @@ def _dim(us, vs, turn, height, far, spots):
 
 
 def _detect(target: Scene, rng: Generator, error: float) -> tuple[float, float, float, float]:
-    """Box somebody the way a detector does: shifted, too large or too small, sometimes cut."""
+    """Return a box as a detector draws it: shifted, too large or too small, sometimes cut off."""
     boxes = bounds(target)
     (left, bottom), (right, top) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     tall = (top - bottom) * 1.06 * np.exp(error * rng.normal(0.02, 0.13))
@@ -212,13 +212,13 @@ def _detect(target: Scene, rng: Generator, error: float) -> tuple[float, float, 
     x += error * rng.normal(0, 0.14) * wide
     y += error * rng.normal(0, 0.06) * tall
     low = y - tall / 2
-    if rng.random() < 0.15 * error:  # the lower part is lost
+    if rng.random() < 0.15 * error:  # the lower part is cut off
         low += tall * rng.uniform(0.1, 0.4)
     return x - wide / 2, low, x + wide / 2, y + tall / 2
 
 
 def _crowd(town: Town, eye: Camera, keys: Keys, shot: Shot, where: np.ndarray) -> list[Scene]:
-    """Put people behind and in front of a place, and things in front, for a few frames."""
+    """Place people behind and in front of a position, and obstacles in front, for a few frames."""
     rng = default_rng([*keys, 6, shot.who, eye.number, shot.frame // VIEW])
     actors = []
     chance = town.difficulty.occlusion

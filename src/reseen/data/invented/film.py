@@ -1,4 +1,4 @@
-"""Short films: people who do not exist walk through what a camera sees, and everybody is known."""
+"""Short invented videos: invented people walk past a camera, with known identities and boxes."""
 
 from collections.abc import Iterator
 from math import atan2, pi
@@ -17,20 +17,20 @@ from reseen.errors import SettingsError
 
 
 class FilmFrame(NamedTuple):
-    """One frame of an invented film, and its truth."""
+    """One frame of an invented video, and its ground truth."""
 
     pixels: np.ndarray
     """(H, W, 3) uint8, RGB."""
     people: np.ndarray
-    """(n,) int64, who can be seen: numbers of the town, which other cameras show too."""
+    """(n,) int64, the visible people: their numbers in the town, the same at other cameras."""
     boxes: np.ndarray
-    """(n, 4) left, top, right, bottom in pixels: the whole of each within the frame."""
+    """(n, 4) left, top, right, bottom in pixels, of the whole person within the frame."""
     hidden: np.ndarray
-    """(n,) share of each, within the frame, that others hide, 0 to 1."""
+    """(n,) share of each person, within the frame, that others occlude, 0 to 1."""
 
 
 class _Way(NamedTuple):
-    """Somebody's way: from, to (x, z in metres), when it begins, and how fast."""
+    """A person's path: from, to (x, z in metres), when it begins, and its speed."""
 
     who: int
     first: np.ndarray
@@ -51,20 +51,20 @@ def film(
     seed: int = 0,
     town: str | Town = "town-a",
 ) -> Iterator[FilmFrame]:
-    """Draw a film frame by frame; people cross the scene, and each other, once.
+    """Draw a video frame by frame; people cross the scene, and each other, once.
 
     Args:
-        people: who walks there, by their numbers in the town; the same number is the same person
-            at every camera.
-        camera: which camera of the town.
-        seconds: length.
-        rate: frames a second.
-        height, width: of the frames, in pixels; the camera sees 4 to 3.
+        people: the people, by their numbers in the town; the same number is the same person at
+            every camera.
+        camera: number of the camera in the town.
+        seconds: duration.
+        rate: frames per second.
+        height, width: of the frames, in pixels; the camera's aspect ratio is 4 to 3.
         seed: of the town, as in `invent`.
         town: as in `invent`.
 
     Raises:
-        SettingsError: nobody walks, or there is no such town.
+        SettingsError: there are no people, or the town does not exist.
     """
     if not people or seconds <= 0 or rate <= 0:
         raise SettingsError("People, seconds and rate must all be above 0.")
@@ -95,7 +95,7 @@ def film(
 
 
 def _ways(rng, people, near: float, far: float, edge: float, seconds: float) -> list[_Way]:
-    """Let people cross from side to side at depths of their own, all in the middle of the film."""
+    """Let people cross from side to side at different depths, all in the middle of the video."""
     ways = []
     for place, who in enumerate(people):
         side = 1 if place % 2 else -1
@@ -108,7 +108,7 @@ def _ways(rng, people, near: float, far: float, edge: float, seconds: float) -> 
 
 
 def _truth(actors, box, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Say who can be seen, in which boxes, and how far they are hidden."""
+    """Return who is visible, in which boxes, and how far they are occluded."""
     us = box[0] + (np.arange(width) + 0.5) / width * (box[2] - box[0])
     vs = box[3] + (np.arange(height) + 0.5) / height * (box[1] - box[3])
     owners = np.empty((height, width), np.int64)

@@ -1,4 +1,4 @@
-"""Who walks through the town: build, skin, hair and everything that somebody wears or carries."""
+"""The people of a town: build, skin, hair, clothes, and what they carry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from reseen.data.invented.render import (
 
 Colour = tuple[float, float, float]
 Keys = tuple[int, ...]
-"""What a random draw is derived from: the seed and the town; behind them stand what is drawn
-(1 looks, 2 likeness, 3 camera, 4 passage, 5 box and noise, 6 crowd) and whose it is."""
+"""From what random draws are derived: the seed and the town, then what is drawn (1 appearance, 2
+likeness, 3 camera, 4 passage, 5 box and noise, 6 crowd) and for whom."""
 
 COLOURS = {
     "black": (26, 26, 29),
@@ -63,7 +63,7 @@ SKIN, HAIR, TOP, SLEEVE, BOTTOM, SHOES, BAG, HAT = range(8)
 
 @dataclass(frozen=True, kw_only=True)
 class Wardrobe:
-    """What people of a town wear: names of colours (named twice is twice as likely) and shares."""
+    """Clothes in a town: names of colours (repeated ones are more likely) and shares."""
 
     tops: str
     bottoms: str
@@ -78,7 +78,7 @@ class Wardrobe:
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """One person; lengths in metres, shares of the limb for sleeves and trousers."""
+    """A person; lengths in metres, and for sleeves and trousers as shares of the limb."""
 
     stature: float
     breadth: float
@@ -101,15 +101,15 @@ class Person:
 
 @lru_cache(4096)
 def make_person(keys: Keys, number: int, wardrobe: Wardrobe, look_alikes: float) -> Person:
-    """Invent somebody; the same keys and number give the same person.
+    """Invent a person; the same keys and number give the same person.
 
-    People come in pairs 2n-1 and 2n: with the chance `look_alikes` the second wears what the
-    first wears, and differs in build, in the logo or in what is carried.
+    People are in pairs 2n-1 and 2n: with the probability `look_alikes` the second wears the same
+    clothes as the first, but differs in build, in the logo or in what is carried.
 
     Args:
-        keys, number: who; all 0 or more.
-        wardrobe: what the town wears.
-        look_alikes: share of pairs that are dressed alike, 0 to 1.
+        keys, number: the person; all 0 or more.
+        wardrobe: the clothes in the town.
+        look_alikes: share of pairs with the same clothes, 0 to 1.
     """
     own = _draw(default_rng([*keys, 1, number]), wardrobe)
     rng = default_rng([*keys, 2, number])
@@ -128,7 +128,7 @@ def make_person(keys: Keys, number: int, wardrobe: Wardrobe, look_alikes: float)
 
 
 def linear(colour: Sequence[float] | np.ndarray) -> Colour:
-    """Turn 0..255 as pictures hold it into linear light in 0..1."""
+    """Convert picture values 0..255 to linear light 0..1."""
     r, g, b = ((c / 255) ** 2.2 for c in colour)
     return r, g, b
 
@@ -213,7 +213,7 @@ def _logo(rng: Generator) -> dict:
 
 
 def _colour(rng: Generator, names: str) -> Colour:
-    """Take a named colour, washed out and shifted a little, as cloth is."""
+    """Return a named colour, slightly faded and shifted like real clothes."""
     colour = np.array(COLOURS[_pick(rng, names)])
     faded = colour + rng.uniform(0.05, 0.3) * (colour.mean() - colour)
     return linear((faded * rng.uniform(0.85, 1.12) * rng.uniform(0.96, 1.04, 3)).clip(8, 235))

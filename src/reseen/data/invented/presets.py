@@ -1,4 +1,4 @@
-"""Two towns that differ as two real sites do, and the knobs that make a town easy or hard."""
+"""Two towns that differ like two real sites, and the settings of their difficulty."""
 
 from dataclasses import dataclass, field, fields
 
@@ -9,7 +9,7 @@ from reseen.errors import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class Difficulty:
-    """How hard a town is; each from 0, easy, to 1."""
+    """How difficult a town is; each from 0 (easy) to 1."""
 
     camera_gap: float = 0.6
     """How much cameras differ in colour, light, noise and sharpness."""
@@ -106,10 +106,10 @@ TOWNS = {
 
 
 def find_town(town: str | Town) -> Town:
-    """Give a town by its name; a `Town` is given back.
+    """Return a town by its name; a `Town` is returned unchanged.
 
     Raises:
-        SettingsError: there is no such town.
+        SettingsError: the town does not exist.
     """
     if isinstance(town, Town):
         return town

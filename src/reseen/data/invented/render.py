@@ -1,9 +1,9 @@
-"""Solids, seen by a camera: which is nearest in each pixel, and what light it sends back.
+"""Solids as a camera sees them: the nearest one in each pixel, and the light it reflects.
 
-A solid lives in the cube -1..1 of its own frame: a ball, a cone (a cylinder where its taper is 1),
-a box, or a flat ring (its taper is the hole). Rays go from the camera at 0 along (u, v, 1) of its
-axes right, up and forward, so that moving a ray into a solid's frame is one small product and
-keeps its parameter t, the depth.
+A solid fills the cube -1..1 in its own coordinates: a ball, a cone (a cylinder if its taper is 1),
+a box, or a flat ring (its taper is the hole). Rays start at the camera at 0 along (u, v, 1) in its
+axes right, up and forward, so that converting a ray to a solid's coordinates is one small product
+and does not change its parameter t, the depth.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ BALL, CONE, BOX, RING = range(4)
 PLAIN, STRIPES, PINSTRIPES, CHECKS, LOGO, OPEN, BLOCK, MOTTLED = range(8)
 TILES, BRICKS, WINDOWS, ROUGH, PLANKS = range(8, 13)
 TARGET = 1
-"""Owner of the solids that make the person a crop is about."""
+"""Owner of the solids of the person whom the crop shows."""
 
 OVERSAMPLE = 2
-"""Rays a pixel in each direction."""
+"""Rays per pixel in each direction."""
 
 Point = tuple[float, float, float]
 
 
 class Solid(NamedTuple):
-    """One solid: its axis, its half width and depth across it, and what it is made of."""
+    """A solid: its axis, its half width and half depth across the axis, and its material."""
 
     kind: int
     foot: Point
@@ -51,7 +51,7 @@ class Cloth(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """Solids in the camera's frame, ready for the kernels; row i of each array is one solid."""
+    """Solids in the camera's coordinates, for the kernels; row i of each array is one solid."""
 
     kind: np.ndarray
     inverse: np.ndarray
@@ -67,7 +67,7 @@ class Scene(NamedTuple):
 
 
 class Light(NamedTuple):
-    """Where up and the sun are in the camera's frame, and how strong sky and sun shine (RGB)."""
+    """Directions of up and of the sun for the camera, and the powers of sky and sun (RGB)."""
 
     up: np.ndarray
     sun: np.ndarray
@@ -82,14 +82,14 @@ def place(
     shift: np.ndarray,
     owner: int,
 ) -> Scene:
-    """Put an actor's solids into the camera's frame.
+    """Convert an actor's solids to the camera's coordinates.
 
     Args:
-        solids: in the actor's frame: x to its right, y up, z to its front, in metres.
-        cloths: its materials, which the solids name by position; colours in 0..1, linear.
+        solids: in the actor's coordinates: x to its right, y up, z to its front, in metres.
+        cloths: its materials, which the solids refer to by position; colours in 0..1, linear.
         turn: (3, 3) from the actor's axes to the camera's.
-        shift: (3,) where the actor's zero lies in the camera's frame, in metres.
-        owner: who it is: TARGET, or another number.
+        shift: (3,) the actor's origin in the camera's coordinates, in metres.
+        owner: number of the actor, or TARGET.
     """
     foot = np.array([s.foot for s in solids])
     head = np.array([s.head for s in solids])
@@ -97,7 +97,7 @@ def place(
     length = np.sqrt((half * half).sum(1, keepdims=True))
     axis = half / length
     right = np.array((1.0, 0, 0)) - axis[:, :1] * axis
-    steep = np.abs(axis[:, 0]) > 0.95  # lies along x: take z for its right instead
+    steep = np.abs(axis[:, 0]) > 0.95  # along x: use z for its right instead
     right[steep] = np.array((0, 0, 1.0)) - axis[steep, 2:] * axis[steep]
     right /= np.sqrt((right * right).sum(1, keepdims=True))
     front = np.stack(
@@ -135,14 +135,14 @@ _CORNERS = np.array([(x, y, z) for x in (-1.0, 1) for y in (-1.0, 1) for z in (-
 
 
 def join(scenes: Sequence[Scene]) -> Scene:
-    """Put several actors into one scene."""
+    """Join several actors to one scene."""
     first = np.cumsum([0, *(len(s.cloths) for s in scenes)])
     moved = [s._replace(cloth=s.cloth + n) for s, n in zip(scenes, first, strict=False)]
     return Scene(*(np.concatenate(parts) for parts in zip(*moved, strict=True)))
 
 
 def bounds(scene: Scene) -> np.ndarray:
-    """Give for each solid the box (left, bottom, right, top) on the image plane around it."""
+    """Return for each solid its bounding box (left, bottom, right, top) on the image plane."""
     depth = np.maximum(scene.corners[..., 2:], 0.05)
     flat = scene.corners[..., :2] / depth
     return np.concatenate([flat.min(1), flat.max(1)], 1)
@@ -151,15 +151,15 @@ def bounds(scene: Scene) -> np.ndarray:
 def trace(
     scene: Scene, us: np.ndarray, vs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find what each ray meets first.
+    """Find the first solid on each ray.
 
     Args:
         scene: the solids.
-        us, vs: (w,) and (h,) rising right and falling up: rays are (u, v, 1).
+        us, vs: (w,) and (h,), increasing to the right and decreasing upwards: rays are (u, v, 1).
 
     Returns:
-        hit (h, w), the nearest solid or -1; depth (h, w), inf where there is none; and whole
-        (h, w), whether the ray would meet the TARGET if nothing stood in front.
+        hit (h, w), the nearest solid or -1; depth (h, w), inf if there is none; and whole (h, w),
+        whether the ray would hit the TARGET if nothing were in front.
     """
     box = bounds(scene)
     columns = np.searchsorted(us, box[:, [0, 2]])
@@ -169,7 +169,7 @@ def trace(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _meet(kind, ox, oy, oz, dx, dy, dz, taper):
-    """Give t where the ray o + t d enters the solid, or -1."""
+    """Return t where the ray o + t d enters the solid, or -1."""
     if kind == BALL:
         a = dx * dx + dy * dy + dz * dz
         b = ox * dx + oy * dy + oz * dz
@@ -185,7 +185,7 @@ def _meet(kind, ox, oy, oz, dx, dy, dz, taper):
             t = (-b - np.sqrt(root)) / a
             if t > 0 and abs(oy + t * dy) <= 1:
                 return t
-        t = ((1.0 if dy < 0 else -1.0) - oy) / dy  # the lid that faces the ray
+        t = ((1.0 if dy < 0 else -1.0) - oy) / dy  # the lid on the side of the ray
         x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
         radius = middle + slope * y
         return t if x * x + z * z <= radius * radius else -1.0
@@ -235,7 +235,7 @@ def _lattice(i, j):
 
 @njit(cache=True, nogil=True)
 def noise(x, y):
-    """Give smooth noise in 0..1 whose hills are about 1 wide."""
+    """Return smooth noise in 0..1 whose hills are about 1 wide."""
     i, j = int(np.floor(x)), int(np.floor(y))
     x, y = x - i, y - j
     x, y = x * x * (3 - 2 * x), y * y * (3 - 2 * y)
@@ -246,7 +246,7 @@ def noise(x, y):
 
 @njit(cache=True, nogil=True)
 def _second(pattern, period, share, x, y, front):
-    """Give how much of the second colour a material shows at x across and y up, in metres."""
+    """Return the share of the second colour of a material at x across and y up, in metres."""
     if pattern == STRIPES:
         return 1.0 if (y / period) % 1 < share else 0.0
     if pattern == PINSTRIPES:
@@ -283,7 +283,7 @@ def _second(pattern, period, share, x, y, front):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _surface(s, t, u, v, kind, inverse, origin, size, taper, cloth, cut, along, cloths):
-    """Give the normal (camera's frame, length 1) and the colour of solid s where t meets it."""
+    """Return the normal (camera's coordinates, length 1) and the colour of solid s at t."""
     m = inverse
     x = origin[s, 0] + t * (m[s, 0, 0] * u + m[s, 0, 1] * v + m[s, 0, 2])
     y = origin[s, 1] + t * (m[s, 1, 0] * u + m[s, 1, 1] * v + m[s, 1, 2])
@@ -329,14 +329,14 @@ def shade(
     back: np.ndarray,
     over: int,
 ) -> np.ndarray:
-    """Light what the rays met, and average `over` by `over` rays to a pixel.
+    """Shade what the rays hit, and average `over` by `over` rays to a pixel.
 
     Args:
-        scene, light: what stands there and what shines.
+        scene, light: the solids and the light.
         hit, depth: (h, w) from `trace`.
         us, vs: (w,) and (h,), the rays.
-        back: (h // over, w // over, 3), what pixels see where no solid is.
-        over: rays a pixel in each direction.
+        back: (h // over, w // over, 3), the background of pixels without a solid.
+        over: rays per pixel in each direction.
 
     Returns:
         (h // over, w // over, 3), linear light.
@@ -345,7 +345,7 @@ def shade(
     return _shade(solids, np.array(light), hit, depth, us, vs, back, over)
 
 
-# A function of scalars and whole arrays: views and records of arrays would cost a count each.
+# A function of scalars and whole arrays: views and records would cost reference counting each time.
 @njit(cache=True, nogil=True, error_model="numpy")
 def _shade(solids, light, hit, depth, us, vs, back, over):
     kind, inverse, origin, size, taper, cloth, cut, along, cloths = solids
@@ -368,7 +368,7 @@ def _shade(solids, light, hit, depth, us, vs, back, over):
                         continue
                     if step == 1:
                         t, u, v = depth[i, j], us[j], vs[i]
-                    else:  # one surface, looked at once, in the middle
+                    else:  # a single surface is evaluated once, in the middle
                         t, u, v = t / over**2, u / over**2, v / over**2
                     nx, ny, nz, red, green, blue = _surface(
                         s, t, u, v, kind, inverse, origin, size, taper, cloth, cut, along, cloths
@@ -392,14 +392,14 @@ def cast_shadows(
     vs: np.ndarray,
     lit: np.ndarray,
 ) -> None:
-    """Take the sun's light away where a solid stands between it and what the rays met.
+    """Remove the light of the sun where a solid is between the sun and what the rays hit.
 
     Args:
-        scene: what stands there.
-        sun: (3,) towards the sun, in the camera's frame.
+        scene: the solids.
+        sun: (3,) direction of the sun, in the camera's coordinates.
         depth: (h, w) from `trace`.
         us, vs: (w,) and (h,), the rays.
-        lit: (h, w, 3), the light of the sun alone; changed in place.
+        lit: (h, w, 3), the light of the sun only; changed in place.
     """
     turned = scene.inverse @ sun
     solids = scene.kind, scene.inverse, turned, scene.origin, scene.taper
@@ -413,7 +413,7 @@ def _cast_shadows(kind, inverse, sun, origin, taper, depth, us, vs, lit):
         for j in range(len(us)):
             if max(lit[i, j, 0], lit[i, j, 1], lit[i, j, 2]) <= 0:
                 continue
-            for turn in range(len(kind)):  # what shaded the pixel before comes first
+            for turn in range(len(kind)):  # first the solid that shaded the previous pixel
                 s = (last + turn) % len(kind)
                 x, y, z = depth[i, j] * us[j], depth[i, j] * vs[i], depth[i, j]
                 ox = m[s, 0, 0] * x + m[s, 0, 1] * y + m[s, 0, 2] * z + origin[s, 0]

@@ -1,4 +1,4 @@
-"""What stands before a camera all day, and what may stand in front of people."""
+"""The background of a camera, and obstacles in front of people."""
 
 from dataclasses import dataclass
 from math import cos, sin
@@ -28,7 +28,7 @@ from reseen.data.invented.render import (
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What the cameras of a town have in common: ranges from which each camera draws its own."""
+    """What the cameras of a town have in common: ranges from which each camera is drawn."""
 
     grounds: tuple[str, ...]
     walls: tuple[str, ...]
@@ -67,7 +67,7 @@ WALLS = {
 
 
 def yaw(angle: float) -> np.ndarray:
-    """Give the (3, 3) turn about the upright axis; at 0 somebody faces away from the camera."""
+    """Return the (3, 3) rotation about the vertical; at 0 a person faces away from the camera."""
     c, s = cos(angle), sin(angle)
     return np.array(((c, 0, s), (0, 1, 0), (-s, 0, c)))
 
@@ -78,9 +78,9 @@ def _cloth(rng: Generator, colour, second, *pattern) -> Cloth:
 
 
 def scenery(rng: Generator, site: Site, turn: np.ndarray, height: float, far: float) -> Scene:
-    """Set the scene: ground, strips, a wall with doors, and things along it, all turned a little.
+    """Create the scene: ground, strips, a wall with doors, and things along it, slightly rotated.
 
-    Its zero is on the ground where the wall stands, behind everybody; z goes on away.
+    Its origin is on the ground at the wall, behind everybody; z points away from the camera.
     """
     solids: list[Solid] = []
     cloths: list[Cloth] = []
@@ -132,7 +132,7 @@ def scenery(rng: Generator, site: Site, turn: np.ndarray, height: float, far: fl
 
 
 def _thing(rng: Generator, name: str) -> list[tuple[Cloth, list[Solid]]]:
-    """Invent one of the things that stand along a wall."""
+    """Create one of the things that stand along a wall."""
     x, z = rng.uniform(-9, 9), rng.uniform(-1.6, -0.4)
 
     def box(dx: float, y: float, wide: float, tall: float, deep: float) -> Solid:
@@ -195,7 +195,7 @@ def _thing(rng: Generator, name: str) -> list[tuple[Cloth, list[Solid]]]:
 
 
 def obstacle(rng: Generator) -> tuple[list[Solid], list[Cloth]]:
-    """Invent something that stands in front of people: a post, a bin, a bush, a bicycle, a wall."""
+    """Create an obstacle in front of people: a post, a bin, a bush, a bicycle, a wall."""
     names = ("charcoal", "grey", "silver", "green", "blue", "beige", "brown")
     colour = linear(np.multiply(COLOURS[names[rng.integers(len(names))]], rng.uniform(0.7, 1.1)))
     leaf = linear((48, 66, 38))

@@ -1,4 +1,4 @@
-"""A town on a disk: who is seen by which camera, and the folders that hold the crops."""
+"""A town as files: who is seen by which camera, and the folders that contain the crops."""
 
 import csv
 import shutil
@@ -21,16 +21,16 @@ from reseen.errors import DataError, SettingsError
 
 COLUMNS = ("path", "camera", "time", "person", "split", "viewpoint", "occlusion")
 DISTRACTORS, JUNK = 0.1, 0.05
-"""Pictures of strangers and useless boxes in the gallery, as shares of the pictures there."""
+"""Distractors and junk boxes in the gallery, as shares of its pictures."""
 
 MARK = "drawing.reseen"
-"""The file that tells a folder in which this is drawing from one of the user's."""
+"""The file that marks a folder as an unfinished drawing, so that user files are never removed."""
 
 _THINNING = 3
-"""Tells the draws of who keeps how many crops from other draws of the same seed."""
+"""Key of the random draws of how many crops each person keeps."""
 
 _BATCH = 32
-"""Crops that a worker draws at a time; towns of a few batches are not worth starting workers."""
+"""Number of crops that a worker draws at a time; small towns are not worth starting workers."""
 
 
 def invent(
@@ -49,36 +49,37 @@ def invent(
     workers: int | None = None,
     track: Callable[[Iterable, int], Iterable] = lambda items, total: items,
 ) -> None:
-    """Invent a town and write it the way Market-1501 lies on a disk.
+    """Draw an invented town as a data set in the layout of Market-1501.
 
-    Written are `bounding_box_train`, `query` and `bounding_box_test`, with names such as
+    It has `bounding_box_train`, `query` and `bounding_box_test`, with names such as
     `0001_c1s1_000000_00.jpg`: person, camera, frame; `masks`, the same names as PNG, 255 where the
-    person is seen; `manifest.csv`; and, if wanted, `tracklets/CAMERA/PERSON` and `tracklets.csv`,
+    person is visible; `manifest.csv`; and optionally `tracklets/CAMERA/PERSON` and `tracklets.csv`,
     which is a manifest too.
-    Of each person in the test half, the first view of each camera is a query and the others are in
-    the gallery, which also holds distractors (person 0000) and junk (person -1). The same arguments
-    give the same bytes, whatever the number of workers. All is drawn in a folder
-    beside `out`, which takes its place when it is whole.
+    For each person in the test half, the first view of each camera is a query and the others are in
+    the gallery, which also contains distractors (person 0000) and junk (person -1). The same
+    arguments give the same bytes, whatever the number of workers. The town is drawn in a temporary
+    folder beside `out`, which is renamed at the end.
 
     Args:
-        out: the folder to fill, made if it is missing.
-        people: people to learn from; as many others are there to judge by.
-        cameras: cameras, each of which sees everybody.
-        views: pictures of each person by each camera, four a passage.
-        kept: share of these that stays of a person to learn from, one picture at least: that of the
-            person with the fewest and of the one with the most, others evenly between. Cameras stay
-            as even as they can, and what stays has the bytes and names that it has without this.
-        seed: chooses the people, the cameras and every picture, 0 or more.
+        out: the folder to fill, created if it does not exist.
+        people: number of people in the training half; the test half has as many other people.
+        cameras: number of cameras, each of which sees everybody.
+        views: number of pictures of each person from each camera, four in a passage.
+        kept: smallest and largest share of the training pictures of a person that are kept, at
+            least one picture; the shares of the people are evenly spaced in between. Cameras are
+            kept balanced, and the pictures that are kept have the same bytes and names as without
+            this option.
+        seed: of the people, the cameras and every picture, 0 or more.
         height, width: of the pictures, in pixels.
         town: `town-a`, a sunny campus, `town-b`, a winter station, or a town of your own.
-        difficulty: instead of the town's own.
-        tracklets: frames of each first passage to write besides, 0 for none, 24 at most.
-        workers: processes to draw with; chosen by the number of processors if None.
+        difficulty: replaces that of the town.
+        tracklets: number of frames of each first passage to write in addition, 0 to 24.
+        workers: number of processes; chosen by the number of processors if None.
         track: wraps the drawing to show its progress.
 
     Raises:
         DataError: `out` is a file, or a folder that is not empty.
-        SettingsError: there is no such town, a passage has fewer frames, or a number is too small.
+        SettingsError: the town does not exist, tracklets is too large, or a number is too small.
     """
     least = dict(people=(people, 1), cameras=(cameras, 1), views=(views, 1), seed=(seed, 0))
     least |= dict(height=(height, 24), width=(width, 12))
@@ -96,7 +97,7 @@ def invent(
     whole = Path(out)
     _demand_empty(whole)
     out = whole.with_name(f".{whole.name}.drawing")
-    if out.exists():  # a drawing that was killed
+    if out.exists():  # from a drawing that was killed
         if not (out / MARK).is_file():
             raise DataError(f"{out} exists and was not made by this command. Rename it.")
         shutil.rmtree(out)
@@ -119,7 +120,7 @@ def invent(
     (out / MARK).unlink()
     if whole.exists():
         whole.rmdir()
-    out.replace(whole)  # so that half a town is never taken for one
+    out.replace(whole)  # so that an incomplete town is never used
 
 
 def _fill(
@@ -138,16 +139,16 @@ def _fill(
     for folder in {(out / shot.path).parent for shot in crops + frames}:
         folder.mkdir(parents=True)
         (out / "masks" / folder.relative_to(out)).mkdir(parents=True)
-    shots = sorted(crops + frames, key=lambda shot: shot.camera)  # so that workers paint few
+    shots = sorted(crops + frames, key=lambda shot: shot.camera)  # so that workers paint few scenes
     batches = [shots[i : i + _BATCH] for i in range(0, len(shots), _BATCH)]
     pool = Parallel(workers or min(cpu_count(), 1 + len(batches) // 16), return_as="generator")
     drawn = pool(delayed(_draw)(out, town, seed, size, batch) for batch in batches)
     try:
         rows = {row["path"]: row for row in track(chain.from_iterable(drawn), len(shots))}  # pyright: ignore[reportArgumentType]
-        if pool.n_jobs != 1:  # else its idle processes leak when this one is killed later
+        if pool.n_jobs != 1:  # otherwise its idle processes leak if this one is killed later
             get_reusable_executor(reuse=True).terminate(kill_workers=True)  # pyright: ignore
     finally:
-        with catch_warnings(action="ignore"):  # after an interruption: of results that nobody takes
+        with catch_warnings(action="ignore"):  # after an interruption, about unused results
             drawn.close()  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     _tabulate(out / "manifest.csv", (rows[shot.path] for shot in crops))
     if frames:
@@ -195,7 +196,7 @@ def _demand_empty(out: Path) -> None:
     found = sorted(path.name for path in out.iterdir()) if out.exists() else []
     if found:
         raise DataError(
-            f"{out} is not empty: it holds {', '.join(found[:3])}{' ...' if found[3:] else ''}. "
+            f"{out} is not empty: it contains {', '.join(found[:3])}{' ...' if found[3:] else ''}. "
             "Give a new or an empty folder, or remove these files."
         )
 
@@ -231,7 +232,7 @@ def _shots(people: int, cameras: int, views: int) -> Iterator[Shot]:
 
 
 def _thinned(shots: list[Shot], kept: tuple[float, float], seed: int) -> list[Shot]:
-    """Leave another share of the crops of each person to learn from (ADTC, SI.3)."""
+    """Keep a different share of the training crops of each person (ADTC, SI.3)."""
     rng = np.random.default_rng([seed, _THINNING])
     stay = {shot.path for shot in shots if shot.split != "train"}
     groups: dict[int, list[Shot]] = {}
@@ -240,7 +241,7 @@ def _thinned(shots: list[Shot], kept: tuple[float, float], seed: int) -> list[Sh
             groups.setdefault(shot.person, []).append(shot)
     shares = rng.permutation(np.linspace(*kept, len(groups)))
     for own, share in zip(groups.values(), shares, strict=True):
-        seen, turns = Counter(), []  # how often its camera stood before: other cameras come first
+        seen, turns = Counter(), []  # how often its camera occurred before: other cameras first
         for shot in (own[i] for i in rng.permutation(len(own))):
             seen[shot.camera] += 1
             turns.append((seen[shot.camera], shot.path))

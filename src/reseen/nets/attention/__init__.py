@@ -1,4 +1,4 @@
-"""Attention modules, one idea a file: first argument channels, map (B, C, H, W) in, map out."""
+"""Attention modules, one idea per file: the first argument is channels; map in, map out."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -31,18 +31,18 @@ ATTENTION: dict[str, Callable[..., nn.Module]] = {
 
 
 class Attention(nn.Sequential):
-    """Attention modules, one behind the other; by this type an optimiser knows new layers.
+    """Attention modules in sequence; optimisers recognise new layers by this class.
 
-    Those that weigh have `weights`: of a map (B, C, H, W), what it is weighed by or where it looks,
-    (B, any, H or 1, W or 1), 0 or more.
+    Modules that compute weights have a method `weights`, which returns those of a map (B, C, H, W),
+    or where it looks, as (B, any, H or 1, W or 1), 0 or more.
     """
 
 
 def check_attention(names: tuple[str, ...], options: Mapping[str, int]) -> None:
-    """Refuse unknown names, and options that none of the modules takes.
+    """Refuse unknown names, and options that none of the modules has.
 
     Raises:
-        SettingsError: naming what may be used.
+        SettingsError: names what may be used.
     """
     for name in names:
         if name not in ATTENTION:
@@ -56,18 +56,19 @@ def check_attention(names: tuple[str, ...], options: Mapping[str, int]) -> None:
 def attention(
     names: tuple[str, ...], channels: int, options: Mapping[str, int]
 ) -> tuple[Attention, int]:
-    """Make the modules of these names, one behind the other.
+    """Create the modules with these names, in sequence.
 
     Args:
         names: keys of ATTENTION.
         channels: C of the map.
-        options: arguments of the modules, such as heads; each goes where it is known.
+        options: arguments of the modules, such as heads; each is passed to the modules that have
+            it.
 
     Returns:
-        The modules, and the channels that come out of them.
+        The modules, and the number of channels of their output.
 
     Raises:
-        SettingsError: a module cannot work on so many channels.
+        SettingsError: a module does not work with this number of channels.
     """
     modules = Attention()
     for name in names:

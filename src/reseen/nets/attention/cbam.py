@@ -12,7 +12,7 @@ class CBAM(nn.Module):
 
     Args:
         channels: C of the map.
-        ratio: how many times fewer numbers the hidden layer has (r). Paper: 16.
+        ratio: by which the number of hidden units is smaller than C (r). Paper: 16.
     """
 
     def __init__(self, channels: int, ratio: int = 16):
@@ -22,11 +22,11 @@ class CBAM(nn.Module):
         self.place = nn.Conv2d(2, 1, 7, padding=3, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh a map (B, C, H, W); the same shape comes out."""
+        """Weigh a map (B, C, H, W)."""
         return self.weights(x) * x
 
     def weights(self, x: Tensor) -> Tensor:
-        """Give what every number of a map (B, C, H, W) is weighed by, in the same shape."""
+        """Return the weight of every element of a map (B, C, H, W), in the same shape."""
         pooled = torch.stack([x.mean((2, 3)), x.amax((2, 3))])
         channel = self.excite(F.relu(self.squeeze(pooled))).sum(0).sigmoid()  # Eq. 2
         x = (channel := channel[:, :, None, None]) * x

@@ -1,4 +1,4 @@
-"""Domain adaptive attention: which part of a map two domains share (DAAL)."""
+"""Domain adaptive attention: the part of a map that two domains share (DAAL)."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,17 +7,17 @@ from torch import Tensor, nn
 class DomainAdaptiveAttention(nn.Module):
     """Keep the part of a map that both domains share: A(F) * F; the rest is (1 - A(F)) * F.
 
-    A looks around by a 3 x 3 convolution of stride 2 (depth-wise, then 1 x 1 to half the channels)
-    that is stretched back, then across channels by two 1 x 1 convolutions with few channels
-    between. Batch norm follows each of the three, and ReLU the first two; the last ends in a
-    sigmoid, as A lies in 0..1 and a ReLU before it would keep A above a half.
+    A has a 3 x 3 convolution of stride 2 (depth-wise, then 1 x 1 to half the channels), whose
+    output is upsampled, and then two 1 x 1 convolutions with few channels in between. Batch norm
+    follows each of the three, and ReLU the first two; the last ends in a sigmoid, because A is
+    between 0 and 1, and a ReLU before the sigmoid would keep A above 0.5.
 
     Source: Huang et al., Domain Adaptive Attention Learning for Unsupervised Person
     Re-Identification (DAAL), AAAI 2020, Eq. 1 and Fig. 3.
 
     Args:
         channels: C of the map.
-        ratio: how many times fewer channels lie between the 1 x 1 convolutions. Paper: 16.
+        ratio: by which the channels between the 1 x 1 convolutions are fewer. Paper: 16.
     """
 
     def __init__(self, channels: int, ratio: int = 16):
@@ -39,13 +39,13 @@ class DomainAdaptiveAttention(nn.Module):
         )
 
     splits = True
-    """What it leaves of a map is a map of its own: the domain's."""
+    """The rest of the map is used as well, as the domain's own map."""
 
     def weights(self, x: Tensor) -> Tensor:
-        """Give A(F), (B, C, H, W), 0 to 1, of a map of that shape."""
+        """Return A(F), (B, C, H, W), 0 to 1, of a map of this shape."""
         seen = F.interpolate(self.around(x), x.shape[2:], mode="bilinear", align_corners=False)
         return self.across(seen)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh a map (B, C, H, W); the same shape comes out."""
+        """Weigh a map (B, C, H, W)."""
         return self.weights(x) * x  # Eq. 1

@@ -1,4 +1,4 @@
-"""Head-level attention: self-attention of all places, in several heads (BoTNet, MLA)."""
+"""Head-level attention: multi-head self-attention of all places (BoTNet, MLA)."""
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,10 @@ from reseen.errors import SettingsError
 
 
 class HeadAttention(nn.Module):
-    """Let every place look at every other: softmax(s q . (k + position)) v in several heads.
+    """Multi-head self-attention of all places: softmax(s q . (k + position)) v in each head.
 
-    Position terms are learnt, one for each row plus one for each column, drawn from a standard
-    normal distribution at the start; for a map of another size they are interpolated. It has no
+    Position terms are learnt, one for each row plus one for each column, and initialised from a
+    standard normal distribution; for a map of another size they are interpolated. There is no
     residual and no output projection.
 
     Source: Srinivas et al., Bottleneck Transformers for Visual Recognition (BoTNet), CVPR 2021,
@@ -19,12 +19,12 @@ class HeadAttention(nn.Module):
 
     Args:
         channels: C of the map.
-        heads: how many; C must be a multiple. BoTNet: 4.
-        height, width: places for which the position terms are made; 16 x 8 is the last map of
-            256 x 128 pixels without the last halving.
+        heads: number of heads; C must be a multiple of it. BoTNet: 4.
+        height, width: size of the map for the position terms; 16 x 8 is the size of the last map of
+            256 x 128 pixels without the last downsampling.
         scale: whether s is 1 / sqrt(C / heads), as in Vaswani et al., Attention Is All You Need,
-            NeurIPS 2017, Eq. 1, so that attention is even at the start; else it is 1, as BoTNet's
-            text has it.
+            NeurIPS 2017, Eq. 1, so that attention is uniform at the start; otherwise s is 1, as in
+            the text of BoTNet.
 
     Raises:
         SettingsError: heads do not divide channels.
@@ -48,18 +48,18 @@ class HeadAttention(nn.Module):
         self.columns = nn.Parameter(torch.randn(1, channels, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend over a map (B, C, H, W); the same shape comes out."""
+        """Attend over a map (B, C, H, W)."""
         parts = self._parts(x)
         return F.scaled_dot_product_attention(*parts, scale=self.scale).mT.reshape(x.shape)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Give how much all places of a map (B, C, H, W) look at each: (B, heads, H, W), mean."""
+        """Return how much all places of a map (B, C, H, W) look at each: (B, heads, H, W), mean."""
         query, key, _ = self._parts(x)
         looks = (self.scale * query @ key.mT).float().softmax(-1)
         return looks.mean(2).unflatten(2, x.shape[2:])
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give query, key with its position, and value, each (B, heads, H W, C / heads)."""
+        """Return query, key with its position, and value, each (B, heads, H W, C / heads)."""
         height, width = x.shape[2:]
         position = _fit(self.rows, height)[..., None] + _fit(self.columns, width)[:, :, None]
         key = self.key(x)

@@ -1,4 +1,4 @@
-"""Pixel-level attention: every number weighed by what lies around it (MLA)."""
+"""Pixel-level attention: every element is weighed by its neighbourhood (MLA)."""
 
 from torch import Tensor, nn
 
@@ -10,7 +10,7 @@ class PixelAttention(nn.Module):
 
     Args:
         channels: C of the map.
-        groups: groups of the convolution; the paper's is one, and has 9 C^2 weights.
+        groups: groups of the convolution; the paper's has one, with 9 C^2 weights.
     """
 
     def __init__(self, channels: int, groups: int = 1):
@@ -18,9 +18,9 @@ class PixelAttention(nn.Module):
         self.around = nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh a map (B, C, H, W); the same shape comes out."""
+        """Weigh a map (B, C, H, W)."""
         return x * self.weights(x)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Give what every number of a map (B, C, H, W) is weighed by, in the same shape."""
+        """Return the weight of every element of a map (B, C, H, W), in the same shape."""
         return self.around(x).sigmoid()

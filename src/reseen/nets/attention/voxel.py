@@ -1,4 +1,4 @@
-"""Voxel attention: where the map is active times which channels matter (ADTC)."""
+"""Voxel attention: activation of the place times weight of the channel (ADTC)."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 class VoxelAttention(nn.Module):
     """Weigh every voxel of a map by its place and its channel.
 
-    Place: softmax over all places of the mean over channels; it learns nothing. Channel: squeeze
+    Place: softmax over all places of the mean over channels, without parameters. Channel: squeeze
     and excitation. The kernel is their outer product, a = (S x C) * f.
 
     Source: Ji et al., An Attention-driven Two-stage Clustering Method (ADTC), ECCV 2020, Sec. 3.1,
     Eqs. 1 to 3. Without one part, as in Table 2, its factor is 1.
 
-    The softmax sums to 1, so the map shrinks about H W times (128 times for 16 x 8 places): what
-    follows must absorb it, as batch norm does.
+    The softmax sums to 1, so the values of the map become about H W times smaller (128 times for
+    16 x 8 places), which the following layer must compensate, as batch norm does.
 
     Args:
         channels: C of the map.
-        width: numbers between the two layers of the channel part (d).
+        width: number of hidden units of the channel part (d).
         spatial: whether places are weighed.
         channel: whether channels are weighed.
     """
@@ -32,11 +32,11 @@ class VoxelAttention(nn.Module):
         self.excite = nn.Linear(width, channels, bias=False) if channel else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weigh a map (B, C, H, W); the same shape comes out."""
+        """Weigh a map (B, C, H, W)."""
         return self.weights(x) * x  # Eq. 1
 
     def weights(self, x: Tensor) -> Tensor:
-        """Give the kernel (B, C or 1, H or 1, W or 1) of a map (B, C, H, W)."""
+        """Return the kernel (B, C or 1, H or 1, W or 1) of a map (B, C, H, W)."""
         kernel = x.new_ones(1, 1, 1, 1)
         if self.spatial:
             mean = x.mean(1, keepdim=True)
