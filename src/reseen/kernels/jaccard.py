@@ -48,7 +48,7 @@ def invert(encoding: sparse.csr_matrix) -> Index:
             to the size of a set (`encode_sets`).
 
     Returns:
-        The rows and columns as flat arrays. Sums that should be whole numbers are rounded to them.
+        The rows and columns as flat arrays, and the sums of rows, which are rounded to integers.
 
     Memory: O(entries).
     """
