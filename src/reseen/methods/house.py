@@ -241,7 +241,7 @@ class House:
     def _refined(
         self, scores: Tensor, taught: Tensor, targets: Tensor, apart: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses of labels refined by neighbours; arguments as in `losses.neighbours`."""
+        """Return the losses of labels refined by neighbours; see `losses.neighbours`."""
         farther = self.refined_farther
         weights = neighbour_weights(apart, self.refined_temperature, farther=farther)
         wanted = refined_labels(scores, taught, targets, weights, self.refined_own)
