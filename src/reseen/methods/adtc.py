@@ -179,7 +179,7 @@ class ADTC:
     def _loss(
         self, encoder: Encoder, pixels: Tensor, targets: Tensor, memory: ClusterMemory | None
     ) -> tuple[Tensor, Tensor]:
-        """Give the loss of a batch (B), and the vectors (B, D) that it sees."""
+        """Return the loss of a batch (B), and its vectors (B, D)."""
         if memory:
             vectors = encoder(pixels)
             return cluster_nce(vectors, memory.centres, targets, self.temperature), vectors
@@ -198,7 +198,7 @@ class ADTC:
         )
 
     def _rate(self, done: int, epoch: int) -> float:
-        """Hold the rate, then let it fall (Hermans et al., In Defense of the Triplet Loss)."""
+        """Return the learning rate: constant, then falling (Hermans et al., Triplet Loss)."""
         part = max(0, epoch - self.rate_hold) / max(1, settled(self, "epochs") - self.rate_hold)
         return self.schedule.rate_at(done) * self.rate_end**part
 

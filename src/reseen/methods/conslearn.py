@@ -151,7 +151,7 @@ class ConsLearn:
             memory = self.memory.begin(features, labels.ids, run.rng("memory"), network.device)
             with torch.no_grad():
                 classify = classifier(head.classify(memory.centres))
-            # Adam begins anew with the classifier, as in the authors' code of MMT
+            # a new Adam with the new classifier, as in the authors' code of MMT
             optimizer = self.schedule.adam(network, head, classify, done=epoch)
 
             ids = torch.from_numpy(labels.ids)
@@ -195,7 +195,7 @@ class ConsLearn:
         return mean_network
 
     def _project(self, head: ProjectionHead, vectors: Tensor) -> Tensor:
-        """Give what the consistency loss compares, of vectors (B, D): (B, Omega)."""
+        """Return the input of the consistency loss (B, Omega) for vectors (B, D)."""
         scores = head.project(vectors)
         return (
             F.normalize(scores) if self.projection_unit else scores

@@ -224,7 +224,7 @@ class DAAL:
         people: np.ndarray,
         run: Run,
     ) -> None:
-        """Learn who is who in the source alone (Algorithm 1, line 1)."""
+        """Train on the source with its identities (Algorithm 1, line 1)."""
         optimizer = self._optimizer(encoder, heads)
         drawn = self._draw(known, people, run.rng("source"), self.pretrain, domains=2)
         losses = []
@@ -255,7 +255,7 @@ class DAAL:
         return batches.draw(ids, crops.cameras, rng, times=epochs)
 
     def _wanted(self, points: Tensor, centres: Tensor, own: Tensor) -> Tensor:
-        """Give how much each image (B) is to belong to each cluster: (B, K)."""
+        """Return the weight of each cluster for each image (B, K)."""
         if self.labels == "soft":
             rules = {name: getattr(self, name) for name in ("epsilon", "floor", "normalised")}
             return soft_labels(points, centres, own, **rules)
@@ -263,13 +263,13 @@ class DAAL:
         return (1 - spread) * F.one_hot(own, len(centres)) + spread / len(centres)
 
     def _specific(self, whole: Tensor, shared: Tensor, heads: nn.ModuleDict) -> Tensor:
-        """Give the map (B, C, h, w) that the specific branch sees."""
+        """Return the input map (B, C, h, w) of the specific branch."""
         if self.attention == "two":
             return heads["attention"](whole)
         return whole if self.attention == "none" else whole - shared  # Eq. 2
 
     def _optimizer(self, encoder: Encoder, *heads: nn.Module) -> torch.optim.Optimizer:
-        """Make one for a round, whose `head_rate` is that of everything but the backbone."""
+        """Create the optimiser of a round; `head_rate` is for everything except the backbone."""
         share = self.rate / self.head_rate
         groups = self.new.groups(encoder, *heads, decay=self.weight_decay, backbone=share)
         return torch.optim.SGD(groups, self.head_rate, momentum=self.momentum)

@@ -232,7 +232,7 @@ class House:
     def _clusters(
         self, vectors: Tensor, memory: ClusterMemory, hard: ClusterMemory | None, targets: Tensor
     ) -> Tensor:
-        """Give the loss of images (B) and the prototypes of clusters."""
+        """Return the loss of images (B) and the prototypes of clusters."""
         if not hard:
             return cluster_nce(vectors, memory.centres, targets, self.temperature)
         both = memory.centres, hard.centres
@@ -241,7 +241,7 @@ class House:
     def _refined(
         self, scores: Tensor, taught: Tensor, targets: Tensor, apart: Tensor
     ) -> dict[str, Tensor]:
-        """Give the losses of labels refined by neighbours; arguments as in `losses.neighbours`."""
+        """Return the losses of labels refined by neighbours; see `losses.neighbours`."""
         farther = self.refined_farther
         weights = neighbour_weights(apart, self.refined_temperature, farther=farther)
         wanted = refined_labels(scores, taught, targets, weights, self.refined_own)
@@ -252,6 +252,6 @@ class House:
 
 
 def _distances(near: sparse.csr_matrix, positions: np.ndarray) -> np.ndarray:
-    """Give the distances (B, B) of the images of a batch, infinite where they are not near."""
+    """Return the distances (B, B) of the images of a batch, infinite if they are not near."""
     apart = near[positions][:, positions].toarray()
     return np.where(apart > 0, apart, np.float32(np.inf))

@@ -113,7 +113,7 @@ class MMT:
             heads = [classifier(centres) for _ in networks]
             mean_heads = [MeanNetwork(head, momentum=self.mean_momentum) for head in heads]
             teachers = [(m.net, h.net) for m, h in zip(means, mean_heads, strict=True)]
-            # Adam begins anew in each round, as in the authors' code
+            # a new Adam in each round, as in the authors' code
             optimizer = self.schedule.adam(*networks, *heads, done=epoch)
 
             ids = torch.from_numpy(labels.ids)
@@ -159,6 +159,6 @@ class MMT:
 
 
 def _look(network: Encoder, head: nn.Linear, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Give pooled vectors (B, D) and the scores (B, K) of all clusters."""
+    """Return pooled vectors (B, D) and the scores (B, K) of all clusters."""
     pooled = network.pool(pixels)
     return pooled, head(network.neck(pooled))

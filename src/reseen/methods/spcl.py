@@ -149,13 +149,13 @@ class SpCL:
         return encoder
 
     def _centres(self, memory: HybridMemory, clusters: int) -> Tensor:
-        """Give what images are contrasted with (K, D)."""
+        """Return what images are contrasted with (K, D)."""
         return memory.centres if self.outliers else memory.centres[: memory.sources + clusters]
 
     def _source_batches(
         self, run: Run, encoder: Encoder, known: Crops, people: np.ndarray
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give people (B,) of the source and their augmented pixels, batch by batch."""
+        """Yield people (B,) of the source and their augmented pixels, batch by batch."""
         order, _ = self.batches.draw(people, known.cameras, run.rng("source"))
         chance = run.rng("source_augment")
         for positions, pixels in known.batches(order, encoder.rows):

@@ -75,11 +75,11 @@ class Supervised:
             )
 
     def fit(self, images: tuple[Image, ...], run: Run) -> Encoder:
-        """Learn from N images whose people are known.
+        """Train on N images of known people.
 
         Args:
-            images: in an order that says nothing about who is who.
-            run: keeps what is learnt and measured.
+            images: in an order that does not reveal identities.
+            run: records labels, metrics and checkpoints.
 
         Returns:
             The encoder of the last round.
