@@ -31,4 +31,4 @@ def test_nothing_waits_for_a_gpu_and_the_fake_one_knows_what_would(monkeypatch):
                     waits()
 
 
-WAITS = "_to_copy|on the CPU|same device|local_scalar_dense|nonzero"
+WAITS = "_to_copy|on the CPU|same device|different devices|local_scalar_dense|nonzero"

@@ -18,9 +18,9 @@ from tests.conftest import sources
 from tests.engine.together import HALF, UNEVEN, learn, method, stop_after
 
 
-def start(**job):
+def start(warnings, **job):
     command = [sys.executable, "-m", "tests.engine.together", json.dumps(job)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": warnings}
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
 
@@ -34,7 +34,7 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def two(place, town, town_folder, other_folder):
+def two(place, town, town_folder, other_folder, pytestconfig):
     """What each of two processes saw, and how they ended."""
     with stop_after(1), suppress(KeyboardInterrupt):
         learn(method(encoder=dict(ghost_group=8)), town, place / "begun")
@@ -43,7 +43,9 @@ def two(place, town, town_folder, other_folder):
     Pictures.new("RGB", (24, 48)).save(picture)
     job = dict(store=place / "store", town=town_folder, other=other_folder, changed=changed)
     job |= dict(begun=place / "begun", out=place)
-    both = [start(**{k: str(v) for k, v in job.items()}, rank=rank) for rank in (0, 1)]
+    job = {k: str(v) for k, v in job.items()}
+    warnings = ",".join(pytestconfig.getini("filterwarnings"))  # none with the lowest versions
+    both = [start(warnings, **job, rank=rank) for rank in (0, 1)]
     ended = [process.communicate(timeout=600)[1] for process in both]
     found = [place / f"rank{rank}.pt" for rank in (0, 1)]
     assert all(path.exists() for path in found), "\n".join(ended)

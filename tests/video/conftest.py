@@ -1,5 +1,7 @@
 """Films for tests: boxes that move, whose detector is their colour, and invented people."""
 
+import struct
+
 import av
 import numpy as np
 import pytest
@@ -19,15 +21,21 @@ def write_film(path, pictures, rate=10, *, stamps=None, turn=0, codec="mpeg4", *
         stream = container.add_stream(codec, rate=100 if stamps else rate)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
-        if turn:
-            stream.set_display_rotation(turn)
         for i, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             if stamps:
                 frame.pts = stamps[i]
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    if turn:  # as phones write it: in the matrix of the track, behind that of the film
+        film, track, rest = path.read_bytes().split(_matrix(0), 2)
+        path.write_bytes(_matrix(0).join((film, track)) + _matrix(turn) + rest)
     return path
+
+
+def _matrix(turn):
+    cos, sin = (round(f(np.deg2rad(turn))) << 16 for f in (np.cos, np.sin))
+    return struct.pack(">9i", cos, -sin, 0, sin, cos, 0, 0, 0, 1 << 30)
 
 
 def toy(*walks, frames=20):

@@ -1,7 +1,9 @@
 """`reseen train METHOD DATA --out RUN`: one command a method, its options are its settings."""
 
 from collections.abc import Callable, Sequence
+from inspect import cleandoc
 from pathlib import Path
+from textwrap import dedent
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter, Token
@@ -99,7 +101,7 @@ def _command(method: type) -> Callable[..., None]:
         give(numbers, *([_table(shown), *_verdict(shown)] if rows else []), as_json=as_json)
 
     run.__annotations__["settings"] = Annotated[method, Parameter(name="*")]
-    run.__doc__ = f"""{method.__doc__}
+    run.__doc__ = cleandoc(method.__doc__ or "") + dedent("""
 
     Parameters
     ----------
@@ -137,11 +139,11 @@ def _command(method: type) -> Callable[..., None]:
         Format of the data set: auto, folder, tracklets, or a benchmark: market1501, dukemtmc,
         msmt17, personx, cuhk03, market_like, veri776, by_person, mars or dukevideo.
     pattern
-        Pattern of the file names in a plain folder, such as {{camera}}_{{person}}_{{_}}.jpg; {{_}}
+        Pattern of the file names in a plain folder, such as {camera}_{person}_{_}.jpg; {_}
         stands for any text.
     folders
         What each sub-folder of a plain folder stands for: person, camera, or auto (guess).
-    """
+    """)
     return run
 
 
