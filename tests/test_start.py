@@ -79,7 +79,7 @@ def test_what_does_not_agree_is_said(kept, tmp_path):
     with pytest.raises(SettingsError, match=r"encoder\.weights is w\.pt and the start is"):
         start(replace(PLAIN, weights="w.pt"), path)
     torch.save({"encoder": {}}, tmp_path / "bare.pt")
-    with pytest.raises(CheckpointError, match="holds no encoder of this package"):
+    with pytest.raises(CheckpointError, match="has no encoder of this package"):
         start(PLAIN, tmp_path / "bare.pt")
 
 

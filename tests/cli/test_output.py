@@ -269,7 +269,7 @@ def test_cameras_are_learnt_from_training_crops_that_are_named(reseen, town_fold
     words = "evaluate", "reseen-tiny", town_folder, "--json", "-q"
     asked = (*words, "--centring-from", town_folder)
     code, _, err = reseen(*asked)
-    assert code == 1 and "no two cameras with 50 training crops" in err
+    assert code == 1 and "no two cameras with at least 50 training crops" in err
     code, _, err = reseen(*words, "--centring", "mean")
     assert code == 1 and "but this encoder has no camera statistics" in err
     monkeypatch.setattr("reseen.kernels.centring.LEAST", 5)

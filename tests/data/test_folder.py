@@ -131,7 +131,7 @@ def test_manifest_errors_name_the_line(tmp_path, text, says):
     [
         ("{", "not JSON"),
         ("[1]", "not an object"),
-        ("[" * 100_000, "not JSON .maximum recursion"),
+        pytest.param("[" * 100_000, "not JSON .(maximum recursion|Stack overflow)", id="deep"),
         ('{"path": "1.jpg", "person": ' + "9" * 5000 + "}", "not JSON .*4300 digits"),
         ('{"path": "1.jpg", "path": "1.jpg"}', "not JSON .a column occurs twice"),
     ],

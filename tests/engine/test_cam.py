@@ -247,7 +247,7 @@ def test_what_cannot_be_explained_is_refused():
         class_cam(encoder, pixels, np.ones(512), "3.squeze")
     with pytest.raises(DataError, match=r"\(3, 512\) for 2 crops"):
         class_cam(encoder, pixels, np.ones((3, 512)))
-    with pytest.raises(DataError, match="2 crops and 1"):
+    with pytest.raises(DataError, match="2 and 1 crops"):
         pair_cam(encoder, pixels, pixels[:1])
     vit = build(replace(TINY, backbone="vit_tiny_patch16_224", height=32, width=32))
     with pytest.raises(SettingsError, match=r"'fc_norm' is not a map. Use one of: patch_embed"):

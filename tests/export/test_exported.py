@@ -113,7 +113,7 @@ def test_a_file_that_gives_everybody_the_same_vector_is_refused(copy):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        (dict(format="9"), "format 9, and this version reads 1"),
+        (dict(format="9"), "format 9, but this version reads 1"),
         (dict(vectors='{"one.png": [1.0]}'), "card of .* is damaged"),
         (dict(scale='"8bit"'), "scale is '8bit'"),
         (dict(vectors="{"), "has no card of this package"),

@@ -217,5 +217,5 @@ def test_what_does_not_belong_together_is_refused():
     with pytest.raises(DataError, match="3 images, the other 2"):
         newest(labels, PseudoLabels(np.zeros(2, int)))
     for cluster in (-1, 2):
-        with pytest.raises(SettingsError, match=f"no cluster {cluster}: give one of 0 to 1"):
+        with pytest.raises(SettingsError, match=f"no cluster {cluster}. Give one of 0 to 1"):
             by_distance(rows, labels, cluster)
