@@ -351,8 +351,6 @@ CHANGED = {
     "out-proxies-0": "without proxies",
     "out-aware-0": "without camera-aware",
     "out-centring-0": "without centring",
-    "refined-0": "with refined labels and agreement",
-    "refined-farther-0": "the same with `--refined-farther`",
 }
 
 

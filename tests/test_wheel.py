@@ -59,7 +59,7 @@ def test_the_sdist_makes_the_same_wheel_and_nothing_is_missing(built):
     told = BytesParser().parsebytes(contents[0][f"{place}/METADATA"])
     assert (told["Name"], told["License-Expression"]) == ("reseen", "Apache-2.0")
     assert set(told.get_all("Provides-Extra")) == {*MODULES, "all"}
-    versions = {f"Programming Language :: Python :: {v}" for v in ("3.11", "3.12", "3.13")}
+    versions = {f"Programming Language :: Python :: {v}" for v in ("3.11", "3.12", "3.13", "3.14")}
     assert versions <= set(told.get_all("Classifier")) and told["Requires-Python"]
     assert told["Keywords"] and told.get_payload().startswith("# reseen")
 
