@@ -115,16 +115,11 @@ def shortlists(
         small = len(rows) * len(others) * rows.shape[1] < quick
         precision = "bfloat16" if not small and _fast_bfloat16() else "float32"
     side = SIDE if blocks else max(1, min(SIDE, math.isqrt(block_bytes // 4)))
-    high = max(1, side // 4)
     order = blocks.order if blocks else None
     score = (_Bfloat16 if precision == "bfloat16" else _Float32)(rows, others, side, order)
     lists = [_empty(k, sign, score, len(rows), len(others)) for k, sign in wanted]
     mirrored = others is rows
-    tiles = (
-        _block_tiles(blocks)
-        if blocks
-        else _tiles(len(rows), len(others), high, side * side // high, mirrored)
-    )
+    tiles = _block_tiles(blocks) if blocks else _tiles(len(rows), len(others), side, mirrored)
     for start, stop, column, last, *near in tiles:
         tile = score(slice(start, stop), slice(column, last))
         beyond = max(column, stop) if mirrored else last
@@ -157,14 +152,14 @@ def _has_driver() -> bool:
     return any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/kfd"))
 
 
-def _tiles(
-    rows: int, columns: int, high: int, wide: int, mirrored: bool
-) -> Iterator[tuple[int, ...]]:
-    """Walk through first and last row and column of tiles; of mirrored ones each pair comes once.
+def _tiles(rows: int, columns: int, side: int, mirrored: bool) -> Iterator[tuple[int, ...]]:
+    """Give the first and last row and column of tiles of side^2; of mirrored ones each pair once.
 
     Of those, tiles on the diagonal come first, so that each row has a bar before it is a column.
-    They hold some pairs twice: the fewer rows, the fewer.
+    They hold some pairs twice: the fewer rows, the fewer. The more columns, the better the bar.
     """
+    high = max(1, side // 4)
+    wide = side * side // high
     starts = range(0, rows, high)
     for start in reversed(starts) if mirrored else ():
         yield start, min(start + high, rows), start, min(start + wide, columns)
@@ -354,12 +349,12 @@ def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Sh
     )
 
 
-# Scores are compared as whole numbers: in bfloat16 that is twice as many at a time. No function that
-# takes a record is called for each score: handing it over would cost the most.
+# Scores are compared as whole numbers: in bfloat16 that is twice as many at a time. No function
+# that takes a record is called for each score: handing it over would cost the most.
 @njit(nogil=True, cache=True)
 def _scan_rows(t, threads, tile, start, column, found):
     listed, score, size = found.listed, found.score, found.size
-    (some, all_), shift = found.turn, found.shift
+    (some, every), shift = found.turn, found.shift
     marks = np.empty(tile.shape[1], found.mark.dtype)
     seen, near, places = _space(tile.shape[1])
     for i in range(t, len(tile), threads):
@@ -367,32 +362,32 @@ def _scan_rows(t, threads, tile, start, column, found):
         if found.bar[r] == -np.inf:
             _start_bar(row, found, r)
         marks[:] = found.mark[r]
-        for a in range(_above(row, marks, some, all_, seen, near, places)):
+        for a in range(_above(row, marks, some, every, seen, near, places)):
             if size[r] == listed.shape[1]:
                 _make_room(found, r)
             j, place = places[a], size[r]
             listed[r, place] = column + j
-            score[r, place] = _float(_whole(row[j], some, all_), some, shift)
+            score[r, place] = _float(_whole(row[j], some, every), some, shift)
             size[r] = place + 1
 
 
 @njit(nogil=True, cache=True)
 def _scan_columns(t, threads, tile, start, column, beyond, found):
     listed, score, size = found.listed, found.score, found.size
-    (some, all_), shift = found.turn, found.shift
+    (some, every), shift = found.turn, found.shift
     stripe = -(-(column + tile.shape[1] - beyond) // threads)
     seen, near, places = _space(stripe)
     first = beyond - column + t * stripe
     marks = found.mark[column + first : column + min(first + stripe, tile.shape[1])]
     for i in range(len(tile)):
         row = tile[i, first : first + stripe]
-        for a in range(_above(row, marks, some, all_, seen, near, places)):
+        for a in range(_above(row, marks, some, every, seen, near, places)):
             r = column + first + places[a]
             if size[r] == listed.shape[1]:
                 _make_room(found, r)
             place = size[r]
             listed[r, place] = start + i
-            score[r, place] = _float(_whole(row[places[a]], some, all_), some, shift)
+            score[r, place] = _float(_whole(row[places[a]], some, every), some, shift)
             size[r] = place + 1
 
 
@@ -403,16 +398,16 @@ def _space(n):
 
 
 @njit(cache=True)
-def _above(row, marks, some, all_, seen, near, places):
+def _above(row, marks, some, every, seen, near, places):
     """Find the scores that are at their marks, without a branch that the processor must guess."""
     for j in range(len(row)):
-        seen[j] = _whole(row[j], some, all_) >= marks[j]
+        seen[j] = _whole(row[j], some, every) >= marks[j]
     seen[len(row) : (len(row) + 7) // 8 * 8] = False
-    words, some, count = seen.view(np.uint64), 0, 0
+    words, held, count = seen.view(np.uint64), 0, 0
     for word in range((len(row) + 7) // 8):
-        near[some] = word
-        some += words[word] != 0
-    for a in range(some):
+        near[held] = word
+        held += words[word] != 0
+    for a in range(held):
         bits = words[near[a]]
         for j in range(8):
             places[count] = 8 * near[a] + j
@@ -421,9 +416,9 @@ def _above(row, marks, some, all_, seen, near, places):
 
 
 @njit(cache=True)
-def _whole(bits, some, all_):
+def _whole(bits, some, every):
     """Give a whole number for the bits of a product, ordered as the scores are."""
-    return (bits if bits >= 0 else bits ^ some) ^ all_
+    return (bits if bits >= 0 else bits ^ some) ^ every
 
 
 @njit(cache=True)
@@ -435,14 +430,14 @@ def _float(whole, some, shift):
 @njit(cache=True)
 def _start_bar(row, found, r):
     """Start from the k-th best of the maxima of 4 k groups: no more than the k-th best of all."""
-    groups, (some, all_) = 4 * found.k, found.turn
+    groups, (some, every) = 4 * found.k, found.turn
     if 2 * groups > len(row):
         return
     best = np.full(groups, found.mark[r])
     for first in range(0, len(row) - groups + 1, groups):
         part = row[first : first + groups]
         for g in range(groups):
-            whole = _whole(part[g], some, all_)
+            whole = _whole(part[g], some, every)
             best[g] = whole if whole > best[g] else best[g]
     scores = np.empty(groups, np.float32)
     for g in range(groups):
