@@ -152,7 +152,7 @@ def _has_driver() -> bool:
     return any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/kfd"))
 
 
-def _tiles(rows: int, columns: int, side: int, mirrored: bool) -> Iterator[tuple[int, ...]]:
+def _tiles(rows: int, columns: int, side: int, mirrored: bool) -> Iterator[tuple]:
     """Give the first and last row and column of tiles of side^2; of mirrored ones each pair once.
 
     Of those, tiles on the diagonal come first, so that each row has a bar before it is a column.
