@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from reseen.kernels.neighbours import decide
-from reseen.kernels.shortlist import shortlists
+from reseen.kernels.shortlist import _float, _tiles, _whole, shortlists
 
 
 def random_rows(n, d, seed):
@@ -78,3 +78,37 @@ def test_devices_of_torch_list_the_same_neighbours_however_many_there_are():
         found = lists(rows, others, 7, 1, block_bytes=block_bytes, devices=devices)
         for a, b in zip(decide(rows, others, found, 1 << 20), expected, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_bars_hold_for_scores_below_zero():
+    rows, others = np.split(alike(random_rows(1800, 64, 7)), [300])
+    others = -others
+    found = lists(rows, others, 10, 1)
+    best = np.argsort(-(rows.astype(float) @ others.T.astype(float)), 1)[:, :10]
+    assert (found.bar < 0).all() and found.size.mean() < 12
+    assert all(set(best[i]) <= set(found.listed[i, : found.size[i]]) for i in range(300))
+
+
+@pytest.mark.parametrize("bits", [np.int16, np.int32])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whole_numbers_are_ordered_as_scores(bits, sign):
+    shift = 32 - np.iinfo(bits).bits
+    numbers = np.random.default_rng(9).standard_normal(200).astype(np.float32).view(np.int32)
+    kept = (numbers >> shift).astype(bits)
+    scores = sign * (kept.astype(np.int32) << np.int32(shift)).view(np.float32)
+    some, every = bits(np.iinfo(bits).max), bits(-1 if sign < 0 else 0)
+    whole = np.array([_whole(number, some, every) for number in kept])
+    np.testing.assert_array_equal(scores[np.argsort(whole)], np.sort(scores))
+    again = [_float(number, some, shift) for number in whole]
+    np.testing.assert_array_equal(np.array(again, np.float32), scores)
+
+
+@pytest.mark.parametrize("side", [1, 3, 10, 64])
+def test_tiles_hold_each_pair_once(side):
+    n, seen = 50, np.zeros((50, 50), int)
+    for start, stop, column, last in _tiles(n, n, side, mirrored=True):
+        assert (stop - start) * (last - column) <= side**2
+        seen[start:stop, column:last] += 1
+        beyond = max(column, stop)
+        seen[beyond:last, start:stop] += 1
+    assert (seen == 1).all()

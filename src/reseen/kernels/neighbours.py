@@ -267,20 +267,33 @@ def _refuse(bad: np.ndarray, name: str, what: str, remedy: str) -> None:
 
 @njit(nogil=True, cache=True)
 def _settle(t, threads, rows, others, order, found, indices, sums):
+    totals = np.empty(found.listed.shape[1] + 3)
     for place in range(t, len(order), threads):
-        i, listed = order[place], found.listed[place, : found.size[place]]
-        _settle_row(rows[i], others, found.sign, listed, indices[i], sums[i])
+        i, listed = order[place], found.listed[place, : found.size[place]].copy()
+        _sum_all(rows[i], others, found.sign, listed, totals)
+        _take_best(totals, listed, indices[i], sums[i])
 
 
 @njit(cache=True)
-def _settle_row(row, others, sign, picks, index, sums):
+def _sum_all(row, others, sign, picks, totals):
     last = len(picks) - 1
     for place in range(0, len(picks), 4):
         a, b = others[picks[place]], others[picks[min(place + 1, last)]]
         c, d = others[picks[min(place + 2, last)]], others[picks[min(place + 3, last)]]
-        totals = _four_sums(row, a, b, c, d)
-        for n in range(min(4, len(picks) - place)):
-            _insert(sign * totals[n], picks[place + n], index, sums)
+        p, q, r, s = _four_sums(row, a, b, c, d)
+        totals[place : place + 4] = sign * p, sign * q, sign * r, sign * s
+
+
+@njit(cache=True)
+def _take_best(totals, picks, index, sums):
+    """Put each pick at the place that is the number of those before it."""
+    for a in range(len(picks)):
+        place = 0
+        for b in range(len(picks)):
+            tie = (totals[b] == totals[a]) & (picks[b] < picks[a])
+            place += (totals[b] > totals[a]) | tie
+        if place < len(sums):
+            sums[place], index[place] = totals[a], picks[a]
 
 
 # The compiler may choose the order of a sum, but then uses that order for every pair of rows.
@@ -303,7 +316,9 @@ def _insert_all(t, threads, tile, part, columns, rows, others, error, sign, indi
         i = part[b]
         for c in range(len(columns)):
             if tile[b, c] + error >= sums[i, -1]:
-                _settle_row(rows[i], others, sign, columns[c : c + 1], indices[i], sums[i])
+                other = others[columns[c]]
+                total = sign * _four_sums(rows[i], other, other, other, other)[0]
+                _insert(total, columns[c], indices[i], sums[i])
 
 
 @njit(cache=True)

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain, combinations, compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,6 @@ from reseen.kernels.compile import njit
 from reseen.kernels.threads import spread
 
 _SPARE = 64
-_STRIPE = 512
 SIDE = 2048
 """Largest number of rows and columns of a tile of scores."""
 _ROUNDED = 256
@@ -70,9 +70,9 @@ class Shortlist(NamedTuple):
     error: np.ndarray
     """(N,) float64, bound of the difference between a sum, before it is stored, and the product."""
     mark: np.ndarray
-    """(N,) the bits of the smallest score at the bar, as integers as wide as the scores."""
-    flip: np.ndarray
-    """(1,) what turns the bits of a product into those of a score: the sign bit or nothing."""
+    """(N,) the least score at the bar, as a whole number; see `_whole`."""
+    turn: np.ndarray
+    """(2,) which bits of a negative product, and of all, are turned for that."""
     shift: int
     """Number of bits of a float32 that a score does not have."""
     stored: float
@@ -122,18 +122,14 @@ def shortlists(
     score = (_Bfloat16 if precision == "bfloat16" else _Float32)(rows, others, side, order)
     lists = [_empty(k, sign, score, len(rows), len(others)) for k, sign in wanted]
     mirrored = others is rows
-    cuts = blocks.cuts if blocks else _uniform(len(rows), side)
-    columns = cuts if mirrored else _uniform(len(others), side)
-    for a, b in _tiles(len(cuts) - 1, len(columns) - 1, mirrored):
-        here = [found for n, found in enumerate(lists) if blocks is None or blocks.near[n, a, b]]
-        if not here:
-            continue
-        start, column = cuts[a], columns[b]
-        tile = score(slice(start, cuts[a + 1]), slice(column, columns[b + 1]))
-        for found in here:
+    tiles = _block_tiles(blocks) if blocks else _tiles(len(rows), len(others), side, mirrored)
+    for start, stop, column, last, *near in tiles:
+        tile = score(slice(start, stop), slice(column, last))
+        beyond = max(column, stop) if mirrored else last
+        for found in compress(lists, *near) if near else lists:
             spread(_scan_rows, tile, start, column, found)
-            if mirrored and column > start:
-                spread(_scan_columns, tile, start, column, found)
+            if beyond < last:
+                spread(_scan_columns, tile, start, column, beyond, found)
     _finish(lists, order)
     return lists
 
@@ -159,17 +155,29 @@ def _has_driver() -> bool:
     return any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/kfd"))
 
 
-def _uniform(n: int, side: int) -> np.ndarray:
-    return np.append(np.arange(0, n, side), n)
+def _tiles(rows: int, columns: int, side: int, mirrored: bool) -> Iterator[tuple]:
+    """Give the first and last row and column of tiles of side^2; of mirrored ones each pair once.
+
+    Of those, tiles on the diagonal come first, so that each row has a bar before it is a column.
+    They hold some pairs twice: the fewer rows, the fewer. The more columns, the better the bar.
+    """
+    high = max(1, side // 4)
+    wide = side * side // high
+    starts = range(0, rows, high)
+    for start in reversed(starts) if mirrored else ():
+        yield start, min(start + high, rows), start, min(start + wide, columns)
+    for start in starts:
+        for column in range(start + wide if mirrored else 0, columns, wide):
+            yield start, min(start + high, rows), column, min(column + wide, columns)
 
 
-def _tiles(rows: int, columns: int, mirrored: bool) -> Iterator[tuple[int, int]]:
-    """Yield pairs of blocks; if mirrored, first the diagonal, then one half."""
-    if mirrored:
-        yield from ((a, a) for a in range(rows))
-    for a in range(rows):
-        for b in range(a + 1 if mirrored else 0, columns):
-            yield a, b
+def _block_tiles(blocks: Blocks) -> Iterator[tuple]:
+    """Do as `_tiles` for blocks, and give the lists that compare these."""
+    count = len(blocks.cuts) - 1
+    pairs = chain(((a, a) for a in range(count)), combinations(range(count), 2))
+    for a, b in pairs:
+        if blocks.near[:, a, b].any():
+            yield *blocks.cuts[[a, a + 1, b, b + 1]], blocks.near[:, a, b]
 
 
 class _Float32:
@@ -209,20 +217,23 @@ class _Bfloat16:
         summing = self.rows.shape[1] * 2.0**-23 * whole * wholest
         self.error = length * farthest + off * longest + summing + left + left_most + _TINY
         self.buffer = torch.empty(side * side, dtype=torch.bfloat16)
+        self.part = slice(0)
 
     def __call__(self, part: slice, columns: slice) -> np.ndarray:
         import torch
 
-        a, b = self.rows[part], turned(self.others[columns])
+        if part != self.part:
+            self.part, self.turned = part, turned(self.rows[part])
+        a, b = self.turned, self.others[columns]
         tile = self.buffer[: len(a) * len(b)].view(len(a), len(b))
         return torch.mm(a, b.T, out=tile).view(torch.int16).numpy()
 
 
 def turned(rows: Any) -> Any:
-    """Turn rounded rows into columns: the extra columns of the two sides are exchanged."""
-    import torch
-
-    return torch.cat([rows[:, :-_ADDED], rows[:, -2:], rows[:, -_ADDED:-2]], dim=1)
+    """Give rounded rows as columns: what is added for one side of a pair stands with the other."""
+    columns = rows.clone()
+    columns[:, -_ADDED:] = rows[:, -_ADDED:].roll(2, 1)
+    return columns
 
 
 def _rounded(rows: np.ndarray, mean: np.ndarray | None, beside: np.ndarray, order, device: str):
@@ -285,10 +296,10 @@ def _on_devices(rows, others, wanted, devices, block_bytes, blocks) -> list[Shor
     with ThreadPoolExecutor(len(devices)) as pool:
         work = partial(_list_share, lists, cuts, blocks, block_bytes)
         list(pool.map(work, scores, shares))
-    last = [found.score[:, :-1].min(1) for found in lists]  # -inf if fewer were compared
+    last = [found.score.min(1) for found in lists]  # -inf where fewer were compared
     _finish(lists, order)
     for found, least in zip(lists, last, strict=True):
-        if found.listed.shape[1] <= len(others):  # a column left out may be as good as the last
+        if found.listed.shape[1] < len(others):  # what was left out may be as good as the last
             short = (least >= found.bar) & np.isfinite(least)
             found.bar[short], found.size[short] = np.inf, 0
     return lists
@@ -313,26 +324,27 @@ def _list_share(lists, cuts, blocks, block_bytes, score, share) -> None:
         else:
             block = (score.rows[part] @ others.T).float()
         for n, found in enumerate(lists):
-            signed, places = block * found.sign, found.listed.shape[1] - 1
+            signed, places = block * found.sign, found.listed.shape[1]
             if blocks is not None:
                 left_out = torch.from_numpy(np.repeat(~blocks.near[n, a], np.diff(cuts)))
                 signed.masked_fill_(left_out.to(device), -math.inf)
             best = torch.topk(signed, places, dim=1)
-            found.listed[part, :places] = best.indices.int().cpu().numpy()
-            found.score[part, :places] = best.values.cpu().numpy()
+            found.listed[part] = best.indices.int().cpu().numpy()
+            found.score[part] = best.values.cpu().numpy()
             found.size[part] = (best.values > -math.inf).sum(1).cpu().numpy()
 
 
 def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Shortlist:
-    places = min(4 * k + _SPARE, m) + 1  # the last is written before it is known to be kept
+    places = min(4 * k + _SPARE, m)
+    pairs = np.empty((n, places, 2), np.int32)  # of index and score, which are written together
     return Shortlist(
-        np.empty((n, places), np.int32),
-        np.empty((n, places), np.float32),
+        pairs[:, :, 0],
+        pairs.view(np.float32)[:, :, 1],
         np.zeros(n, np.int32),
         np.full(n, -np.inf, np.float32),
         score.error,
         np.full(n, np.iinfo(score.bits).min, score.bits),
-        np.array([np.iinfo(score.bits).min if sign < 0 else 0], score.bits),
+        np.array([np.iinfo(score.bits).max, -1 if sign < 0 else 0], score.bits),
         32 - np.iinfo(score.bits).bits,
         score.stored,
         k,
@@ -340,95 +352,106 @@ def _empty(k: int, sign: int, score: _Float32 | _Bfloat16, n: int, m: int) -> Sh
     )
 
 
-# Positive floats are ordered like their bits, so integers are compared, twice as many at a time in
-# bfloat16. What is found is compared again as floats, which also handles negative ones. No function
-# that takes a record is called for each score: passing it would take most of the time.
+# Scores are compared as whole numbers: in bfloat16 that is twice as many at a time. No function
+# that takes a record is called for each score: handing it over would cost the most.
 @njit(nogil=True, cache=True)
 def _scan_rows(t, threads, tile, start, column, found):
-    listed, score, size, bar, flip = found.listed, found.score, found.size, found.bar, found.flip[0]
-    seen, places = _room(tile.shape[1])
+    listed, score, size = found.listed, found.score, found.size
+    (some, every), shift = found.turn, found.shift
+    marks = np.empty(tile.shape[1], found.mark.dtype)
+    seen, near, places = _space(tile.shape[1])
     for i in range(t, len(tile), threads):
         row, r = tile[i], start + i
-        if bar[r] == -np.inf:
+        if found.bar[r] == -np.inf:
             _start_bar(row, found, r)
-        for a in range(_above(row, np.full(len(row), found.mark[r]), flip, seen, places)):
-            if size[r] + 1 == listed.shape[1]:
+        marks[:] = found.mark[r]
+        for a in range(_above(row, marks, some, every, seen, near, places)):
+            if size[r] == listed.shape[1]:
                 _make_room(found, r)
             j, place = places[a], size[r]
             listed[r, place] = column + j
-            score[r, place] = _float(row[j] ^ flip, found.shift)
-            size[r] = place + (score[r, place] >= bar[r])
+            score[r, place] = _float(_whole(row[j], some, every), some, shift)
+            size[r] = place + 1
 
 
 @njit(nogil=True, cache=True)
-def _scan_columns(t, threads, tile, start, column, found):
-    listed, score, size, bar, flip = found.listed, found.score, found.size, found.bar, found.flip[0]
-    seen, places = _room(_STRIPE)
-    for first in range(t * _STRIPE, tile.shape[1], threads * _STRIPE):
-        for i in range(len(tile)):
-            row = tile[i, first : first + _STRIPE]
-            marks = found.mark[column + first : column + first + len(row)]
-            for a in range(_above(row, marks, flip, seen, places)):
-                r = column + first + places[a]
-                if size[r] + 1 == listed.shape[1]:
-                    _make_room(found, r)
-                place = size[r]
-                listed[r, place] = start + i
-                score[r, place] = _float(row[places[a]] ^ flip, found.shift)
-                size[r] = place + (score[r, place] >= bar[r])
+def _scan_columns(t, threads, tile, start, column, beyond, found):
+    listed, score, size = found.listed, found.score, found.size
+    (some, every), shift = found.turn, found.shift
+    stripe = -(-(column + tile.shape[1] - beyond) // threads)
+    seen, near, places = _space(stripe)
+    first = beyond - column + t * stripe
+    marks = found.mark[column + first : column + min(first + stripe, tile.shape[1])]
+    for i in range(len(tile)):
+        row = tile[i, first : first + stripe]
+        for a in range(_above(row, marks, some, every, seen, near, places)):
+            r = column + first + places[a]
+            if size[r] == listed.shape[1]:
+                _make_room(found, r)
+            place = size[r]
+            listed[r, place] = start + i
+            score[r, place] = _float(_whole(row[places[a]], some, every), some, shift)
+            size[r] = place + 1
 
 
 @njit(cache=True)
-def _room(n):
-    return np.empty(n, np.bool_), np.empty(n, np.int64)
+def _space(n):
+    words = n // 8 + 1
+    return np.zeros(8 * words, np.bool_), np.empty(words, np.int64), np.empty(n + 8, np.int64)
 
 
 @njit(cache=True)
-def _above(row, marks, flip, seen, places):
-    """Find the scores that reach their marks: all are compared at once, then eight at a time."""
+def _above(row, marks, some, every, seen, near, places):
+    """Find the scores that are at their marks, without a branch that the processor must guess."""
     for j in range(len(row)):
-        seen[j] = (row[j] ^ flip) >= marks[j]
-    words = seen[: len(row) // 8 * 8].view(np.int64)
-    count = 0
-    for word in range(len(words)):
-        if words[word]:
-            for j in range(8 * word, 8 * word + 8):
-                places[count] = j
-                count += seen[j]
-    for j in range(8 * len(words), len(row)):
-        places[count] = j
-        count += seen[j]
+        seen[j] = _whole(row[j], some, every) >= marks[j]
+    seen[len(row) : (len(row) + 7) // 8 * 8] = False
+    words, held, count = seen.view(np.uint64), 0, 0
+    for word in range((len(row) + 7) // 8):
+        near[held] = word
+        held += words[word] != 0
+    for a in range(held):
+        bits = words[near[a]]
+        for j in range(8):
+            places[count] = 8 * near[a] + j
+            count += bits >> np.uint64(8 * j) & np.uint64(1)
     return count
 
 
 @njit(cache=True)
-def _float(bits, shift):
-    """Return the float32 whose upper bits these are."""
-    return np.int32(np.int32(bits) << np.int32(shift)).view(np.float32)
+def _whole(bits, some, every):
+    """Give a whole number for the bits of a product, ordered as the scores are."""
+    return (bits if bits >= 0 else bits ^ some) ^ every
+
+
+@njit(cache=True)
+def _float(whole, some, shift):
+    """Give the score as float32, of which `_whole` has the upper bits."""
+    return np.int32((whole if whole >= 0 else whole ^ some) << shift).view(np.float32)
 
 
 @njit(cache=True)
 def _start_bar(row, found, r):
-    """Start with the k-th best of the maxima of 4 k groups, at most the k-th best of all."""
-    groups, flip = 4 * found.k, found.flip[0]
+    """Start from the k-th best of the maxima of 4 k groups: no more than the k-th best of all."""
+    groups, (some, every) = 4 * found.k, found.turn
     if 2 * groups > len(row):
         return
-    best = row[:groups] ^ flip
-    for first in range(groups, len(row) - groups + 1, groups):
+    best = np.full(groups, found.mark[r])
+    for first in range(0, len(row) - groups + 1, groups):
         part = row[first : first + groups]
         for g in range(groups):
-            best[g] = max(best[g], part[g] ^ flip)
+            whole = _whole(part[g], some, every)
+            best[g] = whole if whole > best[g] else best[g]
     scores = np.empty(groups, np.float32)
     for g in range(groups):
-        scores[g] = _float(best[g], found.shift)
-    kth = _kth_best(scores, found.k)
-    if kth > 0:
-        _set_bar(_allowed(kth, found, r), found, r)
+        scores[g] = _float(best[g], some, found.shift)
+    _set_bar(_allowed(_kth_best(scores, found.k), found, r), found, r)
 
 
 @njit(cache=True)
 def _make_room(found, r):
-    _tighten(found, r)
+    if found.bar[r] < np.inf:
+        _tighten(found, r)
     if 4 * found.size[r] > 3 * found.listed.shape[1]:
         _set_bar(np.float32(np.inf), found, r)
         found.size[r] = 0
@@ -442,43 +465,35 @@ def _tighten(found, r):
     bar = _allowed(_kth_best(scores.copy(), found.k), found, r)
     kept = 0
     for place in range(size):
-        if scores[place] >= bar:
-            found.listed[r, kept], scores[kept] = found.listed[r, place], scores[place]
-            kept += 1
+        found.listed[r, kept], scores[kept] = found.listed[r, place], scores[place]
+        kept += scores[kept] >= bar
     found.size[r] = kept
     _set_bar(bar, found, r)
 
 
-# numpy's partition does the same, but takes 5 seconds to compile.
 @njit(cache=True)
 def _kth_best(scores, k):
-    """Return the k-th largest score by Hoare's selection, which reorders the scores."""
-    low, high = 0, len(scores) - 1
-    while low < high:
-        pivot, i, j = scores[(low + high) // 2], low, high
-        while i <= j:
-            while scores[i] > pivot:
-                i += 1
-            while scores[j] < pivot:
-                j -= 1
-            if i <= j:
-                scores[i], scores[j] = scores[j], scores[i]
-                i, j = i + 1, j - 1
-        if k - 1 <= j:
-            high = j
-        elif k - 1 >= i:
-            low = i
+    """Give the k-th largest score, or a little less: halve where it can be, twelve times."""
+    low = high = scores[0]
+    for place in range(len(scores)):
+        low, high = min(low, scores[place]), max(high, scores[place])
+    for _ in range(12):
+        middle, count = np.float32(0.5) * (low + high), 0
+        for place in range(len(scores)):
+            count += scores[place] >= middle
+        if count >= k:
+            low = middle
         else:
-            break
-    return scores[k - 1]
+            high = middle
+    return low
 
 
 @njit(cache=True)
 def _set_bar(bar, found, r):
     found.bar[r] = bar
-    if bar > 0:  # otherwise everything passes the marks, and the floats decide
-        bits = np.int64(np.float32(bar).view(np.int32))
-        found.mark[r] = (bits + (1 << found.shift) - 1) >> found.shift
+    whole = _whole(np.int64(np.float32(bar).view(np.int32)), 0x7FFFFFFF, 0)
+    up = (1 << found.shift) - 1 if whole > 0 else -1  # -1: 0.0 and -0.0 are equal
+    found.mark[r] = (whole + up) >> found.shift
 
 
 @njit(cache=True)
@@ -499,7 +514,9 @@ def _finish(lists: list[Shortlist], order: np.ndarray | None) -> None:
 @njit(nogil=True, cache=True)
 def _trim(t, threads, found, names):
     for r in range(t, len(found.bar), threads):
-        if found.bar[r] < np.inf and found.size[r] > found.k:
+        if found.bar[r] == np.inf:
+            found.size[r] = 0
+        elif found.size[r] > found.k:
             _tighten(found, r)
         if len(names):
             for place in range(found.size[r]):
