@@ -7,6 +7,7 @@
     ./dev bench kernels --only rerank       jobs whose names hold a word, at Market-1501's size
     ./dev bench kernels --size 32621 --only mine    reliable images by nine features (SSL)
     ./dev bench kernels --noise 0.8         features of a good encoder: 54 neighbours in an encoding
+    ./dev bench kernels --product           neighbours in bfloat16 beside the bare product, in turns
     ./dev bench kernels --plot              draw what was measured: docs/pictures/kernels.png
 
 Each job runs in a process of its own, after a small warm-up, and tells CPU seconds (all threads),
@@ -21,6 +22,7 @@ import argparse
 import csv
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -377,6 +379,31 @@ def _compare(results: dict) -> None:
             print(f"{text}; answers {left:.9g} and {right:.9g}")
 
 
+def beside_product(sizes: list[int], turns: int = 5) -> None:
+    """Measure neighbours and the bare bfloat16 product in turns; rows go to results/product.csv."""
+    for n in sizes:
+        for d in (2048, 256):
+            rows = people(n, d)[0]
+            works = product_bfloat16, _neighbours
+            took: tuple[list[float], ...] = [], []
+            for turn in range(turns + 1):  # the first warms up
+                for work, seconds in zip(works, took, strict=True):
+                    meter = Meter()
+                    work(rows, meter)
+                    seconds += [meter.cpu["neighbours"]] * (turn > 0)
+            bare, own = map(statistics.median, took)
+            ratios = sorted(whole / part for part, whole in zip(*took, strict=True))
+            told = {"bare_cpu_s": f"{bare:.3f}", "cpu_s": f"{own:.3f}"}
+            told |= {"ratio": f"{statistics.median(ratios):.2f}", "least": f"{ratios[0]:.2f}"}
+            print(f"{n:7} x {d:5}", told, flush=True)
+            record("product", f"./dev bench kernels --product --size {n}", n=n, d=d, **told)
+
+
+def _neighbours(rows, meter):
+    with meter("neighbours"):
+        nearest(rows, K1)
+
+
 def draw() -> None:
     """Draw the newest CPU time a point of each form of the labels, against their number."""
     import matplotlib.pyplot as plt
@@ -410,10 +437,13 @@ if __name__ == "__main__":
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--dimensions", type=int, default=2048, help=argparse.SUPPRESS)
     parser.add_argument("--noise", type=float, default=1.3, help="of the made-up features")
+    parser.add_argument("--product", action="store_true", help="neighbours beside the bare product")
     parser.add_argument("--plot", action="store_true", help="draw what was measured")
     asked = parser.parse_args()
     if asked.job:
         job(asked.job, asked.size[0], asked.dimensions, asked.noise)
+    elif asked.product:
+        beside_product(asked.size)
     elif asked.plot:
         draw()
     else:

@@ -653,6 +653,17 @@ def cost(row: Row) -> str:
     return f"{seconds(row['cpu_s'])} s, {told}"
 
 
+@table(
+    *("explanation/pseudo-labels.md", "30 nearest neighbours of", "reseen", "bare product"),
+    "ratio",
+)
+def product() -> Lines:
+    latest = {(row["n"], row["d"]): row for row in results("product")}
+    for (n, d), row in latest.items():
+        spent = (f"{seconds(row[name])} s" for name in ("cpu_s", "bare_cpu_s"))
+        yield f"{count(n)} x {count(d)}", *spent, row["ratio"]
+
+
 @table("explanation/pseudo-labels.md", "", "dense", "reseen")
 def kernels_beside() -> Lines:
     for title, what, n in (

@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
         with served(folder, serve) as start:
             page.goto(start)
             page.locator("#picture").set_input_files(folder / asked)
-            page.get_by_role("region", name="Camera 1").wait_for()
+            page.get_by_role("region", name=re.compile("Camera")).first.wait_for()
             page.wait_for_load_state("networkidle")
             shoot(page, "gallery")
         chromium.close()
