@@ -458,20 +458,31 @@ def gallery() -> Lines:
     yield "peak memory of the process, including the features", *peak
 
 
-@table(
+FORMS = (
     *("how-to/export.md", "form", "precision", "file, MB", "pictures per second", "relative speed"),
-    *("largest difference", "lowest cosine", "mAP"),
+    *("largest difference", "lowest cosine"),
 )
-def export() -> Lines:
+
+
+def forms(encoder: str) -> Iterable[tuple[Row, tuple[str, ...]]]:
+    """Give the latest row of each form of an encoder, and the line that all tables have of it."""
     by_what = {".onnx": ", ONNX Runtime", ".xml": ", OpenVINO", ".pt2": ", torch.export"}
-    for form, precision in dict.fromkeys((r["form"], r["precision"]) for r in results("export")):
-        row = last("export", encoder="reseen-tiny", form=form, precision=precision)
+    rows = found("export", encoder=encoder)
+    for form, precision in dict.fromkeys((row["form"], row["precision"]) for row in rows):
+        row = last("export", encoder=encoder, form=form, precision=precision)
         size = f"{int(row['bytes']) / 1e6:.1f}" if row["bytes"] else ""
-        yield (
-            form + by_what.get(form, ""),
-            *(precision, size, count(row["per_second"]), row["ratio"]),
-            *(row["difference"], row["least_cosine"], number(row["mAP"])),
-        )
+        told = (precision, size, count(row["per_second"]), row["ratio"])
+        yield row, (form + by_what.get(form, ""), *told, row["difference"], row["least_cosine"])
+
+
+@table(*FORMS, "mAP")
+def export() -> Lines:
+    return ((*line, number(row["mAP"])) for row, line in forms("reseen-tiny"))
+
+
+@table(*FORMS)
+def export_resnet50() -> Lines:
+    return (line for _, line in forms("resnet50"))
 
 
 @table(
