@@ -345,23 +345,18 @@ def house_tuning() -> Lines:
 
 CHOSEN = "cams-stripes2-mirrored"
 BLIND = "halves-blind-w5-0", "halves-blind-w5-1"
-CHANGED = {
-    **{f"out-{part}-0": f"without {part}" for part in ("mirrored", "stripes", "whitening")},
-    "out-teacher-0": "without teacher",
-    "out-proxies-0": "without proxies",
-    "out-aware-0": "without camera-aware",
-    "out-centring-0": "without centring",
-}
+PARTS = ("mirrored", "stripes", "whitening", "teacher", "proxies", "aware", "centring")
 
 
 @table("methods/house.md", "settings", "mAP / rank-1", "centred", "change of mAP")
 def house_parts() -> Lines:
     whole = last("house", data="test", run="halves-0")
     yield "the defaults", pair(whole, "last"), centred(whole, "last"), ""
-    for run, title in CHANGED.items():
-        row = last("house", data="test", run=run)
+    for part in PARTS:
+        row = last("house", data="test", run=f"out-{part}-0")
         change = float(row["last_mAP"]) - float(whole["last_mAP"])
-        yield title, pair(row, "last"), centred(row, "last"), f"{100 * change:+.1f}"
+        title = {"aware": "camera-aware"}.get(part, part)
+        yield f"without {title}", pair(row, "last"), centred(row, "last"), f"{100 * change:+.1f}"
 
 
 @table("methods/house.md", "method", "town-a", "centred", "town-b", "centred")
@@ -691,13 +686,10 @@ def kernels_beside() -> Lines:
     yield "CMC, AP and mINP of these queries, distances ready", dense, f"{engine} s"
 
 
-SCALE = (
+@table(
     *("explanation/scale.md", "images", "settings", "neighbours", "CPU s"),
     *("of which neighbours", "peak memory", "pairs: precision", "pairs: recall"),
 )
-
-
-@table(*SCALE)
 def million() -> Lines:
     keys = ("n", "form", "neighbours")
     latest = {tuple(row[key] for key in keys): row for row in results("million")}

@@ -76,15 +76,8 @@ def test_two_machines_learn_what_two_processes_of_one_do(town_folder, whole, tmp
     assert bit_equal(outs[0], whole) and not outs[1].exists()
 
 
-@pytest.mark.parametrize(
-    ("kill", "words"),
-    [
-        ("a process", "Run the same command again to resume."),
-        ("all", "Run the same command again to resume."),
-    ],
-    ids=["a process", "all"],
-)
-def test_killed_and_resumed_is_bit_identical(town_folder, whole, tmp_path, kill, words):
+@pytest.mark.parametrize("kill", ["a process", "all"])
+def test_killed_and_resumed_is_bit_identical(town_folder, whole, tmp_path, kill):
     out = tmp_path / "killed"
     process = start(town_folder, out, "--nproc-per-node", "2")
     while not (out / "labels" / "0002.npy").exists():  # in the middle of the second round
@@ -96,7 +89,8 @@ def test_killed_and_resumed_is_bit_identical(town_folder, whole, tmp_path, kill,
         os.kill(children(process)[-1], signal.SIGKILL)
     text, _ = process.communicate(timeout=120)
     said = [line for line in text.splitlines() if line.startswith("reseen: ")]
-    assert process.returncode and len(said) == 1 and said[0].endswith(words)
+    assert process.returncode and len(said) == 1
+    assert said[0].endswith("Run the same command again to resume.")
     assert last_round(out) >= 1
     assert "resuming after round" in finish(start(town_folder, out, "--nproc-per-node", "2"))
     assert bit_equal(out, whole)
@@ -132,7 +126,7 @@ def test_an_extraction_is_killed_and_resumed_by_one_process(
     for one in (process.pid, *children(process)):
         os.kill(one, signal.SIGKILL)
     process.wait()
-    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("*.npz")}
+    kept = list(parts.glob("*.npz"))
     assert not out.exists() and kept
 
     monkeypatch.setattr(shards, "SHARD", 16)
